@@ -1,0 +1,245 @@
+"""The recorded graph: creation order, the backward pass, undoing broadcasts, and the grad mode.
+
+A *node* is a Tensor that an op made. It keeps the op, the op's arrays and static parameters, and those of its inputs
+that need a gradient. Every node takes a number when it is made, so an input's number is always below its consumers':
+visiting pending nodes from the highest number down is a topological order, with no sort and no recursion.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from contextlib import ContextDecorator
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from gradcore.errors import GraphError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from gradcore.tensor import Tensor
+
+next_order = itertools.count(1).__next__
+
+
+class _GradMode(threading.local):
+    enabled = True
+
+
+grad_mode = _GradMode()
+
+
+class _SetGradMode(ContextDecorator):
+    _value: bool
+
+    def __init__(self) -> None:
+        self._before: list[bool] = []
+
+    def __enter__(self) -> Self:
+        self._before.append(grad_mode.enabled)
+        grad_mode.enabled = self._value
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        grad_mode.enabled = self._before.pop()
+
+
+class no_grad(_SetGradMode):  # noqa: N801
+    """Context manager and decorator: nothing inside is recorded, in this thread only.
+
+    >>> x = gradcore.ones((2,), requires_grad=True)
+    >>> with gradcore.no_grad():
+    ...     y = x * 2
+    >>> y.requires_grad
+    False
+    """
+
+    _value = False
+
+
+class enable_grad(_SetGradMode):  # noqa: N801
+    """Context manager and decorator: records again inside a `no_grad` block, in this thread only."""
+
+    _value = True
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations on Tensors that require a gradient are being recorded in this thread."""
+    return grad_mode.enabled
+
+
+def unbroadcast(gx: Any, shape: tuple[int, ...]) -> Any:
+    """Sum `gx` over the axes that broadcasting added or stretched, so that it has `shape` again.
+
+    The transpose of `np.broadcast_to(x, gx.shape)`; works on arrays and on Tensors.
+
+    >>> unbroadcast(np.ones((4, 2, 3)), (2, 1)).tolist()
+    [[12.0], [12.0]]
+    """
+    added = gx.ndim - len(shape)
+    axes = (*range(added), *(i + added for i, n in enumerate(shape) if n == 1 and gx.shape[i + added] != 1))
+    gx = np.sum(gx, axis=axes, keepdims=True)
+    return gx if gx.shape == shape else np.reshape(gx, shape)
+
+
+def _fitted(gx: Any, node: Tensor, index: int, x: np.ndarray[Any, Any]) -> Any:
+    """`gx` with the shape and dtype of input number `index`: undoes broadcasting and promotion, refuses all else."""
+    op = node._op
+    if gx.shape != x.shape:
+        if not (op.broadcasts and _broadcasts_to(x.shape, gx.shape)):
+            raise GraphError(
+                f"the rule of {op.name} gave a cotangent of shape {gx.shape} for input {index}, whose shape is "
+                f"{x.shape}: a vjp returns one cotangent per input, each with its input's shape"
+            )
+        gx = unbroadcast(gx, x.shape)
+    if gx.dtype != x.dtype:
+        # float32 + float64 is float64, so the float32 input's cotangent arrives as float64: undone like a broadcast.
+        # Where forward promoted nothing, another dtype is the rule's own mistake (a float64 constant, say).
+        if node.data.dtype == x.dtype:
+            raise GraphError(
+                f"the rule of {op.name} gave a {gx.dtype} cotangent for input {index}, which is {x.dtype}: "
+                "a rule keeps its input's dtype (look for a constant array or a function that returns float64)"
+            )
+        gx = gx.astype(x.dtype)
+    return gx
+
+
+def _broadcasts_to(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
+    return len(small) <= len(large) and all(
+        n in (1, m) for n, m in zip(reversed(small), reversed(large), strict=False)
+    )
+
+
+def _cotangents(node: Tensor, gy: Any, record: bool) -> Iterator[tuple[int, Any]]:
+    """Pairs (input number, cotangent) for the inputs of `node` that need one, as the op's rule gives them."""
+    op, parents = node._op, node._parents
+    params = node._params
+    if record:  # the rule itself is recorded: it runs on Tensors where there are any
+        y: Any = node
+        arrays: Any = [a if p is None else p for p, a in zip(parents, node._arrays, strict=True)]
+    else:
+        y, arrays = node.data, node._arrays
+    if op.rules is not None:
+        for i, parent in enumerate(parents):
+            if parent is not None:
+                rule = op.rules[i]
+                yield i, rule(gy, y, *arrays) if params is None else rule(gy, y, *arrays, **params)
+        return
+    needs = tuple([p is not None for p in parents])
+    found = op.whole_rule(gy, y, arrays, params or {}, needs)
+    if len(found) != len(parents):
+        raise GraphError(
+            f"the rule of {op.name} gave {len(found)} cotangents for {len(parents)} inputs: "
+            "a vjp returns one per input, None for an input that gets none"
+        )
+    for i, parent in enumerate(parents):
+        if parent is not None:
+            if found[i] is None:
+                raise GraphError(
+                    f"the rule of {op.name} gave None for input {i}, which requires a gradient: return zeros "
+                    "where the derivative is zero, or detach the input where it has none"
+                )
+            yield i, found[i]
+
+
+def backward_pass(
+    roots: Iterable[tuple[Tensor, Any]], *, retain_graph: bool = False, record: bool = False
+) -> list[tuple[Tensor, Any]]:
+    """Pull the cotangents of `roots` back to every leaf that requires a gradient: [(leaf, cotangent), ...].
+
+    Visits pending nodes from the highest creation number down, and lets go of each node's inputs once it is done
+    unless `retain_graph`. With `record`, cotangents are Tensors and the pass itself can be differentiated.
+    """
+    pending: dict[int, list[Any]] = {}  # creation number -> [node, cotangent so far, whether that sum is ours]
+    heap: list[int] = []
+    leaves: list[tuple[Tensor, Any]] = []
+    for root, gy in roots:
+        _add(pending, heap, root, gy, record)
+    while heap:
+        node, gy, _ = pending.pop(-heappop(heap))
+        op = node._op
+        if op is None:
+            leaves.append((node, gy))
+            continue
+        parents = node._parents
+        if parents is None:
+            raise GraphError(
+                f"the graph behind this result was freed by an earlier backward pass (at {op.name}): pass "
+                "retain_graph=True to the first backward, or compute the result again"
+            )
+        arrays = node._arrays
+        rules = op.rules
+        if not record and rules is not None and node._params is None:
+            # The generator below, spelled out for the common case: this loop decides what small tensors cost.
+            y = node.data
+            i = 0
+            for parent in parents:
+                if parent is not None:
+                    gx = rules[i](gy, y, *arrays)
+                    x = arrays[i]
+                    if gx.shape != x.shape or gx.dtype != x.dtype:
+                        gx = _fitted(gx, node, i, x)
+                    order = parent._order
+                    entry = pending.get(order)
+                    if entry is None:
+                        pending[order] = [parent, gx, False]
+                        heappush(heap, -order)
+                    else:
+                        _accumulate(entry, gx)
+                i += 1  # noqa: SIM113
+        else:
+            for i, gx in _cotangents(node, gy, record):
+                x = arrays[i]
+                if gx.shape != x.shape or gx.dtype != x.dtype:
+                    gx = _fitted(gx, node, i, x)  # noqa: PLW2901
+                _add(pending, heap, parents[i], gx, record)
+        if not retain_graph:
+            node._parents = node._arrays = node._params = None
+    return leaves
+
+
+def _add(pending: dict[int, list[Any]], heap: list[int], node: Tensor, gy: Any, record: bool) -> None:
+    entry = pending.get(node._order)
+    if entry is None:
+        pending[node._order] = [node, gy, False]
+        heappush(heap, -node._order)
+    elif record:
+        entry[1] = entry[1] + gy
+    else:
+        _accumulate(entry, gy)
+
+
+def _accumulate(entry: list[Any], gy: Any) -> None:
+    """Add `gy` to a pending cotangent: into a new array the first time (the old one may be shared), then in place."""
+    total = entry[1]
+    if entry[2]:
+        np.add(total, gy, out=total)
+    else:
+        entry[1] = total = total + gy
+        entry[2] = type(total) is np.ndarray
+
+
+def walk(root: Tensor) -> list[Tensor]:
+    """Every Tensor that `root` was computed from and that is still recorded, in creation order, `root` last."""
+    seen = {root._order: root}
+    todo = [root]
+    while todo:
+        for parent in todo.pop()._parents or ():
+            if parent is not None and parent._order not in seen:
+                seen[parent._order] = parent
+                todo.append(parent)
+    return [seen[order] for order in sorted(seen)]
+
+
+def first_nonfinite(root: Tensor) -> Tensor | None:
+    """The first Tensor in creation order, among those `root` was computed from, with a NaN or an infinity in it.
+
+    Only recorded Tensors can be asked: an input that needs no gradient is not among them.
+    """
+    for node in walk(root):
+        if not np.isfinite(node.data).all():
+            return node
+    return None

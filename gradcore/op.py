@@ -1,0 +1,286 @@
+"""Op: a pair of pure functions, forward and vjp, that records itself when a Tensor is among its inputs."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar
+
+import numpy as np
+
+from gradcore import registry
+from gradcore.errors import SpecError
+from gradcore.graph import grad_mode, next_order
+from gradcore.spec import OpSpec
+from gradcore.tensor import FUNCTIONS, UFUNCS, Tensor, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# What a rule runs on: an ndarray, or a Tensor while the rule itself is being recorded.
+Array: TypeAlias = Any
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_new = Tensor.__new__
+_ndarray = np.ndarray
+
+
+class Op(Generic[P, R]):
+    """A differentiable primitive: `forward(*arrays, **params)` and its vector-Jacobian product.
+
+    Called on arrays it is `forward`; with a Tensor among its inputs the result is a Tensor, recorded where one of them
+    requires a gradient. Made by the decorator `op`.
+
+    `vjp(gy, y, *arrays, **params)` gives one cotangent per array: `gx_i = sum_j gy_j dy_j / dx_i`, before the engine
+    undoes broadcasting.
+    """
+
+    def __init__(
+        self, forward: Callable[P, R], vjp: Any, spec: OpSpec, *, name: str | None = None, broadcasts: bool = False
+    ) -> None:
+        self.name = name or forward.__name__
+        self.forward: Callable[..., Any] = forward
+        self.spec = spec
+        self.broadcasts = broadcasts
+        self.__doc__ = forward.__doc__
+        self.__wrapped__ = forward  # inspect.signature and help() show forward's own
+        parameters = inspect.signature(forward).parameters.values()
+        self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        arrays = [p for p in parameters if p.kind is p.POSITIONAL_ONLY]
+        self.n_arrays = len(arrays)
+        self._defaults = [p.default for p in arrays]
+        self._static = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+        if not (arrays or self.variadic):
+            raise SpecError(
+                f"forward of op {self.name!r} takes no arrays: write them as positional-only parameters, as in "
+                "def scale(x, /, factor=2.0), where x is an array and factor a static parameter"
+            )
+        self.rules: tuple[Callable[..., Any], ...] | None = None
+        if isinstance(vjp, tuple):
+            if len(vjp) != self.n_arrays:
+                raise SpecError(
+                    f"op {self.name!r} has {self.n_arrays} array arguments and {len(vjp)} rules: give one per array, "
+                    "or one function that returns all cotangents"
+                )
+            self.rules = vjp
+        elif self.n_arrays == 1 and not self.variadic:
+            self.rules = (vjp,)
+        else:
+            self._whole = vjp
+            self._takes_needs = "needs" in inspect.signature(vjp).parameters
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}{inspect.signature(self.forward)}>"
+
+    def vjp(self, gy: Any, y: Any, *arrays: Any, **params: Any) -> tuple[Any, ...]:
+        """One cotangent per array, None where an array gets none; `y` is `forward(*arrays, **params)`."""
+        if self.rules is not None:
+            return tuple([rule(gy, y, *arrays, **params) for rule in self.rules])
+        return self.whole_rule(gy, y, arrays, params, tuple([a is not None for a in arrays]))
+
+    def whole_rule(self, gy: Any, y: Any, arrays: Any, params: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
+        """All cotangents at once, from a rule that is one function; it may leave out those that `needs` says nobody wants."""
+        if self._takes_needs:
+            params = {**params, "needs": needs}
+        found = self._whole(gy, y, *arrays, **params)
+        return found if isinstance(found, tuple) else (found,)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        inputs: Any = args
+        params: dict[str, Any] = kwargs
+        if len(inputs) != self.n_arrays and not self.variadic:
+            inputs, params = self._bind(inputs, params)
+        parents: list[Tensor | None] = []
+        arrays: list[Any] = []
+        like: Tensor | None = None
+        recorded = False
+        for value in inputs:
+            if type(value) is Tensor:
+                like = value
+                arrays.append(value.data)
+                if value.requires_grad and grad_mode.enabled:
+                    parents.append(value)
+                    recorded = True
+                    continue
+            else:
+                arrays.append(value)
+            parents.append(None)
+        if like is None:
+            return self.forward(*arrays, **params)
+        for i, value in enumerate(arrays):
+            if type(value) is not _ndarray and value is not None:
+                arrays[i] = operand(value, like.data.dtype)
+        y = self.forward(*arrays, **params)
+        out = _new(Tensor)
+        out.data = y if type(y) is _ndarray else np.asarray(y)
+        out.grad = None
+        out.requires_grad = recorded
+        out._order = next_order()
+        if recorded:
+            out._op = self
+            out._parents = parents
+            out._arrays = arrays
+            out._params = params or None
+        else:
+            out._op = out._parents = out._arrays = out._params = None
+        return out
+
+    def _bind(self, args: tuple[Any, ...], params: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Fill in optional arrays, and name the static parameters that were passed by position."""
+        n = self.n_arrays
+        missing = self._defaults[len(args) : n]
+        extra = args[n:]
+        if any(d is inspect.Parameter.empty for d in missing) or len(extra) > len(self._static):
+            inspect.signature(self.forward).bind(*args, **params)  # raises Python's own message
+        return (*args[:n], *missing), {**dict(zip(self._static, extra, strict=False)), **params}
+
+
+def operand(value: Any, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """A number or list that meets a Tensor of `dtype`, as an array: numbers are weak, as in NumPy."""
+    if type(value) is float or type(value) is int:
+        if dtype.kind == "f":
+            return np.array(value, dtype)
+        return np.asarray(value, np.result_type(dtype, value))
+    if isinstance(value, np.ndarray | np.generic):
+        return np.asarray(value)
+    array = np.asarray(value)
+    return array.astype(dtype) if dtype.kind == "f" and array.dtype.kind in "iuf" else array
+
+
+def op(
+    *,
+    vjp: Any,
+    spec: OpSpec,
+    name: str | None = None,
+    broadcasts: bool = False,
+    numpy: tuple[Any, ...] = (),
+    methods: tuple[str, ...] = (),
+) -> Callable[[Callable[P, R]], Op[P, R]]:
+    """Decorator that turns a forward function into a registered `Op`.
+
+    Positional-only parameters of forward are its arrays, the others are static.
+    vjp: a tuple of one function per array, each `rule(gy, y, *arrays, **params) -> cotangent`; or one function that
+    returns all cotangents, which may take `needs`, a tuple of booleans, and give None for what is not needed.
+    Rules are written with NumPy functions and operators and assign to nothing, so that they can be recorded themselves.
+    spec: its domain and reference, see `gradcore.spec`. broadcasts: whether forward broadcasts its arrays against each
+    other; the engine then sums the cotangents back. numpy: the NumPy functions that shall mean this op when called on a
+    Tensor. methods: names under which Tensor gets it as a method.
+    """
+
+    def register(forward: Callable[P, R]) -> Op[P, R]:
+        made = Op(forward, vjp, spec, name=name, broadcasts=broadcasts)
+        registry.enroll(registry.ops, "op", made.name, made, spec, OpSpec)
+        for function in numpy:
+            (UFUNCS if isinstance(function, np.ufunc) else FUNCTIONS)[function] = made
+        for method in methods:
+            setattr(Tensor, method, _method(made))
+        return made
+
+    return register
+
+
+def _method(made: Op[..., Any]) -> Callable[..., Tensor]:
+    if made._static or made.variadic or made.n_arrays > 2:
+        def general(self: Tensor, *args: Any, **params: Any) -> Any:
+            return made(self, *args, **params)
+
+        fast: Callable[..., Any] = general
+    else:
+        fast = unary_method(made) if made.n_arrays == 1 else binary_method(made)
+    fast.__doc__ = made.__doc__
+    fast.__name__ = made.name
+    return fast
+
+
+# The two methods below do what Op.__call__ does, spelled out for one and for two arrays without static parameters:
+# on small tensors the bookkeeping is most of the cost. tests/core compares them with Op.__call__.
+
+
+def unary_method(made: Op[..., Any]) -> Callable[[Tensor], Tensor]:
+    """`made` as a method, for one array and no static parameters."""
+    forward = made.forward
+
+    def method(self: Tensor) -> Tensor:
+        x = self.data
+        y = forward(x)
+        out = _new(Tensor)
+        out.data = y if type(y) is _ndarray else np.asarray(y)
+        out.grad = None
+        out._order = next_order()
+        out._params = None
+        if self.requires_grad and grad_mode.enabled:
+            out.requires_grad = True
+            out._op = made
+            out._parents = (self,)
+            out._arrays = (x,)
+        else:
+            out.requires_grad = False
+            out._op = out._parents = out._arrays = None
+        return out
+
+    return method
+
+
+def binary_method(made: Op[..., Any], *, swapped: bool = False) -> Callable[[Tensor, Any], Tensor]:
+    """`made` as a method, for two arrays and no static parameters; `swapped` for `__radd__` and its like."""
+    forward = made.forward
+
+    def method(self: Tensor, other: Any) -> Tensor:
+        a = self.data
+        needed = self.requires_grad
+        if type(other) is Tensor:
+            b = other.data
+            if other.requires_grad:
+                parents: Any = (self, other) if needed else (None, other)
+                needed = True
+            else:
+                parents = (self, None)
+        else:
+            b = other if type(other) is _ndarray else operand(other, a.dtype)
+            parents = (self, None)
+        y = forward(a, b)
+        out = _new(Tensor)
+        out.data = y if type(y) is _ndarray else np.asarray(y)
+        out.grad = None
+        out._order = next_order()
+        out._params = None
+        if needed and grad_mode.enabled:
+            out.requires_grad = True
+            out._op = made
+            out._parents = parents
+            out._arrays = (a, b)
+        else:
+            out.requires_grad = False
+            out._op = out._parents = out._arrays = None
+        return out
+
+    if not swapped:
+        return method
+
+    def swapped_method(self: Tensor, other: Any) -> Tensor:
+        result: Tensor = made(plain_operand(other, self), self)
+        return result
+
+    return swapped_method
+
+
+def plain_operand(value: Any, like: Tensor) -> Any:
+    """The left operand of a reflected operator."""
+    return value if type(value) is Tensor or type(value) is _ndarray else operand(plain(value), like.data.dtype)
+
+
+def composed(
+    *, spec: OpSpec, numpy: tuple[Any, ...] = (), methods: tuple[str, ...] = ()
+) -> Callable[[Callable[P, R]], Callable[P, Any]]:
+    """Decorator that enrolls a function composed of ops: it needs no rule, and is verified like an op all the same."""
+
+    def register(function: Callable[P, R]) -> Callable[P, Any]:
+        registry.enroll(registry.ops, "op", function.__name__, function, spec, OpSpec)
+        function.spec = spec  # type: ignore[attr-defined]
+        for called in numpy:
+            (UFUNCS if isinstance(called, np.ufunc) else FUNCTIONS)[called] = function
+        for method in methods:
+            setattr(Tensor, method, function)
+        return function
+
+    return register

@@ -1,0 +1,157 @@
+"""Reductions over axes, and the softmax family."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gradcore.errors import ShapeError
+from gradcore.op import Array, composed, op
+from gradcore.ops.reference import along, rowwise
+from gradcore.spec import Axis, OpSpec, case, flags, interval, reals
+
+if TYPE_CHECKING:
+    from gradcore.tensor import Axes
+
+_OVER_AXES = {"axis": Axis(many=True, none=True), "keepdims": flags()}
+_ALONG = {"axis": Axis()}
+
+
+def kept_shape(shape: tuple[int, ...], axis: Axes) -> tuple[int, ...]:
+    """The shape that a reduction of `shape` over `axis` has with keepdims."""
+    if axis is None:
+        return (1,) * len(shape)
+    axes = {a % len(shape) for a in (axis if isinstance(axis, tuple) else (axis,))}
+    return tuple([1 if i in axes else n for i, n in enumerate(shape)])
+
+
+def _count(shape: tuple[int, ...], axis: Axes) -> int:
+    if axis is None:
+        return math.prod(shape)
+    return math.prod([shape[a] for a in (axis if isinstance(axis, tuple) else (axis,))])
+
+
+def _sum_rule(gy: Array, _y: Array, x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
+    if gy.ndim:
+        gy = np.reshape(gy, kept_shape(x.shape, axis))
+    return np.broadcast_to(gy, x.shape)
+
+
+@op(
+    vjp=_sum_rule,
+    spec=OpSpec(case(reals(), params=_OVER_AXES), reference=along(math.fsum)),
+    numpy=(np.sum,),
+    methods=("sum",),
+)
+def sum(x: Array, /, axis: Axes = None, keepdims: bool = False) -> Array:  # noqa: A001
+    """The sum over `axis`: None for all axes, an axis of either sign, or a tuple of them."""
+    return np.add.reduce(x, axis=axis, keepdims=keepdims)
+
+
+@composed(
+    spec=OpSpec(
+        case(reals(), params=_OVER_AXES, where=lambda e: _count(e.shapes[0], e["axis"]) > 0),
+        reference=along(lambda v: math.fsum(v) / len(v)),
+    ),
+    numpy=(np.mean,),
+    methods=("mean",),
+)
+def mean(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
+    """The mean over `axis`: None for all axes, an axis of either sign, or a tuple of them.
+
+    Raises ShapeError where there is nothing to average.
+    """
+    count = _count(x.shape, axis)
+    if count == 0:
+        raise ShapeError(f"the mean over axis={axis} of shape {x.shape} is one of no entries: it has no value")
+    return sum(x, axis, keepdims) / count
+
+
+def _extreme_rule(gy: Array, y: Array, x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
+    shape = kept_shape(x.shape, axis)
+    hits = (x == np.reshape(y, shape)).astype(x.dtype)
+    return np.reshape(gy, shape) * (hits / np.sum(hits, axis=axis, keepdims=True))
+
+
+_DISTINCT = case(
+    reals(distinct=True), params=_OVER_AXES, where=lambda e: _count(e.shapes[0], e["axis"]) > 0
+)
+
+
+@op(
+    vjp=_extreme_rule,
+    spec=OpSpec(_DISTINCT, reference=along(lambda v: sorted(v)[-1])),
+    numpy=(np.max, np.amax),
+    methods=("max",),
+)
+def max(x: Array, /, axis: Axes = None, keepdims: bool = False) -> Array:  # noqa: A001
+    """The largest entry over `axis`; entries that tie share the cotangent evenly."""
+    return np.maximum.reduce(x, axis=axis, keepdims=keepdims)
+
+
+@op(
+    vjp=_extreme_rule,
+    spec=OpSpec(_DISTINCT, reference=along(lambda v: sorted(v)[0])),
+    numpy=(np.min, np.amin),
+    methods=("min",),
+)
+def min(x: Array, /, axis: Axes = None, keepdims: bool = False) -> Array:  # noqa: A001
+    """The smallest entry over `axis`; entries that tie share the cotangent evenly."""
+    return np.minimum.reduce(x, axis=axis, keepdims=keepdims)
+
+
+def _logsumexp_by_loop(v: list[float]) -> float:
+    top = sorted(v)[-1]
+    return top + math.log(math.fsum(math.exp(entry - top) for entry in v))
+
+
+def _shift(x: Array, axis: Axes) -> Array:
+    """What is subtracted before exponentiating: the largest entry, or 0 where that is infinite."""
+    top = np.maximum.reduce(x, axis=axis, keepdims=True)
+    return top if np.isfinite(top).all() else np.where(np.isfinite(top), top, x.dtype.type(0))
+
+
+@op(
+    vjp=lambda gy, y, x, axis=None, keepdims=False: (
+        np.reshape(gy, kept_shape(x.shape, axis)) * np.exp(x - np.reshape(y, kept_shape(x.shape, axis)))
+    ),
+    spec=OpSpec(
+        case(reals(), params=_OVER_AXES, where=lambda e: _count(e.shapes[0], e["axis"]) > 0),
+        reference=along(_logsumexp_by_loop),
+    ),
+    methods=("logsumexp",),
+)
+def logsumexp(x: Array, /, axis: Axes = None, keepdims: bool = False) -> Array:
+    """log sum e^x over `axis`, finite for entries of any size: m + log sum e^(x - m), with m the largest."""
+    shift = _shift(x, axis)
+    y = np.log(np.add.reduce(np.exp(x - shift), axis=axis, keepdims=True)) + shift
+    return y if keepdims else np.squeeze(y, axis=tuple(range(x.ndim)) if axis is None else axis)
+
+
+_SOFTMAX = case(interval(-30.0, 30.0), params=_ALONG, where=lambda e: e.shapes[0][e["axis"]] > 0)
+
+
+@op(
+    vjp=lambda gy, y, _x, axis=-1: y * (gy - np.sum(gy * y, axis=axis, keepdims=True)),
+    spec=OpSpec(
+        _SOFTMAX, reference=rowwise(lambda v: [1 / math.fsum(math.exp(b - a) for b in v) for a in v])
+    ),
+    methods=("softmax",),
+)
+def softmax(x: Array, /, axis: int = -1) -> Array:
+    """e^x / sum e^x along `axis`, free of overflow."""
+    e = np.exp(x - _shift(x, axis))
+    return e / np.add.reduce(e, axis=axis, keepdims=True)
+
+
+@op(
+    vjp=lambda gy, y, _x, axis=-1: gy - np.exp(y) * np.sum(gy, axis=axis, keepdims=True),
+    spec=OpSpec(_SOFTMAX, reference=rowwise(lambda v: [a - _logsumexp_by_loop(v) for a in v])),
+    methods=("log_softmax",),
+)
+def log_softmax(x: Array, /, axis: int = -1) -> Array:
+    """log softmax: x - log sum e^x along `axis`, finite for entries of any size."""
+    shifted = x - _shift(x, axis)
+    return shifted - np.log(np.add.reduce(np.exp(shifted), axis=axis, keepdims=True))

@@ -1,0 +1,175 @@
+"""Ops that move entries about without computing."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gradcore.errors import ShapeError
+from gradcore.op import Array, op
+from gradcore.spec import Axis, Derived, Env, OneOf, OpSpec, Permutation, case, reals
+from gradcore.tensor import FUNCTIONS, Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import DTypeLike
+
+
+def _shapes_of_same_size(env: Env) -> list[tuple[int, ...]]:
+    (shape,) = env.shapes
+    size = math.prod(shape)
+    found = [(size,), (-1,), (1, size), shape[::-1], (*shape, 1)] if size else [shape[::-1], (0,), (3, 0)]
+    return found + [(k, -1) for k in (2, 3) if size and size % k == 0]
+
+
+@op(
+    vjp=lambda gy, _y, x, shape: np.reshape(gy, x.shape),
+    spec=OpSpec(
+        case(reals(), params={"shape": Derived(_shapes_of_same_size)}),
+        reference=lambda x, shape: np.array(x.ravel().tolist()).reshape(shape),
+    ),
+    numpy=(np.reshape,),
+)
+def reshape(x: Array, /, shape: tuple[int, ...]) -> Array:
+    """The same entries in row-major order under another shape; one axis may be -1."""
+    try:
+        return x.reshape(shape)
+    except ValueError:
+        raise ShapeError(
+            f"{x.size} entries of shape {x.shape} do not fit the shape {shape}: the sizes must multiply to {x.size} "
+            "(one may be -1)"
+        ) from None
+
+
+def _transposed_by_index(x: Any, axes: Sequence[int] | None = None) -> Any:
+    order = list(range(x.ndim))[::-1] if axes is None else [a % x.ndim for a in axes]
+    out = np.empty([x.shape[a] for a in order])
+    for index in np.ndindex(*out.shape):
+        source = [0] * x.ndim
+        for position, a in zip(index, order, strict=True):
+            source[a] = position
+        out[index] = x[tuple(source)]
+    return out
+
+
+def _transpose_rule(gy: Array, _y: Array, x: Array, axes: tuple[int, ...] | None = None) -> Array:
+    if axes is None:
+        return np.transpose(gy)
+    normal = [a % x.ndim for a in axes]
+    return np.transpose(gy, tuple([normal.index(i) for i in range(x.ndim)]))
+
+
+@op(
+    vjp=_transpose_rule,
+    spec=OpSpec(case(reals(), params={"axes": Permutation(none=True)}), reference=_transposed_by_index),
+    numpy=(np.transpose,),
+)
+def transpose(x: Array, /, axes: tuple[int, ...] | None = None) -> Array:
+    """The axes in another order: reversed, or as `axes` lists them (of either sign)."""
+    if axes is not None and sorted(a % max(x.ndim, 1) for a in axes) != list(range(x.ndim)):
+        raise ShapeError(f"axes={axes} is no permutation of the {x.ndim} axes of shape {x.shape}")
+    return x.transpose(axes)
+
+
+def _wider_shapes(env: Env) -> list[tuple[int, ...]]:
+    (shape,) = env.shapes
+    stretched = tuple([3 if n == 1 else n for n in shape])
+    return [shape, stretched, (2, *stretched), (1, *shape), (2, 1, *stretched)]
+
+
+@op(
+    vjp=lambda gy, _y, _x, shape: gy,  # the engine sums it back to x's shape
+    spec=OpSpec(
+        case(reals(), params={"shape": Derived(_wider_shapes)}),
+        reference=lambda x, shape: x + np.zeros(shape),
+    ),
+    broadcasts=True,
+    numpy=(np.broadcast_to,),
+    methods=("broadcast_to",),
+)
+def broadcast_to(x: Array, /, shape: tuple[int, ...]) -> Array:
+    """x repeated along new axes and axes of size 1, as a read-only view of `shape`."""
+    try:
+        return np.broadcast_to(x, shape)
+    except ValueError:
+        raise ShapeError(
+            f"shape {x.shape} does not broadcast to {shape}: compared from the right, each size must be equal or 1"
+        ) from None
+
+
+@op(
+    vjp=lambda gy, _y, _x, dtype: gy,  # the engine casts it back to x's dtype
+    spec=OpSpec(
+        case(reals(), params={"dtype": OneOf("float64")}), reference=lambda x, dtype: np.array(x.tolist(), dtype).reshape(x.shape)
+    ),
+    methods=("astype",),
+)
+def astype(x: Array, /, dtype: DTypeLike) -> Array:
+    """The same values in another dtype; the gradient comes back in x's own."""
+    return x.astype(dtype)
+
+
+def _concatenate_rule(gy: Array, _y: Array, *arrays: Array, axis: int = 0) -> tuple[Array, ...]:
+    axis %= gy.ndim
+    before = (slice(None),) * axis
+    cotangents = []
+    start = 0
+    for x in arrays:
+        stop = start + x.shape[axis]
+        cotangents.append(gy[(*before, slice(start, stop))])
+        start = stop
+    return tuple(cotangents)
+
+
+def _concatenated_by_rows(*arrays: Any, axis: int = 0) -> Any:
+    rows = [row for x in arrays for row in np.moveaxis(x, axis, 0)]
+    rest = np.moveaxis(arrays[0], axis, 0).shape[1:]
+    return np.moveaxis(np.array(rows).reshape((len(rows), *rest)), 0, axis)
+
+
+@op(
+    name="concatenate",
+    vjp=_concatenate_rule,
+    spec=OpSpec(
+        case(reals("n"), variadic=(1, 3), params={"axis": OneOf(0, -1)}),
+        case(reals("n m k"), variadic=(1, 3), params={"axis": Axis()}),
+        case(reals("n m"), reals("k m"), params={"axis": OneOf(0, -2)}),
+        case(reals("m n"), reals("m 1"), reals("m k"), params={"axis": OneOf(1, -1)}),
+        reference=_concatenated_by_rows,
+    ),
+)
+def concatenate_op(*arrays: Array, axis: int = 0) -> Array:
+    """`concatenate` with the arrays as arguments of their own."""
+    try:
+        return np.concatenate(arrays, axis)
+    except ValueError as error:
+        raise ShapeError(
+            f"can't concatenate the shapes {[a.shape for a in arrays]} along axis {axis}: they must agree in every "
+            f"other axis ({error})"
+        ) from None
+
+
+def concatenate(arrays: Sequence[Array], axis: int = 0) -> Array:
+    """Arrays joined along an axis that they have: `concatenate([x, y], axis=1)`."""
+    return concatenate_op(*arrays, axis=axis)
+
+
+FUNCTIONS[np.concatenate] = concatenate
+
+
+def _reshape_method(self: Tensor, *shape: Any) -> Any:
+    return reshape(self, shape[0] if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape)
+
+
+def _transpose_method(self: Tensor, *axes: Any) -> Any:
+    if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], tuple | list)):
+        axes = axes[0]
+    return transpose(self, axes or None)
+
+
+Tensor.reshape = _reshape_method  # type: ignore[method-assign]
+Tensor.transpose = _transpose_method  # type: ignore[method-assign]
+Tensor.T = property(transpose, doc="The axes reversed.")  # type: ignore[misc, assignment]

@@ -1,0 +1,274 @@
+"""Domains as plain data: what an op, layer, loss or optimizer takes, and what it is checked against.
+
+Nothing here draws or checks anything. `gradcheck.strategies` turns these descriptions into Hypothesis strategies; the
+registries demand one with every entry.
+
+**Shapes** are strings of tokens, one axis each, separated by spaces:
+
+=============  ========================================================================================
+``n``          an axis whose size is the letter's; equal letters are equal sizes throughout one case
+``3``          an axis of that size
+``h-k+1``      arithmetic on letters (``+ - * //`` and parentheses, written without spaces)
+``...``        any number of axes, the same ones wherever it appears in one case
+``~n``         an axis of size n, or of size 1: it broadcasts to n
+``~...``       any shape that broadcasts to ``...``: axes of size 1 in places, leading axes left out
+=============  ========================================================================================
+
+**Bounds** are numbers, or arithmetic on letters: ``"n-1"``. They are inclusive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from gradcore.errors import SpecError
+
+Bound = float | str | None
+Kind = Literal["float", "int", "bool"]
+Structure = Literal["", "symmetric", "spd", "invertible", "orthogonal", "lower", "upper"]
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """The domain of one array argument.
+
+    low, high: inclusive bounds of the values. kinks: values at which the function has no derivative in this argument;
+    smooth checks stay away from them, subgradient checks seek them. specials: values to be drawn on purpose besides
+    random ones. distinct: no two entries may be closer than the checker can tell apart (an argmax must not change within
+    a step); ties are drawn on purpose elsewhere. gap: the least distance between entries where `distinct`.
+    scale: the range from which one factor for the whole array is drawn. structure: for the last two axes of a matrix.
+    differentiable: False for a float array that gets no gradient. optional: None may be passed in its place.
+    """
+
+    shape: str = "..."
+    low: Bound = None
+    high: Bound = None
+    dtype: Kind = "float"
+    kinks: tuple[float, ...] = ()
+    specials: tuple[float, ...] = (0.0, 1.0, -1.0)
+    distinct: bool = False
+    scale: tuple[float, float] = (1e-2, 1e2)
+    structure: Structure = ""
+    differentiable: bool = True
+    optional: bool = False
+
+    @property
+    def takes_gradient(self) -> bool:
+        """Whether a vjp returns a cotangent for this argument."""
+        return self.dtype == "float" and self.differentiable
+
+
+def reals(shape: str = "...", **more: Any) -> Array:
+    """Any real numbers."""
+    return Array(shape, **more)
+
+
+def positives(shape: str = "...", low: float = 1e-3, **more: Any) -> Array:
+    """Numbers above zero, from `low` up."""
+    return Array(shape, low=low, **{"specials": (1.0,), **more})
+
+
+def interval(low: Bound, high: Bound, shape: str = "...", **more: Any) -> Array:
+    """Real numbers between two bounds, both included."""
+    return Array(shape, low=low, high=high, **{"scale": (1.0, 1.0), **more})
+
+
+def integers(low: Bound, high: Bound, shape: str = "...", **more: Any) -> Array:
+    """Whole numbers between two bounds, both included; they get no gradient."""
+    return Array(shape, low=low, high=high, dtype="int", **{"specials": (), **more})
+
+
+def indices(below: str | int, shape: str = "...", **more: Any) -> Array:
+    """Indices into an axis of size `below` (a letter or a number), repeats included."""
+    return integers(0, f"{below}-1", shape, **more)
+
+
+def booleans(shape: str = "...", **more: Any) -> Array:
+    """True and False; they get no gradient."""
+    return Array(shape, dtype="bool", **{"specials": (), **more})
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """One of the values listed."""
+
+    values: tuple[Any, ...]
+
+    def __init__(self, *values: Any) -> None:
+        object.__setattr__(self, "values", values)
+
+
+@dataclass(frozen=True, slots=True)
+class Integers:
+    """A whole number between two bounds, both included; bounds may be arithmetic on letters."""
+
+    low: Bound
+    high: Bound
+
+
+@dataclass(frozen=True, slots=True)
+class Floats:
+    """A real number between two bounds, with some values drawn on purpose; `log`: uniform in its logarithm."""
+
+    low: float
+    high: float
+    specials: tuple[float, ...] = ()
+    log: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """The size of an axis: the parameter is the letter's value (`in_features` is the `i` of the input's shape)."""
+
+    letter: str
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """An axis of argument number `of`, counted from either end.
+
+    many: a tuple of distinct axes may be drawn as well. none: None (all axes) may be drawn as well.
+    """
+
+    of: int = 0
+    many: bool = False
+    none: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Permutation:
+    """A permutation of the axes of argument number `of`, with axes of either sign."""
+
+    of: int = 0
+    none: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """One of several values computed from what was drawn before.
+
+    `options` gets an `Env` and returns the sequence to choose from; an empty one sets the example aside.
+    """
+
+    options: Callable[[Env], Any]
+
+
+Param = OneOf | Integers | Floats | Size | Axis | Permutation | Derived
+
+
+def flags() -> OneOf:
+    """True or False."""
+    return OneOf(False, True)
+
+
+@dataclass(frozen=True, slots=True)
+class Env:
+    """What has been drawn so far: `sizes` of the letters, `shapes` of the arrays, static `params` by name."""
+
+    sizes: Mapping[str, int]
+    shapes: tuple[tuple[int, ...], ...]
+    params: Mapping[str, Any]
+
+    def __getitem__(self, name: str) -> Any:
+        return self.params[name] if name in self.params else self.sizes[name]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One way to call: positional arrays, static parameters by name, and what must hold between them.
+
+    variadic: the last array may be repeated (each repetition drawn anew). sizes: bounds (low, high) of a letter, else
+    0..6. where: a predicate on shapes and parameters. values_where: a predicate on the drawn arrays and parameters
+    (`values_where(*arrays, **params)`), for what shapes alone can't say.
+    """
+
+    arrays: tuple[Array, ...]
+    params: Mapping[str, Param] = field(default_factory=dict)
+    sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    variadic: tuple[int, int] | None = None
+    where: Callable[[Env], bool] | None = None
+    values_where: Callable[..., bool] | None = None
+
+    def with_sizes(self, **sizes: tuple[int, int]) -> Case:
+        """The same case with other bounds for some letters."""
+        return replace(self, sizes={**self.sizes, **sizes})
+
+
+def case(*arrays: Array, **more: Any) -> Case:
+    """A `Case` written briefly: `case(reals("m k"), reals("k n"))`; keywords are the other fields of `Case`."""
+    return Case(arrays, **more)
+
+
+class _Cases:
+    """What every spec has: at least one case."""
+
+    cases: tuple[Case, ...]
+
+    def _check(self) -> None:
+        name = type(self).__name__
+        if not self.cases:
+            raise SpecError(
+                f"{name} came with no case: describe what may be passed, such as "
+                f'{name}(case(reals("n k")), reference=...)'
+            )
+        for entry in self.cases:
+            if not isinstance(entry, Case):
+                raise SpecError(f"{name} takes cases, made by gradcore.spec.case(...): {entry!r} is none")
+
+
+@dataclass(frozen=True)
+class OpSpec(_Cases):
+    """The domain of an op or a loss.
+
+    reference: an independent way to the same value, on float64 arrays, with forward's signature. It shares no code with
+    forward: loops, `math`, or another formula. second_order: whether the rule itself is differentiable.
+    stochastic: forward takes a `rng` parameter that replays it.
+    """
+
+    cases: tuple[Case, ...]
+    reference: Callable[..., Any]
+    second_order: bool = True
+
+    def __init__(self, *cases: Case, reference: Callable[..., Any], second_order: bool = True) -> None:
+        object.__setattr__(self, "cases", cases)
+        object.__setattr__(self, "reference", reference)
+        object.__setattr__(self, "second_order", second_order)
+        self._check()
+
+
+LossSpec = OpSpec
+
+
+@dataclass(frozen=True)
+class LayerSpec(_Cases):
+    """The domain of a layer: a case's params are the constructor's arguments, its arrays the inputs of `forward`.
+
+    reference: `reference(state, training, *arrays, **params)`, with `state` the layer's parameters and buffers by name
+    before the call; returns the output on float64 arrays, by another route than the layer's own.
+    stochastic: the output depends on the layer's generator (Dropout); checks replay it from the same state.
+    """
+
+    cases: tuple[Case, ...]
+    reference: Callable[..., Any]
+    stochastic: bool = False
+
+    def __init__(self, *cases: Case, reference: Callable[..., Any], stochastic: bool = False) -> None:
+        object.__setattr__(self, "cases", cases)
+        object.__setattr__(self, "reference", reference)
+        object.__setattr__(self, "stochastic", stochastic)
+        self._check()
+
+
+@dataclass(frozen=True)
+class OptimizerSpec:
+    """The domain of an optimizer: its hyperparameters, and a reference trajectory that is derived differently.
+
+    reference: `reference(p0, gradients, **params) -> p`, the parameter after `len(gradients)` steps, where `gradients`
+    is a sequence of functions of the parameter (so that weight decay and momentum meet a moving target). It writes each
+    running average as the explicit sum over past gradients, not as the recurrence that the optimizer keeps.
+    """
+
+    params: Mapping[str, Param]
+    reference: Callable[..., Any]

@@ -1,0 +1,362 @@
+"""Tensor: an array that records what is done to it, and NumPy's dispatch to the ops."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+
+import numpy as np
+
+from gradcore.errors import DtypeError, GraphError, ShapeError
+from gradcore.graph import backward_pass, next_order
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+    from gradcore.op import Op
+
+    Operand: TypeAlias = "Tensor | ArrayLike"
+    Axes: TypeAlias = int | tuple[int, ...] | None
+
+# Which op stands for a NumPy function called on a Tensor; the ops' modules fill these in.
+UFUNCS: dict[Any, Callable[..., Any]] = {}
+FUNCTIONS: dict[Any, Callable[..., Any]] = {}
+
+# NumPy functions of the values alone: no derivative flows through them, so they see plain arrays and give plain results.
+_VALUE_ONLY = frozenset(
+    getattr(np, name)
+    for name in (
+        "shape ndim size zeros_like ones_like empty_like full_like argmax argmin argsort array_equal allclose isclose "
+        "all any count_nonzero nonzero result_type array_repr array_str array2string may_share_memory shares_memory "
+        "iscomplexobj searchsorted unique bincount isin"
+    ).split()
+)
+_VALUE_ONLY_UFUNCS = frozenset(
+    getattr(np, name)
+    for name in (
+        "greater greater_equal less less_equal equal not_equal isfinite isnan isinf signbit sign floor ceil rint trunc "
+        "logical_and logical_or logical_not logical_xor bitwise_and bitwise_or bitwise_xor invert"
+    ).split()
+)
+
+
+class Tensor:
+    """An array with a gradient: `data`, `grad`, and a record of how it was computed.
+
+    array: what to hold. A NumPy array is shared, not copied, and keeps its dtype; Python numbers and lists of them
+    become float32 (booleans stay booleans).
+    requires_grad: whether `backward` shall leave a gradient in `grad`; floating dtypes only, else `DtypeError`.
+
+    >>> x = Tensor([1.0, 2.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    array([2., 4.], dtype=float32)
+    """
+
+    __slots__ = ("__weakref__", "_arrays", "_op", "_order", "_params", "_parents", "data", "grad", "requires_grad")
+
+    data: NDArray[Any]
+    grad: NDArray[Any] | None
+    requires_grad: bool
+    _op: Op[..., Any] | None
+    _parents: Any  # the inputs that need a gradient, None for the others; None altogether once freed
+    _arrays: Any  # the op's array arguments
+    _params: Any  # the op's static parameters, None for none
+    _order: int
+
+    def __init__(self, array: Operand, requires_grad: bool = False) -> None:
+        data = as_array(array)
+        if requires_grad and data.dtype.kind != "f":
+            raise DtypeError(
+                f"only floating-point tensors can require a gradient, and this one is {data.dtype}: pass a float "
+                "array, or leave requires_grad out"
+            )
+        self.data = data
+        self.grad = None
+        self.requires_grad = requires_grad
+        self._op = None
+        self._parents = self._arrays = self._params = None
+        self._order = next_order()
+
+    # --- what it is ---------------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the axes."""
+        return self.data.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """NumPy's dtype of `data`."""
+        return self.data.dtype
+
+    @property
+    def ndim(self) -> int:
+        """How many axes."""
+        return self.data.ndim
+
+    @property
+    def size(self) -> int:
+        """How many entries."""
+        return self.data.size
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it was made by the user rather than by a recorded op; only leaves get a `grad`."""
+        return self._op is None
+
+    def item(self) -> Any:
+        """The one entry as a Python number; `ShapeError` where there is not exactly one."""
+        if self.data.size != 1:
+            raise ShapeError(f"item() needs a tensor of one entry, and this one has shape {self.shape}")
+        return self.data.item()
+
+    def tolist(self) -> Any:
+        """The entries as nested lists of Python numbers."""
+        return self.data.tolist()
+
+    def detach(self) -> Tensor:
+        """The same data (shared, not copied) without its history."""
+        return Tensor(self.data)
+
+    def zero_grad(self) -> None:
+        """Forget the gradient: `grad` is None again."""
+        self.grad = None
+
+    # --- gradients ----------------------------------------------------------------------------------------------------
+
+    def backward(self, gy: Operand | None = None, *, retain_graph: bool = False) -> None:
+        """Add d<gy, self>/dx to the `grad` of every leaf x that requires a gradient.
+
+        gy: the cotangent, of this tensor's shape; may be left out for a single entry, where it is 1.
+        retain_graph: keep the graph for another backward pass; else it is freed on the way.
+
+        Raises `GraphError` where nothing was recorded, where the graph was freed already, and where `gy` is missing;
+        `ShapeError` where `gy` has another shape. Nothing is added to any `grad` then.
+        """
+        if not self.requires_grad:
+            raise GraphError(
+                "backward() on a tensor that no recorded operation made: none of its inputs requires a gradient, or "
+                "it was computed under no_grad(). Make an input with requires_grad=True"
+            )
+        for leaf, gx in backward_pass([(self, self._cotangent(gy))], retain_graph=retain_graph):
+            leaf._receive(gx)
+
+    def _cotangent(self, gy: Operand | None) -> NDArray[Any]:
+        if gy is None:
+            if self.data.size != 1:
+                raise GraphError(
+                    f"backward() on a tensor of shape {self.shape} needs a cotangent: only a single entry has a "
+                    "gradient of its own. Reduce it (y.sum().backward()) or pass gy, of the same shape"
+                )
+            return np.ones(self.shape, self.dtype)
+        array = np.array(gy.data if type(gy) is Tensor else gy, dtype=self.dtype)
+        if array.shape != self.shape:
+            raise ShapeError(f"the cotangent gy has shape {array.shape}, and this tensor {self.shape}: they must agree")
+        return array
+
+    def _receive(self, gx: NDArray[Any]) -> None:
+        if self.grad is not None:
+            np.add(self.grad, gx, out=self.grad)
+        elif type(gx) is np.ndarray and gx.base is None and gx.flags.writeable:
+            self.grad = gx
+        else:
+            self.grad = np.array(gx, order="C")
+
+    # --- NumPy's protocols --------------------------------------------------------------------------------------------
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        if self.requires_grad:
+            raise GraphError(
+                "a tensor that requires a gradient can't be turned into a plain array in silence, as its history would "
+                "be lost: write x.data, or x.detach()"
+            )
+        if copy is None:
+            return np.asarray(self.data, dtype)
+        return np.array(self.data, dtype, copy=copy)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if kwargs.pop("out", None) is not None:
+            raise GraphError(
+                f"np.{ufunc.__name__} can't write into out= where Tensors are recorded: use the value that it returns"
+            )
+        if method == "__call__":
+            if ufunc in UFUNCS:
+                return UFUNCS[ufunc](*inputs, **kwargs)
+            if ufunc in _VALUE_ONLY_UFUNCS:
+                return constant(ufunc(*map(plain, inputs), **kwargs))
+            _no_rule(f"np.{ufunc.__name__}")
+        if method == "reduce" and ufunc in _REDUCTIONS:
+            return FUNCTIONS[_REDUCTIONS[ufunc]](inputs[0], **{"axis": 0, **kwargs})
+        _no_rule(f"np.{ufunc.__name__}.{method}")
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if func in FUNCTIONS:
+            return FUNCTIONS[func](*args, **kwargs)
+        if func in _VALUE_ONLY:
+            return func(*map(plain, args), **{name: plain(value) for name, value in kwargs.items()})
+        _no_rule(f"np.{func.__name__}")
+
+    # --- Python's protocols -------------------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        body = np.array2string(self.data, separator=", ", prefix="Tensor(", threshold=100, edgeitems=3)
+        more = "" if self.dtype in (np.float32, np.bool_) else f", dtype={self.dtype}"
+        if self._op is not None:
+            more += f", op={self._op.name}"
+        elif self.requires_grad:
+            more += ", requires_grad=True"
+        return f"Tensor({body}{more})"
+
+    def __len__(self) -> int:
+        if self.data.ndim == 0:
+            raise TypeError("a 0-d tensor has no length")
+        return self.data.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self.data.ndim == 0:
+            raise TypeError("a 0-d tensor can't be iterated over: use item()")
+        return (self[i] for i in range(self.data.shape[0]))
+
+    def __bool__(self) -> bool:
+        return bool(self.data)
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        return self.data.__index__()
+
+    def __contains__(self, value: Any) -> bool:
+        return bool((self.data == plain(value)).any())
+
+    __hash__ = object.__hash__
+
+    def __gt__(self, other: Operand) -> Tensor:
+        return constant(self.data > plain(other))
+
+    def __ge__(self, other: Operand) -> Tensor:
+        return constant(self.data >= plain(other))
+
+    def __lt__(self, other: Operand) -> Tensor:
+        return constant(self.data < plain(other))
+
+    def __le__(self, other: Operand) -> Tensor:
+        return constant(self.data <= plain(other))
+
+    def __eq__(self, other: Operand) -> Tensor:  # type: ignore[override]
+        return constant(self.data == plain(other))
+
+    def __ne__(self, other: Operand) -> Tensor:  # type: ignore[override]
+        return constant(self.data != plain(other))
+
+    def __invert__(self) -> Tensor:
+        return constant(~self.data)
+
+    def __and__(self, other: Operand) -> Tensor:
+        return constant(self.data & plain(other))
+
+    def __or__(self, other: Operand) -> Tensor:
+        return constant(self.data | plain(other))
+
+    __rand__ = __and__
+    __ror__ = __or__
+
+    def __setitem__(self, index: Any, value: Any) -> NoReturn:
+        raise GraphError(
+            "a tensor can't be assigned into, as what was recorded would no longer hold: use gradcore.where or "
+            "concatenate, or assign to x.data (not recorded)"
+        )
+
+    if TYPE_CHECKING:  # attached by the modules in gradcore.ops, next to the ops that they call
+
+        def __add__(self, other: Operand) -> Tensor: ...
+        def __radd__(self, other: Operand) -> Tensor: ...
+        def __sub__(self, other: Operand) -> Tensor: ...
+        def __rsub__(self, other: Operand) -> Tensor: ...
+        def __mul__(self, other: Operand) -> Tensor: ...
+        def __rmul__(self, other: Operand) -> Tensor: ...
+        def __truediv__(self, other: Operand) -> Tensor: ...
+        def __rtruediv__(self, other: Operand) -> Tensor: ...
+        def __pow__(self, other: Operand) -> Tensor: ...
+        def __rpow__(self, other: Operand) -> Tensor: ...
+        def __matmul__(self, other: Operand) -> Tensor: ...
+        def __rmatmul__(self, other: Operand) -> Tensor: ...
+        def __neg__(self) -> Tensor: ...
+        def __pos__(self) -> Tensor: ...
+        def __abs__(self) -> Tensor: ...
+        def __getitem__(self, index: Any) -> Tensor: ...
+        def add(self, other: Operand) -> Tensor: ...
+        def sub(self, other: Operand) -> Tensor: ...
+        def mul(self, other: Operand) -> Tensor: ...
+        def mul_scalar(self, scalar: float) -> Tensor: ...
+        def div(self, other: Operand) -> Tensor: ...
+        def pow(self, other: Operand) -> Tensor: ...
+        def matmul(self, other: Operand) -> Tensor: ...
+        def maximum(self, other: Operand) -> Tensor: ...
+        def neg(self) -> Tensor: ...
+        def abs(self) -> Tensor: ...
+        def exp(self) -> Tensor: ...
+        def log(self) -> Tensor: ...
+        def sqrt(self) -> Tensor: ...
+        def tanh(self) -> Tensor: ...
+        def sigmoid(self) -> Tensor: ...
+        def relu(self) -> Tensor: ...
+        def sum(self, axis: Axes = None, keepdims: bool = False) -> Tensor: ...
+        def mean(self, axis: Axes = None, keepdims: bool = False) -> Tensor: ...
+        def max(self, axis: Axes = None, keepdims: bool = False) -> Tensor: ...
+        def logsumexp(self, axis: Axes = None, keepdims: bool = False) -> Tensor: ...
+        def softmax(self, axis: int = -1) -> Tensor: ...
+        def log_softmax(self, axis: int = -1) -> Tensor: ...
+        def reshape(self, *shape: int | tuple[int, ...]) -> Tensor: ...
+        def transpose(self, *axes: int | tuple[int, ...] | None) -> Tensor: ...
+        def broadcast_to(self, shape: tuple[int, ...]) -> Tensor: ...
+        def astype(self, dtype: DTypeLike) -> Tensor: ...
+        @property
+        def T(self) -> Tensor: ...  # noqa: D102
+
+
+_REDUCTIONS = {np.add: np.sum, np.maximum: np.max}
+
+
+def _no_rule(name: str) -> NoReturn:
+    raise GraphError(
+        f"{name} has no derivative rule here, so it can't be called on a Tensor: write it with gradcore's ops, "
+        "register an op for it (gradcore.op), or call it on x.data where no gradient shall flow"
+    )
+
+
+def plain(value: Any) -> Any:
+    """The array of a Tensor; anything else as it is."""
+    return value.data if type(value) is Tensor else value
+
+
+def constant(value: Any) -> Tensor:
+    """A Tensor around `value` that needs no gradient."""
+    return Tensor(np.asarray(value))
+
+
+def as_array(value: Any) -> NDArray[Any]:
+    """`value` as an array: arrays as they are, Python numbers and lists of them as float32, booleans as booleans."""
+    if type(value) is np.ndarray:
+        return value
+    if type(value) is Tensor:
+        return value.data
+    if isinstance(value, np.ndarray | np.generic):
+        return np.asarray(value)
+    array = np.asarray(_unwrapped(value))
+    if array.dtype.kind not in "iufb":
+        raise DtypeError(
+            f"a tensor holds numbers, and {type(value).__name__} {value!r:.60} gives the dtype {array.dtype}: pass an "
+            "array, a number, or equally long lists of numbers"
+        )
+    return array if array.dtype.kind == "b" else array.astype(np.float32)
+
+
+def _unwrapped(value: Any) -> Any:
+    """Lists of Tensors become lists of arrays."""
+    return [_unwrapped(v) for v in value] if isinstance(value, list | tuple) else plain(value)
