@@ -1,0 +1,61 @@
+"""Data sets, and batches of them.
+
+`load("digits")`, `load("synthetic")`, `load("synthetic-learnable")`, or `load(folder)` with MNIST's files in it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+
+from gradcore.data.dataset import Dataset, Split
+from gradcore.data.digits import load_digits
+from gradcore.data.folder import load_folder
+from gradcore.data.idx import encode_idx, read_idx
+from gradcore.data.loader import DataLoader
+from gradcore.data.synthetic import load_synthetic
+from gradcore.errors import DataError
+
+__all__ = [
+    "DataLoader",
+    "Dataset",
+    "Split",
+    "encode_idx",
+    "load",
+    "load_digits",
+    "load_folder",
+    "load_synthetic",
+    "names",
+    "read_idx",
+]
+
+names = ("digits", "synthetic", "synthetic-learnable")
+
+
+def load(source: str | os.PathLike[str], seed: int = 0) -> Split:
+    """Load a data set by its name (one of `names`), or from a folder of IDX files.
+
+    A name goes before a folder of the same name; `./digits` is the folder. `seed` makes the synthetic sets; the
+    others, and their division into training and test part, are the same for every seed.
+
+    Raises DataError when there is no such set, or when its files are not sound.
+
+    >>> load("digits").test
+    Dataset('digits (test)', 360 x (1, 8, 8), 10 classes)
+    """
+    match os.fspath(source):
+        case "digits":
+            return load_digits()
+        case "synthetic":
+            return load_synthetic(seed)
+        case "synthetic-learnable":
+            return load_synthetic(seed, learnable=True)
+        case path if os.path.exists(path):
+            return load_folder(path)
+        case path:
+            close = difflib.get_close_matches(path, names, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise DataError(
+                f"no data set {path!r}: expected {', '.join(names)}, or a folder that holds MNIST's IDX files, "
+                f"and there is no such folder{hint}"
+            )

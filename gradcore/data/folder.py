@@ -1,0 +1,103 @@
+"""A folder that holds MNIST, Fashion-MNIST or a set of their form under the usual IDX file names."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from gradcore.data.dataset import Dataset, Split
+from gradcore.data.idx import read_idx
+from gradcore.errors import DataError
+
+__all__ = ["load_folder"]
+
+DIGITS = tuple("0123456789")
+FASHION = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+
+
+def load_folder(folder: str | os.PathLike[str]) -> Split:
+    """Read `train-` and `t10k-` `images-idx3-ubyte` and `labels-idx1-ubyte`, gzipped or plain.
+
+    `train-images.idx3-ubyte` is accepted too, each with or without `.gz`. Images become float32 `(n, 1, h, w)`, their
+    0..255 divided by 255. The ten classes are called 0 to 9, or by their garments when the folder's name says fashion.
+
+    Raises DataError when a file is missing, damaged or not what its name says.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        found = "a file" if folder.exists() else "nothing"
+        raise DataError(f"{folder}: expected a folder with IDX files, found {found} there")
+    paths = _find_files(folder)
+    classes = FASHION if "fashion" in folder.resolve().name.lower() else DIGITS
+    return Split(
+        _read_part(paths["train-images-idx3-ubyte"], paths["train-labels-idx1-ubyte"], classes),
+        _read_part(paths["t10k-images-idx3-ubyte"], paths["t10k-labels-idx1-ubyte"], classes),
+    )
+
+
+def _find_files(folder: Path) -> dict[str, Path]:
+    try:
+        present = sorted(path.name for path in folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{folder}: can't be listed: {error.strerror or error}") from error
+    paths = {}
+    missing = []
+    for part in ("train", "t10k"):
+        for kind, rank in (("images", 3), ("labels", 1)):
+            usual = f"{part}-{kind}-idx{rank}-ubyte"
+            dotted = f"{part}-{kind}.idx{rank}-ubyte"
+            for name in (usual, f"{usual}.gz", dotted, f"{dotted}.gz"):
+                if name in present:
+                    paths[usual] = folder / name
+                    break
+            else:
+                missing.append(usual)
+    if missing:
+        found = ", ".join(present[:20]) + (f" and {len(present) - 20} more" if len(present) > 20 else "")
+        raise DataError(
+            f"{folder}: missing {', '.join(missing)} (each may also end in .gz); "
+            f"found {found or 'nothing: the folder is empty'}"
+        )
+    return paths
+
+
+def _read_part(image_path: Path, label_path: Path, classes: tuple[str, ...]) -> Dataset:
+    images = read_idx(image_path)
+    if images.ndim != 3 or images.dtype != np.uint8:
+        raise DataError(
+            f"{image_path}: expected images, uint8 of rank 3 (n, height, width), got {images.dtype} of rank "
+            f"{images.ndim} {images.shape}" + ("; these look like labels" if images.ndim == 1 else "")
+        )
+    if images.size == 0:
+        raise DataError(f"{image_path}: the data set is empty: its images have shape {images.shape}")
+    labels = read_idx(label_path)
+    if labels.ndim != 1 or labels.dtype != np.uint8:
+        raise DataError(
+            f"{label_path}: expected labels, uint8 of rank 1 (n,), got {labels.dtype} of rank "
+            f"{labels.ndim} {labels.shape}" + ("; these look like images" if labels.ndim == 3 else "")
+        )
+    if len(images) != len(labels):
+        raise DataError(
+            f"{len(images)} images in {image_path} but {len(labels)} labels in {label_path}: expected one label an image"
+        )
+    wrong = np.flatnonzero(labels >= len(classes))
+    if wrong.size:
+        raise DataError(
+            f"{label_path}: label {labels[wrong[0]]} at index {wrong[0]} is out of range, expected 0 to "
+            f"{len(classes) - 1} ({wrong.size} of {len(labels)} labels are out of range)"
+        )
+    scaled = np.divide(images[:, None], np.float32(255), dtype=np.float32)
+    return Dataset(scaled, labels.astype(np.int64), str(image_path.parent), classes)

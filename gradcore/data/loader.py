@@ -1,0 +1,149 @@
+"""Batches: shuffled from a seed, resumable to the bit."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gradcore.data.dataset import Dataset
+from gradcore.errors import DataError, DomainError, ShapeError
+
+__all__ = ["DataLoader"]
+
+Batch = tuple[npt.NDArray[Any], npt.NDArray[Any]]
+
+
+class DataLoader:
+    """Batches `(images, labels)` of a data set, or of two arrays of one length; iterating once is one epoch.
+
+    Every batch is a fresh pair of arrays: changing it never changes the data. With `shuffle`, epoch k uses the
+    permutation that `numpy.random.default_rng([seed, k])` gives, so an epoch depends on the seed and its number alone
+    (a Generator as `seed` is asked for one integer). The last batch may be smaller, unless `drop_last`.
+
+    `state_dict()` says where the loader stands, down to the batch; a loader that loads it goes on from there with the
+    very same batches. An iteration left early is not resumed by the next one, which begins a new epoch.
+
+    Raises DataError when there is nothing to iterate over, ShapeError when lengths differ, DomainError for a batch
+    size or a seed that is no whole number in range.
+
+    >>> loader = DataLoader(np.arange(5.0), np.arange(5), batch_size=2)
+    >>> len(loader), [labels.tolist() for _, labels in loader]
+    (3, [[0, 1], [2, 3], [4]])
+    """
+
+    def __init__(
+        self,
+        images: Dataset | npt.ArrayLike,
+        labels: npt.ArrayLike | None = None,
+        *,
+        batch_size: int = 32,
+        shuffle: bool = False,
+        seed: int | np.random.Generator = 0,
+        drop_last: bool = False,
+    ) -> None:
+        if isinstance(images, Dataset):
+            if labels is not None:
+                raise ShapeError("a Dataset brings its own labels; expected no second argument beside it")
+            self.images: npt.NDArray[Any] = images.images
+            self.labels: npt.NDArray[Any] = images.labels
+        elif labels is None:
+            raise ShapeError("expected a Dataset, or images and labels; got images alone")
+        else:
+            self.images, self.labels = np.asarray(images), np.asarray(labels)
+        self.batch_size = _whole_number("batch_size", batch_size, 1)
+        self.shuffle, self.drop_last = shuffle, drop_last
+        if isinstance(seed, np.random.Generator):
+            seed = int(seed.integers(2**63))
+        self.seed = _whole_number("seed", seed, 0)
+        self._check_lengths()
+        self._epoch, self._batch, self._resumed = 0, 0, False
+
+    def _check_lengths(self) -> None:
+        if self.images.ndim == 0 or self.labels.ndim == 0 or len(self.images) != len(self.labels):
+            raise ShapeError(
+                f"expected images (n, ...) and labels (n, ...) of one length, "
+                f"got {self.images.shape} and {self.labels.shape}"
+            )
+        if len(self.images) == 0:
+            raise DataError(f"the data set is empty: images {self.images.shape}, labels {self.labels.shape}")
+        if len(self) == 0:
+            raise DataError(
+                f"batch_size {self.batch_size} with drop_last leaves no batch of {len(self.images)} examples; "
+                f"use a batch_size of at most {len(self.images)}, or keep the last batch"
+            )
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        full, rest = divmod(len(self.images), self.batch_size)
+        return full + (rest > 0 and not self.drop_last)
+
+    @property
+    def epoch(self) -> int:
+        """Number, from 0, of the epoch in progress, or of the next one between two."""
+        return self._epoch + (self._batch == len(self))
+
+    def __iter__(self) -> Iterator[Batch]:
+        if self._batch and not self._resumed:
+            self._epoch, self._batch = self._epoch + 1, 0
+        self._resumed = False
+        epoch, first = self._epoch, self._batch
+        order = (
+            np.random.default_rng([self.seed, epoch]).permutation(len(self.images)) if self.shuffle else None
+        )
+        for k in range(first, len(self)):
+            span = slice(k * self.batch_size, (k + 1) * self.batch_size)
+            self._epoch, self._batch = epoch, k + 1
+            if order is None:
+                yield self.images[span].copy(), self.labels[span].copy()
+            else:
+                yield self.images.take(order[span], axis=0), self.labels.take(order[span], axis=0)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the loader stands, and what that depends on, as a dict that JSON can hold."""
+        finished = self._batch == len(self)
+        return {
+            "epoch": self._epoch + finished,
+            "batch": 0 if finished else self._batch,
+            "seed": self.seed,
+            "n": len(self.images),
+            "batch_size": self.batch_size,
+            "shuffle": self.shuffle,
+            "drop_last": self.drop_last,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from where `state` was taken: the next iteration gives the rest of that epoch.
+
+        Raises DataError when the state belongs to a loader that would give other batches; the message says how.
+        """
+        own = self.state_dict()
+        if missing := [key for key in own if key not in state]:
+            raise DataError(
+                f"the loader's state lacks {', '.join(missing)}; it holds {', '.join(state) or 'nothing'}"
+            )
+        fixed = ("n", "batch_size", "shuffle", "drop_last")
+        if differing := [
+            f"{key}: {state[key]} saved, {own[key]} here" for key in fixed if state[key] != own[key]
+        ]:
+            raise DataError(
+                f"the state belongs to a loader that gives other batches ({'; '.join(differing)})"
+            )
+        epoch, batch = _whole_number("epoch", state["epoch"], 0), _whole_number("batch", state["batch"], 0)
+        if batch >= len(self):
+            raise DataError(f"the state stands at batch {batch} of an epoch of {len(self)}")
+        self.seed = _whole_number("seed", state["seed"], 0)
+        self._epoch, self._batch, self._resumed = epoch, batch, True
+
+
+def _whole_number(name: str, value: object, least: int) -> int:
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = least - 1
+    if number < least or isinstance(value, bool):
+        raise DomainError(f"{name}: expected a whole number of at least {least}, got {value!r}")
+    return number
