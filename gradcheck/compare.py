@@ -1,0 +1,210 @@
+"""Verdict on one directional comparison: the numeric `<gy, J v>` against the claimed `<gx, v>`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.differences import Derivative, Diagnosis
+from gradcheck.line import as_tuple, flatten
+from gradcore.errors import ShapeError
+
+Values = NDArray[np.float64]
+
+TAIL = 6.0
+"""Random signs: a sum of errors e_i with independent signs exceeds 6·sqrt(sum e_i²) with probability below 4e-8."""
+
+OPERATIONS = 16.0
+"""Rounding of one entry of gx, in units of eps times the terms that make it up."""
+
+
+class Verdict(Enum):
+    """Outcome of a comparison, from best to worst in the order of `merge`."""
+
+    PASS = "pass"
+    SUBGRADIENT = "subgradient"
+    INCONCLUSIVE = "inconclusive"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One verdict and the numbers it rests on.
+
+    Attributes:
+        verdict: PASS: |difference| <= bound. SUBGRADIENT: the same, with outputs at a kink, where the claimed value
+            lies between the one-sided slopes. FAIL: outside. INCONCLUSIVE: the bound would hide a gradient of zero.
+        reason: for a fail "value", "kink", "nonfinite"; for an inconclusive "stochastic", "nonfinite", "unresolved",
+            "noise"; "" otherwise.
+        numeric: `<gy, J v>` measured (the midpoint of the one-sided slopes at kinks).
+        analytic: `<gx, v>` claimed.
+        bound: on |numeric - analytic| for a right gradient: numeric error, rounding of the analytic side, kinks.
+        sensitivity: smallest relative error in one entry of gx of typical contribution (the median of |gx_i v_i| over
+            those that are not zero) that would have been noticed for certain: 2·bound / median. Infinite where gx is 0.
+        vacuous: gx and J v are zero, so that the comparison says nothing but that.
+    """
+
+    verdict: Verdict
+    reason: str
+    numeric: float
+    analytic: float
+    bound: float
+    sensitivity: float
+    vacuous: bool
+
+    @property
+    def difference(self) -> float:
+        """|numeric - analytic|."""
+        return abs(self.numeric - self.analytic)
+
+    @property
+    def ratio(self) -> float:
+        """Difference in units of the bound: above 1 is a fail, 0 an exact agreement; NaN where either is not finite."""
+        if self.difference == 0.0:
+            return 0.0
+        return self.difference / self.bound if self.bound > 0 else float("inf")
+
+
+def compare(
+    numeric: Derivative, gx: Any, v: Any, gy: Any, *, eps: float | None = None, random_signs: bool = True
+) -> Comparison:
+    """Compare the claimed gradient `gx = vjp(gy)` with a numeric derivative along `v`: is `<gx, v> = <gy, J v>`?
+
+    The inner product is Re sum(conj(a)·b): for complex arrays a gradient's real and imaginary part are the derivatives
+    by the real and imaginary part (the convention of PyTorch).
+
+    Args:
+        numeric: `derivative(f, x, v)`.
+        gx: claimed gradient, array or None for every array of x; None counts as zero.
+        v: direction, array or None for every array of x, as given to `derivative`.
+        gy: cotangent for every output array of f; entries that are 0 leave their output out.
+        eps: machine epsilon of the arithmetic that made gx; by default the coarsest of the dtypes of gx and gy.
+        random_signs: the signs of v and of gy were drawn independently of gx and f (as `gradcheck.probes` does). Errors
+            then add up like their root of squares, which keeps the sensitivity from falling with the array's size.
+            With False they are taken to add up one by one.
+
+    Raises:
+        ShapeError: gx does not fit v, or gy does not fit f's output.
+    """
+    claimed, tangents = as_tuple(gx), as_tuple(v)
+    if len(claimed) != len(tangents):
+        raise ShapeError(f"gx has {len(claimed)} arrays and v has {len(tangents)}; both need one entry for every input")
+    pairs = [(g, t) for g, t in zip(claimed, tangents, strict=True) if t is not None]
+    for position, (g, t) in enumerate(zip(claimed, tangents, strict=True)):
+        if g is not None and t is not None and np.shape(g) != np.shape(t):
+            raise ShapeError(f"gx[{position}] has shape {np.shape(g)} and v[{position}] has {np.shape(t)}")
+    cotangent_arrays = [np.asarray(g) for g in as_tuple(gy)]
+    shapes = tuple(g.shape for g in cotangent_arrays)
+    if shapes != numeric.layout.shapes:
+        raise ShapeError(f"gy has shapes {list(shapes)} and f's output has {list(numeric.layout.shapes)}")
+    if eps is None:
+        eps = _coarsest([np.asarray(g) for g in claimed if g is not None] + cotangent_arrays)
+    weights = flatten(
+        [
+            g.astype(np.complex128) if dtype.kind == "c" else np.real(g)
+            for g, dtype in zip(cotangent_arrays, numeric.layout.dtypes, strict=True)
+        ]
+    )
+    terms = _terms(pairs)
+    return _judge(numeric, terms, weights, eps, random_signs)
+
+
+def _coarsest(arrays: Sequence[NDArray[Any]]) -> float:
+    floats = [float(np.finfo(array.dtype).eps) for array in arrays if array.dtype.kind in "fc"]
+    return max([*floats, float(np.finfo(np.float64).eps)])
+
+
+def _terms(pairs: Sequence[tuple[Any, Any]]) -> Values:
+    """Products gx_i v_i, in float64; a complex entry gives two."""
+    parts = []
+    for g, t in pairs:
+        tangent = np.asarray(t)
+        gradient = np.zeros(tangent.shape) if g is None else np.asarray(g)
+        if tangent.dtype.kind == "c":
+            parts.append(flatten([gradient.astype(np.complex128)]) * flatten([tangent.astype(np.complex128)]))
+        else:
+            parts.append(flatten([np.real(gradient)]) * flatten([tangent]))
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def _total(errors: Values, random_signs: bool) -> float:
+    """Bound on a sum of errors of these sizes."""
+    linear = float(np.sum(errors))
+    if not random_signs or not np.isfinite(linear):
+        return linear
+    largest = float(np.max(errors, initial=0.0))
+    if largest == 0.0:
+        return 0.0
+    return min(linear, TAIL * largest * float(np.sqrt(np.sum((errors / largest) ** 2))))
+
+
+def _judge(numeric: Derivative, terms: Values, weights: Values, eps: float, random_signs: bool) -> Comparison:
+    used = np.flatnonzero(weights)
+    w = weights[used]
+    size = np.abs(w)
+    code, y = numeric.flat_diagnosis[used], numeric.flat_y[used]
+    kinked = (code == Diagnosis.KINK) & (numeric.flat_left[used] != numeric.flat_right[used])
+    width = np.where(kinked, 0.5 * np.abs(numeric.flat_right[used] - numeric.flat_left[used]), 0.0)
+    sides = np.maximum(numeric.flat_left_bound[used], numeric.flat_right_bound[used])
+    error = np.where(kinked, sides, numeric.flat_bound[used])
+    with np.errstate(invalid="ignore", over="ignore"):
+        slopes = w * numeric.flat_value[used]
+        measured, analytic = float(np.sum(slopes)), float(np.sum(terms))
+        numeric_bound = _total(size * error, random_signs)
+        kink_bound = _total(size * width, random_signs)
+        rounding = np.concatenate([OPERATIONS * np.abs(terms), OPERATIONS * np.abs(slopes), 2.0 * np.abs(w * y)])
+        rounding_bound = eps * _total(rounding, random_signs)
+    bound = numeric_bound + rounding_bound + kink_bound
+    typical = np.abs(terms[terms != 0])
+    median = float(np.median(typical)) if typical.size and np.isfinite(typical).all() else 0.0
+    sensitivity = 2.0 * bound / median if median > 0 else float("inf")
+
+    def told(verdict: Verdict, reason: str, vacuous: bool = False) -> Comparison:
+        return Comparison(verdict, reason, measured, analytic, bound, sensitivity, vacuous)
+
+    if not np.isfinite(bound) or not np.isfinite(measured):
+        if (code == Diagnosis.STOCHASTIC).any():
+            return told(Verdict.INCONCLUSIVE, "stochastic")
+        if (code == Diagnosis.NONFINITE).any():
+            return told(Verdict.INCONCLUSIVE, "nonfinite")
+        if np.isfinite(analytic) or not np.isfinite(error).all():
+            return told(Verdict.INCONCLUSIVE, "unresolved")
+    if not np.isfinite(analytic):
+        return told(Verdict.FAIL, "nonfinite")
+    difference = abs(measured - analytic)
+    if difference > bound:
+        return told(Verdict.FAIL, "kink" if kink_bound > 0.5 * difference else "value")
+    visible = TAIL * float(np.sqrt(np.sum(np.square(slopes[np.isfinite(slopes)]))))
+    if not terms.any() and difference + abs(measured) <= bound and kink_bound == 0.0:
+        scale = eps + 1e-6
+        empty = bound <= scale * max(float(np.sum(np.abs(w * y))), visible) or visible == 0.0
+        return told(Verdict.PASS, "", True) if empty else told(Verdict.INCONCLUSIVE, "noise", True)
+    if bound - kink_bound > max(float(np.sqrt(np.sum(np.square(terms)))), abs(analytic)):
+        return told(Verdict.INCONCLUSIVE, "noise")
+    return told(Verdict.SUBGRADIENT if kink_bound > 0.0 else Verdict.PASS, "")
+
+
+def merge(comparisons: Sequence[Comparison]) -> Comparison:
+    """The comparison that decides among several directions of one check.
+
+    A fail decides over everything. An inconclusive one yields to any that passed (it saw nothing; the others did). A
+    subgradient decides over a pass. Among equals the tightest ratio to the bound decides on a fail, the sharpest
+    sensitivity elsewhere.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if not comparisons:
+        raise ValueError("no comparison to merge; give at least one")
+    for verdict in (Verdict.FAIL, Verdict.SUBGRADIENT, Verdict.PASS):
+        found = [c for c in comparisons if c.verdict is verdict]
+        if found and verdict is Verdict.FAIL:
+            return max(found, key=lambda c: c.ratio if c.ratio == c.ratio else np.inf)
+        if found:
+            return min(found, key=lambda c: (c.vacuous, c.sensitivity))
+    return comparisons[0]

@@ -1,0 +1,335 @@
+"""Numeric directional derivative with an error bound for every output element."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.ladder import Samples, Selection, one_sided, select
+from gradcheck.line import Layout, Line, Values
+
+FIRST = (3.0, 3.52, 4.0, 5.0)
+"""First steps, as powers of 1/2 of the scale; 2^-3.52 is the one that keeps dyadic steps from aliasing."""
+
+DOWN = (6.0, 10.0, 15.0, 20.0, 26.0, 32.0, 38.0)
+"""Finer steps, taken one after the other while a bound is not good enough."""
+
+UP = (-1.0, -5.0, -9.0)
+"""Coarser steps, for outputs whose bound is nothing but rounding of large values."""
+
+CHUNK = 1 << 14
+
+
+class Diagnosis(IntEnum):
+    """What the function looks like at the point, for one output element; the larger, the worse."""
+
+    SMOOTH = 0
+    NOISY = 1
+    """Values scatter by more than the rounding of their dtype; the bound says by how much."""
+    EDGE = 2
+    """Finite on one side only: the value is the slope of that side."""
+    KINK = 3
+    """The slopes of the two sides differ: value ± bound spans both."""
+    UNRESOLVED = 4
+    """No step gave a usable bound: a jump, an infinite slope, or structure finer than rounding lets see."""
+    STOCHASTIC = 5
+    """A second evaluation at the same point gave another value."""
+    NONFINITE = 6
+    """The value at the point itself is infinite or NaN."""
+
+
+@dataclass(frozen=True, slots=True)
+class Derivative:
+    """Derivative of `f` along `v`, one number per output element, each with a bound on its error.
+
+    `value`, `bound`, `diagnosis` (of `Diagnosis` codes), `y` (the values at `x`), `left` and `right` (slopes of the
+    two sides) and their bounds have the structure of what `f` returned: one array, or a tuple of arrays. Where an
+    output is not diagnosed KINK or EDGE, `left` and `right` equal `value`. `bound` is infinite where nothing is
+    known. A complex output has complex slopes, and a bound on the modulus of the error. The `flat_*` vectors hold
+    the same, all outputs in a row and every complex number as its two parts.
+    """
+
+    flat_value: Values
+    flat_bound: Values
+    flat_diagnosis: NDArray[np.int8]
+    flat_left: Values
+    flat_right: Values
+    flat_left_bound: Values
+    flat_right_bound: Values
+    flat_y: Values
+    layout: Layout
+    evaluations: int
+
+    def _fold(self, flat: NDArray[Any], *, real: bool = False) -> Any:
+        parts = self.layout.fold(flat, real=real)
+        return parts[0] if self.layout.single else parts
+
+    @property
+    def value(self) -> Any:
+        """J v, in the structure of f's output."""
+        return self._fold(self.flat_value)
+
+    @property
+    def bound(self) -> Any:
+        """Bound on |value - truth|, in the structure of f's output."""
+        return self._fold(self.flat_bound, real=True)
+
+    @property
+    def left(self) -> Any:
+        """Slope for t < 0."""
+        return self._fold(self.flat_left)
+
+    @property
+    def right(self) -> Any:
+        """Slope for t > 0."""
+        return self._fold(self.flat_right)
+
+    @property
+    def left_bound(self) -> Any:
+        """Bound on the error of `left`."""
+        return self._fold(self.flat_left_bound, real=True)
+
+    @property
+    def right_bound(self) -> Any:
+        """Bound on the error of `right`."""
+        return self._fold(self.flat_right_bound, real=True)
+
+    @property
+    def y(self) -> Any:
+        """f(x), in float64 or complex128."""
+        return self._fold(self.flat_y)
+
+    @property
+    def diagnosis(self) -> Any:
+        """Code of `Diagnosis` for every output element; a complex element has the worse of its two parts."""
+        parts, start = [], 0
+        for shape, dtype in zip(self.layout.shapes, self.layout.dtypes, strict=True):
+            width = 2 if dtype.kind == "c" else 1
+            stop = start + width * int(np.prod(shape, dtype=np.intp))
+            parts.append(self.flat_diagnosis[start:stop].reshape(-1, width).max(axis=1).reshape(shape))
+            start = stop
+        return parts[0] if self.layout.single else tuple(parts)
+
+    @property
+    def worst(self) -> Diagnosis:
+        """Worst diagnosis of any output element; SMOOTH where there is none."""
+        return Diagnosis(int(self.flat_diagnosis.max(initial=0)))
+
+
+def derivative(
+    f: Callable[..., Any],
+    x: Any,
+    v: Any,
+    *,
+    max_evaluations: int = 40,
+    goal: float = 1e-10,
+    widen: bool = True,
+) -> Derivative:
+    """Derivative of `t -> f(x + t v)` at t = 0, for every output element on its own, with a bound on its error.
+
+    Central differences over a ladder of steps, extrapolated by Neville's scheme, the step chosen by Lepski's rule.
+    A smooth function takes 9 to 11 evaluations; finer steps are added only while a bound is neither below `goal`
+    times its value nor all rounding. The length of `v` does not matter: the first step moves a typical entry by an
+    eighth of its own size. Entries of `v` with few significant bits (as `gradcheck.probes.directions` draws them)
+    make `x ± h v` exact; what other directions lose to rounding is charged to the bound.
+
+    Args:
+        f: called as `f(*arrays)`; returns a floating or complex array, or a tuple of them. It gets fresh arrays.
+            ValueError and ArithmeticError at a neighbouring point count as the edge of its domain.
+        x: an array, or a tuple of arrays. Arrays that move are floating or complex.
+        v: the direction: an array, or a tuple with an array of the same shape, or None, for every array of `x`.
+        max_evaluations: at least 9; no more evaluations than this, including f(x).
+        goal: relative bound at which an output element is good enough.
+        widen: evaluate float16 and float32 inputs as float64.
+
+    Raises:
+        ShapeError: `v` does not fit `x`, or f's output changes its shape.
+        DtypeError: an input that moves, or an output, is not floating or complex.
+        ValueError: `max_evaluations` below 9.
+
+    >>> d = derivative(np.sin, np.array([0.0, 1.0]), np.array([1.0, 2.0]))
+    >>> bool(np.all(np.abs(d.value - [1.0, 2.0 * np.cos(1.0)]) <= d.bound)), d.evaluations
+    (True, 9)
+    """
+    if max_evaluations < 9:
+        raise ValueError(f"max_evaluations is {max_evaluations}; the first ladder alone takes 9")
+    line = Line(f, x, v, widen=widen)
+    y = line.center()
+    result = _Result(y)
+    if line.moves() and y.size:
+        _Climb(line, y, result, max_evaluations, goal).run()
+    layout = line.layout
+    if layout is None:
+        raise RuntimeError("f was never evaluated")
+    return Derivative(
+        result.value,
+        result.bound,
+        result.diagnosis,
+        result.left,
+        result.right,
+        result.left_bound,
+        result.right_bound,
+        y,
+        layout,
+        line.evaluations,
+    )
+
+
+class _Result:
+    """The flat vectors of a Derivative while they are being filled."""
+
+    def __init__(self, y: Values) -> None:
+        self.value, self.bound = np.zeros(y.size), np.zeros(y.size)
+        self.left, self.right = np.zeros(y.size), np.zeros(y.size)
+        self.left_bound, self.right_bound = np.zeros(y.size), np.zeros(y.size)
+        self.diagnosis = np.zeros(y.size, dtype=np.int8)
+        outside = ~np.isfinite(y)
+        for flat in (self.value, self.left, self.right):
+            flat[outside] = np.nan
+        for flat in (self.bound, self.left_bound, self.right_bound):
+            flat[outside] = np.inf
+        self.diagnosis[outside] = Diagnosis.NONFINITE
+
+    def put(self, at: NDArray[np.intp], value: Values, bound: Values, diagnosis: NDArray[np.int8] | int) -> None:
+        self.value[at] = self.left[at] = self.right[at] = value
+        self.bound[at] = self.left_bound[at] = self.right_bound[at] = bound
+        self.diagnosis[at] = diagnosis
+
+
+class _Climb:
+    """One run of `derivative`: the samples of the elements still open, and the steps taken for them."""
+
+    def __init__(self, line: Line, y: Values, result: _Result, budget: int, goal: float) -> None:
+        self.line, self.result, self.goal = line, result, goal
+        self.budget, self.y = budget, y
+        self.scale = line.scale()
+        self.open = np.flatnonzero(np.isfinite(y))
+        self.exponents: list[float] = []
+        self.slips: list[float] = []
+        self.plus: list[Values] = []
+        self.minus: list[Values] = []
+        self.selection: Selection | None = None
+
+    def run(self) -> None:
+        for exponent in FIRST:
+            self._sample(exponent)
+        self._settle()
+        for exponent in DOWN:
+            if not self.open.size or not self._affordable():
+                break
+            if len(self.exponents) == len(FIRST) + 1 and self._stochastic():
+                break
+            self._sample(exponent)
+            self._settle()
+        if self.open.size and len(self.exponents) > 0:
+            self._finish()
+        if self.line.failure is not None and not np.isfinite(self.result.bound).any():
+            raise self.line.failure
+
+    def _affordable(self, extra: int = 2) -> bool:
+        return self.line.evaluations + extra <= self.budget
+
+    def _sample(self, exponent: float) -> None:
+        step = float(self.scale * 2.0**-exponent)
+        place = int(np.searchsorted(self.exponents, exponent))
+        self.exponents.insert(place, exponent)
+        self.slips.insert(place, self.line.slip(step))
+        whole = self.open.size == self.y.size
+        plus, minus = self.line.at(step), self.line.at(-step)
+        self.plus.insert(place, plus if whole else plus[self.open])
+        self.minus.insert(place, minus if whole else minus[self.open])
+
+    def _samples(self, part: slice | NDArray[np.intp]) -> Samples:
+        eps = self.line.eps
+        here = self.open[part]
+        return Samples(
+            2.0 ** -np.asarray(self.exponents),
+            _finite(np.stack([row[part] for row in self.plus])),
+            _finite(np.stack([row[part] for row in self.minus])),
+            self.y[here],
+            eps if isinstance(eps, float) else eps[here],
+            np.asarray(self.slips),
+        )
+
+    def _settle(self) -> None:
+        """Select for every open element, record the good ones and drop their samples."""
+        good = np.zeros(self.open.size, dtype=bool)
+        for start in range(0, self.open.size, CHUNK):
+            part = slice(start, min(start + CHUNK, self.open.size))
+            with np.errstate(all="ignore"):
+                chosen = select(self._samples(part))
+                size = np.abs(chosen.value)
+                fine = chosen.bound <= self.goal * size
+                fine |= (chosen.bound <= 4.0 * chosen.noise) & ~chosen.noisy
+                good[part] = fine & np.isfinite(chosen.bound)
+                at = self.open[part]
+                self.result.put(
+                    at,
+                    chosen.value / self.scale,
+                    chosen.bound / self.scale,
+                    np.where(chosen.noisy, Diagnosis.NOISY, Diagnosis.SMOOTH).astype(np.int8),
+                )
+        if good.any():
+            keep = np.flatnonzero(~good)
+            self.open = self.open[keep]
+            self.plus = [row[keep] for row in self.plus]
+            self.minus = [row[keep] for row in self.minus]
+
+    def _stochastic(self) -> bool:
+        """Evaluate f(x) again; mark what differs by more than a rearranged sum may, and drop it."""
+        again = self.line.at(0.0)
+        with np.errstate(all="ignore"):
+            changed = np.abs(again - self.y) > 1e4 * self.line.eps * np.abs(self.y)
+        changed &= np.isfinite(self.y)
+        if not changed.any():
+            return False
+        self.result.put(np.flatnonzero(changed), np.array(np.nan), np.array(np.inf), Diagnosis.STOCHASTIC)
+        keep = np.flatnonzero(~changed[self.open])
+        self.open = self.open[keep]
+        self.plus = [row[keep] for row in self.plus]
+        self.minus = [row[keep] for row in self.minus]
+        return not keep.size
+
+    def _finish(self) -> None:
+        """Slopes of the two sides for what stayed open, and a diagnosis."""
+        for start in range(0, self.open.size, CHUNK):
+            part = slice(start, min(start + CHUNK, self.open.size))
+            with np.errstate(all="ignore"):
+                self._judge(self.open[part], self._samples(part))
+
+    def _judge(self, at: NDArray[np.intp], samples: Samples) -> None:
+        right, left = samples.slopes()
+        r, rb = one_sided(samples, right, samples.plus)
+        s, sb = one_sided(samples, left, samples.minus)
+        value, bound = self.result.value[at] * self.scale, self.result.bound[at] * self.scale
+        size = np.maximum(np.abs(r), np.abs(s))
+        kink = (np.abs(r - s) > rb + sb) & (rb + sb < 0.25 * size)
+        steepest_right = np.fmax.reduce(np.abs(right), initial=0.0)
+        steepest_left = np.fmax.reduce(np.abs(left), initial=0.0)
+        only_right = np.isfinite(rb) & ~np.isfinite(sb) & (rb < 0.01 * steepest_right)
+        only_left = np.isfinite(sb) & ~np.isfinite(rb) & (sb < 0.01 * steepest_left)
+        edge = (only_right | only_left) & ~np.isfinite(bound)
+        kink &= bound > 0.25 * np.abs(r - s)
+        side, side_bound = np.where(only_right, r, s), np.where(only_right, rb, sb)
+        code = self.result.diagnosis[at].copy()
+        lost = ~(bound < np.abs(value)) & ~kink & ~edge & ~(bound <= self.goal)
+        code[lost] = Diagnosis.UNRESOLVED
+        code[edge], code[kink] = Diagnosis.EDGE, Diagnosis.KINK
+        steep = np.fmax(np.abs(right), np.abs(left))
+        bound = np.where(lost & (steep[-1] > 8.0 * steep[0]) & ~(np.abs(value) > bound), np.inf, bound)
+        value = np.where(edge, side, np.where(kink, 0.5 * (r + s), value))
+        bound = np.where(edge, side_bound, np.where(kink, 0.5 * np.abs(r - s) + np.maximum(rb, sb), bound))
+        self.result.put(at, value / self.scale, bound / self.scale, code)
+        at, r, s, rb, sb = at[kink], r[kink], s[kink], rb[kink], sb[kink]
+        self.result.right[at], self.result.right_bound[at] = r / self.scale, rb / self.scale
+        self.result.left[at], self.result.left_bound[at] = s / self.scale, sb / self.scale
+
+
+def _finite(values: Values) -> Values:
+    """The values with NaN for infinity, which no difference can use."""
+    return np.where(np.isfinite(values), values, np.nan)

@@ -1,0 +1,210 @@
+"""Extrapolation of central differences over a ladder of steps, with a bound for every output element."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+WIDEST = 6
+"""Most steps that one extrapolation combines."""
+
+FLOOR = 4.0
+"""Rounding of one difference, in units of eps·max|Y|: two evaluations with an error of 2 eps each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Values of `m` outputs on both sides of a point, at `k` steps from the coarsest to the finest.
+
+    `steps` (k,) are positive and falling; `plus`, `minus` (k, m) hold Y(±h) and `center` (m,) holds Y(0), with NaN
+    where the function gave none; `eps` is the relative rounding of one value, a number or (m,); `slip` (k,) is the
+    relative part of a step that rounding of `x + h v` took away.
+    """
+
+    steps: Array
+    plus: Array
+    minus: Array
+    center: Array
+    eps: Array | float
+    slip: Array
+
+    def take(self, at: NDArray[np.intp]) -> Samples:
+        """The samples of some of the outputs."""
+        eps = self.eps if isinstance(self.eps, float) else self.eps[at]
+        return Samples(self.steps, self.plus[:, at], self.minus[:, at], self.center[at], eps, self.slip)
+
+    def slopes(self) -> tuple[Array, Array]:
+        """Slopes `(Y(h) - Y(0)) / h` to the right and `(Y(0) - Y(-h)) / h` to the left, each (k, m)."""
+        h = self.steps[:, None]
+        return (self.plus - self.center) / h, (self.center - self.minus) / h
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What the ladder says of each output: all arrays (m,).
+
+    `value ± bound`; `noise` is the part of the bound that is rounding, the rest is observed disagreement; `coarsest`
+    is the index of the largest step used; `noisy` marks outputs whose values scatter by more than their rounding.
+    """
+
+    value: Array
+    bound: Array
+    noise: Array
+    coarsest: NDArray[np.intp]
+    noisy: NDArray[np.bool_]
+
+
+def _rounding(samples: Samples, differences: Array) -> Array:
+    """Noise of each difference (k, m): rounding of the values, of the argument inside `f`, and slipped steps."""
+    h = samples.steps[:, None]
+    size = np.fmax(np.fmax(np.abs(samples.plus), np.abs(samples.minus)), np.abs(samples.center))
+    slope = np.abs(differences)
+    noise = samples.eps * (FLOOR * size + slope) / h
+    if samples.slip.any():
+        largest = np.max(np.nan_to_num(slope, nan=0.0, posinf=0.0), axis=0)
+        noise = noise + 2.0 * samples.slip[:, None] * largest
+    return noise
+
+
+def _candidates(samples: Samples, differences: Array, noise: Array) -> tuple[Array, Array, Array]:
+    """Best estimate, its bound and its noise, (k - 1, m) each, for every choice of the coarsest step.
+
+    Neville's scheme in s = h² extrapolates the differences to s = 0. The bound adds three things: the rounding that
+    the weights amplify; the change that the coarsest step made (after a wide gap also a share of the change that the
+    finest made: one pair of far apart steps agrees with almost anything); and the jump of the slope at 0 which the *even* part
+    of the same values would need, (Y(h) + Y(-h) - 2 Y(0)) / 2h = jump/2 + h·(polynomial in s). A kink closer than the
+    finest step leaves the differences smooth and wrong; only the even part shows it.
+    """
+    h = samples.steps
+    s = h * h
+    k = len(h)
+    even = (0.5 * samples.plus + 0.5 * samples.minus - samples.center) / s[:, None]
+    table, amplified, divided, unit = differences, noise, even, 1.0 / h
+    best_value = np.full((k - 1, differences.shape[1]), np.nan)
+    best_bound = np.full_like(best_value, np.inf)
+    best_noise = np.full_like(best_value, np.inf)
+    for width in range(2, min(k, WIDEST) + 1):
+        coarse, fine = s[: k - width + 1, None], s[width - 1 :, None]
+        gap = coarse - fine
+        lower, upper = table[1:], table[:-1]
+        table = (coarse * lower - fine * upper) / gap
+        amplified = (coarse * amplified[1:] + fine * amplified[:-1]) / gap
+        divided = (divided[:-1] - divided[1:]) / gap
+        unit = (unit[:-1] - unit[1:]) / gap[:, 0]
+        jump = np.abs(divided / unit[:, None])
+        rows = slice(0, k - width + 1)
+        ratio = (h[width - 1 :] / h[width - 2 : -1])[:, None]
+        change = np.abs(table - lower)
+        change = np.where(ratio < 0.25, np.maximum(change, ratio * np.abs(table - upper)), change)
+        bound = amplified + change + jump
+        better = bound < best_bound[rows]
+        best_value[rows][better] = table[better]
+        best_bound[rows][better] = bound[better]
+        best_noise[rows][better] = amplified[better]
+    return best_value, best_bound, best_noise
+
+
+def _lepski(value: Array, bound: Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Row of the tightest interval that agrees with all finer ones, and of the tightest that was turned away or -1."""
+    rows, m = value.shape
+    low, high = np.full(m, -np.inf), np.full(m, np.inf)
+    chosen, rival = np.full(m, rows - 1, dtype=np.intp), np.full(m, -1, dtype=np.intp)
+    tightest, against = bound[rows - 1].copy(), np.full(m, np.inf)
+    going = np.ones(m, dtype=bool)
+    for a in range(rows - 1, -1, -1):
+        known = np.isfinite(bound[a])
+        below, above = value[a] - bound[a], value[a] + bound[a]
+        agrees = (below <= high) & (above >= low)
+        worse = known & ~agrees & (bound[a] < against)
+        rival[worse], against[worse] = a, bound[a][worse]
+        going &= agrees | ~known
+        use = going & known
+        low = np.where(use, np.maximum(low, below), low)
+        high = np.where(use, np.minimum(high, above), high)
+        better = use & (bound[a] < tightest)
+        chosen[better], tightest[better] = a, bound[a][better]
+    return chosen, rival
+
+
+def select(samples: Samples) -> Selection:
+    """Derivative of every output at 0 with a bound, by Lepski's rule over Romberg estimates; needs 2 steps or more.
+
+    Estimates are taken from the finest step upwards as long as each agrees with all finer ones within their bounds
+    (Lepski 1991). Where a converged coarse estimate contradicts the finer ones and the finer ones do not agree among
+    themselves, the function is noisier than its rounding (float32 inside, values on a grid): the noise that
+    reconciles them is then charged to every step.
+    """
+    differences = (0.5 * samples.plus - 0.5 * samples.minus) / samples.steps[:, None]
+    noise = _rounding(samples, differences)
+    value, bound, rounding = _candidates(samples, differences, noise)
+    chosen, rival = _lepski(value, bound)
+    column = np.arange(value.shape[1])
+    out_value, out_bound = value[chosen, column], bound[chosen, column]
+    out_noise, noisy = rounding[chosen, column], np.zeros(len(column), dtype=bool)
+    contested = (rival >= 0) & (bound[rival, column] < 0.3 * np.abs(value[rival, column] - out_value))
+    if contested.any():
+        at = np.flatnonzero(contested)
+        part = samples.take(at)
+        level = _hidden_noise(part, differences[:, at], out_value[at], value[rival[at], at], rival[at])
+        at, part, level = at[level > 0], part.take(np.flatnonzero(level > 0)), level[level > 0]
+        raised = np.maximum(noise[:, at], level / samples.steps[:, None])
+        value, bound, rounding = _candidates(part, differences[:, at], raised)
+        again, _ = _lepski(value, bound)
+        inner = np.arange(len(at))
+        chosen[at], noisy[at] = again, True
+        out_value[at], out_bound[at] = value[again, inner], bound[again, inner]
+        out_noise[at] = rounding[again, inner]
+    out_bound = np.where(np.isnan(out_value), np.inf, out_bound)
+    return Selection(out_value, out_bound, out_noise, chosen, noisy)
+
+
+def _hidden_noise(part: Samples, differences: Array, fine: Array, coarse: Array, rival: NDArray[np.intp]) -> Array:
+    """Noise level (m,) that reconciles the coarse estimate with the finer ones that it contradicts, 0 for none.
+
+    Structure finer than the coarse steps is real where the two finest differences of values that move agree; values
+    that do not move at all, or move without agreement, are noise as long as they stay within float16's rounding.
+    """
+    apart = np.abs(fine - coarse)
+    k = len(part.steps)
+    finer = np.arange(k)[:, None] >= np.maximum(rival + 2, k // 2)
+    witness = finer & (part.plus != part.minus) & (np.abs(differences - fine) <= 0.1 * apart)
+    deviation = np.abs(differences - coarse) * part.steps[:, None]
+    even = np.abs(0.5 * part.plus + 0.5 * part.minus - part.center)
+    scatter = np.where(finer & np.isfinite(deviation), np.fmax(deviation, even), 0.0)
+    level = 2.0 * np.max(scatter, axis=0)
+    size = np.fmax(np.fmax.reduce(np.abs(part.plus)), np.fmax.reduce(np.abs(part.minus)))
+    real = witness[-2:].all(axis=0) | (level > 2.0**-8 * np.fmax(size, np.abs(part.center)))
+    return np.where(real, 0.0, level)
+
+
+def one_sided(samples: Samples, slopes: Array, values: Array) -> tuple[Array, Array]:
+    """Slope of one side at 0 and its bound, (m,) each, from the side's slopes (k, m) and values (k, m).
+
+    Neville's scheme in h itself. The bound is the rounding plus the change that the *finest* step made, which stays
+    honest for slopes that approach their limit like a root of h.
+    """
+    h = samples.steps
+    size = np.fmax(np.abs(values), np.abs(samples.center))
+    noise = samples.eps * (2.0 * FLOOR * size + np.abs(slopes)) / h[:, None]
+    noise = noise + 2.0 * samples.slip[:, None] * np.abs(slopes)
+    k, m = slopes.shape
+    best_value, best_bound = np.full((k - 1, m), np.nan), np.full((k - 1, m), np.inf)
+    table, amplified = slopes, noise
+    for width in range(2, min(k, 5) + 1):
+        coarse, fine = h[: k - width + 1, None], h[width - 1 :, None]
+        gap = coarse - fine
+        lower = table[:-1]
+        table = (coarse * table[1:] - fine * table[:-1]) / gap
+        amplified = (coarse * amplified[1:] + fine * amplified[:-1]) / gap
+        bound = amplified + np.abs(table - lower)
+        rows = slice(0, k - width + 1)
+        better = bound < best_bound[rows]
+        best_value[rows][better], best_bound[rows][better] = table[better], bound[better]
+    chosen, _ = _lepski(best_value, best_bound)
+    column = np.arange(m)
+    value, bound = best_value[chosen, column], best_bound[chosen, column]
+    return value, np.where(np.isnan(value), np.inf, bound)

@@ -1,0 +1,227 @@
+"""A function seen along a line: points that move exactly, values as one flat real vector, evaluations counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcore.errors import DtypeError, ShapeError
+
+Array = NDArray[Any]
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Shapes and dtypes of what `f` returned, so that one flat real vector can be folded back into them."""
+
+    single: bool
+    shapes: tuple[tuple[int, ...], ...]
+    dtypes: tuple[np.dtype[Any], ...]
+
+    def fold(self, flat: NDArray[Any], *, real: bool = False) -> tuple[Array, ...]:
+        """Arrays of the outputs' shapes from a flat vector that holds a complex number as its two parts.
+
+        With `real=True` the two parts of a complex number become one real number, the length of the pair.
+        """
+        parts, start = [], 0
+        for shape, dtype in zip(self.shapes, self.dtypes, strict=True):
+            width = 2 if dtype.kind == "c" else 1
+            stop = start + width * int(np.prod(shape, dtype=np.intp))
+            part = flat[start:stop]
+            if width == 2 and real:
+                part = np.hypot(part[0::2], part[1::2])
+            elif width == 2:
+                part = np.ascontiguousarray(part, dtype=np.float64).view(np.complex128)
+            parts.append(part.reshape(shape))
+            start = stop
+        return tuple(parts)
+
+
+def flatten(arrays: Sequence[Array]) -> Values:
+    """One float64 vector of all entries; a complex entry gives its real and imaginary part, next to each other."""
+    parts = []
+    for array in arrays:
+        wide = np.ascontiguousarray(array, dtype=np.complex128 if array.dtype.kind == "c" else np.float64)
+        parts.append(wide.reshape(-1).view(np.float64))
+    if not parts:
+        return np.zeros(0)
+    return np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+
+def as_tuple(value: Any) -> tuple[Any, ...]:
+    """The arrays of a tuple or list, or the one array as a tuple of one."""
+    return tuple(value) if isinstance(value, (tuple, list)) else (value,)
+
+
+def read_outputs(result: Any) -> tuple[tuple[Array, ...], bool]:
+    """Arrays that `f` returned and whether it returned a bare one; refuses what has no derivative.
+
+    Raises:
+        DtypeError: `f` returned something that is no array, or an array that is neither floating nor complex.
+    """
+    single = not isinstance(result, (tuple, list))
+    arrays = []
+    for position, item in enumerate(as_tuple(result)):
+        name = "f returned" if single else f"output {position} of f is"
+        if item is None or isinstance(item, (str, bytes, dict, set)):
+            raise DtypeError(
+                f"{name} a {type(item).__name__}, not an array; return an array or a tuple of arrays"
+            )
+        array = np.asarray(item)
+        if array.dtype.kind not in "fc":
+            raise DtypeError(
+                f"{name} {array.dtype}, which has no derivative; return a floating or complex array "
+                "(or leave this output out of the check)"
+            )
+        arrays.append(array)
+    return tuple(arrays), single
+
+
+class Line:
+    """`t -> f(x + t v)` as a flat float64 vector.
+
+    Args:
+        f: takes the arrays of `x`, returns an array or a tuple of arrays.
+        x: arrays of any shape; those that move are floating or complex.
+        v: for every array of `x` an array of its shape, or None for an input that stays.
+        widen: evaluate float16 and float32 inputs as float64 (the same values, in finer arithmetic).
+
+    Raises:
+        ShapeError: `v` does not fit `x`.
+        DtypeError: a moving input is neither floating nor complex.
+    """
+
+    def __init__(self, f: Callable[..., Any], x: Any, v: Any, *, widen: bool = True) -> None:
+        points, tangents = as_tuple(x), as_tuple(v)
+        if len(points) != len(tangents):
+            raise ShapeError(
+                f"x has {len(points)} arrays and v has {len(tangents)}; v needs one entry for every array of x, "
+                "None for one that does not move"
+            )
+        self.f, self.evaluations, self.layout = f, 0, None
+        self.layout: Layout | None
+        self.eps: Values | float = float(np.finfo(np.float64).eps)
+        self.failure: Exception | None = None
+        self.x: list[Array] = []
+        self.v: list[Array | None] = []
+        for position, (point, tangent) in enumerate(zip(points, tangents, strict=True)):
+            array = np.asarray(point)
+            if tangent is None:
+                self.x.append(array)
+                self.v.append(None)
+                continue
+            direction = np.asarray(tangent)
+            if array.shape != direction.shape:
+                raise ShapeError(
+                    f"x[{position}] has shape {array.shape} and v[{position}] has {direction.shape}; they must be equal"
+                )
+            if array.dtype.kind not in "fc":
+                raise DtypeError(
+                    f"x[{position}] is {array.dtype} and cannot move along a direction; give v[{position}] = None, "
+                    "or pass a floating array"
+                )
+            wide = np.complex128 if "c" in (array.dtype.kind, direction.dtype.kind) else np.float64
+            if array.dtype.kind != "c" and wide is np.complex128:
+                raise DtypeError(
+                    f"v[{position}] is complex and x[{position}] is {array.dtype}; a real array moves along a real "
+                    "direction"
+                )
+            dtype = np.result_type(array.dtype, wide) if widen else array.dtype
+            self.x.append(array.astype(dtype))
+            self.v.append(direction.astype(wide))
+
+    def scale(self) -> float:
+        """Power of two next to the median of |x_i / v_i|: the step that moves a typical entry by its own size."""
+        ratios = []
+        for point, tangent in zip(self.x, self.v, strict=True):
+            if tangent is None:
+                continue
+            size, speed = np.abs(point).reshape(-1), np.abs(tangent).reshape(-1)
+            usable = (size > 0) & (speed > 0) & np.isfinite(size) & np.isfinite(speed)
+            with np.errstate(over="ignore", under="ignore"):
+                ratios.append((size[usable] / speed[usable]).astype(np.float64))
+        every = np.concatenate(ratios) if ratios else np.zeros(0)
+        every = every[np.isfinite(every) & (every > 0)]
+        if not every.size:
+            return 1.0
+        return float(2.0 ** np.clip(np.floor(np.log2(np.median(every))), -900, 900))
+
+    def moves(self) -> bool:
+        """Whether any entry of `v` differs from zero."""
+        return any(tangent is not None and bool(np.any(tangent)) for tangent in self.v)
+
+    def slip(self, step: float) -> float:
+        """Largest relative part of an entry's step that rounding of `x ± h v` takes away; 0 where all are exact."""
+        worst = 0.0
+        for point, tangent in zip(self.x, self.v, strict=True):
+            if tangent is None or not tangent.size:
+                continue
+            right, left = self._moved(point, tangent, step), self._moved(point, tangent, -step)
+            for name in ("real", "imag") if point.dtype.kind == "c" else ("real",):
+                speed = getattr(tangent, name).reshape(-1)
+                went = (getattr(right, name) - getattr(left, name)).reshape(-1) / (2.0 * step)
+                moving = speed != 0
+                lost = np.abs(went[moving].astype(np.float64) - speed[moving]) / np.abs(speed[moving])
+                worst = max(worst, float(np.max(lost, initial=0.0)))
+        return worst
+
+    @staticmethod
+    def _moved(point: Array, tangent: Array, step: float) -> Array:
+        return np.asarray(point + step * tangent).astype(point.dtype, copy=False)
+
+    def center(self) -> Values:
+        """Values at `x` itself; an exception that `f` raises here is the caller's to see."""
+        return self._read(self._call(0.0))
+
+    def at(self, step: float) -> Values:
+        """Values at `x + step v`, NaN throughout where `f` raises ValueError or ArithmeticError (outside its domain)."""
+        try:
+            result = self._call(step)
+        except (ValueError, ArithmeticError) as error:
+            self.failure = error
+            return np.full(self.size, np.nan)
+        return self._read(result)
+
+    @property
+    def size(self) -> int:
+        """Length of the flat vector, known after `center`."""
+        if self.layout is None:
+            raise ShapeError("the size of f's output is known only after f(x) was evaluated")
+        return sum(
+            (2 if dtype.kind == "c" else 1) * int(np.prod(shape, dtype=np.intp))
+            for shape, dtype in zip(self.layout.shapes, self.layout.dtypes, strict=True)
+        )
+
+    def _call(self, step: float) -> Any:
+        self.evaluations += 1
+        arguments = [
+            point.copy() if tangent is None or step == 0.0 else self._moved(point, tangent, step)
+            for point, tangent in zip(self.x, self.v, strict=True)
+        ]
+        with np.errstate(all="ignore"):
+            return self.f(*arguments)
+
+    def _read(self, result: Any) -> Values:
+        arrays, single = read_outputs(result)
+        shapes = tuple(array.shape for array in arrays)
+        if self.layout is None:
+            self.layout = Layout(single, shapes, tuple(array.dtype for array in arrays))
+            self.eps = self._eps(arrays)
+        elif shapes != self.layout.shapes:
+            raise ShapeError(
+                f"f returned shapes {list(self.layout.shapes)} at x and {list(shapes)} at a neighbouring point; "
+                "a derivative needs the same output shape everywhere (does the shape depend on the values?)"
+            )
+        return flatten(arrays)
+
+    def _eps(self, arrays: tuple[Array, ...]) -> Values | float:
+        rounding = [max(float(np.finfo(array.dtype).eps), float(np.finfo(np.float64).eps)) for array in arrays]
+        if len(set(rounding)) <= 1:
+            return rounding[0] if rounding else float(np.finfo(np.float64).eps)
+        widths = [array.size * (2 if array.dtype.kind == "c" else 1) for array in arrays]
+        return np.repeat(rounding, widths)

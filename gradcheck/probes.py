@@ -1,0 +1,122 @@
+"""Directions and cotangents to probe a gradient with: random signs, sizes that let every entry count."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.line import as_tuple
+
+Array = NDArray[Any]
+
+
+def _size(array: Array) -> NDArray[np.float64]:
+    """Power of two at or below |entry|, a typical one for zero and non-finite entries (1 where all are)."""
+    magnitude = np.abs(array).astype(np.float64)
+    usable = np.isfinite(magnitude) & (magnitude > 0)
+    typical = float(np.median(magnitude[usable])) if usable.any() else 1.0
+    return np.asarray(2.0 ** np.floor(np.log2(np.where(usable, magnitude, typical))))
+
+
+def _signed(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Random signs times a factor of 1, 9/8, ..., 15/8: few bits, so that products with powers of two are exact."""
+    factor = 1.0 + rng.integers(0, 8, shape) / 8.0
+    return np.asarray(np.where(rng.random(shape) < 0.5, -factor, factor))
+
+
+def _draw(array: Array, size: NDArray[np.float64], rng: np.random.Generator) -> Array:
+    if array.dtype.kind == "c":
+        return np.asarray(_signed(array.shape, rng) * size + 1j * (_signed(array.shape, rng) * size))
+    return np.asarray(_signed(array.shape, rng) * size)
+
+
+def direction(
+    x: Any, rng: np.random.Generator, *, gx: Any = None, wrt: tuple[bool, ...] | None = None
+) -> tuple[Array | None, ...]:
+    """Random direction for the arrays of `x`: signs drawn independently, sizes near those of the entries.
+
+    With |v_i| in [1/2, 2)·|x_i| the step relative to each entry is alike, and `x ± h v` is exact. With `gx`, the
+    claimed gradient, the sizes are evened out further, so that every entry contributes alike to `<gx, v>`: entries
+    with a smaller claimed contribution keep their size, larger ones are shortened to the typical contribution. A wrong
+    entry then cannot hide behind larger ones, whether it is claimed too small (its true contribution is large) or too
+    large (its true contribution is missing).
+
+    Args:
+        x: array or tuple of arrays; integer and boolean arrays stay (None).
+        rng: source of the signs. The verdict of `compare` relies on signs independent of gx.
+        gx: claimed gradient, an array or None for every array of x.
+        wrt: for every array of x, whether it moves; all floating arrays by default.
+    """
+    points = [np.asarray(point) for point in as_tuple(x)]
+    moving = wrt if wrt is not None else (True,) * len(points)
+    sizes = [_size(point) for point in points]
+    if gx is not None:
+        weights = [
+            None if g is None else np.abs(np.asarray(g)).astype(np.float64) * size
+            for g, size in zip(as_tuple(gx), sizes, strict=True)
+        ]
+        every = np.concatenate([w.reshape(-1) for w in weights if w is not None] or [np.zeros(0)])
+        every = every[np.isfinite(every) & (every > 0)]
+        typical = float(np.exp2(np.median(np.log2(every)))) if every.size else 1.0
+        for place, weight in enumerate(weights):
+            if weight is not None:
+                with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                    shrink = np.exp2(np.floor(np.log2(typical / weight)))
+                sizes[place] = sizes[place] * np.where(np.isfinite(shrink), np.minimum(shrink, 1.0), 1.0)
+    return tuple(
+        _draw(point, size, rng) if move and point.dtype.kind in "fc" else None
+        for point, size, move in zip(points, sizes, moving, strict=True)
+    )
+
+
+def unit_direction(
+    x: Any, rng: np.random.Generator, *, wrt: tuple[bool, ...] | None = None
+) -> tuple[Array | None, ...]:
+    """Random direction with one size per array, that of its largest finite entry divided by the root of its spread.
+
+    Arguments as for `direction`. Entries much smaller than their neighbours move by many times their own size.
+    """
+    points = [np.asarray(point) for point in as_tuple(x)]
+    moving = wrt if wrt is not None else (True,) * len(points)
+    result: list[Array | None] = []
+    for point, move in zip(points, moving, strict=True):
+        if not move or point.dtype.kind not in "fc":
+            result.append(None)
+            continue
+        size = _size(point)
+        result.append(_draw(point, np.full(point.shape, float(np.median(size)) if size.size else 1.0), rng))
+    return tuple(result)
+
+
+def cotangents(
+    y: Any, rng: np.random.Generator, *, usable: Any = None, weight: Any = None
+) -> tuple[Array, ...]:
+    """Random cotangent for the arrays of `y`: independent signs, one size per output array so that none drowns another.
+
+    Each array's cotangent has entries of a power of two next to 1/(typical |y|) in size, times a factor in [1, 2). The
+    dtype is that of `y`.
+
+    Args:
+        y: array or tuple of arrays, all floating or complex.
+        rng: source of the signs.
+        usable: boolean array for every array of y; entries that are False get a cotangent of 0 (see
+            `Derivative.usable`).
+        weight: array for every array of y of typical sizes to use instead of |y|, such as |J v|.
+    """
+    outputs = [np.asarray(output) for output in as_tuple(y)]
+    masks = as_tuple(usable) if usable is not None else (None,) * len(outputs)
+    weights = as_tuple(weight) if weight is not None else outputs
+    result = []
+    for output, mask, sizes in zip(outputs, masks, weights, strict=True):
+        magnitude = np.abs(np.asarray(sizes)).astype(np.float64)
+        magnitude = magnitude[np.isfinite(magnitude) & (magnitude > 0)]
+        typical = float(np.exp2(-np.floor(np.log2(np.median(magnitude))))) if magnitude.size else 1.0
+        largest = float(np.finfo(output.dtype).max) / 4
+        typical = min(max(typical, 1.0 / largest), largest)
+        cotangent = _draw(output, np.full(output.shape, typical), rng)
+        if mask is not None:
+            cotangent = np.where(mask, cotangent, 0.0)
+        result.append(cotangent.astype(output.dtype))
+    return tuple(result)
