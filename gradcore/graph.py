@@ -153,7 +153,9 @@ def backward_pass(
     Visits pending nodes from the highest creation number down, and lets go of each node's inputs once it is done
     unless `retain_graph`. With `record`, cotangents are Tensors and the pass itself can be differentiated.
     """
-    pending: dict[int, list[Any]] = {}  # creation number -> [node, cotangent so far, whether that sum is ours]
+    pending: dict[
+        int, list[Any]
+    ] = {}  # creation number -> [node, cotangent so far, whether that sum is ours]
     heap: list[int] = []
     leaves: list[tuple[Tensor, Any]] = []
     for root, gy in roots:
@@ -194,7 +196,7 @@ def backward_pass(
             for i, gx in _cotangents(node, gy, record):
                 x = arrays[i]
                 if gx.shape != x.shape or gx.dtype != x.dtype:
-                    gx = _fitted(gx, node, i, x)  # noqa: PLW2901
+                    gx = _fitted(gx, node, i, x)
                 _add(pending, heap, parents[i], gx, record)
         if not retain_graph:
             node._parents = node._arrays = node._params = None

@@ -122,7 +122,9 @@ def write_jsonl(path: _PathLike, records: Iterable[Mapping[str, object]]) -> Non
 
 
 def save_tensors(
-    path: _PathLike, tensors: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str] | None = None
+    path: _PathLike,
+    tensors: Mapping[str, npt.NDArray[Any] | np.generic[Any]],
+    metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Write named arrays and a few strings about them as one safetensors file, atomically.
 
@@ -133,14 +135,16 @@ def save_tensors(
     for key, value in (metadata or {}).items():
         if not (isinstance(key, str) and isinstance(value, str)):
             raise ModelFileError(f"{path}: metadata holds strings by name, got {key!r}: {value!r}")
+    if not tensors:  # the library would write a broken header
+        raise ModelFileError(f"{path}: there are no tensors to save; expected at least one by name")
     native = {}
     for name, tensor in tensors.items():
         if not isinstance(name, str) or name == "__metadata__":
             raise ModelFileError(
                 f"{path}: a tensor's name is a string other than '__metadata__', got {name!r}"
             )
-        if not isinstance(tensor, np.ndarray) or tensor.dtype.name not in _DTYPES:
-            found = tensor.dtype if isinstance(tensor, np.ndarray) else type(tensor).__name__
+        if not isinstance(tensor, np.ndarray | np.generic) or tensor.dtype.name not in _DTYPES:
+            found = tensor.dtype if isinstance(tensor, np.ndarray | np.generic) else type(tensor).__name__
             raise ModelFileError(f"{path}: {name}: expected an array of {', '.join(_DTYPES)}, got {found}")
         # The library writes the raw memory of what it is given: a transposed weight would come out scrambled.
         native[name] = np.asarray(tensor, dtype=tensor.dtype.newbyteorder("="), order="C")

@@ -36,7 +36,13 @@ class Op(Generic[P, R]):
     """
 
     def __init__(
-        self, forward: Callable[P, R], vjp: Any, spec: OpSpec, *, name: str | None = None, broadcasts: bool = False
+        self,
+        forward: Callable[P, R],
+        vjp: Any,
+        spec: OpSpec,
+        *,
+        name: str | None = None,
+        broadcasts: bool = False,
     ) -> None:
         self.name = name or forward.__name__
         self.forward: Callable[..., Any] = forward
@@ -78,7 +84,9 @@ class Op(Generic[P, R]):
             return tuple([rule(gy, y, *arrays, **params) for rule in self.rules])
         return self.whole_rule(gy, y, arrays, params, tuple([a is not None for a in arrays]))
 
-    def whole_rule(self, gy: Any, y: Any, arrays: Any, params: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
+    def whole_rule(
+        self, gy: Any, y: Any, arrays: Any, params: Any, needs: tuple[bool, ...]
+    ) -> tuple[Any, ...]:
         """All cotangents at once, from a rule that is one function; it may leave out those that `needs` says nobody wants."""
         if self._takes_needs:
             params = {**params, "needs": needs}
@@ -86,6 +94,7 @@ class Op(Generic[P, R]):
         return found if isinstance(found, tuple) else (found,)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """`forward` on arrays; with a Tensor among the arguments, the Tensor of it, recorded where needed."""
         inputs: Any = args
         params: dict[str, Any] = kwargs
         if len(inputs) != self.n_arrays and not self.variadic:
@@ -181,6 +190,7 @@ def op(
 
 def _method(made: Op[..., Any]) -> Callable[..., Tensor]:
     if made._static or made.variadic or made.n_arrays > 2:
+
         def general(self: Tensor, *args: Any, **params: Any) -> Any:
             return made(self, *args, **params)
 
@@ -266,7 +276,9 @@ def binary_method(made: Op[..., Any], *, swapped: bool = False) -> Callable[[Ten
 
 def plain_operand(value: Any, like: Tensor) -> Any:
     """The left operand of a reflected operator."""
-    return value if type(value) is Tensor or type(value) is _ndarray else operand(plain(value), like.data.dtype)
+    return (
+        value if type(value) is Tensor or type(value) is _ndarray else operand(plain(value), like.data.dtype)
+    )
 
 
 def composed(

@@ -10,11 +10,9 @@ from gradcore.spec import LayerSpec, OpSpec, OptimizerSpec
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gradcore.op import Op
-
 T = TypeVar("T")
 
-ops: dict[str, Op[..., Any]] = {}
+ops: dict[str, Any] = {}  # Op, or a function composed of ops
 layers: dict[str, Any] = {}
 losses: dict[str, Any] = {}
 optimizers: dict[str, Any] = {}
@@ -27,7 +25,7 @@ _EXAMPLES = {
 }
 
 
-def enroll(registry: dict[str, T], kind: str, name: str, entry: T, spec: Any, spec_type: type) -> None:
+def enroll(registry: dict[str, Any], kind: str, name: str, entry: Any, spec: Any, spec_type: type) -> None:
     """Put `entry` under `name`; refuses a missing or foreign spec and a name that is taken."""
     if not isinstance(spec, spec_type):
         raise SpecError(

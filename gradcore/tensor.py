@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import numpy as np
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-    from gradcore.op import Op
-
     Operand: TypeAlias = "Tensor | ArrayLike"
     Axes: TypeAlias = int | tuple[int, ...] | None
 
@@ -26,18 +25,64 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {}
 # NumPy functions of the values alone: no derivative flows through them, so they see plain arrays and give plain results.
 _VALUE_ONLY = frozenset(
     getattr(np, name)
-    for name in (
-        "shape ndim size zeros_like ones_like empty_like full_like argmax argmin argsort array_equal allclose isclose "
-        "all any count_nonzero nonzero result_type array_repr array_str array2string may_share_memory shares_memory "
-        "iscomplexobj searchsorted unique bincount isin"
-    ).split()
+    for name in [
+        "shape",
+        "ndim",
+        "size",
+        "zeros_like",
+        "ones_like",
+        "empty_like",
+        "full_like",
+        "argmax",
+        "argmin",
+        "argsort",
+        "array_equal",
+        "allclose",
+        "isclose",
+        "all",
+        "any",
+        "count_nonzero",
+        "nonzero",
+        "result_type",
+        "array_repr",
+        "array_str",
+        "array2string",
+        "may_share_memory",
+        "shares_memory",
+        "iscomplexobj",
+        "searchsorted",
+        "unique",
+        "bincount",
+        "isin",
+    ]
 )
 _VALUE_ONLY_UFUNCS = frozenset(
     getattr(np, name)
-    for name in (
-        "greater greater_equal less less_equal equal not_equal isfinite isnan isinf signbit sign floor ceil rint trunc "
-        "logical_and logical_or logical_not logical_xor bitwise_and bitwise_or bitwise_xor invert"
-    ).split()
+    for name in [
+        "greater",
+        "greater_equal",
+        "less",
+        "less_equal",
+        "equal",
+        "not_equal",
+        "isfinite",
+        "isnan",
+        "isinf",
+        "signbit",
+        "sign",
+        "floor",
+        "ceil",
+        "rint",
+        "trunc",
+        "logical_and",
+        "logical_or",
+        "logical_not",
+        "logical_xor",
+        "bitwise_and",
+        "bitwise_or",
+        "bitwise_xor",
+        "invert",
+    ]
 )
 
 
@@ -54,12 +99,22 @@ class Tensor:
     array([2., 4.], dtype=float32)
     """
 
-    __slots__ = ("__weakref__", "_arrays", "_op", "_order", "_params", "_parents", "data", "grad", "requires_grad")
+    __slots__ = (
+        "__weakref__",
+        "_arrays",
+        "_op",
+        "_order",
+        "_params",
+        "_parents",
+        "data",
+        "grad",
+        "requires_grad",
+    )
 
     data: NDArray[Any]
     grad: NDArray[Any] | None
     requires_grad: bool
-    _op: Op[..., Any] | None
+    _op: Any  # the Op that made it, None for a leaf
     _parents: Any  # the inputs that need a gradient, None for the others; None altogether once freed
     _arrays: Any  # the op's array arguments
     _params: Any  # the op's static parameters, None for none
@@ -153,7 +208,9 @@ class Tensor:
             return np.ones(self.shape, self.dtype)
         array = np.array(gy.data if type(gy) is Tensor else gy, dtype=self.dtype)
         if array.shape != self.shape:
-            raise ShapeError(f"the cotangent gy has shape {array.shape}, and this tensor {self.shape}: they must agree")
+            raise ShapeError(
+                f"the cotangent gy has shape {array.shape}, and this tensor {self.shape}: they must agree"
+            )
         return array
 
     def _receive(self, gx: NDArray[Any]) -> None:
@@ -186,17 +243,17 @@ class Tensor:
                 return UFUNCS[ufunc](*inputs, **kwargs)
             if ufunc in _VALUE_ONLY_UFUNCS:
                 return constant(ufunc(*map(plain, inputs), **kwargs))
-            _no_rule(f"np.{ufunc.__name__}")
+            raise _no_rule(f"np.{ufunc.__name__}")
         if method == "reduce" and ufunc in _REDUCTIONS:
             return FUNCTIONS[_REDUCTIONS[ufunc]](inputs[0], **{"axis": 0, **kwargs})
-        _no_rule(f"np.{ufunc.__name__}.{method}")
+        raise _no_rule(f"np.{ufunc.__name__}.{method}")
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if func in FUNCTIONS:
             return FUNCTIONS[func](*args, **kwargs)
         if func in _VALUE_ONLY:
             return func(*map(plain, args), **{name: plain(value) for name, value in kwargs.items()})
-        _no_rule(f"np.{func.__name__}")
+        raise _no_rule(f"np.{func.__name__}")
 
     # --- Python's protocols -------------------------------------------------------------------------------------------
 
@@ -229,7 +286,7 @@ class Tensor:
         return int(self.item())
 
     def __index__(self) -> int:
-        return self.data.__index__()
+        return int(operator.index(self.item()))
 
     def __contains__(self, value: Any) -> bool:
         return bool((self.data == plain(value)).any())
@@ -317,14 +374,14 @@ class Tensor:
         def broadcast_to(self, shape: tuple[int, ...]) -> Tensor: ...
         def astype(self, dtype: DTypeLike) -> Tensor: ...
         @property
-        def T(self) -> Tensor: ...  # noqa: D102
+        def T(self) -> Tensor: ...
 
 
 _REDUCTIONS = {np.add: np.sum, np.maximum: np.max}
 
 
-def _no_rule(name: str) -> NoReturn:
-    raise GraphError(
+def _no_rule(name: str) -> GraphError:
+    return GraphError(
         f"{name} has no derivative rule here, so it can't be called on a Tensor: write it with gradcore's ops, "
         "register an op for it (gradcore.op), or call it on x.data where no gradient shall flow"
     )

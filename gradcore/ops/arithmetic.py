@@ -107,7 +107,7 @@ def _pow_exponent(gy: Array, out: Array, x: Array, _y: Array) -> Array:
     numpy=(np.power, np.float_power),
     methods=("pow", "__pow__"),
 )
-def pow(x: Array, y: Array, /) -> Array:  # noqa: A001
+def pow(x: Array, y: Array, /) -> Array:
     """Power, elementwise: x^y. With respect to y it needs x >= 0; at x = 0 that derivative is taken as 0."""
     return _power(np.asarray(x), np.asarray(y))
 

@@ -29,7 +29,7 @@ def neg(x: Array, /) -> Array:
     numpy=(np.absolute, np.fabs),
     methods=("abs", "__abs__"),
 )
-def abs(x: Array, /) -> Array:  # noqa: A001
+def abs(x: Array, /) -> Array:
     """The absolute value: |x|; the derivative at 0 is taken as 0."""
     return np.absolute(x)
 
@@ -69,7 +69,10 @@ def sqrt(x: Array, /) -> Array:
 
 @op(
     vjp=lambda gy, y, _x: gy - gy * (y * y),
-    spec=OpSpec(case(reals()), reference=elementwise(lambda x: math.expm1(2 * x) / (math.expm1(2 * x) + 2) if x < 300 else 1.0)),
+    spec=OpSpec(
+        case(reals()),
+        reference=elementwise(lambda x: math.expm1(2 * x) / (math.expm1(2 * x) + 2) if x < 300 else 1.0),
+    ),
     numpy=(np.tanh,),
     methods=("tanh",),
 )

@@ -22,14 +22,22 @@ def is_basic(index: Any) -> bool:
 
 def _indices(env: Env) -> list[Any]:
     """Indices of every sort that fits the shape: slices of either step, repeats, masks, several arrays."""
-    shape = env.shapes[-1]
-    found: list[Any] = [..., None, (..., None), slice(None), slice(None, None, -1), slice(1, None, 2), slice(0, 0)]
+    shape: tuple[int, ...] = env.shapes[-1]
+    found: list[Any] = [
+        ...,
+        None,
+        (..., None),
+        slice(None),
+        slice(None, None, -1),
+        slice(1, None, 2),
+        slice(0, 0),
+    ]
     if not shape:
         return [..., None, (), (..., None)]
     n = shape[0]
     if n:
         found += [0, -1, np.array([0, n - 1, 0, -1]), [0, 0], np.zeros((2, 2), int), np.arange(n) % 2 == 0]
-    if len(shape) > 1 and math.prod(shape):
+    if len(shape) > 1 and 0 not in shape:
         m = shape[1]
         found += [
             (slice(None), -1),
@@ -49,8 +57,12 @@ def _picked_by_flat_index(x: Any, index: Any) -> Any:
     return np.array([flat[i] for i in positions.ravel()], dtype=float).reshape(positions.shape)
 
 
+def _getitem_rule(gy: Array, _y: Array, x: Array, index: Any) -> Array:
+    return scatter_add(gy, index, x.shape)
+
+
 @op(
-    vjp=lambda gy, _y, x, index: scatter_add(gy, index, x.shape),
+    vjp=_getitem_rule,
     spec=OpSpec(case(reals(), params={"index": Derived(_indices)}), reference=_picked_by_flat_index),
 )
 def getitem(x: Array, /, index: Any) -> Array:
@@ -67,10 +79,19 @@ def _scattered_by_loop(x: Any, index: Any, shape: tuple[int, ...]) -> Any:
 
 
 _SCATTER_CASES = (
-    case(reals("n m"), params={"index": Derived(lambda _e: [slice(1, None)]), "shape": Derived(lambda e: [(e["n"] + 1, e["m"])])}),
+    case(
+        reals("n m"),
+        params={
+            "index": Derived(lambda _e: [slice(1, None)]),
+            "shape": Derived(lambda e: [(e["n"] + 1, e["m"])]),
+        },
+    ),
     case(
         reals("4 m"),
-        params={"index": Derived(lambda _e: [np.array([0, 2, 0, -1])]), "shape": Derived(lambda e: [(3, e["m"])])},
+        params={
+            "index": Derived(lambda _e: [np.array([0, 2, 0, -1])]),
+            "shape": Derived(lambda e: [(3, e["m"])]),
+        },
     ),
     case(
         reals("3"),

@@ -81,7 +81,9 @@ def matmul(x: Array, y: Array, /) -> Array:
 
 def _misfit(x: tuple[int, ...], y: tuple[int, ...]) -> ShapeError:
     if not x or not y:
-        return ShapeError(f"matmul needs at least one axis on each side, and got the shapes {x} and {y}: use * instead")
+        return ShapeError(
+            f"matmul needs at least one axis on each side, and got the shapes {x} and {y}: use * instead"
+        )
     inner = y[-2] if len(y) > 1 else y[-1]
     if x[-1] != inner:
         fits = f"({inner}, ...)" if len(x) == 1 else f"(..., {x[-2]}, {inner})"

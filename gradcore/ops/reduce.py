@@ -45,9 +45,9 @@ def _sum_rule(gy: Array, _y: Array, x: Array, axis: Axes = None, keepdims: bool 
     numpy=(np.sum,),
     methods=("sum",),
 )
-def sum(x: Array, /, axis: Axes = None, keepdims: bool = False) -> Array:  # noqa: A001
+def sum(x: Array, /, axis: Axes = None, keepdims: bool = False) -> Array:
     """The sum over `axis`: None for all axes, an axis of either sign, or a tuple of them."""
-    return np.add.reduce(x, axis=axis, keepdims=keepdims)
+    return np.add.reduce(x, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
 
 
 @composed(
@@ -65,7 +65,9 @@ def mean(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     """
     count = _count(x.shape, axis)
     if count == 0:
-        raise ShapeError(f"the mean over axis={axis} of shape {x.shape} is one of no entries: it has no value")
+        raise ShapeError(
+            f"the mean over axis={axis} of shape {x.shape} is one of no entries: it has no value"
+        )
     return sum(x, axis, keepdims) / count
 
 
@@ -75,9 +77,7 @@ def _extreme_rule(gy: Array, y: Array, x: Array, axis: Axes = None, keepdims: bo
     return np.reshape(gy, shape) * (hits / np.sum(hits, axis=axis, keepdims=True))
 
 
-_DISTINCT = case(
-    reals(distinct=True), params=_OVER_AXES, where=lambda e: _count(e.shapes[0], e["axis"]) > 0
-)
+_DISTINCT = case(reals(distinct=True), params=_OVER_AXES, where=lambda e: _count(e.shapes[0], e["axis"]) > 0)
 
 
 @op(
@@ -86,9 +86,9 @@ _DISTINCT = case(
     numpy=(np.max, np.amax),
     methods=("max",),
 )
-def max(x: Array, /, axis: Axes = None, keepdims: bool = False) -> Array:  # noqa: A001
+def max(x: Array, /, axis: Axes = None, keepdims: bool = False) -> Array:
     """The largest entry over `axis`; entries that tie share the cotangent evenly."""
-    return np.maximum.reduce(x, axis=axis, keepdims=keepdims)
+    return np.maximum.reduce(x, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
 
 
 @op(
@@ -97,9 +97,9 @@ def max(x: Array, /, axis: Axes = None, keepdims: bool = False) -> Array:  # noq
     numpy=(np.min, np.amin),
     methods=("min",),
 )
-def min(x: Array, /, axis: Axes = None, keepdims: bool = False) -> Array:  # noqa: A001
+def min(x: Array, /, axis: Axes = None, keepdims: bool = False) -> Array:
     """The smallest entry over `axis`; entries that tie share the cotangent evenly."""
-    return np.minimum.reduce(x, axis=axis, keepdims=keepdims)
+    return np.minimum.reduce(x, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
 
 
 def _logsumexp_by_loop(v: list[float]) -> float:

@@ -19,7 +19,9 @@ def elementwise(scalar: Callable[..., float]) -> Callable[..., Any]:
     def reference(*arrays: Any) -> Any:
         shape = np.broadcast_shapes(*(np.shape(a) for a in arrays))
         flat = [np.broadcast_to(a, shape).ravel().tolist() for a in arrays]
-        return np.array([scalar(*entries) for entries in zip(*flat, strict=True)], dtype=np.float64).reshape(shape)
+        return np.array([scalar(*entries) for entries in zip(*flat, strict=True)], dtype=np.float64).reshape(
+            shape
+        )
 
     return reference
 

@@ -103,7 +103,8 @@ def broadcast_to(x: Array, /, shape: tuple[int, ...]) -> Array:
 @op(
     vjp=lambda gy, _y, _x, dtype: gy,  # the engine casts it back to x's dtype
     spec=OpSpec(
-        case(reals(), params={"dtype": OneOf("float64")}), reference=lambda x, dtype: np.array(x.tolist(), dtype).reshape(x.shape)
+        case(reals(), params={"dtype": OneOf("float64")}),
+        reference=lambda x, dtype: np.array(x.tolist(), dtype).reshape(x.shape),
     ),
     methods=("astype",),
 )
@@ -161,15 +162,15 @@ FUNCTIONS[np.concatenate] = concatenate
 
 
 def _reshape_method(self: Tensor, *shape: Any) -> Any:
-    return reshape(self, shape[0] if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape)
+    return reshape(self, tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape)
 
 
 def _transpose_method(self: Tensor, *axes: Any) -> Any:
     if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], tuple | list)):
-        axes = axes[0]
+        axes = tuple(axes[0] or ())
     return transpose(self, axes or None)
 
 
 Tensor.reshape = _reshape_method  # type: ignore[method-assign]
 Tensor.transpose = _transpose_method  # type: ignore[method-assign]
-Tensor.T = property(transpose, doc="The axes reversed.")  # type: ignore[misc, assignment]
+Tensor.T = property(transpose, doc="The axes reversed.")  # type: ignore[assignment]

@@ -1,0 +1,107 @@
+"""Layers without parameters: activations, Flatten, Dropout."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from gradcore.errors import DomainError
+from gradcore.nn.init import Rng
+from gradcore.nn.module import Module
+from gradcore.ops.elementwise import relu, sigmoid, tanh
+from gradcore.ops.shape import reshape
+from gradcore.registry import layer
+from gradcore.spec import LayerSpec, OneOf, case, reals
+
+
+@layer(spec=LayerSpec(case(reals(kinks=(0.0,))), reference=lambda _s, _t, x: (x + np.abs(x)) / 2))
+class ReLU(Module):
+    """max(x, 0), entry by entry."""
+
+    def forward(self, x: Any) -> Any:
+        """max(x, 0)."""
+        return relu(x)
+
+
+@layer(spec=LayerSpec(case(reals()), reference=lambda _s, _t, x: 0.5 + 0.5 * np.tanh(0.5 * x)))
+class Sigmoid(Module):
+    """1 / (1 + e^-x), entry by entry."""
+
+    def forward(self, x: Any) -> Any:
+        """1 / (1 + e^-x)."""
+        return sigmoid(x)
+
+
+@layer(
+    spec=LayerSpec(case(reals()), reference=lambda _s, _t, x: 1 - 2 / (np.exp(2 * np.minimum(x, 300)) + 1))
+)
+class Tanh(Module):
+    """tanh x, entry by entry."""
+
+    def forward(self, x: Any) -> Any:
+        """Tanh x."""
+        return tanh(x)
+
+
+@layer(
+    spec=LayerSpec(
+        case(reals("n c h w")),
+        case(reals("n c")),
+        case(reals("n")),
+        reference=lambda _s, _t, x: np.array([row.ravel() for row in x]).reshape(
+            x.shape[0], math.prod(x.shape[1:])
+        ),
+    )
+)
+class Flatten(Module):
+    """(n, ...) to (n, features): all axes but the first become one, in row-major order."""
+
+    def forward(self, x: Any) -> Any:
+        """X as (n, features)."""
+        return reshape(x, (x.shape[0], math.prod(x.shape[1:])))
+
+
+def _dropped(state: Any, training: bool, x: Any, *, p: float, rng: int) -> Any:
+    if not training:
+        return x
+    draws = np.random.default_rng(rng).random(x.size)
+    kept = [
+        value / (1 - p) if draw >= p else 0.0 for value, draw in zip(x.ravel().tolist(), draws, strict=True)
+    ]
+    return np.array(kept).reshape(x.shape)
+
+
+@layer(
+    spec=LayerSpec(
+        case(reals(), params={"p": OneOf(0.5, 0.0, 0.2, 0.9), "rng": OneOf(0, 1, 2)}),
+        reference=_dropped,
+        stochastic=True,
+    )
+)
+class Dropout(Module):
+    """Zeroes each entry with probability p in training and divides the others by 1 - p; does nothing in evaluation.
+
+    Srivastava et al. 2014, section 10 (scaling at training time). rng: a `numpy.random.Generator` or a seed; each
+    forward pass in training draws from it anew. Raises DomainError unless 0 <= p < 1.
+    """
+
+    def __init__(self, p: float = 0.5, *, rng: Rng = None) -> None:
+        super().__init__()
+        if not 0 <= p < 1:
+            raise DomainError(
+                f"Dropout got p={p}: the probability of dropping an entry must lie in 0 <= p < 1"
+            )
+        self.p = p
+        self.rng = np.random.default_rng(rng)
+
+    def forward(self, x: Any) -> Any:
+        """X with entries dropped in training, x itself in evaluation."""
+        if not self.training or self.p == 0:
+            return x
+        kept = self.rng.random(x.shape) >= self.p
+        return x * (kept / (1 - self.p)).astype(x.dtype)
+
+    def extra_repr(self) -> str:  # noqa: D102
+        return f"p={self.p}"

@@ -1,0 +1,192 @@
+"""Module: the base of layers and models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from gradcore.errors import ShapeError
+from gradcore.tensor import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import DTypeLike, NDArray
+
+
+class Module:
+    """A layer or a model: parameters, buffers and child modules are its attributes; `forward` says what it computes.
+
+    A Tensor among the attributes is a parameter, an array is a buffer (saved, but not trained), a Module, or a list of
+    them, is a child. Calling the module calls `forward`.
+
+    >>> class Scale(Module):
+    ...     def __init__(self, features):
+    ...         super().__init__()
+    ...         self.weight = gradcore.ones(features, requires_grad=True)
+    ...     def forward(self, x):
+    ...         return x * self.weight
+    >>> [name for name, _ in Scale(3).named_parameters()]
+    ['weight']
+    """
+
+    training: bool
+
+    def __init__(self) -> None:
+        self.training = True
+
+    def forward(self, *inputs: Any) -> Any:
+        """The output for the inputs; to be written by each module."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward(self, ...): write one")
+
+    def __call__(self, *inputs: Any) -> Any:
+        """What `forward` gives for the inputs."""
+        return self.forward(*inputs)
+
+    # --- what it holds ------------------------------------------------------------------------------------------------
+
+    def _members(self) -> Iterator[tuple[str, Any]]:
+        """Attributes by name; the entries of a list or tuple as name.0, name.1, ..."""
+        for name, value in vars(self).items():
+            if isinstance(value, list | tuple):
+                for i, entry in enumerate(value):
+                    yield f"{name}.{i}", entry
+            else:
+                yield name, value
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """The modules directly below this one, with their names."""
+        for name, value in self._members():
+            if isinstance(value, Module):
+                yield name, value
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """This module and all below it, depth first, with their dotted names ("" for this one)."""
+        yield prefix, self
+        for name, child in self.named_children():
+            yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
+
+    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
+        """Parameters with their dotted names; one that is shared comes once, under its first name."""
+        seen: set[int] = set()
+        for name, value in self._state():
+            if isinstance(value, Tensor) and id(value) not in seen:
+                seen.add(id(value))
+                yield name, value
+
+    def parameters(self) -> Iterator[Tensor]:
+        """Parameters, each once."""
+        return (parameter for _, parameter in self.named_parameters())
+
+    def _state(self) -> Iterator[tuple[str, Tensor | NDArray[Any]]]:
+        for prefix, module in self.named_modules():
+            for name, value in module._members():
+                if isinstance(value, Tensor | np.ndarray):
+                    yield (f"{prefix}.{name}" if prefix else name), value
+
+    # --- saving and loading -------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        """Copies of all parameters and buffers, by dotted name."""
+        return {
+            name: (value.data if isinstance(value, Tensor) else value).copy() for name, value in self._state()
+        }
+
+    def load_state_dict(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Copy values into the parameters and buffers, in place.
+
+        Raises ShapeError, and changes nothing, where names, shapes or dtypes differ; the message lists every difference.
+        """
+        own = {name: (value.data if isinstance(value, Tensor) else value) for name, value in self._state()}
+        differences = [f"{name}: missing" for name in own if name not in state]
+        differences += [f"{name}: not in this model" for name in state if name not in own]
+        for name, array in own.items():
+            found = state.get(name)
+            if found is not None and (found.shape != array.shape or found.dtype != array.dtype):
+                differences.append(
+                    f"{name}: {found.dtype} of shape {found.shape}, expected {array.dtype} of shape {array.shape}"
+                )
+        if differences:
+            raise ShapeError(
+                f"this state does not fit {type(self).__name__} ({len(differences)} differences): "
+                + "; ".join(differences)
+                + ". Build the model with the arguments that it was saved with"
+            )
+        for name, array in own.items():
+            array[...] = state[name]
+
+    # --- modes --------------------------------------------------------------------------------------------------------
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch this module and all below it to training (Dropout drops, BatchNorm uses the batch)."""
+        for _, module in self.named_modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """Switch this module and all below it to evaluation."""
+        return self.train(False)
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def astype(self, dtype: DTypeLike) -> Self:
+        """Turn all floating parameters and buffers to `dtype`; gradients are forgotten."""
+        for _, module in self.named_modules():
+            for name, value in list(vars(module).items()):
+                if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+                    setattr(module, name, value.astype(dtype))
+        for parameter in self.parameters():
+            parameter.data = parameter.data.astype(dtype)
+            parameter.grad = None
+        return self
+
+    # --- how it reads -------------------------------------------------------------------------------------------------
+
+    def extra_repr(self) -> str:
+        """What stands between the parentheses in the repr; for subclasses."""
+        return ""
+
+    def __repr__(self) -> str:
+        return "\n".join(self._tree(""))
+
+    def _tree(self, name: str) -> Iterator[str]:
+        count = sum(p.size for p in self.parameters())
+        label = f"({name}): " if name else ""
+        yield f"{label}{type(self).__name__}({self.extra_repr()})" + (
+            f"  {count:,} parameters" if count else ""
+        )
+        for child_name, child in self.named_children():
+            for line in child._tree(child_name):
+                yield "  " + line
+
+
+class Sequential(Module):
+    """Modules applied one after another: `Sequential(a, b)(x)` is `b(a(x))`. Indexable, iterable and sized."""
+
+    def __init__(self, *modules: Module) -> None:
+        super().__init__()
+        for i, module in enumerate(modules):
+            if not isinstance(module, Module):
+                raise TypeError(
+                    f"Sequential takes modules, and argument {i} is {module!r}: wrap a function in a Module"
+                )
+            setattr(self, str(i), module)
+
+    def forward(self, x: Any) -> Any:
+        """The last module's output."""
+        for module in self:
+            x = module(x)
+        return x
+
+    def __iter__(self) -> Iterator[Module]:
+        return (module for _, module in self.named_children())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self.named_children())
+
+    def __getitem__(self, index: int) -> Module:
+        return list(self)[index]

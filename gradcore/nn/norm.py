@@ -1,0 +1,111 @@
+"""Batch normalisation."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from gradcore.errors import ShapeError
+from gradcore.nn.module import Module
+from gradcore.ops.normalize import batch_norm
+from gradcore.ops.shape import reshape
+from gradcore.registry import layer
+from gradcore.spec import LayerSpec, OneOf, Size, case, reals
+from gradcore.tensor import Tensor, plain
+
+
+def _reference(state: Any, training: bool, x: Any, **config: Any) -> Any:
+    """Each channel on its own, by NumPy's mean and var."""
+    y = np.empty_like(x)
+    for c in range(x.shape[1]):
+        channel = x[:, c]
+        mean = channel.mean() if training else state["running_mean"][c]
+        variance = channel.var() if training else state["running_var"][c]
+        y[:, c] = (channel - mean) / np.sqrt(variance + config.get("eps", 1e-5)) * state["weight"][c] + state[
+            "bias"
+        ][c]
+    return y
+
+
+_CONFIG = {"features": Size("c"), "eps": OneOf(1e-5, 1e-2), "momentum": OneOf(0.1, 0.5)}
+
+
+class _BatchNorm(Module):
+    ndims: ClassVar[tuple[int, ...]]
+    layout: ClassVar[str]
+
+    def __init__(self, features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        super().__init__()
+        self.features = features
+        self.eps = eps
+        self.momentum = momentum
+        self.weight = Tensor(np.ones(features, np.float32), True)
+        self.bias = Tensor(np.zeros(features, np.float32), True)
+        self.running_mean = np.zeros(features, np.float32)
+        self.running_var = np.ones(features, np.float32)
+
+    def forward(self, x: Any) -> Any:
+        """X normalised by channel: by the batch in training, by the running averages in evaluation."""
+        if len(x.shape) not in self.ndims or x.shape[1] != self.features:
+            raise ShapeError(
+                f"{type(self).__name__}({self.features}) takes x of shape {self.layout} with c = {self.features}, and "
+                f"got {x.shape}"
+            )
+        if self.training:
+            self._follow(plain(x))
+            return batch_norm(x, self.weight, self.bias, self.eps)
+        scale = self.weight / np.sqrt(self.running_var + self.running_var.dtype.type(self.eps))
+        shift = self.bias - scale * self.running_mean
+        by_channel = (1, -1, *(1,) * (len(x.shape) - 2))
+        return x * reshape(scale, by_channel) + reshape(shift, by_channel)
+
+    def _follow(self, x: Any) -> None:
+        count = x.size // max(self.features, 1)
+        if count < 2:
+            raise ShapeError(
+                f"{type(self).__name__} in training got x of shape {x.shape}: one value per channel has no variance. "
+                "Use a batch of two or more (drop_last=True in the loader), or model.eval()"
+            )
+        axes = (0, *range(2, x.ndim))
+        for running, now in (
+            (self.running_mean, x.mean(axes)),
+            (self.running_var, x.var(axes) * (count / (count - 1))),
+        ):
+            running += self.momentum * (now - running).astype(running.dtype)
+
+    def extra_repr(self) -> str:
+        return f"{self.features}"
+
+
+@layer(
+    spec=LayerSpec(
+        case(reals("n c"), params=_CONFIG, sizes={"n": (2, 6), "c": (1, 4)}),
+        case(reals("n c l"), params=_CONFIG, sizes={"n": (2, 4), "c": (1, 3), "l": (1, 4)}),
+        reference=_reference,
+    )
+)
+class BatchNorm1d(_BatchNorm):
+    """Normalises each channel of (n, c) or (n, c, l): (x - mean) / sqrt(variance + eps) * weight + bias.
+
+    In training, mean and (biased) variance are the batch's, and the running averages move towards them by `momentum`
+    (towards the unbiased variance, as in PyTorch); in evaluation the running averages are used.
+    Ioffe and Szegedy 2015, algorithms 1 and 2. Raises ShapeError for another shape, and in training for a single value
+    per channel.
+    """
+
+    ndims = (2, 3)
+    layout = "(n, c) or (n, c, l)"
+
+
+@layer(
+    spec=LayerSpec(
+        case(reals("n c h w"), params=_CONFIG, sizes={"n": (2, 3), "c": (1, 3), "h": (1, 3), "w": (1, 3)}),
+        reference=_reference,
+    )
+)
+class BatchNorm2d(_BatchNorm):
+    """Normalises each channel of (n, c, h, w); all else as in `BatchNorm1d`."""
+
+    ndims = (4,)
+    layout = "(n, c, h, w)"

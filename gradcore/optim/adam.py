@@ -1,0 +1,136 @@
+"""Adam and AdamW."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gradcore.errors import DomainError
+from gradcore.optim.base import Optimizer, check
+from gradcore.registry import optimizer
+from gradcore.spec import Floats, OneOf, OptimizerSpec, Param
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from gradcore.tensor import Tensor
+
+_DOMAIN: dict[str, Param] = {
+    "lr": Floats(1e-4, 0.1, log=True),
+    "betas": OneOf((0.9, 0.999), (0.0, 0.0), (0.5, 0.9), (0.99, 0.3)),
+    "eps": Floats(1e-8, 1e-2, log=True),
+    "weight_decay": Floats(0.0, 0.1, specials=(0.0,)),
+}
+
+
+def _by_sums(
+    p: Any, gradients: Any, lr: float, betas: Any, eps: float, coupled: float, decoupled: float
+) -> Any:
+    """Both moments as weighted means over all past gradients, with weights beta^(t-i) that are divided by their sum."""
+    past: list[Any] = []
+    for gradient in gradients:
+        past.append(gradient(p) + coupled * p)
+        ages = range(len(past))[::-1]
+        mean, square = (
+            sum(beta**age * g**power for age, g in zip(ages, past, strict=True))
+            / sum(beta**age for age in ages)
+            for beta, power in zip(betas, (1, 2), strict=True)
+        )
+        p = p - lr * decoupled * p - lr * mean / (square**0.5 + eps)
+    return p
+
+
+@optimizer(
+    spec=OptimizerSpec(
+        _DOMAIN,
+        reference=lambda p, gradients, *, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0: _by_sums(
+            p, gradients, lr, betas, eps, weight_decay, 0.0
+        ),
+    )
+)
+class Adam(Optimizer):
+    """Adam: a running mean of the gradient over the root of a running mean of its square, both corrected for their start.
+
+    g = gradient + weight_decay p;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;
+    p -= lr m' / (sqrt(v') + eps), with m' = m / (1 - b1^t) and v' = v / (1 - b2^t).
+    Kingma and Ba 2015, algorithm 1.
+    """
+
+    hyper = ("lr", "betas", "eps", "weight_decay")
+
+    def __init__(
+        self,
+        params: Iterable[Tensor],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, lr)
+        if not isinstance(betas, tuple | list) or len(betas) != 2:
+            raise DomainError(f"betas={betas!r} is no pair of numbers: pass (0.9, 0.999), say")
+        self.betas = (check("betas[0]", betas[0], high=1.0), check("betas[1]", betas[1], high=1.0))
+        self.eps = check("eps", eps)
+        self.weight_decay = check("weight_decay", weight_decay)
+
+    def buffers(self) -> tuple[str, ...]:  # noqa: D102
+        return ("mean", "square")
+
+    def _prepare(self) -> None:
+        b1, b2 = self.betas
+        self._step_size = self.lr / (1 - b1**self.steps)
+        self._root_scale = 1 / math.sqrt(1 - b2**self.steps)
+
+    def _decayed(self, p: NDArray[Any], g: NDArray[Any]) -> NDArray[Any]:
+        return g + self.weight_decay * p if self.weight_decay else g
+
+    def _update(self, p: NDArray[Any], g: NDArray[Any], s: NDArray[Any], *state: NDArray[Any]) -> None:
+        mean, square = state
+        b1, b2 = self.betas
+        g = self._decayed(p, g)
+        np.multiply(g, 1 - b1, out=s)
+        mean *= b1
+        mean += s
+        np.multiply(g, g, out=s)
+        s *= 1 - b2
+        square *= b2
+        square += s
+        np.sqrt(square, out=s)
+        s *= self._root_scale
+        s += self.eps
+        np.divide(mean, s, out=s)
+        s *= self._step_size
+        p -= s
+
+
+@optimizer(
+    spec=OptimizerSpec(
+        _DOMAIN,
+        reference=lambda p, gradients, *, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01: _by_sums(
+            p, gradients, lr, betas, eps, 0.0, weight_decay
+        ),
+    )
+)
+class AdamW(Adam):
+    """Adam with decoupled weight decay: p shrinks by lr weight_decay p, apart from the moments.
+
+    Loshchilov and Hutter 2019, algorithm 2 (with the schedule multiplier folded into lr, as in PyTorch).
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay)
+
+    def _decayed(self, p: NDArray[Any], g: NDArray[Any]) -> NDArray[Any]:
+        p *= 1 - self.lr * self.weight_decay
+        return g

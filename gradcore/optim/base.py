@@ -1,0 +1,158 @@
+"""Optimizer: the base that keeps parameters, hyperparameters and state."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from gradcore.errors import DomainError, GraphError, ShapeError
+from gradcore.tensor import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from numpy.typing import NDArray
+
+# Long arrays are updated in blocks that fit the cache: a step is a dozen passes over the same numbers.
+BLOCK = 32_768
+
+
+class Optimizer:
+    """Changes parameters by their gradients; each subclass writes the update of one array in `_update`.
+
+    params: the Tensors to change, such as `model.parameters()`; each must require a gradient and come once.
+    A parameter whose `grad` is None is left alone by `step`. Hyperparameters are attributes and may be changed between
+    steps. Raises DomainError for a hyperparameter out of range, GraphError for an unusable parameter.
+    """
+
+    hyper: ClassVar[tuple[str, ...]] = ("lr",)
+
+    def __init__(self, params: Iterable[Tensor], lr: float) -> None:
+        self.params = list(params)
+        self.lr = check("lr", lr)
+        self.steps = 0
+        if not self.params:
+            raise GraphError(
+                f"{type(self).__name__} got no parameters: pass model.parameters(), or a list of Tensors"
+            )
+        for i, p in enumerate(self.params):
+            if not isinstance(p, Tensor) or not p.requires_grad or not p.is_leaf:
+                raise GraphError(
+                    f"{type(self).__name__} got {p!r:.80} as parameter {i}: a parameter is a Tensor made with "
+                    "requires_grad=True, not the result of an operation"
+                )
+        if len({id(p) for p in self.params}) < len(self.params):
+            raise GraphError(
+                f"{type(self).__name__} got the same parameter twice: it would be changed twice a step"
+            )
+        self._state: list[dict[str, NDArray[Any]]] = [{} for _ in self.params]
+        self._scratch: dict[Any, NDArray[Any]] = {}
+
+    def buffers(self) -> tuple[str, ...]:
+        """Names of the running values kept for each entry of a parameter; for subclasses."""
+        return ()
+
+    def _update(self, p: NDArray[Any], g: NDArray[Any], s: NDArray[Any], *state: NDArray[Any]) -> None:
+        """Change p in place by its gradient g; `s` is scratch of p's shape, `state` the arrays that `buffers` names."""
+        raise NotImplementedError
+
+    def _prepare(self) -> None:
+        """Once a step, before the updates: what depends on the number of steps only."""
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for p in self.params:
+            p.grad = None
+
+    def step(self) -> None:
+        """Change every parameter that has a gradient, in place."""
+        self.steps += 1
+        self._prepare()
+        names = self.buffers()
+        for p, state in zip(self.params, self._state, strict=True):
+            if p.grad is None:
+                continue
+            x, g = p.data, p.grad
+            if g.shape != x.shape:
+                raise ShapeError(
+                    f"a parameter of shape {x.shape} has a gradient of shape {g.shape}: they must agree"
+                )
+            if names and not state:
+                state.update({name: np.zeros_like(x) for name in names})
+            arrays = [state[name] for name in names]
+            if x.size <= BLOCK or not _flat(x, g, *arrays):
+                self._update(x, g, self._scratch_like(x), *arrays)
+            else:
+                x, g, *arrays = (a.reshape(-1) for a in (x, g, *arrays))
+                scratch = self._scratch_like(x[:BLOCK])
+                for start in range(0, x.size, BLOCK):
+                    part = slice(start, start + BLOCK)
+                    self._update(x[part], g[part], scratch[: x[part].size], *[a[part] for a in arrays])
+
+    def _scratch_like(self, x: NDArray[Any]) -> NDArray[Any]:
+        key = (x.shape, x.dtype)
+        found = self._scratch.get(key)
+        if found is None:
+            found = self._scratch[key] = np.empty(x.shape, x.dtype)
+        return found
+
+    # --- saving and loading -------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Hyperparameters, the number of steps, and copies of the running values, by name: {"lr": ..., "0.mean": ...}."""
+        found: dict[str, Any] = {name: getattr(self, name) for name in self.hyper}
+        found["steps"] = self.steps
+        for i, state in enumerate(self._state):
+            found.update({f"{i}.{name}": array.copy() for name, array in state.items()})
+        return found
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave, for parameters of the same shapes in the same order.
+
+        Raises ShapeError, and changes nothing, where names or shapes do not fit.
+        """
+        expected = {*self.hyper, "steps"}
+        running: list[dict[str, NDArray[Any]]] = [{} for _ in self.params]
+        problems = [f"{name}: missing" for name in expected if name not in state]
+        for name, value in state.items():
+            if name in expected:
+                continue
+            number, _, buffer = name.partition(".")
+            if not number.isdecimal() or int(number) >= len(self.params) or buffer not in self.buffers():
+                problems.append(f"{name}: not of this optimizer")
+            elif value.shape != (shape := self.params[int(number)].shape):
+                problems.append(f"{name}: shape {value.shape}, expected {shape}")
+            else:
+                running[int(number)][buffer] = np.array(value)
+        problems += [
+            f"{i}.{name}: missing"
+            for i, s in enumerate(running)
+            if s
+            for name in self.buffers()
+            if name not in s
+        ]
+        if problems:
+            raise ShapeError(f"this state does not fit {type(self).__name__}: " + "; ".join(problems))
+        for name in self.hyper:
+            setattr(self, name, state[name])
+        self.steps = int(state["steps"])
+        self._state = running
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.hyper)
+        return f"{type(self).__name__}({len(self.params)} parameters, {shown})"
+
+
+def _flat(*arrays: NDArray[Any]) -> bool:
+    return all(a.flags.c_contiguous for a in arrays)
+
+
+def check(name: str, value: float, low: float = 0.0, high: float = math.inf) -> float:
+    """`value` where low <= value < high, else DomainError."""
+    if not (isinstance(value, int | float | np.number) and low <= value < high):
+        raise DomainError(
+            f"{name}={value!r} is out of range: it must be a number with {low} <= {name} < {high}"
+        )
+    return float(value)
