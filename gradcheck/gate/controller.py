@@ -44,11 +44,14 @@ class Controller:
         from xdist.scheduler import LoadScheduling, WorkStealingScheduling  # type: ignore[import-untyped]
 
         stock = yield
-        for kind in (LoadScheduling, WorkStealingScheduling):
-            if type(stock) is kind:
-                self._supported = True
-                return GateScheduling(self._gate, partial(kind, config, log), self._plans, config)
-        return stock
+        if type(stock) not in (LoadScheduling, WorkStealingScheduling):
+            return stock
+        self._supported = True
+
+        def new_stock() -> Any:
+            return type(stock)(config, log)
+
+        return GateScheduling(self._gate, new_stock, self._plans, config)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_xdist_node_collection_finished(self, node: WorkerNode, ids: list[str]) -> None:

@@ -108,27 +108,27 @@ class Gate:
 
     def summary(self) -> str:
         """One line: what verification showed and what became of training."""
-        training = _tests(len(self._training), "training")
-        if not self._training:
-            after = "no training test was collected"
-        elif self._by_hand and not self._opened:
-            after = f"{training} not run"
-        else:
-            after = f"{training} skipped"
+        after = self._training_summary()
         if self._failed:
             first, how = next(iter(self._failed.items()))
             more = f" (and {len(self._failed) - 1} more)" if len(self._failed) > 1 else ""
             return f"gate: closed by {first}{how}{more}, {after}"
-        done, all_ = len(self._verification & self._finished), len(self._verification)
-        if not all_:
-            return f"gate: no verification test was collected, {training} ran unchecked"
-        if done < all_:
-            return f"gate: not opened, {done} of {_tests(all_, 'verification')} finished, {after}"
-        if self._training:
-            after = "training open"
+        done, collected = len(self._verification & self._finished), len(self._verification)
+        if not collected:
+            return f"gate: no verification test was collected, {after}"
+        if done < collected:
+            return f"gate: not opened, {done} of {_tests(collected, 'verification')} finished, {after}"
         neither = done - len(self._passed)
         skipped = f", {neither} skipped or xfailed" if neither else ""
         return f"gate: {_tests(len(self._passed), 'verification')} passed{skipped}, {after}"
+
+    def _training_summary(self) -> str:
+        training = _tests(len(self._training), "training")
+        if not self._training:
+            return "no training test was collected"
+        if self._opened:
+            return "training open" if self._verification else f"{training} unguarded"
+        return f"{training} not run" if self._by_hand else f"{training} skipped"
 
 
 def _tests(count: int, kind: str) -> str:

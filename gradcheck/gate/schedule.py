@@ -77,10 +77,11 @@ class GateScheduling:
         self._collections: dict[WorkerNode, list[str] | None] = {}
         self._collected = 0
         self._collection: list[str] | None = None
+        self._reference: list[str] = []
         self._stages: list[range] = []
         self._seats: dict[WorkerNode, Seat] = {}
         self._numnodes = self._stock.numnodes
-        self._broken = False
+        self._over = False
 
     @property
     def nodes(self) -> list[WorkerNode]:
@@ -105,7 +106,7 @@ class GateScheduling:
         stage. A stock scheduler relies on whoever asks to shut its workers down once it says yes, so that each
         runs the last test of its queue.
         """
-        if self._broken:
+        if self._over:
             return True
         if self._collection is None or not self._stock.tests_finished:
             return False
@@ -115,13 +116,11 @@ class GateScheduling:
             seat.shutdown()
         if self._stock.has_pending:
             return False
-        if self._gate.refusal() is not None:
-            self._gate.skip_training()
-            return True
         staying = [node for node in self._seats if not node.shutting_down]
-        if not staying:
+        if not staying and self._gate.refusal() is None:
             return False  # a replacement is on its way, or the session is ending
-        self._gate.open()
+        if not self._may_train():
+            return True
         del self._stages[0]
         self._begin_stage(staying)
         return self._stock.tests_finished
@@ -135,7 +134,7 @@ class GateScheduling:
         self._collections[node] = ids = list(collection)
         self._collected += 1
         if self._collection is not None and self._with_plan(node, ids) != self._reference:
-            self._broken = True
+            self._over = True
             message = (
                 f"worker {node.gateway.id}, which replaced a crashed one, collected other tests than the others "
                 f"({len(ids)} instead of {len(self._collection)}, or in another order): the run can't go on"
@@ -149,7 +148,7 @@ class GateScheduling:
         ready = {node: ids for node, ids in self._collections.items() if ids is not None}
         if self._collection is None:
             self._begin(ready)
-        elif self._collection and not self._broken:
+        elif self._collection and not self._over:
             for node in ready:
                 if node not in self._seats:
                     self._admit(node)
@@ -168,13 +167,23 @@ class GateScheduling:
             self._begin_differing(ready)
             return
         total = len(self._collection)
-        split = total - plan.training if plan is not None and plan.gated else total
-        self._stages = [range(split), range(split, total)] if split < total else [range(total)]
+        split = total if plan is None else total - plan.training
+        self._stages = [stage for stage in (range(split), range(split, total)) if stage] or [range(0)]
+        if total and not split and not self._may_train():
+            self._over = True
+            return
         self._begin_stage(list(ready))
+
+    def _may_train(self) -> bool:
+        if self._gate.refusal() is None:
+            self._gate.open()
+            return True
+        self._gate.skip_training()
+        return False
 
     def _begin_differing(self, ready: Mapping[WorkerNode, list[str]]) -> None:
         # The stock scheduler reports the difference and refuses to run anything.
-        self._broken = True
+        self._over = True
         self._stock.numnodes = len(ready)
         for node, ids in ready.items():
             seat = Seat(node, 0, None)
