@@ -1,0 +1,245 @@
+"""Model files: what is saved comes back bit for bit; what is damaged or does not fit is refused and says why."""
+
+import struct
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from gradcore.errors import ModelFileError
+from gradcore.extras import MissingExtraError
+from gradcore.io import OutputError, check_state, load_tensors, save_tensors
+
+DTYPES = [
+    "bool",
+    "uint8",
+    "int8",
+    "uint16",
+    "int16",
+    "float16",
+    "uint32",
+    "int32",
+    "float32",
+    "uint64",
+    "int64",
+    "float64",
+]
+SMALL = {"weight": np.arange(6, dtype=np.float32).reshape(2, 3), "bias": np.arange(3, dtype=np.float64)}
+
+arrays = st.sampled_from(DTYPES).flatmap(
+    lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4))
+)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory):
+    return tmp_path_factory.mktemp("model") / "a-model"
+
+
+@given(
+    tensors=st.dictionaries(
+        st.text(max_size=5).filter(lambda s: s.isprintable()), arrays, min_size=1, max_size=4
+    ),
+    metadata=st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=3),
+)
+@settings(deadline=None)
+def test_tensors_and_metadata_come_back_bit_for_bit(file, tensors, metadata):
+    save_tensors(file, tensors, metadata)
+    found, found_metadata = load_tensors(file)
+    assert found_metadata == metadata
+    assert found.keys() == tensors.keys()
+    for name, tensor in tensors.items():
+        assert (found[name].dtype, found[name].shape) == (tensor.dtype, tensor.shape)
+        assert found[name].tobytes() == tensor.tobytes()
+        assert found[name].flags.writeable
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        np.arange(12.0).reshape(3, 4).T,
+        np.asfortranarray(np.arange(12.0).reshape(3, 4)),
+        np.arange(12.0).reshape(3, 4)[::-1, ::2],
+        np.broadcast_to(np.arange(3.0), (4, 3)),
+        np.arange(12, dtype=">f4").reshape(3, 4),
+        np.float32(2.5) * np.ones(()),
+    ],
+    ids=["transposed", "fortran", "strided", "broadcast", "big-endian", "0-d"],
+)
+def test_memory_layout_and_byte_order_do_not_matter(file, tensor):
+    save_tensors(file, {"x": tensor})
+    found = load_tensors(file)[0]["x"]
+    assert found.shape == tensor.shape
+    np.testing.assert_array_equal(found, tensor)
+
+
+def test_the_file_is_what_the_safetensors_library_reads(file):
+    from safetensors.numpy import load_file
+
+    save_tensors(file, SMALL, {"model": "mlp"})
+    for name, tensor in load_file(file).items():
+        np.testing.assert_array_equal(tensor, SMALL[name])
+
+
+def test_saving_over_a_model_that_is_loaded_leaves_the_loaded_one_alone(file):
+    save_tensors(file, SMALL)
+    first = load_tensors(file)[0]
+    save_tensors(file, {"weight": -SMALL["weight"], "bias": -SMALL["bias"]})
+    np.testing.assert_array_equal(first["weight"], SMALL["weight"])
+
+
+@pytest.mark.parametrize(
+    ("tensors", "metadata", "message"),
+    [
+        ({"x": np.zeros(2, complex)}, {}, "x: expected an array of bool, uint8, .*, got complex128"),
+        ({"x": np.array([None])}, {}, "x: expected an array of .*, got object"),
+        ({"x": [1.0]}, {}, "x: expected an array of .*, got list"),
+        ({3: np.zeros(2)}, {}, "a tensor's name is a string other than '__metadata__', got 3"),
+        (
+            {"__metadata__": np.zeros(2)},
+            {},
+            "a tensor's name is a string other than '__metadata__', got '__meta",
+        ),
+        ({}, {}, "there are no tensors to save"),
+        (SMALL, {"epoch": 3}, "metadata holds strings by name, got 'epoch': 3"),
+    ],
+)
+def test_what_the_format_can_not_hold_is_refused_and_the_old_file_kept(file, tensors, metadata, message):
+    save_tensors(file, SMALL)
+    with pytest.raises(ModelFileError, match=message):
+        save_tensors(file, tensors, metadata)
+    assert load_tensors(file)[0].keys() == SMALL.keys()
+
+
+def test_a_folder_that_is_missing_is_told_when_saving(tmp_path):
+    with pytest.raises(OutputError, match="nowhere does not exist"):
+        save_tensors(tmp_path / "nowhere" / "model", SMALL)
+
+
+def test_a_model_cut_at_any_byte_is_refused_by_name(file):
+    save_tensors(file, SMALL)
+    whole = file.read_bytes()
+    for length in range(len(whole)):
+        file.write_bytes(whole[:length])
+        with pytest.raises(ModelFileError, match="a-model: truncated"):
+            load_tensors(file)
+
+
+def test_a_model_with_trailing_bytes_is_refused(file):
+    save_tensors(file, SMALL)
+    file.write_bytes(file.read_bytes() + b"\0")
+    with pytest.raises(ModelFileError, match="a-model: truncated or damaged"):
+        load_tensors(file)
+
+
+@given(position=st.integers(0, 10_000), value=st.integers(0, 255))
+@settings(deadline=None, max_examples=300)
+def test_a_damaged_byte_gives_arrays_or_a_model_file_error_but_never_a_crash(file, position, value):
+    save_tensors(file, SMALL, {"a": "b"})
+    damaged = bytearray(file.read_bytes())
+    damaged[position % len(damaged)] = value
+    file.write_bytes(damaged)
+    try:
+        tensors, metadata = load_tensors(file)
+    except ModelFileError:
+        return
+    assert all(isinstance(tensor, np.ndarray) for tensor in tensors.values())
+    assert all(isinstance(text, str) for text in metadata.values())
+
+
+def with_header(text, data=b""):
+    return struct.pack("<Q", len(text)) + text + data
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "truncated: a safetensors file starts with 8 bytes for its header's length, got 0"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(50), r"not a safetensors file: .* announce a header of \d+ bytes, expected at most 50"),
+        (struct.pack("<Q", 2**63) + bytes(50), "announce a header of 9223372036854775808 bytes"),
+        (with_header(b"not json"), "not a safetensors file: its header is not JSON"),
+        (with_header(b"\xff\xfe"), "not a safetensors file: its header is not JSON"),
+        (with_header(b"[1, 2]"), "its header is no JSON object"),
+        (with_header(b"[" * 100_000), "its header is not JSON"),
+        (with_header(b'{"x": 3}'), "truncated or damaged"),
+        (with_header(b'{"__metadata__": {"a": 1}}'), "truncated or damaged"),
+        (
+            with_header(b'{"x":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}', b"\0\0"),
+            "x: dtype BF16, expected one of BOOL, U8",
+        ),
+        (
+            with_header(b'{"x":{"dtype":"F32","shape":[4000000000,4000000000],"data_offsets":[0,4]}}', bytes(4)),
+            "truncated or damaged",
+        ),
+    ],
+    ids=[
+        "empty", "png", "huge header", "no json", "no utf-8", "list", "deep", "number", "metadata", "bf16", "huge shape",
+    ],
+)  # fmt: skip
+def test_a_foreign_file_is_refused_and_says_why(file, content, message):
+    file.write_bytes(content)
+    with pytest.raises(ModelFileError, match=message):
+        load_tensors(file)
+
+
+def test_a_header_as_large_as_the_file_allows_is_still_bounded(file):
+    with file.open("wb") as stream:
+        stream.write(struct.pack("<Q", 100_000_001))
+        stream.truncate(200_000_000)
+    with pytest.raises(ModelFileError, match="expected at most 100000000"):
+        load_tensors(file)
+
+
+def test_a_missing_file_and_a_folder_are_told_apart(tmp_path):
+    with pytest.raises(ModelFileError, match="nowhere: expected a model file, found nothing there"):
+        load_tensors(tmp_path / "nowhere")
+    with pytest.raises(ModelFileError, match="expected a model file, found a folder there"):
+        load_tensors(tmp_path)
+
+
+def test_a_file_that_the_system_refuses_to_read_is_a_model_file_error(file, monkeypatch):
+    save_tensors(file, SMALL)
+
+    def refuse(*args, **kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.open", refuse)
+    with pytest.raises(ModelFileError, match="a-model: can't be read: Permission denied"):
+        load_tensors(file)
+
+
+@pytest.mark.parametrize("call", [lambda file: save_tensors(file, SMALL), load_tensors], ids=["save", "load"])
+def test_without_safetensors_the_error_says_what_to_install(file, monkeypatch, call):
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
+    with pytest.raises(
+        MissingExtraError, match=r'a model file needs safetensors: pip install "gradcore\[train\]"'
+    ):
+        call(file)
+
+
+def test_a_state_that_fits_passes_whatever_its_order():
+    check_state(SMALL, dict(reversed(SMALL.items())))
+
+
+def test_everything_that_differs_is_listed_at_once():
+    found = {
+        "weight": np.zeros((3, 2), np.float32),
+        "scale": np.zeros(3, np.float32),
+        "shift": np.zeros(3, np.float32),
+        "old": np.zeros((), np.int64),
+    }
+    expected = SMALL | {"scale": np.zeros(3), "shift": np.zeros(3, np.float32)}
+    with pytest.raises(ModelFileError) as caught:
+        check_state(expected, found, "model.safetensors")
+    first, *lines = str(caught.value).splitlines()
+    assert first.startswith("model.safetensors does not fit this model, 4 of its tensors differ")
+    assert [line.strip() for line in lines] == [
+        "missing: bias, float64 (3,)",
+        "unexpected: old, int64 ()",
+        "different: weight, expected float32 (2, 3), got float32 (3, 2)",
+        "different: scale, expected float64 (3,), got float32 (3,)",
+    ]
