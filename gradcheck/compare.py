@@ -26,7 +26,7 @@ OPERATIONS = 16.0
 class Verdict(Enum):
     """Outcome of a comparison, from best to worst in the order of `merge`."""
 
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105 - no password
     SUBGRADIENT = "subgradient"
     INCONCLUSIVE = "inconclusive"
     FAIL = "fail"
@@ -93,7 +93,9 @@ def compare(
     """
     claimed, tangents = as_tuple(gx), as_tuple(v)
     if len(claimed) != len(tangents):
-        raise ShapeError(f"gx has {len(claimed)} arrays and v has {len(tangents)}; both need one entry for every input")
+        raise ShapeError(
+            f"gx has {len(claimed)} arrays and v has {len(tangents)}; both need one entry for every input"
+        )
     pairs = [(g, t) for g, t in zip(claimed, tangents, strict=True) if t is not None]
     for position, (g, t) in enumerate(zip(claimed, tangents, strict=True)):
         if g is not None and t is not None and np.shape(g) != np.shape(t):
@@ -157,7 +159,9 @@ def _judge(numeric: Derivative, terms: Values, weights: Values, eps: float, rand
         measured, analytic = float(np.sum(slopes)), float(np.sum(terms))
         numeric_bound = _total(size * error, random_signs)
         kink_bound = _total(size * width, random_signs)
-        rounding = np.concatenate([OPERATIONS * np.abs(terms), OPERATIONS * np.abs(slopes), 2.0 * np.abs(w * y)])
+        rounding = np.concatenate(
+            [OPERATIONS * np.abs(terms), OPERATIONS * np.abs(slopes), 2.0 * np.abs(w * y)]
+        )
         rounding_bound = eps * _total(rounding, random_signs)
     bound = numeric_bound + rounding_bound + kink_bound
     typical = np.abs(terms[terms != 0])

@@ -195,7 +195,9 @@ class _Result:
             flat[outside] = np.inf
         self.diagnosis[outside] = Diagnosis.NONFINITE
 
-    def put(self, at: NDArray[np.intp], value: Values, bound: Values, diagnosis: NDArray[np.int8] | int) -> None:
+    def put(
+        self, at: NDArray[np.intp], value: Values, bound: Values, diagnosis: NDArray[np.int8] | int
+    ) -> None:
         self.value[at] = self.left[at] = self.right[at] = value
         self.bound[at] = self.left_bound[at] = self.right_bound[at] = bound
         self.diagnosis[at] = diagnosis

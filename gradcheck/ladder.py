@@ -162,7 +162,9 @@ def select(samples: Samples) -> Selection:
     return Selection(out_value, out_bound, out_noise, chosen, noisy)
 
 
-def _hidden_noise(part: Samples, differences: Array, fine: Array, coarse: Array, rival: NDArray[np.intp]) -> Array:
+def _hidden_noise(
+    part: Samples, differences: Array, fine: Array, coarse: Array, rival: NDArray[np.intp]
+) -> Array:
     """Noise level (m,) that reconciles the coarse estimate with the finer ones that it contradicts, 0 for none.
 
     Structure finer than the coarse steps is real where the two finest differences of values that move agree; values

@@ -103,8 +103,8 @@ class Line:
                 f"x has {len(points)} arrays and v has {len(tangents)}; v needs one entry for every array of x, "
                 "None for one that does not move"
             )
-        self.f, self.evaluations, self.layout = f, 0, None
-        self.layout: Layout | None
+        self.f, self.evaluations = f, 0
+        self.layout: Layout | None = None
         self.eps: Values | float = float(np.finfo(np.float64).eps)
         self.failure: Exception | None = None
         self.x: list[Array] = []
@@ -220,7 +220,9 @@ class Line:
         return flatten(arrays)
 
     def _eps(self, arrays: tuple[Array, ...]) -> Values | float:
-        rounding = [max(float(np.finfo(array.dtype).eps), float(np.finfo(np.float64).eps)) for array in arrays]
+        rounding = [
+            max(float(np.finfo(array.dtype).eps), float(np.finfo(np.float64).eps)) for array in arrays
+        ]
         if len(set(rounding)) <= 1:
             return rounding[0] if rounding else float(np.finfo(np.float64).eps)
         widths = [array.size * (2 if array.dtype.kind == "c" else 1) for array in arrays]
