@@ -5,7 +5,7 @@ from gradcore.nn.activation import Dropout, Flatten, ReLU, Sigmoid, Tanh
 from gradcore.nn.linear import Linear
 from gradcore.nn.losses import CrossEntropyLoss, MSELoss
 from gradcore.nn.models import mlp
-from gradcore.nn.module import Module, Sequential
+from gradcore.nn.module import Module, Sequential, functional_call
 from gradcore.nn.norm import BatchNorm1d, BatchNorm2d
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Sequential",
     "Sigmoid",
     "Tanh",
+    "functional_call",
     "init",
     "mlp",
 ]

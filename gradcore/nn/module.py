@@ -164,6 +164,31 @@ class Module:
                 yield "  " + line
 
 
+def functional_call(module: Module, parameters: Mapping[str, Tensor], *inputs: Any) -> Any:
+    """What the module gives for the inputs with other Tensors in the place of some parameters, by dotted name.
+
+    The module is as before afterwards, but for what `forward` itself changes (BatchNorm's running averages). The
+    Tensors may be of another dtype, and may be the results of operations: gradients flow to them.
+    """
+    owners = dict(module.named_modules())
+    before: list[tuple[dict[str, Any], str, Tensor]] = []
+    try:
+        for path, tensor in parameters.items():
+            owner, _, name = path.rpartition(".")
+            attributes = vars(owners[owner]) if owner in owners else {}
+            if not isinstance(attributes.get(name), Tensor):
+                known = ", ".join(name for name, _ in module.named_parameters())
+                raise KeyError(
+                    f"there is no parameter {path!r} to put another in its place: there are {known}"
+                )
+            before.append((attributes, name, attributes[name]))
+            attributes[name] = tensor
+        return module(*inputs)
+    finally:
+        for attributes, name, tensor in reversed(before):
+            attributes[name] = tensor
+
+
 class Sequential(Module):
     """Modules applied one after another: `Sequential(a, b)(x)` is `b(a(x))`. Indexable, iterable and sized."""
 

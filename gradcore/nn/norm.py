@@ -1,4 +1,4 @@
-"""Batch normalisation."""
+"""Normalisation: by the batch, or by fixed numbers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from gradcore.errors import ShapeError
+from gradcore.errors import DomainError, ShapeError
 from gradcore.nn.module import Module
 from gradcore.ops.normalize import batch_norm
 from gradcore.ops.shape import reshape
@@ -109,3 +109,32 @@ class BatchNorm2d(_BatchNorm):
 
     ndims = (4,)
     layout = "(n, c, h, w)"
+
+
+@layer(
+    spec=LayerSpec(
+        case(reals(), params={"mean": OneOf(0.0, -1.5, 0.25), "std": OneOf(1.0, 0.1, 3.0)}),
+        reference=lambda _s, _t, x, mean, std: x / std - mean / std,
+    )
+)
+class Standardize(Module):
+    """(x - mean) / std with two fixed numbers, such as those of the training data; they are saved with the model.
+
+    Raises DomainError unless std is above zero.
+    """
+
+    def __init__(self, mean: float = 0.0, std: float = 1.0) -> None:
+        super().__init__()
+        if not std > 0:
+            raise DomainError(
+                f"Standardize got std={std}: a standard deviation above zero was expected (constant data?)"
+            )
+        self.mean = np.array(mean, np.float32)
+        self.std = np.array(std, np.float32)
+
+    def forward(self, x: Any) -> Any:
+        """X standardised."""
+        return (x - self.mean) / self.std
+
+    def extra_repr(self) -> str:  # noqa: D102
+        return f"mean={float(self.mean):.4g}, std={float(self.std):.4g}"

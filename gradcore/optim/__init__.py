@@ -1,9 +1,10 @@
 """Optimizers and gradient clipping."""
 
+from gradcore.optim import schedules
 from gradcore.optim.adam import Adam, AdamW
 from gradcore.optim.base import Optimizer
 from gradcore.optim.clip import clip_grad_norm, clip_grad_value
 from gradcore.optim.rmsprop import RMSprop
 from gradcore.optim.sgd import SGD
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "clip_grad_norm", "clip_grad_value"]
+__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "clip_grad_norm", "clip_grad_value", "schedules"]

@@ -1,0 +1,106 @@
+"""The command `gradcore`: train, evaluate, predict."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from gradcore import __version__
+from gradcore.data import names
+from gradcore.errors import GradcoreError
+from gradcore.nn.models import MODELS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
+SCHEDULES = ("constant", "linear", "cosine")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit status: 0 done, 1 an error that the message explains, 2 a wrong call, 130 interrupted."""
+    options = _parser().parse_args(arguments)
+    from gradcore import runs  # what does the work is loaded once the call is known to be right
+
+    try:
+        return int(getattr(runs, options.command)(options))
+    except GradcoreError as error:
+        print(f"gradcore {options.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"gradcore {options.command}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone, as in `gradcore predict ... | head`
+        sys.stderr.close()
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gradcore", description="Train and use small networks, with NumPy alone."
+    )
+    parser.add_argument("--version", action="version", version=f"gradcore {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    source = f"{', '.join(names)}, or a folder with MNIST's or Fashion-MNIST's IDX files"
+
+    train = commands.add_parser(
+        "train",
+        help="train a model and leave it in a folder",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    train.add_argument("--data", default="digits", help=source)
+    train.add_argument("--model", default="mlp", choices=MODELS, help="what to train")
+    train.add_argument("--epochs", type=_at_least(0), default=10, help="passes over the training data")
+    train.add_argument("--batch-size", type=_at_least(1), default=32, help="examples a step")
+    train.add_argument("--optimizer", default="adam", choices=OPTIMIZERS, help="how to step")
+    train.add_argument("--lr", type=_positive, help="learning rate (default: 0.001, for sgd 0.05)")
+    train.add_argument(
+        "--schedule", default="linear", choices=SCHEDULES, help="how the learning rate goes on"
+    )
+    train.add_argument(
+        "--seed", type=_at_least(0), default=0, help="of the initial weights and the order of examples"
+    )
+    train.add_argument("--out", metavar="DIR", help="where the results go (default: runs/DATA-MODEL)")
+    train.add_argument(
+        "--no-preflight", action="store_true", help="do not verify the gradients before training"
+    )
+
+    evaluate = commands.add_parser("evaluate", help="loss and accuracy of a saved model")
+    evaluate.add_argument(
+        "model_file", metavar="MODEL", help="the file, such as runs/digits-mlp/model.safetensors"
+    )
+    evaluate.add_argument("--data", required=True, help=source)
+    evaluate.add_argument("--seed", type=_at_least(0), default=0, help="of the synthetic data")
+
+    predict = commands.add_parser("predict", help="classes of examples, one line each")
+    predict.add_argument(
+        "model_file", metavar="MODEL", help="the file, such as runs/digits-mlp/model.safetensors"
+    )
+    predict.add_argument("--data", required=True, help=f"{source} (its test part); or one IDX file of images")
+    predict.add_argument("--seed", type=_at_least(0), default=0, help="of the synthetic data")
+    predict.add_argument("--limit", type=_at_least(1), default=10, help="how many examples (default: 10)")
+    predict.add_argument("--json", action="store_true", help="one JSON object a line, with all probabilities")
+    return parser
+
+
+def _at_least(least: int) -> type[int]:
+    def whole_number(text: str) -> int:
+        number = int(text)
+        if number < least:
+            raise argparse.ArgumentTypeError(f"{number} is below {least}")
+        return number
+
+    whole_number.__name__ = "whole number"
+    return whole_number  # type: ignore[return-value]
+
+
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number above zero")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

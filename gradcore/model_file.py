@@ -1,0 +1,65 @@
+"""Model files: parameters and buffers in the safetensors format, with what it takes to build the model again."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from gradcore.errors import ModelFileError
+from gradcore.io import check_state, load_tensors, save_tensors
+from gradcore.nn.models import MODELS, build
+
+if TYPE_CHECKING:
+    import os
+
+    from gradcore.nn.module import Module, Sequential
+
+_FORMAT = "gradcore-model-1"
+
+
+def save_model(path: str | os.PathLike[str], model: Module, config: dict[str, Any]) -> None:
+    """Write a model that `gradcore.nn.models.build(**config)` made; whole or not at all.
+
+    config: `model`, `input_shape` and `classes`; anything else that JSON can hold is kept beside them.
+    """
+    save_tensors(path, model.state_dict(), {"format": _FORMAT, "config": json.dumps(config)})
+
+
+def load_model(path: str | os.PathLike[str]) -> tuple[Sequential, dict[str, Any]]:
+    """The model in a file, built anew, and its configuration.
+
+    Raises ModelFileError where the file is damaged, was not written by `save_model`, or does not fit the architecture
+    that it names.
+    """
+    tensors, metadata = load_tensors(path)
+    if metadata.get("format") != _FORMAT:
+        raise ModelFileError(
+            f"{path} is a safetensors file, but not one of gradcore's models: its metadata says format="
+            f"{metadata.get('format')!r}, expected {_FORMAT!r}. Build the model yourself and use load_state_dict"
+        )
+    config = _config(path, metadata.get("config", ""))
+    model = build(config["model"], config["input_shape"], len(config["classes"]))
+    check_state(model.state_dict(), tensors, path)
+    model.load_state_dict(tensors)
+    return model, config
+
+
+def _config(path: str | os.PathLike[str], text: str) -> dict[str, Any]:
+    try:
+        config = json.loads(text)
+        shape = tuple(config["input_shape"])
+        sound = (
+            config["model"] in MODELS
+            and all(type(n) is int and 0 < n <= 65_536 for n in shape)
+            and len(shape) in (1, 3)
+            and 0 < len(config["classes"]) <= 65_536
+            and all(isinstance(name, str) for name in config["classes"])
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelFileError(f"{path}: its configuration can't be read ({error!r}): {text!r:.200}") from error
+    if not sound:
+        raise ModelFileError(
+            f"{path}: its configuration is not one that this version builds (models: {', '.join(MODELS)}): {text!r:.200}"
+        )
+    config["input_shape"] = shape
+    return dict(config)
