@@ -1,0 +1,49 @@
+"""gradcheck: proves gradients numerically, with a verdict that rests on a measured error bound.
+
+Importing it loads nothing but itself (the pytest plugin imports it at every start); the names below are loaded when used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gradcheck.check import gradcheck, gradgradcheck
+    from gradcheck.compare import Verdict
+    from gradcheck.differences import Derivative, derivative
+    from gradcheck.errors import CallError, GradientError
+    from gradcheck.report import Report
+
+_HOMES = {
+    "gradcheck": "check",
+    "gradgradcheck": "check",
+    "Verdict": "compare",
+    "Derivative": "differences",
+    "derivative": "differences",
+    "CallError": "errors",
+    "GradientError": "errors",
+    "Report": "report",
+}
+
+__all__ = [
+    "CallError",
+    "Derivative",
+    "GradientError",
+    "Report",
+    "Verdict",
+    "derivative",
+    "gradcheck",
+    "gradgradcheck",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,153 @@
+"""Adapters: one per framework, chosen from what was handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from gradcheck.backends.core import Core
+from gradcheck.backends.pair import Pair, op_rule
+from gradcheck.backends.protocol import Array, Input, Run, Subject
+from gradcheck.errors import CallError
+from gradcheck.tree import described, leaves, rebuild
+from gradcore.op import Op
+from gradcore.tensor import Tensor
+
+__all__ = ["Input", "Run", "Subject", "as_subject"]
+
+
+def as_subject(
+    f: Callable[..., Any],
+    inputs: Any,
+    *,
+    vjp: Callable[..., Any] | None = None,
+    wrt: Any = None,
+    params: Mapping[str, Any] | None = None,
+) -> Subject:
+    """The function, its gradient and its inputs, behind the one protocol that the checks use.
+
+    f: a gradcore Op (or a `functools.partial` of one); with `vjp`, a NumPy function; else a function of Tensors.
+
+    Raises `CallError` where the call can't be judged.
+    """
+    if not callable(f):
+        raise CallError(
+            f"the first argument is {described(f)}, and it has to be the function to check: gradcheck(f, (x, y))"
+        )
+    if vjp is not None and not callable(vjp):
+        raise CallError(f"vjp= is {described(vjp)}: pass the rule itself, a function rule(gy, y, *inputs)")
+    template = _as_inputs(inputs)
+    params = dict(params or {})
+    if isinstance(f, partial) and isinstance(f.func, Op) and not f.args:
+        f, params = f.func, {**f.keywords, **params}
+    places, found = _arrays(template, wrt)
+    if vjp is not None:
+        plain = _plain(template)
+        return Pair(f.forward if isinstance(f, Op) else f, vjp, plain, found, places, params)
+    if isinstance(f, Op):
+        names = [path for path, _ in leaves(template, "inputs")]
+        wanted_paths = {item.path for item in found if item.wanted}
+        if len(names) != len(template):
+            raise CallError(
+                f"{f.name} is an Op, and an Op takes arrays: pass them side by side, not in tuples or dicts"
+            )
+        n = len(template) if f.variadic else min(f.n_arrays, len(template))
+        if len(template) > n:  # static parameters that came by position
+            params = {**dict(zip(f._static, template[n:], strict=False)), **params}
+            found = tuple([item for item, place in zip(found, places, strict=True) if place < n])
+            places = [place for place in places if place < n]
+            template = template[:n]
+        missing = tuple(f._defaults[len(template) : f.n_arrays])
+        template = _plain((*template, *missing))
+        wanted = [path in wanted_paths for path in names[:n]] + [False] * len(missing)
+        pair = Pair(f.forward, op_rule(f, wanted), template, found, places, params)
+        pair.name, pair.copies = f.name, True
+        return pair
+    return Core(f, template, found, places, params)
+
+
+def _plain(template: Any) -> Any:
+    """Tensors replaced by their arrays."""
+    return rebuild(
+        template, (leaf.data if isinstance(leaf, Tensor) else leaf for _, leaf in leaves(template, ""))
+    )
+
+
+def _as_inputs(inputs: Any) -> tuple[Any, ...]:
+    if isinstance(inputs, np.ndarray | np.floating | np.complexfloating | Tensor):
+        return (inputs,)
+    if isinstance(inputs, list):
+        return tuple(inputs)
+    if not isinstance(inputs, tuple):
+        raise CallError(
+            f"inputs is {described(inputs)}: pass a tuple with the arguments of f, such as gradcheck(f, (x, w)), where "
+            "x and w are arrays or Tensors"
+        )
+    return inputs
+
+
+def _arrays(template: tuple[Any, ...], wrt: Any) -> tuple[list[int], tuple[Input, ...]]:
+    """Which leaves are arrays, and of which a gradient is wanted."""
+    named = list(leaves(template, "inputs"))
+    tensors = [leaf for _, leaf in named if isinstance(leaf, Tensor)]
+    explicit = any(t.requires_grad for t in tensors)
+    places: list[int] = []
+    found: list[Input] = []
+    for place, (path, leaf) in enumerate(named):
+        if not isinstance(leaf, np.ndarray | np.floating | np.complexfloating | Tensor):
+            continue
+        array: Array = leaf.data if isinstance(leaf, Tensor) else np.asarray(leaf)
+        if array.dtype.kind not in "fciub":
+            raise CallError(
+                f"{path} is an array of {array.dtype}, which holds no numbers: pass a floating array, or the value "
+                "itself where f takes it as a static one"
+            )
+        constant = isinstance(leaf, Tensor) and explicit and not leaf.requires_grad
+        places.append(place)
+        found.append(Input(path, array, array.dtype.kind in "fc" and not constant))
+    chosen = tuple(found) if wrt is None else _selected(found, wrt, len(template))
+    if not any(item.wanted for item in chosen):
+        kinds = (
+            ", ".join(f"{path} is {described(_plain(leaf))}" for path, leaf in named)
+            or "there is no input at all"
+        )
+        raise CallError(
+            f"nothing to differentiate by: {kinds}. Pass at least one floating array, such as np.array([1.0, 2.0])"
+        )
+    return places, chosen
+
+
+def _selected(found: list[Input], wrt: Any, count: int) -> tuple[Input, ...]:
+    names = tuple(wrt) if isinstance(wrt, tuple | list | set | frozenset) else (wrt,)
+    prefixes = []
+    for name in names:
+        if isinstance(name, str):
+            prefixes.append(name)
+        elif isinstance(name, int) and not isinstance(name, bool) and -count <= name < count:
+            prefixes.append(f"inputs[{name % count}]")
+        else:
+            raise CallError(
+                f"wrt= names input {name!r}, and there are {count} inputs: give positions from 0 to {count - 1}, or "
+                "names such as \"inputs[1]['w']\""
+            )
+    for prefix, name in zip(prefixes, names, strict=True):
+        matching = [item for item in found if _under(item.path, prefix)]
+        if not any(item.differentiable for item in matching):
+            what = f"is {described(matching[0].array)}" if matching else "holds no array"
+            raise CallError(
+                f"wrt= asks for a gradient by {name!r}, and that input {what}: name inputs that are floating arrays "
+                f"(here: {', '.join(item.path for item in found if item.differentiable) or 'none'})"
+            )
+    return tuple(
+        [
+            Input(item.path, item.array, item.differentiable and any(_under(item.path, p) for p in prefixes))
+            for item in found
+        ]
+    )
+
+
+def _under(path: str, prefix: str) -> bool:
+    return path == prefix or path.startswith(prefix + "[")

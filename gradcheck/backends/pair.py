@@ -1,0 +1,159 @@
+"""A pair of plain NumPy functions, `f(*inputs)` and `rule(gy, y, *inputs)`; and a gradcore Op seen as such a pair."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from gradcheck.backends.protocol import Array, Input, differentiable
+from gradcheck.errors import CallError, RuleError
+from gradcheck.tree import aligned, described, leaves, name_of, rebuild
+from gradcore.graph import unbroadcast
+from gradcore.op import Op
+
+
+def output_arrays(result: Any, name: str) -> tuple[tuple[str, ...], tuple[Array, ...]]:
+    """Names and arrays of what a function returned; `CallError` for what is no array."""
+    paths, arrays = [], []
+    for path, leaf in leaves(result, "output"):
+        if leaf is None or not isinstance(leaf, np.ndarray | np.generic | float | int | complex):
+            raise CallError(
+                f"{name} returned {described(leaf)} ({path}): return an array, or a tuple or dict of arrays. For "
+                "a function of gradcore Tensors leave vjp= out; without vjp=, a plain NumPy function needs its rule"
+            )
+        paths.append(path)
+        arrays.append(np.asarray(leaf))
+    return tuple(paths), tuple(arrays)
+
+
+class Pair:
+    """`f` and `rule` on NumPy arrays. `params` go to both as keywords."""
+
+    copies = False
+
+    def __init__(
+        self,
+        f: Callable[..., Any],
+        rule: Callable[..., Any],
+        template: tuple[Any, ...],
+        inputs: tuple[Input, ...],
+        places: Sequence[int],
+        params: Mapping[str, Any],
+    ) -> None:
+        self.f, self.rule, self.inputs, self.params = f, rule, inputs, dict(params)
+        self.name = name_of(f)
+        self.output_paths: tuple[str, ...] = ()
+        self._template = template
+        self._flat = [leaf for _, leaf in leaves(template, "")]
+        self._places = tuple(places)
+
+    def _arguments(self, arrays: Sequence[Array]) -> Any:
+        flat = list(self._flat)
+        for place, array in zip(self._places, arrays, strict=True):
+            flat[place] = array
+        return rebuild(self._template, iter(flat))
+
+    def run(self, arrays: Sequence[Array]) -> PairRun:
+        """Forward on these arrays, passed on as they are."""
+        arguments = self._arguments(arrays)
+        y = self.f(*arguments, **self.params)
+        self.output_paths, outputs = output_arrays(y, self.name)
+        return PairRun(self, arguments, y, outputs)
+
+    def values(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
+        """The differentiable outputs."""
+        return differentiable(output_arrays(self.f(*self._arguments(arrays), **self.params), self.name)[1])
+
+    def cotangents(self, found: Any) -> list[Array | None]:
+        """What the rule returned, as one array or None per input array."""
+        template = self._template
+        what = f"the cotangent that the rule of {self.name} returned"
+        if not isinstance(found, tuple | list) or (len(found) != len(template) and self._sole() is not None):
+            sole = self._sole()
+            if sole is None:
+                raise CallError(
+                    f"the rule of {self.name} returned {described(found)}, and there are {len(template)} inputs: "
+                    "return a tuple with one cotangent per input, None for one that gets none"
+                )
+            found = tuple([found if i == sole else None for i in range(len(template))])
+        if len(found) != len(template):
+            static = [not any(True for _ in _array_leaves(item)) for item in template]
+            if len(found) == static.count(False):  # one per array: static values can be left out
+                each = iter(found)
+                found = tuple([None if s else next(each) for s in static])
+            else:
+                raise CallError(
+                    f"the rule of {self.name} returned {len(found)} cotangents for {len(template)} inputs: return "
+                    "one per input, in the order of the inputs, and None for one that gets none"
+                )
+        flat = list(aligned(template, tuple(found), "inputs", what))
+        result: list[Array | None] = []
+        for place, item in zip(self._places, self.inputs, strict=True):
+            gx = flat[place]
+            if gx is not None and not isinstance(gx, np.ndarray | np.generic | float | int | complex):
+                raise CallError(
+                    f"{what} for {item.path} is {described(gx)}: return an array of the input's shape, or None"
+                )
+            result.append(None if gx is None else np.asarray(gx))
+        return result
+
+    def _sole(self) -> int | None:
+        """The place of the only input that holds arrays."""
+        places = [i for i, item in enumerate(self._template) if any(True for _ in _array_leaves(item))]
+        return places[0] if len(places) == 1 else None
+
+
+def _array_leaves(item: Any) -> Any:
+    return (
+        leaf
+        for _, leaf in leaves(item, "")
+        if isinstance(leaf, np.ndarray | np.floating | np.complexfloating)
+    )
+
+
+class PairRun:
+    """One forward call of a pair, with its arguments and its `y` as the rule will get them."""
+
+    def __init__(self, pair: Pair, arguments: Any, y: Any, outputs: tuple[Array, ...]) -> None:
+        self._pair, self._arguments, self.result = pair, arguments, y
+        self.outputs = outputs
+
+    def pull(self, gys: Sequence[Array | None]) -> list[Array | None]:
+        """One cotangent per input array."""
+        pair = self._pair
+        gy = rebuild(self.result, iter(gys))
+        try:
+            found = pair.rule(gy, self.result, *self._arguments, **pair.params)
+        except CallError:
+            raise
+        except Exception as error:
+            raise RuleError(f"{type(error).__name__}: {error}") from error
+        return pair.cotangents(found)
+
+    accumulated = pull
+
+
+def op_rule(op: Op[..., Any], wanted: Sequence[bool]) -> Callable[..., Any]:
+    """The vjp of an Op as a plain rule: asked for the wanted cotangents only, its broadcasting undone by the engine."""
+
+    def rule(gy: Any, y: Any, *arrays: Any, **params: Any) -> tuple[Any, ...]:
+        if op.rules is not None:
+            asked = zip(op.rules, wanted, strict=True)
+            found = [one(gy, y, *arrays, **params) if want else None for one, want in asked]
+        else:
+            every = op.whole_rule(gy, y, arrays, params, tuple(wanted))
+            found = [gx if want else None for gx, want in zip(every, wanted, strict=True)]
+        return tuple([_fitted(op, gx, y, x) for gx, x in zip(found, arrays, strict=True)])
+
+    return rule
+
+
+def _fitted(op: Op[..., Any], gx: Any, y: Any, x: Any) -> Any:
+    """What the engine does to a cotangent: sums over broadcast axes, undoes promotion; leaves all else to be judged."""
+    if gx is None or x is None:
+        return gx
+    if op.broadcasts and gx.shape != x.shape and np.shape(y) == gx.shape:
+        gx = unbroadcast(gx, x.shape)
+    return gx.astype(x.dtype) if gx.dtype != x.dtype and y.dtype != x.dtype else gx

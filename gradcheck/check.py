@@ -1,0 +1,179 @@
+"""gradcheck and gradgradcheck: from a function and its inputs to a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from gradcheck import contracts as all_contracts
+from gradcheck.backends import Subject, as_subject
+from gradcheck.compare import Verdict
+from gradcheck.errors import CallError, GradientError, RuleError
+from gradcheck.look import Look
+from gradcheck.report import ContractResult, Fault, InputResult, Report
+from gradcheck.second import gradient_subject
+from gradcheck.tree import described
+from gradcheck.values import ValueResult, explained, judge
+
+
+def gradcheck(
+    f: Callable[..., Any],
+    inputs: Any,
+    *,
+    vjp: Callable[..., Any] | None = None,
+    wrt: int | str | Sequence[int | str] | None = None,
+    params: Mapping[str, Any] | None = None,
+    order: int = 1,
+    contracts: bool | Collection[str] = True,
+    seed: int = 0,
+    raise_exception: bool = True,
+) -> Report:
+    """Check the gradient of `f` at `inputs` against numeric derivatives with a measured error bound.
+
+    f: with `vjp`, a plain NumPy function; without, a function of gradcore Tensors, or a gradcore Op (also a
+    `functools.partial` of one with its static parameters). Returns an array, or tuples and dicts of arrays.
+    inputs: tuple of the arguments of `f`: arrays, Tensors, tuples and dicts of them; anything else, Python numbers
+    included, is a static value and passed through. Where some Tensors require a gradient, the other Tensors are constants.
+    vjp: `rule(gy, y, *inputs)`, with `gy` of the structure of `y = f(*inputs)` (None in the place of integer outputs).
+    Returns one cotangent per input, None for none; static inputs may be left out; a bare array for one input. Complex
+    cotangents hold the derivatives by the real and the imaginary part: `<a, b> = Re sum(conj(a) b)`.
+    wrt: positions or names (`"inputs[1]['w']"`) of the inputs to differentiate by; all floating and complex ones by
+    default. Integer and boolean inputs must get None or zeros.
+    params: static parameters, passed by keyword to `f` and to the rule.
+    order: 2 checks the gradient function as well, see `gradgradcheck`.
+    contracts: True for all of `gradcheck.contracts.CONTRACTS`, False for none, or names of some.
+    raise_exception: whether a fail raises `GradientError`; the report is its `report`.
+
+    Returns a `Report`: true where the verdict is pass or subgradient, false where it is fail or inconclusive.
+
+    Raises `GradientError` on a fail, `CallError` where the call can't be judged; both say what to do.
+
+    >>> bool(gradcheck(np.sin, (np.array([0.5, 2.0]),), vjp=lambda gy, y, x: gy * np.cos(x)))
+    True
+    """
+    if order not in (1, 2):
+        raise CallError(
+            f"order={order!r}: pass 1 for the gradient, or 2 for the gradient of the gradient as well"
+        )
+    names = _names(contracts)
+    subject = as_subject(f, inputs, vjp=vjp, wrt=wrt, params=params)
+    report = _check(subject, names, seed, 1)
+    if order == 2 and report.verdict is not Verdict.FAIL:
+        report = report.with_second(_second(f, inputs, vjp, wrt, params, names, seed))
+    if raise_exception and report.verdict is Verdict.FAIL:
+        raise GradientError(report)
+    return report
+
+
+def gradgradcheck(
+    f: Callable[..., Any],
+    inputs: Any,
+    *,
+    vjp: Callable[..., Any] | None = None,
+    wrt: int | str | Sequence[int | str] | None = None,
+    params: Mapping[str, Any] | None = None,
+    contracts: bool | Collection[str] = True,
+    seed: int = 0,
+    raise_exception: bool = True,
+) -> Report:
+    """Check the gradient function `(x, gy) -> gx` as a function in its own right, with a random `gy`.
+
+    Arguments, result and errors as for `gradcheck`; the cotangent is the input named `gy` of the report. For gradcore
+    functions and Ops the recorded backward pass is differentiated. With `vjp`, `f` and the rule are run on Tensors: both
+    have to be written with NumPy functions that gradcore has rules for.
+    """
+    names = _names(contracts)
+    report = _second(f, inputs, vjp, wrt, params, names, seed)
+    if raise_exception and report.verdict is Verdict.FAIL:
+        raise GradientError(report)
+    return report
+
+
+def _second(
+    f: Callable[..., Any],
+    inputs: Any,
+    vjp: Any,
+    wrt: Any,
+    params: Any,
+    names: Collection[str] | None,
+    seed: int,
+) -> Report:
+    return _check(gradient_subject(f, inputs, vjp=vjp, wrt=wrt, params=params, seed=seed), names, seed, 2)
+
+
+def _names(contracts: bool | Collection[str]) -> Collection[str] | None:
+    if isinstance(contracts, bool):
+        return None if contracts else ()
+    names = {contracts} if isinstance(contracts, str) else set(contracts)
+    unknown = names - set(all_contracts.CONTRACTS)
+    if unknown:
+        raise CallError(
+            f"contracts= names {sorted(unknown)}, and there is no such contract: choose among "
+            f"{', '.join(all_contracts.CONTRACTS)}"
+        )
+    return names
+
+
+def _check(subject: Subject, names: Collection[str] | None, seed: int, order: int) -> Report:
+    try:
+        look = Look(subject, seed)
+    except CallError:
+        raise
+    except Exception as error:
+        arrays = ", ".join(f"{i.path} is {described(i.array)}" for i in subject.inputs)
+        raise CallError(
+            f"{subject.name} raised {type(error).__name__} on these inputs ({arrays}): {error}. A check needs inputs "
+            "that the function takes"
+        ) from error
+    try:
+        return _judged(look, names, order)
+    except RuleError as error:
+        fault = Fault(
+            "raises", f"the gradient of {subject.name} raised {error}, on inputs that its forward takes"
+        )
+        return _report(look, Verdict.FAIL, [fault], (), None, order)
+
+
+def _judged(look: Look, names: Collection[str] | None, order: int) -> Report:
+    look.prepare()
+    shaped = all_contracts.CONTRACTS["cotangent_shape"](look) is None
+    values = judge(look) if shaped else None
+    results = all_contracts.examine(look, names)
+    faults = [Fault(c.name, c.text) for c in results if c.status == "broken"]
+    if values is not None and values.comparison.verdict is Verdict.FAIL:
+        c = values.comparison
+        faults.insert(0, Fault("value", "", analytic=c.analytic, numeric=c.numeric, bound=c.bound))
+    verdict = Verdict.FAIL if faults or values is None else values.comparison.verdict
+    return _report(look, verdict, faults, results, values, order)
+
+
+def _report(
+    look: Look,
+    verdict: Verdict,
+    faults: Sequence[Fault],
+    results: Sequence[ContractResult],
+    values: ValueResult | None,
+    order: int,
+) -> Report:
+    told = []
+    for i, item in enumerate(look.subject.inputs):
+        if item.wanted:
+            alone = (None, np.inf, False)
+            if values is not None:
+                alone = (values.verdicts[i], values.sensitivities[i], values.vacuous[i])
+            told.append(InputResult(item.path, item.array.shape, str(item.array.dtype), *alone))
+    return Report(
+        name=look.subject.name,
+        verdict=verdict,
+        inputs=tuple(told),
+        contracts=tuple(results),
+        faults=tuple(faults),
+        reason=explained(values.reason) if values is not None and verdict is Verdict.INCONCLUSIVE else "",
+        note=values.note if values is not None else "",
+        order=order,
+        seed=look.seed,
+        evaluations=look.forwards,
+        pulls=look.pulls,
+    )

@@ -1,0 +1,164 @@
+"""One look at a function at one point: its runs, pulled cotangents and numeric derivatives, all of them counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.backends.protocol import Array, Run, Subject, differentiable, spread, wide
+from gradcheck.compare import Comparison, Verdict, compare
+from gradcheck.differences import Derivative, derivative
+from gradcheck.errors import CallError
+from gradcheck.probes import cotangents, direction
+
+Cotangents = list[Array | None]
+Direction = tuple[Array | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One numeric derivative along `v`, and the claimed `gx` for the cotangents `gys` that is held against it."""
+
+    v: Direction
+    numeric: Derivative
+    gys: tuple[Array, ...]
+    gx: tuple[Array | None, ...]
+    comparison: Comparison
+
+
+class Look:
+    """A subject at its inputs. `arrays` are its values as given, `wide` the same values in double precision."""
+
+    def __init__(self, subject: Subject, seed: int) -> None:
+        self.subject = subject
+        self.seed = seed
+        self.rng = np.random.default_rng(seed)
+        self.arrays = [np.array(item.array, order="C") for item in subject.inputs]
+        self.wide = tuple([wide(a) for a in self.arrays])
+        self.wanted = tuple([item.wanted for item in subject.inputs])
+        self.paths = tuple([item.path for item in subject.inputs])
+        self.forwards = 0
+        self.pulls = 0
+        self.evidence: list[Evidence] = []
+        self.first_gys: tuple[Array, ...] = ()
+        self.handed_gys: list[Array] = []  # what the first pull got
+        self.first_gx: Cotangents = []
+        self.repeated_gx: Cotangents = []  # the second pull, of the same run
+        self.given = self.copies()  # what the first run got, to be compared with `arrays` afterwards
+        self.run = self.forward(self.given)
+        self.outputs_before = [y.copy() for y in self.run.outputs]
+        self.places = [i for i, y in enumerate(self.run.outputs) if y.dtype.kind in "fc"]
+        if not self.places:
+            kinds = ", ".join(f"{y.dtype}" for y in self.run.outputs) or "no array"
+            raise CallError(
+                f"{subject.name} returned {kinds}, which has no derivative: return at least one floating array"
+            )
+
+    def prepare(self) -> None:
+        """Pull once, before anything else happens to the function: the reference for what comes later."""
+        self.first_gys = self.draw()
+        self.handed_gys = [gy.copy() for gy in self.first_gys]
+        self.first_gx = copied(self.pull(self.handed_gys))
+        self.repeated_gx = self.pulled(self.first_gys)
+
+    @property
+    def outputs(self) -> tuple[Array, ...]:
+        """The differentiable outputs of the first run."""
+        return differentiable(self.run.outputs)
+
+    def copies(self) -> list[Array]:
+        """Fresh copies of the inputs, in C order."""
+        return [a.copy() for a in self.arrays]
+
+    def forward(self, arrays: Sequence[Array]) -> Run:
+        """One recorded forward call on these very arrays."""
+        self.forwards += 1
+        with np.errstate(all="ignore"):
+            return self.subject.run(arrays)
+
+    def pull(self, gys: Sequence[Array], run: Run | None = None) -> Cotangents:
+        """The rule's cotangents for those of the differentiable outputs, neither copied nor judged."""
+        run = self.run if run is None else run
+        self.pulls += 1
+        with np.errstate(all="ignore"):
+            return run.pull(spread(run.outputs, gys))
+
+    def pulled(self, gys: Sequence[Array], run: Run | None = None) -> Cotangents:
+        """Copies of the rule's cotangents; the rule itself gets copies of `gys`."""
+        return copied(self.pull([gy.copy() for gy in gys], run))
+
+    def draw(self, *, usable: Sequence[NDArray[np.bool_]] | None = None) -> tuple[Array, ...]:
+        """Random cotangents of the differentiable outputs."""
+        return cotangents(self.outputs, self.rng, usable=usable)
+
+    def aim(self, gx: Sequence[Array | None] | None = None, only: int | None = None) -> Direction:
+        """A random direction for the wanted inputs, or for one of them."""
+        moving = self.wanted if only is None else tuple([i == only for i in range(len(self.wanted))])
+        fitted = None if gx is None else tuple(self.fitted(gx))
+        return direction(self.wide, self.rng, gx=fitted, wrt=moving)
+
+    def fitted(self, gx: Sequence[Array | None]) -> Cotangents:
+        """The cotangents that have their input's shape, None in place of the others and of unwanted ones."""
+        return [
+            g if g is not None and want and g.shape == x.shape and g.dtype.kind in "fcib" else None
+            for g, x, want in zip(gx, self.wide, self.wanted, strict=True)
+        ]
+
+    def numeric(self, v: Direction, *, evaluations: int = 40) -> Derivative:
+        """Derivative of all differentiable outputs along `v`."""
+        found = derivative(self._values, self.wide, v, max_evaluations=evaluations)
+        self.forwards += found.evaluations
+        return found
+
+    def _values(self, *arrays: Array) -> tuple[Array, ...]:
+        return self.subject.values(arrays)
+
+    def held(
+        self,
+        numeric: Derivative,
+        gx: Sequence[Array | None],
+        v: Direction,
+        gys: Sequence[Array],
+        eps: float | None = None,
+    ) -> Comparison:
+        """The verdict on `gx` along `v`."""
+        moving = tuple([g if t is not None else None for g, t in zip(self.fitted(gx), v, strict=True)])
+        if eps is None:
+            eps = self.eps(gx, gys)
+        return compare(numeric, moving, v, tuple(gys), eps=eps)
+
+    def eps(self, gx: Sequence[Array | None], gys: Sequence[Array]) -> float:
+        """Machine epsilon of the coarsest arithmetic that the analytic side may have used."""
+        kinds = [
+            a.dtype for a in (*self.fitted(gx), *gys, *self.arrays) if a is not None and a.dtype.kind in "fc"
+        ]
+        return max([float(np.finfo(d).eps) for d in kinds])
+
+    def explains(self, candidate: Any, evidence: Sequence[Evidence] | None = None) -> bool:
+        """Whether `candidate(gx, gys)`, another gradient made of the claimed one, agrees with all that was measured."""
+        seen = self.evidence if evidence is None else evidence
+        for e in seen:
+            gx = candidate(list(e.gx), e.gys)
+            if gx is None:
+                return False
+            c = self.held(e.numeric, gx, e.v, e.gys)
+            if c.verdict not in (Verdict.PASS, Verdict.SUBGRADIENT) or c.vacuous:
+                return False
+        return bool(seen)
+
+
+def copied(gx: Sequence[Array | None]) -> Cotangents:
+    """Copies of the arrays."""
+    return [None if g is None else g.copy() for g in gx]
+
+
+def same(a: Sequence[Array | None], b: Sequence[Array | None]) -> bool:
+    """Whether two lists of cotangents are equal to the bit, NaN equal to NaN."""
+    return all(
+        x is y is None or (x is not None and y is not None and np.array_equal(x, y, equal_nan=True))
+        for x, y in zip(a, b, strict=True)
+    )

@@ -1,0 +1,260 @@
+"""What a check found, worded in one place: for a terminal, a notebook and a program."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gradcheck.compare import Verdict
+
+SCHEMA = 1
+
+_HEADLINES = {
+    Verdict.PASS: "the gradient is right",
+    Verdict.SUBGRADIENT: "the gradient is right: at a kink, it lies between the one-sided slopes",
+    Verdict.FAIL: "the gradient is wrong",
+    Verdict.INCONCLUSIVE: "nothing could be told",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class InputResult:
+    """The verdict on the gradient by one input.
+
+    verdict: None where the input was not judged by itself. sensitivity: smallest relative error in one entry of typical
+    contribution that would have been noticed; infinite where the gradient is zero. vacuous: gradient and truth are zero.
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: str
+    verdict: Verdict | None
+    sensitivity: float
+    vacuous: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ContractResult:
+    """One contract: `status` is "held", "broken" or "skipped", `text` says what broke it, or why it was left out."""
+
+    name: str
+    status: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong.
+
+    cause: a word of `gradcheck.causes.CAUSES`, or the name of the broken contract. input, index: where. analytic,
+    numeric, bound: the claimed derivative, the measured one and the bound on its error, of that entry. text: a sentence.
+    """
+
+    cause: str
+    text: str
+    input: str = ""
+    index: tuple[int, ...] | None = None
+    analytic: float | complex | None = None
+    numeric: float | complex | None = None
+    bound: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The outcome of one check. True as a condition where the verdict is pass or subgradient.
+
+    name: the function's. order: 1, or 2 for a gradient checked as a function. reason: why an inconclusive check is that.
+    sensitivity: the worst of the inputs'. evaluations, pulls: forward and vjp calls made. snippet: code that shows the
+    fault again. second: the report on the second order, where it was asked for.
+    """
+
+    name: str
+    verdict: Verdict
+    inputs: tuple[InputResult, ...]
+    contracts: tuple[ContractResult, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    reason: str = ""
+    note: str = ""
+    order: int = 1
+    seed: int = 0
+    evaluations: int = 0
+    pulls: int = 0
+    snippet: str = ""
+    second: Report | None = field(default=None)
+
+    @property
+    def sensitivity(self) -> float:
+        """Smallest relative error in one entry that would have been noticed in any input with a gradient."""
+        return max(
+            [i.sensitivity for i in self.inputs if not i.vacuous and i.verdict is not None], default=math.inf
+        )
+
+    @property
+    def causes(self) -> tuple[str, ...]:
+        """The causes of all faults, the most telling first."""
+        return tuple([f.cause for f in self.faults])
+
+    @property
+    def vacuous(self) -> tuple[str, ...]:
+        """Inputs whose gradient is zero at this point, so that their pass says nothing but that."""
+        return tuple([i.path for i in self.inputs if i.vacuous])
+
+    @property
+    def broken(self) -> tuple[str, ...]:
+        """Names of the broken contracts."""
+        return tuple([c.name for c in self.contracts if c.status == "broken"])
+
+    def __bool__(self) -> bool:
+        return self.verdict in (Verdict.PASS, Verdict.SUBGRADIENT)
+
+    def __str__(self) -> str:
+        return "\n".join(_lines(self))
+
+    def __repr__(self) -> str:
+        return f"<Report {self.verdict.value} of {self.name}, order {self.order}, {self.evaluations} evaluations>"
+
+    def _repr_html_(self) -> str:
+        return _html(self)
+
+    def to_json(self) -> str:
+        """The report as JSON text, one object with these keys (schema 1):
+
+        schema (1) · name · verdict ("pass", "subgradient", "fail", "inconclusive") · reason · note · order · seed ·
+        evaluations · pulls · sensitivity (null: infinite) · inputs: list of {path, shape, dtype, verdict or null,
+        sensitivity or null, vacuous} · contracts: list of {name, status ("held", "broken", "skipped"), text} ·
+        faults: list of {cause, text, input, index or null, analytic, numeric, bound: numbers or null; a complex number is
+        [real, imaginary], and NaN and infinities are the texts "nan", "inf", "-inf"} · snippet · second (such an
+        object or null).
+        """
+        return json.dumps(_plain(self), indent=2, allow_nan=False)
+
+    def with_second(self, second: Report) -> Report:
+        """This report with that on the second order: the worse verdict of the two counts."""
+        rank = (Verdict.PASS, Verdict.SUBGRADIENT, Verdict.INCONCLUSIVE, Verdict.FAIL)
+        return replace(self, second=second, verdict=max(self.verdict, second.verdict, key=rank.index))
+
+
+def _lines(r: Report) -> list[str]:
+    gradient = "gradient of the gradient" if r.order == 2 else "gradient"
+    own = _own_verdict(r)
+    lines = [f"{own.value.upper()}  {r.name}: {_HEADLINES[own].replace('gradient', gradient, 1)}"]
+    if own is Verdict.INCONCLUSIVE:
+        lines.append(f"  why: {r.reason}")
+    for f in r.faults:
+        lines.append(f"  {f.cause}: {f.text}")
+    for i in r.inputs:
+        lines.append(f"  {i.path}  {i.dtype} {i.shape}  {_told(i)}")
+    if r.note:
+        lines.append(f"  note: {r.note}")
+    skipped = [c for c in r.contracts if c.status == "skipped"]
+    if r.contracts:
+        held = sum(c.status == "held" for c in r.contracts)
+        lines.append(f"  contracts: {held} held, {len(r.broken)} broken, {len(skipped)} left out")
+    lines.append(f"  {r.evaluations} forward and {r.pulls} vjp calls, seed {r.seed}")
+    if r.snippet:
+        lines += ["  to reproduce:", *("    " + line for line in r.snippet.splitlines())]
+    if r.second is not None:
+        lines += ["  " + line for line in _lines(r.second)]
+    return lines
+
+
+def _own_verdict(r: Report) -> Verdict:
+    """The verdict without that of the second order."""
+    if r.second is None:
+        return r.verdict
+    if r.faults:
+        return Verdict.FAIL
+    if r.reason:
+        return Verdict.INCONCLUSIVE
+    kinked = any(i.verdict is Verdict.SUBGRADIENT for i in r.inputs)
+    return Verdict.SUBGRADIENT if kinked else Verdict.PASS
+
+
+def _told(i: InputResult) -> str:
+    if i.verdict is None:
+        return "not judged by itself"
+    if i.vacuous:
+        return "pass, but vacuous: gradient and truth are zero at this point, so try another one"
+    if i.verdict in (Verdict.PASS, Verdict.SUBGRADIENT) and math.isfinite(i.sensitivity):
+        return f"{i.verdict.value}; an error of {i.sensitivity:.1e} in one entry would have been noticed"
+    return i.verdict.value
+
+
+def _html(r: Report) -> str:
+    color = {"pass": "#1a7f37", "subgradient": "#1a7f37", "fail": "#cf222e", "inconclusive": "#9a6700"}
+    cell = "style='text-align:left;padding:2px 8px'"
+    rows = "".join(
+        f"<tr><td {cell}><code>{html.escape(i.path)}</code></td><td {cell}>{html.escape(i.dtype)} {i.shape}</td>"
+        f"<td {cell}>{html.escape(_told(i))}</td></tr>"
+        for i in r.inputs
+    )
+    faults = "".join(f"<li><b>{html.escape(f.cause)}</b>: {html.escape(f.text)}</li>" for f in r.faults)
+    own = _own_verdict(r)
+    parts = [
+        f"<b style='color:{color[own.value]}'>{own.value.upper()}</b> {html.escape(r.name)}: {_HEADLINES[own]}",
+        f"<p>{html.escape(r.reason)}</p>" if r.reason else "",
+        f"<ul>{faults}</ul>" if faults else "",
+        f"<table>{rows}</table>",
+        f"<p>{html.escape(r.note)}</p>" if r.note else "",
+        f"<details><summary>to reproduce</summary><pre>{html.escape(r.snippet)}</pre></details>"
+        if r.snippet
+        else "",
+        f"<small>{r.evaluations} forward and {r.pulls} vjp calls, seed {r.seed}</small>",
+        _html(r.second) if r.second is not None else "",
+    ]
+    return f"<div>{''.join(parts)}</div>"
+
+
+def _number(value: float | complex | None) -> Any:
+    if value is None:
+        return None
+    if isinstance(value, complex):
+        return [_number(value.real), _number(value.imag)]
+    return float(value) if math.isfinite(value) else str(float(value))
+
+
+def _plain(r: Report) -> dict[str, Any]:
+    def size(value: float) -> float | None:
+        return value if math.isfinite(value) else None
+
+    return {
+        "schema": SCHEMA,
+        "name": r.name,
+        "verdict": r.verdict.value,
+        "reason": r.reason,
+        "note": r.note,
+        "order": r.order,
+        "seed": r.seed,
+        "evaluations": r.evaluations,
+        "pulls": r.pulls,
+        "sensitivity": size(r.sensitivity),
+        "inputs": [
+            {
+                "path": i.path,
+                "shape": list(i.shape),
+                "dtype": i.dtype,
+                "verdict": None if i.verdict is None else i.verdict.value,
+                "sensitivity": size(i.sensitivity),
+                "vacuous": i.vacuous,
+            }
+            for i in r.inputs
+        ],
+        "contracts": [{"name": c.name, "status": c.status, "text": c.text} for c in r.contracts],
+        "faults": [
+            {
+                "cause": f.cause,
+                "text": f.text,
+                "input": f.input,
+                "index": None if f.index is None else list(f.index),
+                "analytic": _number(f.analytic),
+                "numeric": _number(f.numeric),
+                "bound": _number(f.bound),
+            }
+            for f in r.faults
+        ],
+        "snippet": r.snippet,
+        "second": None if r.second is None else _plain(r.second),
+    }

@@ -1,0 +1,104 @@
+"""Nested tuples, lists and dicts of arrays, taken apart into leaves with names and put together again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from gradcheck.errors import CallError
+
+
+def leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Pairs (name, leaf): `inputs[1]['w']` names what that expression gives.
+
+    >>> list(leaves(({"w": 1}, 2), "inputs"))
+    [("inputs[0]['w']", 1), ('inputs[1]', 2)]
+    """
+    if isinstance(value, tuple | list):
+        for i, item in enumerate(value):
+            yield from leaves(item, f"{path}[{i}]")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from leaves(item, f"{path}[{key!r}]")
+    else:
+        yield path, value
+
+
+def rebuild(template: Any, new: Iterator[Any]) -> Any:
+    """A structure like `template` with its leaves replaced, in the order of `leaves`."""
+    if isinstance(template, tuple | list):
+        items = [rebuild(item, new) for item in template]
+        if isinstance(template, list):
+            return items
+        return type(template)(*items) if hasattr(template, "_fields") else tuple(items)
+    if isinstance(template, dict):
+        return {key: rebuild(item, new) for key, item in template.items()}
+    return next(new)
+
+
+def aligned(template: Any, value: Any, path: str, what: str) -> Iterator[Any]:
+    """The leaves of `value` in the order of those of `template`; a None stands for all leaves below it.
+
+    Raises `CallError` where `value` has another structure; `what` names it in the message.
+    """
+    if value is None:
+        for _ in leaves(template, ""):
+            yield None
+    elif isinstance(template, tuple | list):
+        if not isinstance(value, tuple | list) or len(value) != len(template):
+            raise CallError(
+                f"{what} for {path} is {described(value)}, and {path} is a {type(template).__name__} of "
+                f"{len(template)}: return one cotangent for each of its entries, None for one that gets none"
+            )
+        for i, item in enumerate(template):
+            yield from aligned(item, value[i], f"{path}[{i}]", what)
+    elif isinstance(template, dict):
+        if not isinstance(value, dict) or not set(value) <= set(template):
+            raise CallError(
+                f"{what} for {path} is {described(value)}, and {path} is a dict with the keys {sorted(map(str, template))}: "
+                "return a dict with a cotangent under each key, None or no entry for one that gets none"
+            )
+        for key, item in template.items():
+            yield from aligned(item, value.get(key), f"{path}[{key!r}]", what)
+    else:
+        yield value
+
+
+def described(value: Any) -> str:
+    """A few words on what a value is, for messages.
+
+    >>> described(np.zeros((2, 3), np.float32)), described([1, 2]), described("abc")
+    ('a float32 array of shape (2, 3)', 'a list of 2', "the text 'abc'")
+    """
+    if value is None:
+        return "None"
+    if isinstance(value, np.ndarray | np.generic):
+        return f"a {value.dtype} array of shape {value.shape}"
+    if isinstance(value, tuple | list):
+        return f"a {type(value).__name__} of {len(value)}"
+    if isinstance(value, dict):
+        return f"a dict with the keys {sorted(map(str, value))}"
+    if isinstance(value, str):
+        return f"the text {value!r:.40}"
+    if isinstance(value, bool | int | float):
+        return f"the number {value!r}"
+    return f"a {type(value).__name__}"
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """How to call a function in a message: its name, `f` for a lambda."""
+    function = getattr(function, "func", function)
+    name = getattr(function, "__name__", None) or getattr(function, "name", None) or type(function).__name__
+    return "f" if name == "<lambda>" else str(name)
+
+
+def is_differentiable(array: np.ndarray[Any, Any]) -> bool:
+    """Whether an array has a dtype that can carry a gradient."""
+    return array.dtype.kind in "fc"
+
+
+def sizes(arrays: Sequence[np.ndarray[Any, Any] | None]) -> list[int]:
+    """How many entries each array has; 0 for None."""
+    return [0 if a is None else a.size for a in arrays]
