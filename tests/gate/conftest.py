@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-LOGGING = '''
+LOGGING = """
 import json, os, time
 from pathlib import Path
 import pytest
@@ -36,7 +36,7 @@ def pytest_runtest_logreport(report):
 def pytest_configure(config):
     if hasattr(config, "workerinput"):
         os.environ["CONTROLLED"] = "1"
-'''
+"""
 
 
 class Run:

@@ -181,7 +181,10 @@ def test_a_replacement_that_collects_other_tests_ends_the_run(project):
     )
     project.write("t/test_t.py", FOUR)
     run = project.run("-n", "1")
-    assert "worker gw1, which replaced a crashed one, collected other tests than the others (10 instead of 9" in run.text
+    assert (
+        "worker gw1, which replaced a crashed one, collected other tests than the others (10 instead of 9"
+        in run.text
+    )
     assert "INTERNALERROR" not in run.text
     assert run.started("t/") == []
     assert run.line == "gate: closed by gw1 (collection error), 4 training tests skipped"

@@ -1,5 +1,7 @@
 """No training test starts before the last verification test has ended, however the run is made."""
 
+import os
+
 import pytest
 
 ALONE = [("-p", "no:xdist"), ("-p", "xdist", "-n0")]
@@ -7,7 +9,9 @@ XDIST = [("-n", "2"), ("-n", "2", "--dist", "worksteal")]
 HOW = pytest.mark.parametrize("how", [*ALONE, *XDIST], ids=" ".join)
 BRIEFLY = pytest.mark.parametrize("how", [(), ("-n", "2")], ids=["alone", "xdist"])
 
-CHECKS = "import time\ndef test_slow(): time.sleep(0.4)\n" + "".join(f"def test_{n}(): pass\n" for n in range(5))
+CHECKS = "import time\ndef test_slow(): time.sleep(0.4)\n" + "".join(
+    f"def test_{n}(): pass\n" for n in range(5)
+)
 MODELS = "".join(f"def test_{n}(): pass\n" for n in range(4))
 
 
@@ -65,9 +69,7 @@ def test_a_skip_reason_names_three_checks_and_counts_the_others(project, how):
     ],
 )
 def test_what_pytest_calls_a_failure_closes_the_gate_and_nothing_else_does(project, check, closes):
-    fixtures = (
-        "import pytest\n@pytest.fixture\ndef broken(): assert 0\n@pytest.fixture\ndef leaky():\n    yield\n    assert 0\n"
-    )
+    fixtures = "import pytest\n@pytest.fixture\ndef broken(): assert 0\n@pytest.fixture\ndef leaky():\n    yield\n    assert 0\n"
     project.write("v/test_v.py", fixtures + check + "\ndef test_other(): pass\n")
     project.write("t/test_t.py", "def test_t(): pass\n")
     run = project.run()
@@ -89,6 +91,32 @@ def test_a_teardown_error_in_a_worker_closes_the_gate(project):
     run = project.run("-n", "2")
     assert run.started("t/") == []
     assert run.line == "gate: closed by v/test_v.py::test_v, 4 training tests skipped"
+
+
+@BRIEFLY
+def test_a_plugin_that_shuffles_the_tests_does_not_shuffle_the_stages(project, how):
+    project.add_to_conftest("\ndef pytest_collection_modifyitems(items): items.reverse()\n")
+    project.write("v/test_v.py", "def test_0(): pass\ndef test_1(): pass\n")
+    project.write("t/test_t.py", MODELS)
+    run = project.run(*how)
+    assert sorted(run.started()[:2]) == ["v/test_v.py::test_0", "v/test_v.py::test_1"]
+    assert len(run.started("t/")) == 4
+
+
+def test_training_that_is_called_too_early_is_skipped_whoever_reordered_it(project):
+    project.add_to_conftest("\ndef pytest_collection_finish(session): session.items.reverse()\n")
+    project.write("v/test_v.py", "def test_v(): pass\n")
+    project.write("t/test_t.py", "def test_t(): pass\n")
+    run = project.run()
+    assert run.reason("t/test_t.py::test_t").endswith(
+        "gate not opened: only 0 of 1 verification test finished')"
+    )
+
+
+def test_the_gates_reason_comes_before_a_skip_mark_of_the_test(project):
+    project.write("v/test_v.py", "def test_v(): assert 0\n")
+    project.write("t/test_t.py", "import pytest\n@pytest.mark.skip(reason='slow')\ndef test_t(): pass\n")
+    assert project.run().reason("t/test_t.py::test_t").endswith("gate closed by v/test_v.py::test_v')")
 
 
 @BRIEFLY
@@ -157,6 +185,15 @@ def test_workers_use_one_thread_for_linear_algebra_unless_told_otherwise(project
         "    assert [os.environ[name] for name in names] == ['1', '1', '3']\n",
     )
     assert project.run("-n", "1").code == 0
+
+
+def test_the_thread_settings_end_with_the_run(project, pytester, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("MKL_NUM_THREADS", "3")
+    project.write("test_o.py", "def test_o(): pass\n")
+    pytester.runpytest_inprocess("-p", "no:hypothesispytest", "-n", "1").assert_outcomes(passed=1)
+    assert "OMP_NUM_THREADS" not in os.environ
+    assert os.environ["MKL_NUM_THREADS"] == "3"
 
 
 def test_the_plugin_loads_neither_numpy_nor_hypothesis_nor_xdist(pytester):

@@ -33,7 +33,8 @@ def test_the_closest_marker_wins(project):
 @BRIEFLY
 def test_a_test_with_both_markers_is_refused_by_name(project, how):
     project.write(
-        "test_both.py", "import pytest\n@pytest.mark.training\n@pytest.mark.verification\ndef test_both(): pass\n"
+        "test_both.py",
+        "import pytest\n@pytest.mark.training\n@pytest.mark.verification\ndef test_both(): pass\n",
     )
     run = project.run(*how)
     assert run.code == pytest.ExitCode.USAGE_ERROR
@@ -41,13 +42,15 @@ def test_a_test_with_both_markers_is_refused_by_name(project, how):
     assert run.started() == []
 
 
-@pytest.mark.parametrize("pattern", ["checks", "checks/test_g.py", "*/test_g.py", "**/test_g.py", "other checks/"])
+@pytest.mark.parametrize(
+    "pattern", ["checks", "checks/test_g.py", "*/test_g.py", "**/test_g.py", "other checks/"]
+)
 def test_a_setting_names_folders_and_files_by_globs(project, pattern):
     project.settings(f"gradcheck_verification = {pattern}", "gradcheck_training = t")
     project.write("checks/test_g.py", "def test_g(): pass\n")
     project.write("other/test_o.py", "def test_o(): pass\n")
     project.write("t/test_t.py", "def test_t(): pass\n")
-    ours = "other" in pattern and 2 or 1
+    ours = 2 if "other" in pattern else 1
     assert project.run().line.startswith(f"gate: {ours} verification test")
 
 
@@ -55,7 +58,10 @@ def test_a_setting_that_matches_nothing_is_refused(project):
     project.settings("gradcheck_verification = vv")
     run = project.run()
     assert run.code == pytest.ExitCode.USAGE_ERROR
-    assert f"gradcheck_verification: 'vv' matches nothing below {project.path}; name a folder or a file" in run.text
+    assert (
+        f"gradcheck_verification: 'vv' matches nothing below {project.path}; name a folder or a file"
+        in run.text
+    )
 
 
 def test_an_absolute_pattern_is_refused(project):
@@ -99,7 +105,10 @@ def test_a_dist_mode_that_cannot_be_gated_is_refused_before_any_test_runs(projec
     project.write("t/test_t.py", "def test_t(): pass\n")
     run = project.run("-n", "1", "--dist", dist)
     assert run.code == pytest.ExitCode.USAGE_ERROR
-    assert f"gradcheck's gate can't hold training back under --dist {dist}: use --dist load or worksteal" in run.text
+    assert (
+        f"gradcheck's gate can't hold training back under --dist {dist}: use --dist load or worksteal"
+        in run.text
+    )
     assert run.started() == []
 
 
