@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from gradcore.nn.module import Module
 
 _OPTIMIZERS: dict[str, tuple[Callable[..., optim.Optimizer], dict[str, float]]] = {
-    "adam": (optim.Adam, {"lr": 1e-3}),
-    "adamw": (optim.AdamW, {"lr": 1e-3}),
+    "adam": (optim.Adam, {"lr": 2e-3}),
+    "adamw": (optim.AdamW, {"lr": 2e-3}),
     "rmsprop": (optim.RMSprop, {"lr": 1e-3}),
     "sgd": (optim.SGD, {"lr": 0.05, "momentum": 0.9}),
 }

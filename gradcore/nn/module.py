@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Module:
     """A layer or a model: parameters, buffers and child modules are its attributes; `forward` says what it computes.
 
-    A Tensor among the attributes is a parameter, an array is a buffer (saved, but not trained), a Module, or a list of
-    them, is a child. Calling the module calls `forward`.
+    A Tensor among the attributes is a parameter, an array is a buffer (saved, but not trained), a Module is a child, and
+    so is each Module in a list or tuple. (A Tensor in a list is refused: make it an attribute of its own.) Calling the module calls `forward`.
 
     >>> class Scale(Module):
     ...     def __init__(self, features):
@@ -47,10 +47,15 @@ class Module:
     # --- what it holds ------------------------------------------------------------------------------------------------
 
     def _members(self) -> Iterator[tuple[str, Any]]:
-        """Attributes by name; the entries of a list or tuple as name.0, name.1, ..."""
+        """Attributes by name; the modules in a list or tuple as name.0, name.1, ..."""
         for name, value in vars(self).items():
             if isinstance(value, list | tuple):
                 for i, entry in enumerate(value):
+                    if isinstance(entry, Tensor):
+                        raise TypeError(
+                            f"{type(self).__name__}.{name} is a {type(value).__name__} with a Tensor in it: make each "
+                            f"parameter an attribute of its own, self.{name}_{i} = ..., or put it into a Module"
+                        )
                     yield f"{name}.{i}", entry
             else:
                 yield name, value
@@ -170,22 +175,24 @@ def functional_call(module: Module, parameters: Mapping[str, Tensor], *inputs: A
     The module is as before afterwards, but for what `forward` itself changes (BatchNorm's running averages). The
     Tensors may be of another dtype, and may be the results of operations: gradients flow to them.
     """
-    owners = dict(module.named_modules())
-    before: list[tuple[dict[str, Any], str, Tensor]] = []
+    places = {
+        (f"{path}.{name}" if path else name): (vars(owner), name)
+        for path, owner in module.named_modules()
+        for name, value in vars(owner).items()
+        if isinstance(value, Tensor)
+    }
+    if unknown := [path for path in parameters if path not in places]:
+        raise KeyError(
+            f"no parameters {', '.join(unknown)} to put others in their place: there are {', '.join(places)}"
+        )
+    before = [(*places[path], places[path][0][places[path][1]]) for path in parameters]
     try:
         for path, tensor in parameters.items():
-            owner, _, name = path.rpartition(".")
-            attributes = vars(owners[owner]) if owner in owners else {}
-            if not isinstance(attributes.get(name), Tensor):
-                known = ", ".join(name for name, _ in module.named_parameters())
-                raise KeyError(
-                    f"there is no parameter {path!r} to put another in its place: there are {known}"
-                )
-            before.append((attributes, name, attributes[name]))
+            attributes, name = places[path]
             attributes[name] = tensor
         return module(*inputs)
     finally:
-        for attributes, name, tensor in reversed(before):
+        for attributes, name, tensor in before:
             attributes[name] = tensor
 
 
