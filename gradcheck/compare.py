@@ -106,10 +106,11 @@ def compare(
         raise ShapeError(f"gy has shapes {list(shapes)} and f's output has {list(numeric.layout.shapes)}")
     if eps is None:
         eps = _coarsest([np.asarray(g) for g in claimed if g is not None] + cotangent_arrays)
+    dtypes = numeric.layout.dtypes
     weights = flatten(
         [
             g.astype(np.complex128) if dtype.kind == "c" else np.real(g)
-            for g, dtype in zip(cotangent_arrays, numeric.layout.dtypes, strict=True)
+            for g, dtype in zip(cotangent_arrays, dtypes, strict=True)
         ]
     )
     terms = _terms(pairs)

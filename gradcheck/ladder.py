@@ -12,6 +12,9 @@ Array = NDArray[np.float64]
 WIDEST = 6
 """Most steps that one extrapolation combines."""
 
+SAFETY = 5.0
+"""Weight of observed disagreement, which is a sample of the noise: by chance it can come out small."""
+
 FLOOR = 4.0
 """Rounding of one difference, in units of eps·max|Y|: two evaluations with an error of 2 eps each."""
 
@@ -73,39 +76,46 @@ def _rounding(samples: Samples, differences: Array) -> Array:
 def _candidates(samples: Samples, differences: Array, noise: Array) -> tuple[Array, Array, Array]:
     """Best estimate, its bound and its noise, (k - 1, m) each, for every choice of the coarsest step.
 
-    Neville's scheme in s = h² extrapolates the differences to s = 0. The bound adds three things: the rounding that
-    the weights amplify; the change that the coarsest step made (after a wide gap also a share of the change that the
-    finest made: one pair of far apart steps agrees with almost anything); and the jump of the slope at 0 which the *even* part
-    of the same values would need, (Y(h) + Y(-h) - 2 Y(0)) / 2h = jump/2 + h·(polynomial in s). A kink closer than the
-    finest step leaves the differences smooth and wrong; only the even part shows it.
+    Neville's scheme in s = h² extrapolates the differences to s = 0. The bound adds
+
+    - the rounding that the weights amplify;
+    - the change that the finest step made: far more than the truncation left for a smooth function, and a sample of
+      the noise at its full size for any other;
+    - the jump of the slope at 0 that the *even* part of the same values asks for,
+      (Y(h) + Y(-h) - 2 Y(0)) / 2h = jump/2 + h·(polynomial in s): a kink closer than the finest step leaves the
+      differences smooth and wrong, and only the even part shows it;
+    - the scatter of the finer steps, where there are enough of them: what still disagrees there is noise.
     """
     h = samples.steps
     s = h * h
-    k = len(h)
+    k, m = differences.shape
     even = (0.5 * samples.plus + 0.5 * samples.minus - samples.center) / s[:, None]
-    table, amplified, divided, unit = differences, noise, even, 1.0 / h
-    best_value = np.full((k - 1, differences.shape[1]), np.nan)
-    best_bound = np.full_like(best_value, np.inf)
-    best_noise = np.full_like(best_value, np.inf)
+    table, amplified, divided, unit, gain = differences, noise, even, 1.0 / h, 1.0 / h
+    value, bound = np.full((k - 1, m), np.nan), np.full((k - 1, m), np.inf)
+    rounding, scatter, gains = np.full((k - 1, m), np.inf), np.full((k - 1, m), np.inf), np.zeros((k - 1, m))
     for width in range(2, min(k, WIDEST) + 1):
         coarse, fine = s[: k - width + 1, None], s[width - 1 :, None]
         gap = coarse - fine
         lower, upper = table[1:], table[:-1]
         table = (coarse * lower - fine * upper) / gap
         amplified = (coarse * amplified[1:] + fine * amplified[:-1]) / gap
+        gain = (coarse[:, 0] * gain[1:] + fine[:, 0] * gain[:-1]) / gap[:, 0]
         divided = (divided[:-1] - divided[1:]) / gap
         unit = (unit[:-1] - unit[1:]) / gap[:, 0]
-        jump = np.abs(divided / unit[:, None])
+        excess = np.abs(table - upper) + np.abs(divided / unit[:, None])
+        total = amplified + SAFETY * excess
         rows = slice(0, k - width + 1)
-        ratio = (h[width - 1 :] / h[width - 2 : -1])[:, None]
-        change = np.abs(table - lower)
-        change = np.where(ratio < 0.25, np.maximum(change, ratio * np.abs(table - upper)), change)
-        bound = amplified + change + jump
-        better = bound < best_bound[rows]
-        best_value[rows][better] = table[better]
-        best_bound[rows][better] = bound[better]
-        best_noise[rows][better] = amplified[better]
-    return best_value, best_bound, best_noise
+        scatter[rows] = np.fmin(scatter[rows], excess / gain[:, None])
+        better = total < bound[rows]
+        value[rows][better], bound[rows][better] = table[better], total[better]
+        rounding[rows][better] = amplified[better]
+        gains[rows] = np.where(better, gain[:, None], gains[rows])
+    level = np.zeros(m)
+    for a in range(k - 2, -1, -1):
+        bound[a] += gains[a] * level
+        if a <= k - 4:
+            level = np.fmax(level, np.where(np.isfinite(scatter[a]), scatter[a], 0.0))
+    return value, bound, rounding
 
 
 def _lepski(value: Array, bound: Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -149,7 +159,10 @@ def select(samples: Samples) -> Selection:
     if contested.any():
         at = np.flatnonzero(contested)
         part = samples.take(at)
-        level = _hidden_noise(part, differences[:, at], out_value[at], value[rival[at], at], rival[at])
+        level, both = _hidden_noise(part, differences[:, at], out_value[at], value[rival[at], at], rival[at])
+        noisy[at[both]] = True
+        span = at[both]
+        out_bound[span] += np.abs(value[rival[span], span] - out_value[span]) + bound[rival[span], span]
         at, part, level = at[level > 0], part.take(np.flatnonzero(level > 0)), level[level > 0]
         raised = np.maximum(noise[:, at], level / samples.steps[:, None])
         value, bound, rounding = _candidates(part, differences[:, at], raised)
@@ -164,11 +177,13 @@ def select(samples: Samples) -> Selection:
 
 def _hidden_noise(
     part: Samples, differences: Array, fine: Array, coarse: Array, rival: NDArray[np.intp]
-) -> Array:
-    """Noise level (m,) that reconciles the coarse estimate with the finer ones that it contradicts, 0 for none.
+) -> tuple[Array, NDArray[np.bool_]]:
+    """Noise level (m,) that reconciles the coarse estimate with the finer ones, and whether both have to stand.
 
-    Structure finer than the coarse steps is real where the two finest differences of values that move agree; values
-    that do not move at all, or move without agreement, are noise as long as they stay within float16's rounding.
+    Values that stop moving, or move without agreement, are noise as long as they stay within float16's rounding. Where
+    the two finest differences of values that move agree, the point may lie on a ripple finer than the coarse steps, or
+    between two jumps of a function that lost its digits: where the change is small next to the values, nothing tells
+    these apart, and the bound has to span both.
     """
     apart = np.abs(fine - coarse)
     k = len(part.steps)
@@ -179,8 +194,10 @@ def _hidden_noise(
     scatter = np.where(finer & np.isfinite(deviation), np.fmax(deviation, even), 0.0)
     level = 2.0 * np.max(scatter, axis=0)
     size = np.fmax(np.fmax.reduce(np.abs(part.plus)), np.fmax.reduce(np.abs(part.minus)))
-    real = witness[-2:].all(axis=0) | (level > 2.0**-8 * np.fmax(size, np.abs(part.center)))
-    return np.where(real, 0.0, level)
+    size = np.fmax(size, np.abs(part.center))
+    agree = witness[-2:].all(axis=0)
+    real = agree | (level > 2.0**-8 * size)
+    return np.where(real, 0.0, level), agree & (level < 2.0**-11 * size)
 
 
 def one_sided(samples: Samples, slopes: Array, values: Array) -> tuple[Array, Array]:

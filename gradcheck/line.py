@@ -176,7 +176,7 @@ class Line:
 
     def center(self) -> Values:
         """Values at `x` itself; an exception that `f` raises here is the caller's to see."""
-        return self._read(self._call(0.0))
+        return self.read(self._call(0.0))
 
     def at(self, step: float) -> Values:
         """Values at `x + step v`, NaN throughout where `f` raises ValueError or ArithmeticError (outside its domain)."""
@@ -185,7 +185,18 @@ class Line:
         except (ValueError, ArithmeticError) as error:
             self.failure = error
             return np.full(self.size, np.nan)
-        return self._read(result)
+        return self.read(result)
+
+    def like_output(self, gy: Any) -> Values:
+        """Flat vector of a cotangent, which has to have the shapes of the output."""
+        arrays = [np.asarray(g) for g in as_tuple(gy)]
+        layout = self.layout
+        if layout is None or tuple(g.shape for g in arrays) != layout.shapes:
+            raise ShapeError(
+                f"gy has shapes {[g.shape for g in arrays]} and f's output has {list(layout.shapes) if layout else []}"
+            )
+        pairs = zip(arrays, layout.dtypes, strict=True)
+        return flatten([g.astype(np.complex128) if d.kind == "c" else np.real(g) for g, d in pairs])
 
     @property
     def size(self) -> int:
@@ -206,7 +217,8 @@ class Line:
         with np.errstate(all="ignore"):
             return self.f(*arguments)
 
-    def _read(self, result: Any) -> Values:
+    def read(self, result: Any) -> Values:
+        """Flat vector of what `f` returned; the first one read fixes the layout."""
         arrays, single = read_outputs(result)
         shapes = tuple(array.shape for array in arrays)
         if self.layout is None:

@@ -46,6 +46,13 @@ class Case:
             return np.asarray(self.body(np, x))
         return np.asarray(self.body(np, x.astype(self.inside))).astype(np.float64)
 
+    def digits(self) -> float:
+        """Decimal digits that the float64 run of a scalar function gets right at x."""
+        with mpmath.workdps(DIGITS):
+            exact = self.body(EXACT, np.array([mpmath.mpf(float(self.x[0]))]))[0]
+            error = abs((mpmath.mpf(float(self.f(self.x)[0])) - exact) / exact)
+            return float(-mpmath.log10(error)) if error else 16.0
+
     def truth(self) -> Any:
         """Derivative along v by a central difference in DIGITS digits, an object array of mpmath numbers."""
         with mpmath.workdps(DIGITS):
@@ -192,7 +199,7 @@ KINKED: dict[str, Body] = {
 def near_kinks(rng: np.random.Generator) -> Iterator[Case]:
     """A kink at every distance from 1 down to 1e-13 of the point."""
     for name, body in KINKED.items():
-        for power in range(0, 14):
+        for power in range(14):
             for sign in (-1, 1):
                 away = sign * 10.0**-power * float(rng.uniform(0.5, 2))
                 yield Case(
@@ -243,7 +250,7 @@ def near_poles(rng: np.random.Generator) -> Iterator[Case]:
         "log|d|": lambda m, d: m.log(m.abs(d)),
     }
     for name, body in bodies.items():
-        for power in range(0, 11):
+        for power in range(11):
             for sign in (-1, 1):
                 away = sign * 10.0**-power * float(rng.uniform(0.5, 2))
                 yield Case(
@@ -252,7 +259,7 @@ def near_poles(rng: np.random.Generator) -> Iterator[Case]:
 
 
 def cancelling(rng: np.random.Generator) -> Iterator[Case]:
-    """Values that lose most of their digits on the way."""
+    """Values that lose digits on the way; points at which fewer than 4 digits are left are no test and stay out."""
     bodies: dict[str, Body] = {
         "(1 - cos x)/x²": lambda m, x: (1 - m.cos(x)) / (x * x),
         "exp(x) - 1": lambda m, x: m.exp(x) - 1,
@@ -266,16 +273,18 @@ def cancelling(rng: np.random.Generator) -> Iterator[Case]:
         "tan x - sin x": lambda m, x: m.tan(x) - m.sin(x),
     }
     for name, body in bodies.items():
-        for power in range(0, 9):
+        for power in np.arange(0, 9, 0.5):
             x = 10.0**-power * float(rng.uniform(0.3, 0.9))
-            yield Case("cancelling", f"{name} at {x:.2g}", body, *_point(x, 1.0 if power % 2 else x))
+            case = Case("cancelling", f"{name} at {x:.2g}", body, *_point(x, 1.0 if power % 1 else x))
+            if case.digits() >= 4:
+                yield case
     for n in (10, 100, 1000, 10000):
         for spread in (0, 3, 6):
             c = rng.standard_normal(n) * 10.0 ** rng.uniform(0, spread, n)
             x = rng.uniform(0.5, 1.5, n)
             yield Case(
                 "cancelling", f"sum of {n} terms over {spread} decades",
-                lambda m, x, c=c: m.sum(c * m.sin(x)) if n <= 1000 else m.sum(c * x * x), x, x * np.sign(rng.normal(size=n)),
+                lambda m, x, c=c: m.sum(c * m.sin(x)) if len(c) <= 1000 else m.sum(c * x * x), x, x * np.sign(rng.normal(size=n)),
             )  # fmt: skip
 
 
