@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import numpy as np
 
 from gradcore import optim
 from gradcore.data import DataLoader, load, read_idx
-from gradcore.errors import DataError
+from gradcore.errors import DataError, DivergenceError
 from gradcore.extras import load_extra
 from gradcore.figures import save_curves, save_mistakes
 from gradcore.graph import no_grad
@@ -39,6 +40,12 @@ _OPTIMIZERS: dict[str, tuple[Callable[..., optim.Optimizer], dict[str, float]]] 
     "sgd": (optim.SGD, {"lr": 0.05, "momentum": 0.9}),
 }
 _EVALUATION_BATCH = 256
+_FILES = _MODEL, _HISTORY, _CURVES, _MISTAKES = (
+    "model.safetensors",
+    "history.jsonl",
+    "curves.png",
+    "mistakes.png",
+)
 
 
 def train(options: argparse.Namespace) -> int:
@@ -80,13 +87,20 @@ def train(options: argparse.Namespace) -> int:
     started = time.perf_counter()
     try:
         trainer.fit(batches, options.epochs, DataLoader(data.test, batch_size=_EVALUATION_BATCH))
-    finally:  # also when it was interrupted or diverged: what was reached is not lost
-        took = time.perf_counter() - started
+    except DivergenceError:
+        _save_history(folder, config, trainer.history)  # the epochs before; an earlier model in there stays
+        raise
+    except KeyboardInterrupt:
         _save(folder, model, config, trainer.history, data)
         print(
-            f"{len(trainer.history)} epochs in {took:.1f} s. In {folder}: model.safetensors, history.jsonl, curves.png, "
-            "mistakes.png"
+            f"Interrupted; what was reached after {len(trainer.history)} epochs is in {folder}",
+            file=sys.stderr,
         )
+        raise
+    _save(folder, model, config, trainer.history, data)
+    print(
+        f"{options.epochs} epochs in {time.perf_counter() - started:.1f} s. In {folder}: " + ", ".join(_FILES)
+    )
     return 0
 
 
@@ -100,18 +114,22 @@ def _preflight(model: Module, batches: DataLoader) -> None:
 def _save(
     folder: Path, model: Module, config: dict[str, Any], history: list[dict[str, Any]], data: Split
 ) -> None:
-    save_model(folder / "model.safetensors", model, config)
-    write_jsonl(folder / "history.jsonl", history)
-    save_curves(folder / "curves.png", history, title=f"{config['model']} on {data.train.name}")
+    save_model(folder / _MODEL, model, config)
+    _save_history(folder, config, history)
     probabilities = _probabilities(model, data.test.images)
     save_mistakes(
-        folder / "mistakes.png",
+        folder / _MISTAKES,
         data.test.as_pictures().images,
         data.test.labels,
         probabilities.argmax(1),
         probabilities,
         classes=data.test.classes,
     )
+
+
+def _save_history(folder: Path, config: dict[str, Any], history: list[dict[str, Any]]) -> None:
+    write_jsonl(folder / _HISTORY, history)
+    save_curves(folder / _CURVES, history, title=f"{config['model']} on {config['data']}")
 
 
 def evaluate(options: argparse.Namespace) -> int:

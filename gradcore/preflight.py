@@ -1,0 +1,60 @@
+"""Before the first step: the gradients of this very model and loss, verified numerically on a first batch.
+
+The one place besides the command line that knows gradcheck; only the command line imports it.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from typing import TYPE_CHECKING, Any
+
+from gradcheck import GradientError, gradcheck
+
+from gradcore.errors import GradcoreError
+from gradcore.losses import cross_entropy
+from gradcore.nn.module import functional_call
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gradcore.nn.module import Module
+    from gradcore.tensor import Tensor
+
+
+class PreflightError(GradcoreError):
+    """The gradients of a model and its loss are not what the loss function says they are."""
+
+
+def check_gradients(
+    model: Module, inputs: Any, targets: Any, loss: Callable[[Any, Any], Any] = cross_entropy
+) -> str:
+    """Verify d loss / d parameters on one batch along a few directions; one line that says how far it can be trusted.
+
+    The model is as before afterwards, its running averages and random generators included.
+    Raises PreflightError, with the report, where a gradient is wrong.
+    """
+    started = time.perf_counter()
+    parameters = dict(model.named_parameters())
+    shared = {id(parameter): parameter for parameter in parameters.values()}
+
+    def loss_of_parameters(replaced: dict[str, Tensor]) -> Any:
+        # A fresh copy of all but the parameters: every call meets the same running averages and dropout masks.
+        fresh = copy.deepcopy(model, dict(shared))
+        return loss(functional_call(fresh, replaced, inputs), targets)
+
+    try:
+        report = gradcheck(
+            loss_of_parameters, ({name: p.detach() for name, p in parameters.items()},), contracts=False
+        )
+    except GradientError as error:
+        raise PreflightError(
+            f"the gradients of this model and loss are wrong, so training was not started.\n{error}\nThe rule of one of "
+            "their ops is at fault: gradcheck.gradcheck on each layer alone shows which (--no-preflight trains all the "
+            "same)"
+        ) from error
+    took = time.perf_counter() - started
+    return (
+        f"Gradients of all {len(parameters)} parameters verified on a batch of {len(inputs)} in {took:.2f} s: "
+        f"{report.verdict.value} ({report.evaluations} forward passes)"
+    )
