@@ -1,0 +1,40 @@
+"""Cotangents: what a rule may be handed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+from numpy.typing import DTypeLike, NDArray
+
+from gradcheck.strategies.layouts import with_layout
+
+COTANGENTS = ("dense", "one-hot", "with zeros", "zero", "large", "zero-stride")
+"""All entries of like size; a single 1; half zeros; zeros; about a million; all equal behind strides of 0."""
+
+LARGE = 2.0**20
+
+
+@st.composite
+def cotangents(
+    draw: st.DrawFn, shape: tuple[int, ...], dtype: DTypeLike = np.float64, *, kind: str | None = None
+) -> NDArray[Any]:
+    """A cotangent for an output of this shape and dtype; `kind` (one of `COTANGENTS`) fixes what is drawn otherwise."""
+    kind = kind or draw(st.sampled_from(COTANGENTS))
+    if kind not in COTANGENTS:
+        raise ValueError(f"there is no kind of cotangent {kind!r}: use one of {COTANGENTS}")
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    if kind == "zero":
+        return np.zeros(shape, dtype)
+    if kind == "one-hot":
+        gy = np.zeros(shape, dtype)
+        if gy.size:
+            gy.reshape(-1)[rng.integers(gy.size)] = 1.0
+        return gy
+    # Multiples of 1/8 between 1/2 and 2, of either sign: products with them are exact and easy to read.
+    values = rng.integers(4, 17, shape) / 8.0 * rng.choice([-1.0, 1.0], shape)
+    gy = np.asarray(values * (LARGE if kind == "large" else 1.0), dtype)
+    if kind == "with zeros":
+        return np.where(rng.random(shape) < 0.5, gy, 0).astype(dtype)
+    return with_layout(gy, "zero-stride") if kind == "zero-stride" else gy

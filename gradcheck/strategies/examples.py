@@ -1,0 +1,172 @@
+"""Examples: one call of what a case describes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from hypothesis import reject
+from hypothesis import strategies as st
+
+from gradcheck.strategies.layouts import layouts as layout_names
+from gradcheck.strategies.layouts import with_layout
+from gradcheck.strategies.params import draw_params
+from gradcheck.strategies.shapes import Unfit, draw_shape, draw_sizes, evaluate
+from gradcheck.strategies.values import STYLES, Domain, draw_values
+from gradcore.spec import Env
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import DTypeLike, NDArray
+
+    from gradcheck.strategies.values import Mode
+    from gradcore.spec import Case, Param
+
+_Call = tuple[dict[str, int], tuple[Domain, ...], dict[str, Any]]
+
+ATTEMPTS = 12
+"""How often shapes and parameters are drawn anew before the example is set aside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One call: `arrays` (None for an optional one left out), static `params`, and the letters' `sizes`.
+
+    domains: the domain of each array, with its bounds as numbers.
+    """
+
+    arrays: tuple[NDArray[Any] | None, ...]
+    params: dict[str, Any]
+    sizes: dict[str, int]
+    domains: tuple[Domain, ...] = field(repr=False)
+
+    @property
+    def takes_gradient(self) -> tuple[bool, ...]:
+        """For each array, whether a vjp returns a cotangent for it."""
+        return tuple(
+            [a is not None and d.array.takes_gradient for a, d in zip(self.arrays, self.domains, strict=True)]
+        )
+
+    def astype(self, dtype: DTypeLike) -> tuple[NDArray[Any] | None, ...]:
+        """The arrays with floats in another dtype, in the memory layout that they have."""
+        return tuple(
+            [a if a is None or a.dtype.kind != "f" else a.astype(dtype, copy=False) for a in self.arrays]
+        )
+
+
+@st.composite
+def examples(
+    draw: st.DrawFn,
+    case: Case,
+    *,
+    dtype: DTypeLike = np.float64,
+    mode: Mode = "smooth",
+    layouts: bool = True,
+) -> Example:
+    """An `Example` of the case, its float arrays in `dtype`.
+
+    mode: "smooth" keeps away from kinks and ties, "kinks" seeks them. layouts: draw memory layouts as well.
+    Where the case's predicates refuse nearly everything, the example is set aside, which Hypothesis reports.
+    """
+    call = _call(draw, case)
+    if call is None:
+        reject()
+    sizes, domains, params = call
+    absent = [d.array.optional and draw(st.booleans()) for d in domains]
+    styles = [draw(st.sampled_from(STYLES)) for _ in domains]
+    kinds = ["C"] * len(domains)
+    if layouts:
+        kinds = [draw(layout_names(equal=d.equal or mode == "kinks")) for d in domains]
+    seed = draw(st.integers(0, 2**32 - 1))
+    arrays = _values(case, domains, params, mode, np.dtype(dtype), styles, kinds, absent, seed)
+    if arrays is None:
+        reject()
+    return Example(arrays, params, sizes, domains)
+
+
+@st.composite
+def parameters(draw: st.DrawFn, params: Mapping[str, Param]) -> dict[str, Any]:
+    """Values for static parameters that depend on no array, such as an optimizer's hyperparameters."""
+    try:
+        return draw_params(draw, params, {}, ())
+    except Unfit:
+        reject()
+
+
+def _call(draw: st.DrawFn, case: Case) -> _Call | None:
+    """Sizes, domains and parameters that the case's predicate accepts; None where no attempt found any."""
+    described = list(case.arrays)
+    if case.variadic is not None:
+        low, high = case.variadic
+        described += described[-1:] * (draw(st.integers(low, high)) - 1)
+    for _ in range(ATTEMPTS):
+        try:
+            sizes, block = draw_sizes(draw, case)
+            shapes = tuple([draw_shape(draw, array.shape, sizes, block) for array in described])
+            params = draw_params(draw, case.params, sizes, shapes)
+        except Unfit:
+            continue
+        if case.where is None or case.where(Env(sizes, shapes, params)):
+            domains = [
+                Domain(array, shape, evaluate(array.low, sizes), evaluate(array.high, sizes))
+                for array, shape in zip(described, shapes, strict=True)
+            ]
+            return sizes, tuple(domains), params
+    return None
+
+
+def _values(
+    case: Case,
+    domains: tuple[Domain, ...],
+    params: dict[str, Any],
+    mode: Mode,
+    dtype: np.dtype[Any],
+    styles: list[str],
+    kinds: list[str],
+    absent: list[bool],
+    seed: int,
+) -> tuple[NDArray[Any] | None, ...] | None:
+    """Arrays in the styles and layouts asked for; ever tamer ones while `values_where` refuses them; None if it does."""
+    accepts: Callable[..., bool] | None = case.values_where
+    for attempt in range(24):
+        wild = attempt < 8
+        try:
+            if attempt < 16:
+                arrays = [
+                    draw_values(
+                        d, style if wild else "random", mode, dtype, np.random.default_rng((seed, attempt, i))
+                    )
+                    for i, (d, style) in enumerate(zip(domains, styles, strict=True))
+                ]
+            else:
+                arrays = _all_apart(domains, mode, dtype, np.random.default_rng((seed, attempt)))
+        except Unfit:
+            continue
+        found = tuple(
+            [
+                None if left_out else with_layout(array, kind if wild else "C")
+                for array, kind, left_out in zip(arrays, kinds, absent, strict=True)
+            ]
+        )
+        if accepts is None or accepts(*found, **params):
+            return found
+    return None
+
+
+def _all_apart(
+    domains: tuple[Domain, ...], mode: Mode, dtype: np.dtype[Any], rng: np.random.Generator
+) -> list[NDArray[Any]]:
+    """Float arrays whose entries are apart from each other's too, for predicates that compare arrays."""
+    total = sum(int(np.prod(d.shape)) for d in domains)
+    places = rng.permutation(total) + rng.uniform(-0.25, 0.25, total) - total // 2
+    arrays, start = [], 0
+    for d in domains:
+        n = int(np.prod(d.shape))
+        if d.array.dtype != "float" or d.array.structure:
+            arrays.append(draw_values(d, "random", mode, dtype, rng))
+        else:
+            arrays.append(d.clip(places[start : start + n].reshape(d.shape).astype(dtype)))
+        start += n
+    return arrays

@@ -1,0 +1,510 @@
+"""The strategies draw what they say: within the domain, and every special class within a default run."""
+
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from gradcheck.strategies import (
+    COTANGENTS,
+    LAYOUTS,
+    cotangents,
+    evaluate,
+    examples,
+    letters_of,
+    parameters,
+    with_layout,
+)
+from gradcheck.strategies.values import MARGIN
+from gradcore.errors import SpecError
+from gradcore.spec import (
+    Axis,
+    Derived,
+    Floats,
+    Integers,
+    OneOf,
+    Permutation,
+    Size,
+    booleans,
+    case,
+    flags,
+    indices,
+    integers,
+    interval,
+    positives,
+    reals,
+)
+
+RUN = settings(max_examples=200, deadline=None, derandomize=True, database=None)
+
+
+def seen(strategy, classify, run=RUN):
+    """How many of a default run's examples fall in each class."""
+    counts = Counter()
+
+    @run
+    @given(strategy)
+    def collect(value):
+        counts.update(set(classify(value)))
+
+    collect()
+    return counts
+
+
+def drawn(strategy, run=RUN):
+    """The examples of a default run."""
+    values = []
+
+    @run
+    @given(strategy)
+    def collect(value):
+        values.append(value)
+
+    collect()
+    return values
+
+
+# --- shapes -----------------------------------------------------------------------------------------------------------
+
+
+def test_arithmetic_on_letters_is_evaluated():
+    assert evaluate("(h+2*p-k)//s+1", {"h": 7, "p": 1, "k": 3, "s": 2}) == 4
+    assert evaluate("-n", {"n": 2}) == -2
+    assert evaluate(2.5, {}) == 2.5
+    assert evaluate(None, {}) is None
+
+
+@pytest.mark.parametrize("text", ["n+", "n**2", "len(n)", "m", "n/2", "'n'", "n.real"])
+def test_anything_else_in_a_token_is_refused_and_says_what_may_stand_there(text):
+    with pytest.raises(SpecError, match="whole numbers, \\+ - \\* // and parentheses"):
+        evaluate(text, {"n": 3})
+
+
+def test_letters_come_from_shapes_bounds_and_parameters():
+    entry = case(
+        reals("~n h-k+1 ..."), indices("c", "n"), params={"size": Size("o"), "z": Integers(0, "q-1")}
+    )
+    assert letters_of(entry) == ["n", "h", "k", "c", "o", "q"]
+
+
+def test_equal_letters_are_equal_sizes_and_arithmetic_holds():
+    for example in drawn(examples(case(reals("h k"), reals("h-k+1 2*k 3")))):
+        h, k = example.arrays[0].shape
+        assert example.arrays[1].shape == (h - k + 1, 2 * k, 3)
+        assert example.sizes == {"h": h, "k": k}
+
+
+def test_letters_stay_within_the_bounds_of_the_case():
+    entry = case(reals("n m"), sizes={"n": (2, 4)})
+    assert {e.sizes["n"] for e in drawn(examples(entry))} == {2, 3, 4}
+
+
+def test_every_size_is_reached_and_few_arrays_are_empty():
+    counts = seen(
+        examples(case(reals("n m k"))), lambda e: [*e.arrays[0].shape, ("empty", e.arrays[0].size == 0)]
+    )
+    assert set(range(7)) <= set(counts)
+    assert counts["empty", False] > 150
+
+
+def test_a_block_is_the_same_in_all_arrays_and_has_up_to_three_axes():
+    found = drawn(examples(case(reals("..."), reals("2 ..."))))
+    assert all(e.arrays[1].shape == (2, *e.arrays[0].shape) for e in found)
+    assert {e.arrays[0].ndim for e in found} == {0, 1, 2, 3}
+    assert any(0 in e.arrays[0].shape for e in found)
+    assert any(1 in e.arrays[0].shape for e in found)
+
+
+def test_broadcasting_forms_stretch_drop_and_keep_axes():
+    def classify(e):
+        full, small = (a.shape for a in e.arrays)
+        assert np.broadcast_shapes(full, small) == full
+        yield "dropped" if len(small) < len(full) else "kept"
+        tail = full[len(full) - len(small) :]
+        if any(s == 1 != n for s, n in zip(small, tail)):
+            yield "stretched"
+        if small == full and full:
+            yield "same"
+
+    counts = seen(examples(case(reals("..."), reals("~..."))), classify)
+    assert set(counts) == {"dropped", "kept", "stretched", "same"}
+    assert min(counts.values()) > 20
+
+
+def test_a_broadcasting_letter_is_1_or_the_letter():
+    found = drawn(examples(case(reals("n"), reals("~n"))))
+    assert {e.arrays[1].shape[0] == e.sizes["n"] for e in found} == {True, False}
+    assert all(e.arrays[1].shape[0] in (1, e.sizes["n"]) for e in found)
+
+
+def test_the_last_array_is_repeated_as_often_as_variadic_says():
+    found = drawn(examples(case(reals("n"), reals("m"), variadic=(1, 3))))
+    assert {len(e.arrays) for e in found} == {2, 3, 4}
+    assert all({a.shape for a in e.arrays[1:]} == {(e.sizes["m"],)} for e in found)
+
+
+def test_an_optional_array_is_there_or_none():
+    found = drawn(examples(case(reals("n"), reals("n", optional=True))))
+    assert {e.arrays[1] is None for e in found} == {True, False}
+    assert all(e.takes_gradient == (True, e.arrays[1] is not None) for e in found)
+
+
+# --- parameters -------------------------------------------------------------------------------------------------------
+
+
+def params_seen(entry, classify=lambda p: [p]):
+    return seen(examples(entry), lambda e: classify(e.params["p"]))
+
+
+def test_one_of_reaches_each_value():
+    assert set(params_seen(case(reals(), params={"p": OneOf("a", "b", 3)}))) == {"a", "b", 3}
+
+
+def test_integers_reach_both_of_their_bounds():
+    entry = case(reals("n"), params={"p": Integers(-1, "n-1")}, sizes={"n": (0, 3)})
+    assert set(params_seen(entry)) == {-1, 0, 1, 2}
+    assert all(e.params["p"] <= e.sizes["n"] - 1 for e in drawn(examples(entry)))
+
+
+def test_floats_reach_specials_and_bounds_and_much_between():
+    counts = params_seen(case(reals(), params={"p": Floats(0.0, 2.0, specials=(0.9,))}))
+    assert {0.0, 0.9, 2.0} <= set(counts)
+    assert len(counts) > 15
+    assert all(0.0 <= p <= 2.0 for p in counts)
+    log = params_seen(case(reals(), params={"p": Floats(1e-8, 1.0, log=True)}))
+    assert {1e-8, 1.0} <= set(log)
+    assert sum(n for p, n in log.items() if p < 1e-4) > 50
+
+
+def test_an_axis_has_either_sign_or_is_a_tuple_or_none():
+    def kind(axis):
+        if axis is None:
+            return ["none"]
+        if isinstance(axis, tuple):
+            signs = {a < 0 for a in axis}
+            return ["no axes" if not axis else "mixed signs" if len(signs) == 2 else "tuple"]
+        return ["negative" if axis < 0 else "positive"]
+
+    counts = params_seen(case(reals(), params={"p": Axis(many=True, none=True)}), kind)
+    assert set(counts) == {"none", "tuple", "no axes", "mixed signs", "negative", "positive"}
+
+
+def test_axes_are_those_of_the_array_named_and_distinct():
+    for e in drawn(examples(case(reals("n"), reals("..."), params={"p": Axis(of=1, many=True)}))):
+        ndim = e.arrays[1].ndim
+        axes = e.params["p"] if isinstance(e.params["p"], tuple) else (e.params["p"],)
+        assert all(-ndim <= a < ndim for a in axes)
+        assert len({a % ndim for a in axes}) == len(axes)
+
+
+def test_a_permutation_lists_every_axis_once_with_either_sign_or_is_none():
+    found = drawn(examples(case(reals("n m k"), params={"p": Permutation(none=True)})))
+    axes = [e.params["p"] for e in found if e.params["p"] is not None]
+    assert all(sorted(a % 3 for a in p) == [0, 1, 2] for p in axes)
+    assert len({tuple(a % 3 for a in p) for p in axes}) == 6
+    assert any(a < 0 for p in axes for a in p)
+    assert len(axes) < len(found)
+
+
+def test_a_derived_parameter_sees_sizes_shapes_and_what_was_drawn_before():
+    entry = case(
+        reals("n"),
+        params={
+            "k": Integers(1, 2),
+            "p": Derived(lambda env: [(env["n"], env["k"], env.shapes[0])]),
+        },
+    )
+    for e in drawn(examples(entry)):
+        assert e.params["p"] == (e.sizes["n"], e.params["k"], e.arrays[0].shape)
+
+
+def test_parameters_alone_can_be_drawn():
+    found = drawn(parameters({"lr": Floats(1e-3, 1.0, log=True), "nesterov": flags()}))
+    assert {p["nesterov"] for p in found} == {True, False}
+
+
+def test_a_description_of_no_known_kind_is_refused():
+    with pytest.raises(SpecError, match="parameter 'p' is described by 3: use OneOf"):
+        drawn(examples(case(reals(), params={"p": 3})))
+
+
+# --- predicates -------------------------------------------------------------------------------------------------------
+
+
+def test_where_holds_and_does_not_starve_hypothesis():
+    entry = case(reals("n m"), params={"p": Axis()}, where=lambda e: e.shapes[0][e["p"]] == 3)
+    found = drawn(examples(entry))
+    assert len(found) == 200
+    assert all(e.arrays[0].shape[e.params["p"]] == 3 for e in found)
+
+
+def test_values_where_holds_also_where_random_values_seldom_satisfy_it():
+    def apart(x, y):
+        return bool(np.all(np.abs(x - y) > 1e-3))
+
+    found = drawn(examples(case(reals("..."), reals("~..."), values_where=apart)))
+    assert len(found) == 200
+    assert all(apart(*e.arrays) for e in found)
+
+
+def test_an_impossible_predicate_sets_examples_aside():
+    with pytest.raises(Exception, match=r"Unsatisfiable|Unable to satisfy"):
+        drawn(
+            examples(case(reals("n"), values_where=lambda x: False)),
+            settings(RUN, suppress_health_check=list(HealthCheck)),
+        )
+
+
+# --- values -----------------------------------------------------------------------------------------------------------
+
+
+def test_reals_reach_zeros_ties_specials_both_signs_and_many_scales():
+    def classify(e):
+        x = e.arrays[0]
+        if not x.size:
+            return ["empty"]
+        found = [f"special {s}" for s in (0.0, 1.0, -1.0, 0.25) if (x == s).any()]
+        if x.size > 2 and len(np.unique(x)) < x.size:
+            found.append("ties")
+        found += ["negative"] * bool((x < 0).any()) + ["positive"] * bool((x > 0).any())
+        size = np.abs(x[x != 0])
+        if size.size:
+            found += ["tiny"] * bool(size.min() < 1e-3) + ["huge"] * bool(size.max() > 100)
+            found += ["mixed"] * bool(size.max() > 1e3 * size.min())
+        return found
+
+    counts = seen(examples(case(reals(specials=(0.0, 1.0, -1.0, 0.25)))), classify)
+    special = {f"special {s}" for s in (0.0, 1.0, -1.0, 0.25)}
+    assert set(counts) == special | {"empty", "ties", "negative", "positive", "tiny", "huge", "mixed"}
+    assert min(counts.values()) >= 3
+    assert 0.5 < counts["negative"] / counts["positive"] < 2
+
+
+def test_bounds_are_kept_and_reached():
+    counts = seen(
+        examples(case(interval(-0.1, 0.3, "n"), positives("n", low=0.7)), dtype=np.float32),
+        lambda e: ["low" if x < -0.1 + 1e-7 else "high" if x > 0.3 - 1e-7 else "inside" for x in e.arrays[0]],
+    )
+    assert {"low", "high", "inside"} == set(counts)
+    for e in drawn(examples(case(interval(-0.1, 0.3, "n"), positives("n", low=0.7)), dtype=np.float32)):
+        x, y = (a.astype(np.float64) for a in e.arrays)
+        assert ((x >= -0.1) & (x <= 0.3)).all(), "rounding to float32 must not leave the interval"
+        assert (y >= 0.7).all()
+
+
+def test_bounds_may_be_arithmetic_on_letters():
+    for e in drawn(examples(case(interval("-n", "2*n", "n 3")))):
+        assert (e.arrays[0] >= -e.sizes["n"]).all()
+        assert (e.arrays[0] <= 2 * e.sizes["n"]).all()
+
+
+def test_indices_lie_within_their_axis_repeat_and_reach_both_ends():
+    def classify(e):
+        n, i = e.sizes["n"], e.arrays[1]
+        assert i.dtype.kind == "i"
+        assert i.size == 0 or (i.min() >= 0 and i.max() < n)
+        yield i.dtype
+        if n > 2 and i.size > 1:
+            yield "repeat" if len(np.unique(i)) < i.size else "no repeat"
+            yield from [f"end {k}" for k in (0, n - 1) if k in i]
+
+    counts = seen(examples(case(reals("n"), indices("n", "k"))), classify)
+    assert {"repeat", "no repeat", "end 0", "end 5", np.dtype(np.int32), np.dtype(np.int64)} <= set(counts)
+
+
+def test_no_index_is_drawn_for_an_empty_axis():
+    found = drawn(examples(case(reals("n"), indices("n", "k"), sizes={"n": (0, 1)})))
+    assert any(e.sizes["n"] == 0 for e in found)
+    assert all(e.sizes["n"] == 1 or e.sizes["k"] == 0 for e in found)
+
+
+def test_booleans_are_mixed_all_true_and_all_false():
+    counts = seen(
+        examples(case(booleans("4"))),
+        lambda e: ["all" if e.arrays[0].all() else "some" if e.arrays[0].any() else "none"],
+    )
+    assert set(counts) == {"all", "some", "none"}
+    assert all(e.arrays[0].dtype == bool for e in drawn(examples(case(booleans("4")))))
+
+
+def test_distinct_entries_are_well_apart_in_every_scale():
+    scales = set()
+    for e in drawn(examples(case(reals(distinct=True)))):
+        x = np.sort(e.arrays[0].ravel())
+        if x.size > 1:
+            gap = np.diff(x).min()
+            assert gap > np.ptp(x) / (2.2 * x.size)
+            scales.add(math.floor(math.log10(gap)))
+    assert len(scales) >= 4
+
+
+def test_distinct_whole_numbers_are_distinct():
+    for e in drawn(examples(case(integers(0, "n-1", "n", distinct=True)))):
+        assert sorted(e.arrays[0]) == list(range(e.sizes["n"]))
+
+
+def test_smooth_examples_keep_away_from_kinks():
+    entry = case(reals("n m", kinks=(0.0, 2.0), specials=(0.0, 2.0, 5.0)))
+    total = 0
+    for e in drawn(examples(entry)):
+        x = e.arrays[0]
+        assert (np.abs(x - 2.0) > 0.9 * MARGIN * 2.0).all()
+        assert (x != 0).all()
+        total += x.size
+    assert total > 1000
+
+
+def test_kink_examples_seek_kinks_and_ties():
+    entry = case(reals("n m", kinks=(0.0, 2.0)), reals("n", distinct=True))
+    counts = seen(
+        examples(entry, mode="kinks"),
+        lambda e: (
+            [k for k in (0.0, 2.0) if (e.arrays[0] == k).any()]
+            + ["tie"] * (len(np.unique(e.arrays[1])) < e.arrays[1].size)
+        ),
+    )
+    assert min(counts[k] for k in (0.0, 2.0, "tie")) > 80
+
+
+@pytest.mark.parametrize(
+    ("structure", "holds"),
+    [
+        ("symmetric", lambda a, t: np.array_equal(a, t)),
+        ("spd", lambda a, t: np.array_equal(a, t) and (np.linalg.eigvalsh(a) > 0.4).all()),
+        ("invertible", lambda a, t: (np.linalg.svd(a).S > 0.4).all()),
+        ("orthogonal", lambda a, t: np.allclose(a @ t, np.eye(a.shape[-1]))),
+        ("lower", lambda a, t: np.array_equal(a, np.tril(a)) and np.linalg.cond(a).max() < 1e6),
+        ("upper", lambda a, t: np.array_equal(a, np.triu(a)) and np.linalg.cond(a).max() < 1e6),
+    ],
+)
+def test_structured_matrices_have_their_structure(structure, holds):
+    found = drawn(examples(case(reals("b n n", structure=structure))))
+    assert any(e.arrays[0].size == 0 for e in found)
+    assert all(holds(a, np.swapaxes(a, -1, -2)) for (a,) in (e.arrays for e in found) if a.size)
+
+
+def test_a_structure_without_square_axes_is_refused():
+    with pytest.raises(SpecError, match=r"no spd matrix has the shape .*: write it as 'n n'"):
+        drawn(examples(case(reals("2 3", structure="spd"))))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_floats_have_the_dtype_asked_for(dtype):
+    entry = case(
+        reals("n"), positives("n"), interval(-1, 1, "n"), reals("n", distinct=True), reals("n", kinks=(0.0,))
+    )
+    for e in drawn(examples(entry, dtype=dtype)):
+        assert {a.dtype for a in e.arrays} == {np.dtype(dtype)}
+
+
+# --- layouts and cotangents -------------------------------------------------------------------------------------------
+
+
+def layout_of(a):
+    if a.size < 2:
+        return "small"
+    if any(s == 0 and n > 1 for s, n in zip(a.strides, a.shape)):
+        return "zero-stride"
+    if any(s < 0 for s, n in zip(a.strides, a.shape) if n > 1):
+        return "negative"
+    if not a.flags.writeable:
+        return "readonly"
+    if a.flags.c_contiguous:
+        return "C"
+    return "F" if a.flags.f_contiguous else "sliced"
+
+
+def test_every_layout_is_reached():
+    counts = seen(examples(case(reals("n m"))), lambda e: [layout_of(e.arrays[0])])
+    assert set(LAYOUTS) <= set(counts)
+    assert min(counts[name] for name in LAYOUTS) >= 5
+
+
+def test_distinct_and_structured_arrays_get_no_zero_strides():
+    entry = case(reals("n m", distinct=True), reals("n n", structure="spd"))
+    counts = seen(examples(entry), lambda e: [layout_of(a) for a in e.arrays])
+    assert "zero-stride" not in counts
+    assert counts["sliced"]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (3,), (2, 3), (2, 0, 3), (1, 3, 2)])
+def test_a_layout_keeps_values_shape_and_dtype(layout, shape):
+    for array in (np.arange(math.prod(shape), dtype=np.float32), np.arange(math.prod(shape)) % 2 == 0):
+        x = array.reshape(shape)
+        y = with_layout(x, layout)
+        assert y.shape == x.shape
+        assert y.dtype == x.dtype
+        assert not np.shares_memory(x, y)
+        if layout != "zero-stride":
+            assert np.array_equal(x, y)
+            assert y.size < 2 or layout in ("F", "readonly") or layout_of(y) == layout or y.ndim == 1
+    assert with_layout(np.ones((2, 3)), layout).shape == (2, 3)
+
+
+def test_an_unknown_layout_is_refused():
+    with pytest.raises(ValueError, match="there is no layout 'K': use one of"):
+        with_layout(np.ones(3), "K")
+
+
+def test_every_kind_of_cotangent_is_reached():
+    def classify(gy):
+        nonzero = gy[gy != 0]
+        if layout_of(gy) == "zero-stride":
+            return ["zero-stride"]
+        if not nonzero.size:
+            return ["zero"]
+        if nonzero.size == 1 and nonzero[0] == 1.0:
+            return ["one-hot"]
+        if nonzero.size < gy.size:
+            return ["with zeros"]
+        return ["large" if np.abs(gy).min() > 1e5 else "dense"]
+
+    counts = seen(cotangents((3, 2), np.float32), classify)
+    assert set(counts) == set(COTANGENTS)
+    assert min(counts.values()) >= 10
+
+
+@pytest.mark.parametrize("kind", COTANGENTS)
+@pytest.mark.parametrize("shape", [(), (0, 2), (1,), (4, 3)])
+def test_a_cotangent_has_the_shape_and_dtype_of_its_output(kind, shape):
+    for gy in drawn(cotangents(shape, np.float32, kind=kind), settings(RUN, max_examples=5)):
+        assert gy.shape == shape
+        assert gy.dtype == np.float32
+        assert np.isfinite(gy).all()
+
+
+def test_an_unknown_kind_of_cotangent_is_refused():
+    with pytest.raises(ValueError, match="there is no kind of cotangent 'none'"):
+        drawn(cotangents((2,), kind="none"))
+
+
+# --- shrinking --------------------------------------------------------------------------------------------------------
+
+
+def test_a_failing_example_shrinks_to_a_small_shape_of_half_numbers():
+    last = []
+
+    @settings(max_examples=200, deadline=None, derandomize=True, database=None)
+    @given(examples(case(reals("n m"), reals("m k"))))
+    def fails(example):
+        if all(a.size for a in example.arrays):
+            last.append(example)
+            raise AssertionError
+
+    with pytest.raises(AssertionError):
+        fails()
+    assert [a.shape for a in last[-1].arrays] == [(1, 1), (1, 1)]
+    assert all(2 * a == np.round(2 * a) for a in last[-1].arrays)
+
+
+def test_an_example_replays_from_its_choices():
+    strategy = examples(case(reals("..."), reals("~..."), indices(3, "n")))
+    first, second = drawn(strategy), drawn(strategy)
+    assert all(
+        np.array_equal(a, b) and a.strides == b.strides
+        for e, f in zip(first, second, strict=True)
+        for a, b in zip(e.arrays, f.arrays, strict=True)
+    )
