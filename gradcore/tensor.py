@@ -23,67 +23,17 @@ UFUNCS: dict[Any, Callable[..., Any]] = {}
 FUNCTIONS: dict[Any, Callable[..., Any]] = {}
 
 # NumPy functions of the values alone: no derivative flows through them, so they see plain arrays and give plain results.
-_VALUE_ONLY = frozenset(
-    getattr(np, name)
-    for name in [
-        "shape",
-        "ndim",
-        "size",
-        "zeros_like",
-        "ones_like",
-        "empty_like",
-        "full_like",
-        "argmax",
-        "argmin",
-        "argsort",
-        "array_equal",
-        "allclose",
-        "isclose",
-        "all",
-        "any",
-        "count_nonzero",
-        "nonzero",
-        "result_type",
-        "array_repr",
-        "array_str",
-        "array2string",
-        "may_share_memory",
-        "shares_memory",
-        "iscomplexobj",
-        "searchsorted",
-        "unique",
-        "bincount",
-        "isin",
-    ]
-)
-_VALUE_ONLY_UFUNCS = frozenset(
-    getattr(np, name)
-    for name in [
-        "greater",
-        "greater_equal",
-        "less",
-        "less_equal",
-        "equal",
-        "not_equal",
-        "isfinite",
-        "isnan",
-        "isinf",
-        "signbit",
-        "sign",
-        "floor",
-        "ceil",
-        "rint",
-        "trunc",
-        "logical_and",
-        "logical_or",
-        "logical_not",
-        "logical_xor",
-        "bitwise_and",
-        "bitwise_or",
-        "bitwise_xor",
-        "invert",
-    ]
-)
+_VALUE_ONLY = {
+    np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.empty_like, np.full_like, np.argmax, np.argmin, np.argsort,
+    np.array_equal, np.allclose, np.isclose, np.all, np.any, np.count_nonzero, np.nonzero, np.result_type, np.array_repr,
+    np.array_str, np.array2string, np.may_share_memory, np.shares_memory, np.iscomplexobj, np.searchsorted, np.unique,
+    np.bincount, np.isin,
+}  # fmt: skip
+_VALUE_ONLY_UFUNCS = {
+    np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal, np.isfinite, np.isnan, np.isinf,
+    np.signbit, np.sign, np.floor, np.ceil, np.rint, np.trunc, np.logical_and, np.logical_or, np.logical_not,
+    np.logical_xor, np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert,
+}  # fmt: skip
 
 
 class Tensor:
