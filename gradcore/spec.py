@@ -181,7 +181,8 @@ class Case:
 
     variadic: the last array may be repeated (each repetition drawn anew). sizes: bounds (low, high) of a letter, else
     0..6. where: a predicate on shapes and parameters. values_where: a predicate on the drawn arrays and parameters
-    (`values_where(*arrays, **params)`), for what shapes alone can't say.
+    (`values_where(*arrays, **params)`), for what shapes alone can't say. smooth_where: the same, for points at which the
+    function has a derivative (no tie between two arrays, say); smooth checks demand it, subgradient checks don't.
     """
 
     arrays: tuple[Array, ...]
@@ -190,6 +191,7 @@ class Case:
     variadic: tuple[int, int] | None = None
     where: Callable[[Env], bool] | None = None
     values_where: Callable[..., bool] | None = None
+    smooth_where: Callable[..., bool] | None = None
 
     def with_sizes(self, **sizes: tuple[int, int]) -> Case:
         """The same case with other bounds for some letters."""

@@ -17,7 +17,7 @@ from gradcheck.strategies.values import STYLES, Domain, draw_values
 from gradcore.spec import Env
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import DTypeLike, NDArray
 
@@ -68,7 +68,7 @@ def examples(
     """An `Example` of the case, its float arrays in `dtype`.
 
     mode: "smooth" keeps away from kinks and ties, "kinks" seeks them. layouts: draw memory layouts as well.
-    Where the case's predicates refuse nearly everything, the example is set aside, which Hypothesis reports.
+    Where the case's predicates refuse nearly everything, an example is set aside, which Hypothesis reports.
     """
     call = _call(draw, case)
     if call is None:
@@ -128,8 +128,10 @@ def _values(
     absent: list[bool],
     seed: int,
 ) -> tuple[NDArray[Any] | None, ...] | None:
-    """Arrays in the styles and layouts asked for; ever tamer ones while `values_where` refuses them; None if it does."""
-    accepts: Callable[..., bool] | None = case.values_where
+    """Arrays in the styles and layouts asked for; ever tamer ones while the predicates refuse them; None if they do."""
+    if mode == "kinks" and case.smooth_where is not None:
+        styles = ["plain"] * len(styles)  # halves tie with halves
+    demands = [case.values_where] + [case.smooth_where] * (mode == "smooth")
     for attempt in range(24):
         wild = attempt < 8
         try:
@@ -150,7 +152,7 @@ def _values(
                 for array, kind, left_out in zip(arrays, kinds, absent, strict=True)
             ]
         )
-        if accepts is None or accepts(*found, **params):
+        if all(holds is None or holds(*found, **params) for holds in demands):
             return found
     return None
 

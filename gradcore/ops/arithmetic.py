@@ -124,7 +124,7 @@ def _apart(x: Array, y: Array) -> bool:
     return bool(np.all(np.abs(x - y) > 1e-3))
 
 
-_PAIR_APART = tuple(case(a, b, values_where=_apart) for a, b in ((c.arrays[0], c.arrays[1]) for c in _PAIR))
+_PAIR_APART = tuple(case(a, b, smooth_where=_apart) for a, b in ((c.arrays[0], c.arrays[1]) for c in _PAIR))
 
 
 @op(

@@ -107,7 +107,8 @@ def _linear_x(gy: Array, _y: Array, _x: Array, weight: Array, _bias: Array) -> A
 def _linear_weight(gy: Array, _y: Array, x: Array, weight: Array, _bias: Array) -> Array:
     if x.ndim == 2:
         return x.T @ gy
-    return np.reshape(x, (-1, weight.shape[0])).T @ np.reshape(gy, (-1, weight.shape[1]))
+    rows = math.prod(x.shape[:-1])  # -1 can't be told where an axis is empty
+    return np.reshape(x, (rows, weight.shape[0])).T @ np.reshape(gy, (rows, weight.shape[1]))
 
 
 @op(

@@ -249,6 +249,15 @@ def test_values_where_holds_also_where_random_values_seldom_satisfy_it():
     assert all(apart(*e.arrays) for e in found)
 
 
+def test_smooth_where_holds_in_smooth_examples_and_its_opposite_is_sought_at_kinks():
+    def apart(x, y):
+        return bool(np.all(np.abs(x - y) > 1e-3))
+
+    entry = case(reals("..."), reals("~..."), smooth_where=apart)
+    assert all(apart(*e.arrays) for e in drawn(examples(entry)))
+    assert sum(not apart(*e.arrays) for e in drawn(examples(entry, mode="kinks"))) > 60
+
+
 def test_an_impossible_predicate_sets_examples_aside():
     with pytest.raises(Exception, match=r"Unsatisfiable|Unable to satisfy"):
         drawn(
