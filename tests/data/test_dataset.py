@@ -79,6 +79,9 @@ def test_synthetic_sets_have_the_promised_sizes_and_depend_on_the_seed_alone(nam
     assert again.train.images.tobytes() == split.train.images.tobytes()
     assert again.test.labels.tobytes() == split.test.labels.tobytes()
     assert other.train.images.tobytes() != split.train.images.tobytes()
+    assert split.test.labels.tolist() != split.train.labels[:200].tolist(), (
+        "the parts share their random numbers"
+    )
 
 
 def nearest_class_mean_accuracy(split):
