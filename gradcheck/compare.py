@@ -78,6 +78,10 @@ def compare(
     The inner product is Re sum(conj(a)·b): for complex arrays a gradient's real and imaginary part are the derivatives
     by the real and imaginary part (the convention of PyTorch).
 
+    At kinks each output's slopes span an interval of their own, and the claim has to lie in the sum of these intervals.
+    Many kinks at once make it wide (the sensitivity says how wide): to judge them sharply, repeat with a `gy` that is 0
+    on all kinked outputs but one; the same `numeric` serves.
+
     Args:
         numeric: `derivative(f, x, v)`.
         gx: claimed gradient, array or None for every array of x; None counts as zero.
@@ -189,7 +193,8 @@ def _judge(numeric: Derivative, terms: Values, weights: Values, eps: float, rand
         scale = eps + 1e-6
         empty = bound <= scale * max(float(np.sum(np.abs(w * y))), visible) or visible == 0.0
         return told(Verdict.PASS, "", True) if empty else told(Verdict.INCONCLUSIVE, "noise", True)
-    if bound - kink_bound > max(float(np.sqrt(np.sum(np.square(terms)))), abs(analytic)):
+    contribution = np.concatenate([terms, size * width])
+    if bound - kink_bound > max(float(np.sqrt(np.sum(np.square(contribution)))), abs(analytic)):
         return told(Verdict.INCONCLUSIVE, "noise")
     return told(Verdict.SUBGRADIENT if kink_bound > 0.0 else Verdict.PASS, "")
 

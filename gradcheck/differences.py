@@ -116,6 +116,14 @@ class Derivative:
         return parts[0] if self.layout.single else tuple(parts)
 
     @property
+    def usable(self) -> Any:
+        """Whether value and bound are finite, for every output element: a boolean array or a tuple of them."""
+        good = np.isfinite(self.flat_value) & np.isfinite(self.flat_bound)
+        parts = self.layout.fold(np.where(good, 0.0, 1.0), real=True)
+        masks = tuple(np.asarray(part == 0.0) for part in parts)
+        return masks[0] if self.layout.single else masks
+
+    @property
     def worst(self) -> Diagnosis:
         """Worst diagnosis of any output element; SMOOTH where there is none."""
         return Diagnosis(int(self.flat_diagnosis.max(initial=0)))
@@ -135,7 +143,7 @@ def derivative(
     """Derivative of `t -> f(x + t v)` at t = 0, for every output element on its own, with a bound on its error.
 
     Central differences over a ladder of steps, extrapolated by Neville's scheme, the step chosen by Lepski's rule.
-    A smooth function takes 9 to 11 evaluations; finer steps are added only while a bound is neither below `goal`
+    A smooth function takes 9 to 14 evaluations; finer steps are added only while a bound is neither below `goal`
     times its value nor all rounding. The length of `v` does not matter: the first step moves a typical entry by an
     eighth of its own size. Entries of `v` with few significant bits (as `gradcheck.probes.directions` draws them)
     make `x ± h v` exact; what other directions lose to rounding is charged to the bound.
@@ -231,9 +239,10 @@ class _Climb:
             self._sample(exponent)
         self._settle()
         for exponent in DOWN:
-            if not self.open.size or not self._affordable() or self._negligible():
+            repeat = len(self.steps) == len(FIRST) + 1
+            if not self.open.size or not self._affordable(3 if repeat else 2) or self._negligible():
                 break
-            if len(self.steps) == len(FIRST) + 1 and self._stochastic():
+            if repeat and self._stochastic():
                 break
             self._sample(exponent)
             self._settle()
