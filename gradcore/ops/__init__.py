@@ -3,7 +3,7 @@
 from gradcore.ops.arithmetic import add, div, maximum, minimum, mul, pow, sub, where
 from gradcore.ops.conv import conv2d, conv2d_input, conv2d_weight
 from gradcore.ops.conv_transpose import conv_transpose2d
-from gradcore.ops.elementwise import abs, exp, log, neg, relu, sigmoid, sqrt, tanh
+from gradcore.ops.elementwise import abs, cos, exp, expm1, log, log1p, neg, relu, sigmoid, sin, sqrt, tanh
 from gradcore.ops.index import getitem, scatter_add
 from gradcore.ops.linalg import linear, matmul
 from gradcore.ops.normalize import batch_norm
@@ -13,8 +13,8 @@ from gradcore.ops.shape import astype, broadcast_to, concatenate, reshape, trans
 
 __all__ = [
     "abs", "add", "astype", "avg_pool2d", "avg_pool2d_input", "batch_norm", "broadcast_to", "concatenate",
-    "conv2d", "conv2d_input", "conv2d_weight", "conv_transpose2d", "div", "exp", "getitem", "linear", "log",
+    "conv2d", "conv2d_input", "conv2d_weight", "conv_transpose2d", "cos", "div", "exp", "expm1", "getitem", "linear", "log", "log1p",
     "log_softmax", "logsumexp", "matmul", "max", "max_pool2d", "max_pool2d_input", "max_pool2d_pick", "maximum",
-    "mean", "min", "minimum", "mul", "neg", "pow", "relu", "reshape", "scatter_add", "sigmoid", "softmax", "sqrt",
+    "mean", "min", "minimum", "mul", "neg", "pow", "relu", "reshape", "scatter_add", "sigmoid", "sin", "softmax", "sqrt",
     "sub", "sum", "tanh", "transpose", "where",
 ]  # fmt: skip

@@ -57,6 +57,50 @@ def log(x: Array, /) -> Array:
 
 
 @op(
+    vjp=lambda gy, y, _x: gy * (y + 1),
+    spec=OpSpec(case(interval(-20.0, 20.0)), reference=elementwise(math.expm1)),
+    numpy=(np.expm1,),
+    methods=("expm1",),
+)
+def expm1(x: Array, /) -> Array:
+    """e^x - 1, accurate near 0."""
+    return np.expm1(x)
+
+
+@op(
+    vjp=lambda gy, _y, x: gy / (1 + x),
+    spec=OpSpec(case(positives(low=-0.9, high=1e3)), reference=elementwise(math.log1p)),
+    numpy=(np.log1p,),
+    methods=("log1p",),
+)
+def log1p(x: Array, /) -> Array:
+    """log(1 + x) for x > -1, accurate near 0."""
+    return np.log1p(x)
+
+
+@op(
+    vjp=lambda gy, _y, x: gy * np.cos(x),
+    spec=OpSpec(case(reals()), reference=elementwise(math.sin)),
+    numpy=(np.sin,),
+    methods=("sin",),
+)
+def sin(x: Array, /) -> Array:
+    """The sine, of radians."""
+    return np.sin(x)
+
+
+@op(
+    vjp=lambda gy, _y, x: -gy * np.sin(x),
+    spec=OpSpec(case(reals()), reference=elementwise(math.cos)),
+    numpy=(np.cos,),
+    methods=("cos",),
+)
+def cos(x: Array, /) -> Array:
+    """The cosine, of radians."""
+    return np.cos(x)
+
+
+@op(
     vjp=lambda gy, y, _x: gy * 0.5 / y,
     spec=OpSpec(case(positives()), reference=elementwise(math.sqrt)),
     numpy=(np.sqrt,),
