@@ -10,9 +10,11 @@ import numpy as np
 
 from gradcore.errors import DomainError, ShapeError
 from gradcore.nn.activation import Flatten, ReLU
+from gradcore.nn.conv import Conv2d
 from gradcore.nn.linear import Linear
 from gradcore.nn.module import Module, Sequential
 from gradcore.nn.norm import Standardize
+from gradcore.nn.pool import MaxPool2d
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,9 +39,6 @@ def cnn(input_shape: tuple[int, ...] = (1, 28, 28), classes: int = 10, rng: Rng 
 
     Takes images of shape (n, *input_shape); height and width are at least 4.
     """
-    from gradcore.nn.conv import Conv2d
-    from gradcore.nn.pool import MaxPool2d
-
     if len(input_shape) != 3 or min(input_shape[1:]) < 4:
         raise ShapeError(
             f"the cnn takes images of shape (channels, height, width), each side at least 4, and got {input_shape}"
