@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from gradcheck import contracts as all_contracts
 from gradcheck.backends import Subject, as_subject
+from gradcheck.backends.core import Core
 from gradcheck.compare import Verdict
+from gradcheck.contracts import CONTRACTS, examine
 from gradcheck.errors import CallError, GradientError, RuleError
+from gradcheck.faults import Told, tell
 from gradcheck.look import Look
 from gradcheck.report import ContractResult, Fault, InputResult, Report
 from gradcheck.second import gradient_subject
-from gradcheck.tree import described
+from gradcheck.snippet import call_snippet, entry_snippet, literal
+from gradcheck.tree import described, name_of
 from gradcheck.values import ValueResult, explained, judge
+from gradcore.errors import ShapeError
 
 
 def gradcheck(
@@ -59,7 +62,7 @@ def gradcheck(
         )
     names = _names(contracts)
     subject = as_subject(f, inputs, vjp=vjp, wrt=wrt, params=params)
-    report = _check(subject, names, seed, 1)
+    report = _check(subject, names, seed, 1, inputs, _call_text("gradcheck", f, vjp, wrt, params, seed))
     if order == 2 and report.verdict is not Verdict.FAIL:
         report = report.with_second(_second(f, inputs, vjp, wrt, params, names, seed))
     if raise_exception and report.verdict is Verdict.FAIL:
@@ -100,23 +103,26 @@ def _second(
     names: Collection[str] | None,
     seed: int,
 ) -> Report:
-    return _check(gradient_subject(f, inputs, vjp=vjp, wrt=wrt, params=params, seed=seed), names, seed, 2)
+    subject = gradient_subject(f, inputs, vjp=vjp, wrt=wrt, params=params, seed=seed)
+    return _check(subject, names, seed, 2, inputs, _call_text("gradgradcheck", f, vjp, wrt, params, seed))
 
 
 def _names(contracts: bool | Collection[str]) -> Collection[str] | None:
     if isinstance(contracts, bool):
         return None if contracts else ()
     names = {contracts} if isinstance(contracts, str) else set(contracts)
-    unknown = names - set(all_contracts.CONTRACTS)
+    unknown = names - set(CONTRACTS)
     if unknown:
         raise CallError(
             f"contracts= names {sorted(unknown)}, and there is no such contract: choose among "
-            f"{', '.join(all_contracts.CONTRACTS)}"
+            f"{', '.join(CONTRACTS)}"
         )
     return names
 
 
-def _check(subject: Subject, names: Collection[str] | None, seed: int, order: int) -> Report:
+def _check(
+    subject: Subject, names: Collection[str] | None, seed: int, order: int, inputs: Any, call: str
+) -> Report:
     try:
         look = Look(subject, seed)
     except CallError:
@@ -127,53 +133,73 @@ def _check(subject: Subject, names: Collection[str] | None, seed: int, order: in
             f"{subject.name} raised {type(error).__name__} on these inputs ({arrays}): {error}. A check needs inputs "
             "that the function takes"
         ) from error
+    values: ValueResult | None = None
+    results: Sequence[ContractResult] = ()
     try:
-        return _judged(look, names, order)
+        look.prepare()
+        if CONTRACTS["cotangent_shape"](look) is None:
+            values = judge(look)
+        results = examine(look, names)
+        told = tell(look, values, results)
+    except ShapeError as error:
+        raise CallError(str(error)) from error
     except RuleError as error:
-        fault = Fault(
-            "raises", f"the gradient of {subject.name} raised {error}, on inputs that its forward takes"
+        told = Told(
+            (
+                Fault(
+                    "raises",
+                    f"the gradient of {subject.name} raised {error}, on inputs that its forward takes",
+                ),
+            )
         )
-        return _report(look, Verdict.FAIL, [fault], (), None, order)
-
-
-def _judged(look: Look, names: Collection[str] | None, order: int) -> Report:
-    look.prepare()
-    shaped = all_contracts.CONTRACTS["cotangent_shape"](look) is None
-    values = judge(look) if shaped else None
-    results = all_contracts.examine(look, names)
-    faults = [Fault(c.name, c.text) for c in results if c.status == "broken"]
-    if values is not None and values.comparison.verdict is Verdict.FAIL:
-        c = values.comparison
-        faults.insert(0, Fault("value", "", analytic=c.analytic, numeric=c.numeric, bound=c.bound))
-    verdict = Verdict.FAIL if faults or values is None else values.comparison.verdict
-    return _report(look, verdict, faults, results, values, order)
-
-
-def _report(
-    look: Look,
-    verdict: Verdict,
-    faults: Sequence[Fault],
-    results: Sequence[ContractResult],
-    values: ValueResult | None,
-    order: int,
-) -> Report:
-    told = []
-    for i, item in enumerate(look.subject.inputs):
-        if item.wanted:
-            alone = (None, np.inf, False)
-            if values is not None:
-                alone = (values.verdicts[i], values.sensitivities[i], values.vacuous[i])
-            told.append(InputResult(item.path, item.array.shape, str(item.array.dtype), *alone))
+    verdict = Verdict.FAIL if told.faults or values is None else values.comparison.verdict
+    snippet = ""
+    if verdict is Verdict.FAIL:
+        snippet = call_snippet(inputs, call)
+        if told.located is not None and told.evidence is not None and order == 1:
+            tensors = isinstance(subject, Core)
+            at = told.located
+            snippet += entry_snippet(
+                subject.name, inputs, told.evidence.gys, at.input, at.index, tensors=tensors
+            )
     return Report(
-        name=look.subject.name,
+        name=subject.name,
         verdict=verdict,
-        inputs=tuple(told),
+        inputs=_input_results(look, values, {fault.input for fault in told.faults}),
         contracts=tuple(results),
-        faults=tuple(faults),
+        faults=told.faults,
         reason=explained(values.reason) if values is not None and verdict is Verdict.INCONCLUSIVE else "",
         note=values.note if values is not None else "",
         order=order,
-        seed=look.seed,
+        seed=seed,
         evaluations=look.forwards,
         pulls=look.pulls,
+        snippet=snippet,
     )
+
+
+def _input_results(look: Look, values: ValueResult | None, wrong: set[str]) -> tuple[InputResult, ...]:
+    results = []
+    for i, item in enumerate(look.subject.inputs):
+        if item.wanted:
+            verdict, sensitivity, vacuous = None, math.inf, False
+            if values is not None:
+                verdict, sensitivity, vacuous = values.verdicts[i], values.sensitivities[i], values.vacuous[i]
+            if item.path in wrong:
+                verdict = Verdict.FAIL
+            shape, dtype = item.array.shape, str(item.array.dtype)
+            results.append(InputResult(item.path, shape, dtype, verdict, sensitivity, vacuous))
+    return tuple(results)
+
+
+def _call_text(function: str, f: Any, vjp: Any, wrt: Any, params: Any, seed: int) -> str:
+    """The call as the user would write it again."""
+    rule = f", vjp={name_of(vjp) if name_of(vjp) != 'f' else 'rule'}" if vjp is not None else ""
+    more = "".join(
+        [
+            f", {key}={literal(value)}"
+            for key, value in (("wrt", wrt), ("params", params))
+            if value is not None
+        ]
+    )
+    return f"{function}({name_of(f)}, inputs{rule}{more}, seed={seed})"

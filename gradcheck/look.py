@@ -13,7 +13,7 @@ from gradcheck.backends.protocol import Array, Run, Subject, differentiable, spr
 from gradcheck.compare import Comparison, Verdict, compare
 from gradcheck.differences import Derivative, derivative
 from gradcheck.errors import CallError
-from gradcheck.probes import cotangents, direction
+from gradcheck.probes import cotangents, direction, unit_direction
 
 Cotangents = list[Array | None]
 Direction = tuple[Array | None, ...]
@@ -44,6 +44,9 @@ class Look:
         self.forwards = 0
         self.pulls = 0
         self.evidence: list[Evidence] = []
+        self.left_out: list[NDArray[np.bool_] | None] = [None] * len(
+            self.arrays
+        )  # entries without a derivative
         self.first_gys: tuple[Array, ...] = ()
         self.handed_gys: list[Array] = []  # what the first pull got
         self.first_gx: Cotangents = []
@@ -51,6 +54,16 @@ class Look:
         self.given = self.copies()  # what the first run got, to be compared with `arrays` afterwards
         self.run = self.forward(self.given)
         self.outputs_before = [y.copy() for y in self.run.outputs]
+        self.changed_by_forward = self._changed(self.arrays)
+        self.changed_by_vjp = ""
+        self.output_changed_by_vjp = False
+        in_double = all(x.dtype == w.dtype for x, w in zip(self.arrays, self.wide, strict=True))
+        self._center: Any = (
+            tuple(differentiable(self.outputs_before)) if in_double else None
+        )  # f(x) in double precision
+        self.on_views: tuple[str, str] | None = None  # outcome on read-only views, see `layouts`
+        self._elsewhere: Run | None = None
+        self.other_arrays: list[Array] = []  # the inputs of `elsewhere`
         self.places = [i for i, y in enumerate(self.run.outputs) if y.dtype.kind in "fc"]
         if not self.places:
             kinds = ", ".join(f"{y.dtype}" for y in self.run.outputs) or "no array"
@@ -62,8 +75,32 @@ class Look:
         """Pull once, before anything else happens to the function: the reference for what comes later."""
         self.first_gys = self.draw()
         self.handed_gys = [gy.copy() for gy in self.first_gys]
+        before = self.arrays if not self.changed_by_forward else [x.copy() for x in self.given]
         self.first_gx = copied(self.pull(self.handed_gys))
+        self.changed_by_vjp = self._changed(before)
+        self.output_changed_by_vjp = not same(self.run.outputs, self.outputs_before)
         self.repeated_gx = self.pulled(self.first_gys)
+
+    def _changed(self, before: Sequence[Array]) -> str:
+        """Names of the inputs of the first run that are no longer what they were."""
+        pairs = zip(self.paths, self.given, before, strict=True)
+        return ", ".join([path for path, x, was in pairs if not same([x], [was])])
+
+    def elsewhere(self) -> Run | None:
+        """A forward call on other values of the same shapes and dtypes, made once; None where f takes none of them.
+
+        First choice: every floating input constant along an axis, as a contiguous copy.
+        """
+        if self._elsewhere is None:
+            flat = [constant_along(x).copy() if x.dtype.kind in "fc" else x.copy() for x in self.arrays]
+            if same(flat, self.arrays):
+                flat = [x * x.dtype.type(0.75) if x.dtype.kind in "fc" else x.copy() for x in self.arrays]
+            try:
+                self._elsewhere = self.forward([x.copy() for x in flat])
+                self.other_arrays = flat
+            except Exception:  # noqa: BLE001 - whatever f raises, these values are none of its domain
+                return None
+        return self._elsewhere
 
     @property
     def outputs(self) -> tuple[Array, ...]:
@@ -87,6 +124,17 @@ class Look:
         with np.errstate(all="ignore"):
             return run.pull(spread(run.outputs, gys))
 
+    def by_rule(
+        self, arrays: Sequence[Array], outputs: Sequence[Array], gys: Sequence[Array]
+    ) -> Cotangents | None:
+        """What the rule gives for arrays and outputs that no forward connects, None where it can't be asked."""
+        self.pulls += 1
+        try:
+            with np.errstate(all="ignore"):
+                return self.subject.by_rule(arrays, outputs, spread(self.run.outputs, gys))
+        except Exception:  # noqa: BLE001 - a refusal only says that such arrays are none for this rule
+            return None
+
     def pulled(self, gys: Sequence[Array], run: Run | None = None) -> Cotangents:
         """Copies of the rule's cotangents; the rule itself gets copies of `gys`."""
         return copied(self.pull([gy.copy() for gy in gys], run))
@@ -99,19 +147,44 @@ class Look:
         """A random direction for the wanted inputs, or for one of them."""
         moving = self.wanted if only is None else tuple([i == only for i in range(len(self.wanted))])
         fitted = None if gx is None else tuple(self.fitted(gx))
-        return direction(self.wide, self.rng, gx=fitted, wrt=moving)
+        return self._within(direction(self.wide, self.rng, gx=fitted, wrt=moving))
+
+    def aim_evenly(self) -> Direction:
+        """A random direction in which every entry of an array moves alike."""
+        return self._within(unit_direction(self.wide, self.rng, wrt=self.wanted))
+
+    def _within(self, v: Direction) -> Direction:
+        """`v` without the entries that are left out."""
+        return tuple(
+            [
+                t if t is None or out is None else np.where(out, 0, t)
+                for t, out in zip(v, self.left_out, strict=True)
+            ]
+        )
 
     def fitted(self, gx: Sequence[Array | None]) -> Cotangents:
-        """The cotangents that have their input's shape, None in place of the others and of unwanted ones."""
-        return [
-            g if g is not None and want and g.shape == x.shape and g.dtype.kind in "fcib" else None
-            for g, x, want in zip(gx, self.wide, self.wanted, strict=True)
-        ]
+        """The cotangents that have their input's shape, None in place of the others and of unwanted ones.
 
-    def numeric(self, v: Direction, *, evaluations: int = 40) -> Derivative:
-        """Derivative of all differentiable outputs along `v`."""
-        found = derivative(self._values, self.wide, v, max_evaluations=evaluations)
+        Entries that are left out are zero.
+        """
+        result: Cotangents = []
+        for g, x, want, out in zip(gx, self.wide, self.wanted, self.left_out, strict=True):
+            if g is None or not want or g.shape != x.shape or g.dtype.kind not in "fcib":
+                result.append(None)
+            else:
+                result.append(g if out is None else np.where(out, g.dtype.type(0), g))
+        return result
+
+    def numeric(
+        self, v: Direction, *, evaluations: int = 40, gys: Sequence[Array] | None = None
+    ) -> Derivative:
+        """Derivative of all differentiable outputs along `v`; with `gys`, no sharper than `<gy, J v>` needs it."""
+        weights = None if gys is None else tuple(gys)
+        found = derivative(
+            self._values, self.wide, v, max_evaluations=evaluations, y=self._center, gy=weights
+        )
         self.forwards += found.evaluations
+        self._center = found.y
         return found
 
     def _values(self, *arrays: Array) -> tuple[Array, ...]:
@@ -129,7 +202,8 @@ class Look:
         moving = tuple([g if t is not None else None for g, t in zip(self.fitted(gx), v, strict=True)])
         if eps is None:
             eps = self.eps(gx, gys)
-        return compare(numeric, moving, v, tuple(gys), eps=eps)
+        with np.errstate(all="ignore"):
+            return compare(numeric, moving, v, tuple(gys), eps=eps)
 
     def eps(self, gx: Sequence[Array | None], gys: Sequence[Array]) -> float:
         """Machine epsilon of the coarsest arithmetic that the analytic side may have used."""
@@ -162,3 +236,11 @@ def same(a: Sequence[Array | None], b: Sequence[Array | None]) -> bool:
         x is y is None or (x is not None and y is not None and np.array_equal(x, y, equal_nan=True))
         for x, y in zip(a, b, strict=True)
     )
+
+
+def constant_along(x: Array) -> Array:
+    """A view of `x`'s shape that is constant along the first axis that is longer than 1: its stride is 0."""
+    for axis, n in enumerate(x.shape):
+        if n > 1:
+            return np.broadcast_to(np.take(x, [0], axis=axis), x.shape)
+    return np.broadcast_to(x.copy(), x.shape)

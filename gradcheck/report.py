@@ -143,10 +143,8 @@ def _lines(r: Report) -> list[str]:
     lines = [f"{own.value.upper()}  {r.name}: {_HEADLINES[own].replace('gradient', gradient, 1)}"]
     if own is Verdict.INCONCLUSIVE:
         lines.append(f"  why: {r.reason}")
-    for f in r.faults:
-        lines.append(f"  {f.cause}: {f.text}")
-    for i in r.inputs:
-        lines.append(f"  {i.path}  {i.dtype} {i.shape}  {_told(i)}")
+    lines += [f"  {f.cause}: {f.text}" for f in r.faults]
+    lines += [f"  {i.path}  {i.dtype} {i.shape}  {_told(i)}" for i in r.inputs]
     if r.note:
         lines.append(f"  note: {r.note}")
     skipped = [c for c in r.contracts if c.status == "skipped"]

@@ -90,6 +90,8 @@ def described(value: Any) -> str:
 def name_of(function: Callable[..., Any]) -> str:
     """How to call a function in a message: its name, `f` for a lambda."""
     function = getattr(function, "func", function)
+    if isinstance(function, np.ufunc):
+        return f"np.{function.__name__}"
     name = getattr(function, "__name__", None) or getattr(function, "name", None) or type(function).__name__
     return "f" if name == "<lambda>" else str(name)
 

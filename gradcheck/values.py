@@ -11,10 +11,12 @@ from gradcheck.backends.protocol import Array, spread
 from gradcheck.compare import Comparison, Verdict, merge
 from gradcheck.differences import Derivative, Diagnosis
 from gradcheck.look import Cotangents, Direction, Evidence, Look
-from gradcheck.probes import unit_direction
 
 SHARP = 1e-3
-"""After a pass as sharp as this, the second direction gets the fewest evaluations that give a bound at all."""
+"""A pass as sharp as this needs no more evaluations, and the second direction gets the fewest that give a bound."""
+
+FEW = 15
+"""Evaluations along the first direction, at first."""
 
 MANY = 16
 """Up to so many inputs are judged one by one after a fail; of more, only the located one is named."""
@@ -41,20 +43,35 @@ class ValueResult:
     precision: bool = False
     note: str = ""
 
+    @property
+    def failed(self) -> bool:
+        """Whether the gradient is wrong."""
+        return self.comparison.verdict is Verdict.FAIL
+
+    @staticmethod
+    def failing(look: Look) -> Evidence:
+        """The first evidence of a wrong gradient, over all inputs."""
+        return next(e for e in look.evidence if e.comparison.verdict is Verdict.FAIL)
+
 
 def judge(look: Look) -> ValueResult:
     """Hold the claimed gradient against numeric derivatives; what was measured stays in `look.evidence`."""
     gys, gx = look.first_gys, look.first_gx
-    first = _measure(look, look.aim(gx), gys, gx)
-    gys, gx, note = _on_usable_outputs(look, first.numeric, gys, gx)
-    if note:
+    first = _measure(look, look.aim(gx), gys, gx, evaluations=FEW)
+    note = ""
+    if not _sharp(first.comparison):
+        note = _leave_out(look, gx)
+        first = _measure(look, look.aim(gx) if note else first.v, gys, gx)
+    gys, gx, more = _on_usable_outputs(look, first.numeric, gys, gx)
+    if more:
         first = _hold(look, first.numeric, first.v, gys, gx)
     look.evidence.append(first)
-    others = look.draw(usable=_usable(first.numeric) if note else None)
+    others = look.draw(usable=_usable(first.numeric) if more else None)
+    note = "; ".join(filter(None, (note, more)))
     if first.comparison.reason != "stochastic":
-        v = unit_direction(look.wide, look.rng, wrt=look.wanted)
-        sharp = first.comparison.verdict is Verdict.PASS and first.comparison.sensitivity < SHARP
-        look.evidence.append(_measure(look, v, others, look.pulled(others), evaluations=9 if sharp else 40))
+        v = look.aim_evenly()
+        few = 9 if _sharp(first.comparison) else 40
+        look.evidence.append(_measure(look, v, others, look.pulled(others), evaluations=few))
     merged = merge([e.comparison for e in look.evidence])
     precision = False
     if merged.verdict is Verdict.FAIL:
@@ -65,6 +82,10 @@ def judge(look: Look) -> ValueResult:
     )
     (_each_of_a_fail if merged.verdict is Verdict.FAIL else _each_of_a_pass)(look, result)
     return result
+
+
+def _sharp(c: Comparison) -> bool:
+    return c.verdict is Verdict.PASS and c.sensitivity < SHARP
 
 
 def explained(reason: str) -> str:
@@ -79,13 +100,32 @@ def _hold(look: Look, numeric: Derivative, v: Direction, gys: Sequence[Array], g
 def _measure(
     look: Look, v: Direction, gys: Sequence[Array], gx: Cotangents, evaluations: int = 40
 ) -> Evidence:
-    return _hold(look, look.numeric(v, evaluations=evaluations), v, gys, gx)
+    return _hold(look, look.numeric(v, evaluations=evaluations, gys=gys), v, gys, gx)
 
 
 def _usable(numeric: Derivative) -> tuple[Array, ...]:
     """For every output entry, whether its derivative was measured."""
     diagnosis = numeric.diagnosis if isinstance(numeric.diagnosis, tuple) else (numeric.diagnosis,)
     return tuple([np.asarray(d) < Diagnosis.UNRESOLVED for d in diagnosis])
+
+
+def _leave_out(look: Look, gx: Cotangents) -> str:
+    """Take entries out of the check where the rule gives NaN or infinity and no numeric derivative exists either."""
+    places: list[Array | None] = [None if g is None else ~np.isfinite(g) for g in look.fitted(gx)]
+    count = sum(int(p.sum()) for p in places if p is not None)
+    if not count:
+        return ""
+    v = tuple(
+        [
+            None if t is None else np.where(out, t, 0) if out is not None else np.zeros_like(t)
+            for t, out in zip(look.aim(), places, strict=True)
+        ]
+    )
+    usable = _usable(look.numeric(v))
+    if all(u.all() for u in usable):
+        return ""
+    look.left_out = places
+    return f"{count} entries of the inputs were left out: neither the rule nor the numbers give a finite derivative there"
 
 
 def _on_usable_outputs(
@@ -213,14 +253,15 @@ def _sensitivity(e: Evidence, i: int) -> float:
         or e.comparison.verdict not in (Verdict.PASS, Verdict.SUBGRADIENT)
     ):
         return np.inf
-    terms = np.abs(gx.astype(v.dtype) * v)
-    terms = terms[terms > 0]
+    with np.errstate(all="ignore"):
+        terms = np.abs((gx if v.dtype.kind == "c" else np.real(gx)) * v)
+    terms = terms[(terms > 0) & np.isfinite(terms)]
     return float(2.0 * e.comparison.bound / np.median(terms)) if terms.size else np.inf
 
 
 def _each_of_a_fail(look: Look, result: ValueResult) -> None:
     places = [i for i, wanted in enumerate(look.wanted) if wanted]
-    base = next(e for e in look.evidence if e.comparison.verdict is Verdict.FAIL)
+    base = result.failing(look)
     if len(places) == 1:
         result.verdicts[places[0]] = Verdict.FAIL
         result.evidence[places[0]] = base

@@ -42,7 +42,8 @@ def as_subject(
     template = _as_inputs(inputs)
     params = dict(params or {})
     if isinstance(f, partial) and isinstance(f.func, Op) and not f.args:
-        f, params = f.func, {**f.keywords, **params}
+        params = {**f.keywords, **params}
+        f = f.func
     places, found = _arrays(template, wrt)
     if vjp is not None:
         plain = _plain(template)
@@ -64,7 +65,7 @@ def as_subject(
         template = _plain((*template, *missing))
         wanted = [path in wanted_paths for path in names[:n]] + [False] * len(missing)
         pair = Pair(f.forward, op_rule(f, wanted), template, found, places, params)
-        pair.name, pair.copies = f.name, True
+        pair.name = f.name
         return pair
     return Core(f, template, found, places, params)
 

@@ -17,7 +17,7 @@ from gradcore.tensor import Tensor
 class Core:
     """`f` on Tensors. Arrays that were given as arrays and carry no gradient stay arrays; `params` go as keywords."""
 
-    copies = True
+    accumulates = True
 
     def __init__(
         self,
@@ -62,6 +62,11 @@ class Core:
             paths.append(path)
         self.output_paths = tuple(paths)
         return tensors, outputs, result
+
+    def by_rule(
+        self, _arrays: Sequence[Array], _outputs: Sequence[Array], _gys: Sequence[Array | None]
+    ) -> None:
+        """Nothing: the engine's rules belong to the ops, not to this function."""
 
     def run(self, arrays: Sequence[Array]) -> CoreRun:
         """Forward on Tensors that share these arrays, recorded."""

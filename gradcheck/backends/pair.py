@@ -31,7 +31,7 @@ def output_arrays(result: Any, name: str) -> tuple[tuple[str, ...], tuple[Array,
 class Pair:
     """`f` and `rule` on NumPy arrays. `params` go to both as keywords."""
 
-    copies = False
+    accumulates = False
 
     def __init__(
         self,
@@ -45,6 +45,7 @@ class Pair:
         self.f, self.rule, self.inputs, self.params = f, rule, inputs, dict(params)
         self.name = name_of(f)
         self.output_paths: tuple[str, ...] = ()
+        self._result: Any = None
         self._template = template
         self._flat = [leaf for _, leaf in leaves(template, "")]
         self._places = tuple(places)
@@ -60,11 +61,20 @@ class Pair:
         arguments = self._arguments(arrays)
         y = self.f(*arguments, **self.params)
         self.output_paths, outputs = output_arrays(y, self.name)
+        self._result = y
         return PairRun(self, arguments, y, outputs)
 
     def values(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
         """The differentiable outputs."""
         return differentiable(output_arrays(self.f(*self._arguments(arrays), **self.params), self.name)[1])
+
+    def by_rule(
+        self, arrays: Sequence[Array], outputs: Sequence[Array], gys: Sequence[Array | None]
+    ) -> list[Array | None]:
+        """The rule on arrays and outputs that need not belong together."""
+        y = rebuild(self._result, iter(outputs))
+        gy = rebuild(self._result, iter(gys))
+        return self.cotangents(self.rule(gy, y, *self._arguments(arrays), **self.params))
 
     def cotangents(self, found: Any) -> list[Array | None]:
         """What the rule returned, as one array or None per input array."""

@@ -54,11 +54,16 @@ class Subject(Protocol):
     name: str
     inputs: tuple[Input, ...]
     output_paths: tuple[str, ...]
-    copies: bool
-    """Whether the framework copies or protects a cotangent before it adds to it."""
+    accumulates: bool
+    """Whether a run's `accumulated` is kept by the framework, which adds to it later in place."""
 
     def run(self, arrays: Sequence[Array]) -> Run:
         """Forward on these arrays, passed on as they are, so that the run can be pulled back."""
+
+    def by_rule(
+        self, arrays: Sequence[Array], outputs: Sequence[Array], gys: Sequence[Array | None]
+    ) -> list[Array | None] | None:
+        """The rule on arrays and outputs that need not belong together; None where there is no rule to ask."""
 
     def values(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
         """The differentiable outputs only, nothing recorded."""

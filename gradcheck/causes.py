@@ -1,0 +1,303 @@
+"""Why a gradient is wrong: simple hypotheses, each of which counts only if it explains everything that was measured."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from gradcheck.backends.protocol import Array
+from gradcheck.compare import Verdict
+from gradcheck.locate import Located
+from gradcheck.look import Cotangents, Evidence, Look
+from gradcore.graph import unbroadcast
+
+CAUSES = {
+    "sign": "the sign is wrong",
+    "factor": "a constant factor is wrong",
+    "transposed": "the cotangent is the transpose of the right one",
+    "unsummed broadcast": "the cotangent of a broadcast input is not summed over the axes that were broadcast",
+    "overwritten": "an entry that is used several times got one of its cotangents instead of their sum",
+    "wrong axis": "the rule works along another axis than forward",
+    "cotangent ignored": "the rule does not use gy, as if it were all ones",
+    "swapped": "two inputs have each other's cotangents",
+    "missing": "no gradient arrives at an input on which the output depends",
+    "precision": "right in double precision, but further off in the dtype of the inputs than rounding explains",
+    "nonfinite": "NaN or infinite where the derivative is finite",
+    "kink": "at a kink, outside the interval between the one-sided slopes",
+    "value": "no simple hypothesis explains the numbers",
+}
+"""Causes of a wrong value. A broken contract is a cause of its own, named as in `gradcheck.contracts.CONTRACTS`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """A word of `CAUSES` and the sentence for this case."""
+
+    word: str
+    text: str
+
+
+def why(look: Look, i: int, seen: Sequence[Evidence], at: Located | None) -> Cause:
+    """The simplest hypothesis that turns the claimed cotangent of input `i` into the measured one.
+
+    seen: evidence in which input `i` alone moves. at: the located entry, for hypotheses about single entries.
+    """
+    if any(e.comparison.reason == "nonfinite" for e in seen):
+        return Cause("nonfinite", "the rule gives NaN or infinity where the derivative is finite")
+    for hypothesis in (_zero, _sign, _ignored, _factor, _swapped, _transposed, _other_axis):
+        found = hypothesis(look, i, seen)
+        if found is not None:
+            return found
+    if at is not None:
+        found = _one_term(look, i, seen[0], at) or _entry(at)
+        if found is not None:
+            return found
+    if any(e.comparison.reason == "kink" for e in seen):
+        return Cause(
+            "kink", "at this kink a right value lies between the one-sided slopes, and this one does not"
+        )
+    return Cause("value", "no simple hypothesis (sign, factor, axis, missing term, ...) explains it")
+
+
+def of_shape(look: Look, i: int) -> Cause | None:
+    """What explains a cotangent of the wrong shape: an unsummed broadcast or a transpose, if the numbers say so."""
+    x = look.arrays[i]
+    gx = look.first_gx[i]
+    if gx is None:
+        return None
+    candidates: list[tuple[str, str, Callable[[Array], Array]]] = []
+    if len(gx.shape) >= len(x.shape) and _broadcasts(x.shape, gx.shape):
+        text = f"sum it over the axes that broadcasting {x.shape} to {gx.shape} added or stretched"
+        candidates.append(("unsummed broadcast", text, lambda g: np.asarray(unbroadcast(g, x.shape))))
+    for axes in itertools.islice(itertools.permutations(range(gx.ndim)), 1, 24):
+        if tuple([gx.shape[a] for a in axes]) == x.shape:
+            text = f"its axes have to be in the order {axes}: np.transpose(gx, {axes})"
+            candidates.append(("transposed", text, partial(np.transpose, axes=axes)))
+    if gx.size == x.size:
+        candidates.append(("shape", f"reshaped to {x.shape} it is right", lambda g: g.reshape(x.shape)))
+    seen = []
+    for _ in range(2):
+        gys = look.draw()
+        v = look.aim(only=i)
+        numeric = look.numeric(v)
+        gxs = look.pulled(gys)
+        seen.append((v, numeric, gys, gxs))
+    for word, text, candidate in candidates:
+        verdicts = []
+        for v, numeric, gys, gxs in seen:
+            g = gxs[i]
+            if g is None or g.shape != gx.shape:
+                break
+            changed = [candidate(g) if j == i else None for j in range(len(gxs))]
+            verdicts.append(look.held(numeric, changed, v, gys).verdict)
+        if len(verdicts) == len(seen) and all(one in (Verdict.PASS, Verdict.SUBGRADIENT) for one in verdicts):
+            return Cause(word, text)
+    return None
+
+
+def _broadcasts(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
+    pairs = zip(reversed(small), reversed(large), strict=False)
+    return len(small) <= len(large) and all(n in (1, m) for n, m in pairs)
+
+
+def _with(
+    i: int, change: Callable[[Array], Array | None]
+) -> Callable[[Cotangents, Sequence[Array]], Cotangents | None]:
+    def candidate(gx: Cotangents, _gys: Sequence[Array]) -> Cotangents | None:
+        g = gx[i]
+        changed = None if g is None else change(g)
+        return None if changed is None else [changed if j == i else None for j in range(len(gx))]
+
+    return candidate
+
+
+def _zero(look: Look, i: int, seen: Sequence[Evidence]) -> Cause | None:
+    gs = [e.gx[i] for e in seen]
+    if all(g is None for g in gs):
+        return Cause(
+            "missing", "the rule returns None (or nothing is recorded), and the output depends on this input"
+        )
+    if all(g is None or not np.any(g) for g in gs):
+        return Cause("missing", "the rule gives zero throughout, and the output depends on this input")
+    return None
+
+
+def _sign(look: Look, i: int, seen: Sequence[Evidence]) -> Cause | None:
+    return (
+        Cause("sign", "every entry has the wrong sign")
+        if look.explains(_with(i, np.negative), seen)
+        else None
+    )
+
+
+def _factor(look: Look, i: int, seen: Sequence[Evidence]) -> Cause | None:
+    c = seen[0].comparison
+    if c.analytic == 0 or not math.isfinite(c.numeric / c.analytic):
+        return None
+    for value, name in _known_factors(look, i):
+        near = abs(c.numeric - value * c.analytic) <= (1 + abs(value)) * c.bound
+        if near and look.explains(_with(i, partial(_times, factor=value)), seen):
+            return Cause("factor", f"multiplied by {name} every entry is right")
+    ratio = c.numeric / c.analytic
+    if len(seen) > 1 and look.explains(_with(i, partial(_times, factor=ratio)), seen):
+        return Cause("factor", f"multiplied by {ratio:.6g} every entry is right")
+    return None
+
+
+def _times(g: Array, factor: float) -> Array:
+    return np.asarray(g * factor, g.dtype)
+
+
+def _known_factors(look: Look, i: int) -> Iterator[tuple[float, str]]:
+    yield 2.0, "2"
+    yield 0.5, "1/2"
+    named = {"the size of the input": look.arrays[i].size}
+    named |= {f"the size of the input's axis {a}": n for a, n in enumerate(look.arrays[i].shape)}
+    for y in look.outputs:
+        named |= {"the size of the output": y.size}
+        named |= {f"the size of the output's axis {a}": n for a, n in enumerate(y.shape)}
+    for sign, minus in ((1.0, ""), (-1.0, "minus ")):
+        if sign < 0:
+            yield -2.0, "-2"
+            yield -0.5, "-1/2"
+        for what, n in named.items():
+            if n > 1:
+                yield sign * n, f"{minus}{n} ({what})"
+                yield sign / n, f"{minus}1/{n} (1 / {what})"
+
+
+def _ignored(look: Look, i: int, seen: Sequence[Evidence]) -> Cause | None:
+    g, h = seen[0].gx[i], seen[-1].gx[i]
+    if g is None or h is None:
+        return None
+    fits = True
+    for e in seen:
+        ones = tuple([np.ones_like(gy) for gy in e.gys])
+        c = look.held(e.numeric, e.gx, e.v, ones)
+        fits &= c.verdict in (Verdict.PASS, Verdict.SUBGRADIENT) and not c.vacuous
+    if fits:
+        return Cause(
+            "cotangent ignored", "it is the gradient for a cotangent gy of ones: multiply by gy (chain rule)"
+        )
+    drawn_apart = any(not np.array_equal(a, b) for a, b in zip(seen[0].gys, seen[-1].gys, strict=True))
+    if drawn_apart and np.array_equal(g, h):
+        return Cause(
+            "cotangent ignored",
+            "two different cotangents gy give the same result: multiply by gy (chain rule)",
+        )
+    return None
+
+
+def _swapped(look: Look, i: int, seen: Sequence[Evidence]) -> Cause | None:
+    for j, path in enumerate(look.paths):
+        other = seen[0].gx[j]
+        if j == i or other is None or other.shape != look.arrays[i].shape:
+            continue
+
+        def candidate(gx: Cotangents, _gys: Sequence[Array], j: int = j) -> Cotangents:
+            return [gx[j] if k == i else None for k in range(len(gx))]
+
+        if look.explains(candidate, seen):
+            return Cause("swapped", f"the cotangent returned for {path} is the right one here: swap them")
+    return None
+
+
+def _transposed(look: Look, i: int, seen: Sequence[Evidence]) -> Cause | None:
+    shape = look.arrays[i].shape
+    for axes in itertools.islice(itertools.permutations(range(len(shape))), 1, 24):
+        same_shape = tuple([shape[a] for a in axes]) == shape
+        if same_shape and look.explains(_with(i, partial(np.transpose, axes=axes)), seen):
+            return Cause("transposed", f"np.transpose(gx, {axes}) is right")
+    if len(shape) > 1 and look.explains(_with(i, lambda g: g.reshape(shape[::-1]).T), seen):
+        return Cause("transposed", "it has the entries in the memory order of the transpose")
+    for j, x in enumerate(look.arrays):
+        if x.ndim >= 2 and x.shape[-1] == x.shape[-2]:
+            turned = [np.swapaxes(a, -1, -2) if k == j else a for k, a in enumerate(look.arrays)]
+            if look.explains(_by_rule(look, i, turned), seen):
+                return Cause(
+                    "transposed",
+                    f"the rule is right with {look.paths[j]} transposed: a .T is missing or too many",
+                )
+    return None
+
+
+def _by_rule(
+    look: Look, i: int, arrays: Sequence[Array], turn: Callable[[Array], Array] = lambda a: a
+) -> Callable[[Cotangents, Sequence[Array]], Cotangents | None]:
+    """What the rule itself gives on other arrays, with outputs and cotangents turned alike, and turned back."""
+
+    def candidate(_gx: Cotangents, gys: Sequence[Array]) -> Cotangents | None:
+        ys = [turn(y) for y in look.outputs_before]
+        found = look.by_rule([np.ascontiguousarray(a) for a in arrays], ys, [turn(gy) for gy in gys])
+        if found is None or found[i] is None:
+            return None
+        return [np.asarray(turn(g)) if k == i and g is not None else None for k, g in enumerate(found)]
+
+    return candidate
+
+
+def _other_axis(look: Look, i: int, seen: Sequence[Evidence]) -> Cause | None:
+    """Flips and rolls of the cotangent, and the same rule run on the problem with two axes swapped."""
+    for axis in range(look.arrays[i].ndim):
+        if look.explains(_with(i, partial(np.flip, axis=axis)), seen):
+            return Cause("wrong axis", f"reversed along axis {axis} it is right")
+    ranks = {a.ndim for a in (*look.arrays, *look.outputs)}
+    if len(ranks) != 1 or not 2 <= min(ranks) <= 4:
+        return None
+    for a, b in itertools.combinations(range(min(ranks)), 2):
+        swap = partial(np.swapaxes, axis1=a, axis2=b)
+        if look.explains(_by_rule(look, i, [swap(x) for x in look.arrays], swap), seen):
+            return Cause("wrong axis", f"with axes {a} and {b} of everything swapped the rule is right")
+    return None
+
+
+def _one_term(look: Look, i: int, e: Evidence, at: Located) -> Cause | None:
+    """Whether the claimed entry is one of the several terms gy_k dy_k/dx whose sum is right."""
+    if isinstance(at.analytic, complex):
+        return None
+    v = e.v[i]
+    if v is None:
+        return None
+    size = at.size
+    weights = np.concatenate([np.real(gy).astype(np.float64).reshape(-1) for gy in e.gys])
+    if weights.size != at.column.flat_value.size:
+        return None
+    terms = weights * at.column.flat_value / size
+    bounds = np.abs(weights) * at.column.flat_bound / size + look.eps(e.gx, e.gys) * 16 * np.abs(terms)
+    present = np.abs(terms) > bounds
+    if np.count_nonzero(present) < 2:
+        return None
+    hits = present & (np.abs(terms - at.analytic) <= bounds)
+    if not hits.any():
+        return None
+    count = int(np.count_nonzero(present))
+    shape = look.arrays[i].shape
+    stretched = any(_broadcasts(shape, y.shape) and shape != y.shape for y in look.outputs)
+    if stretched:
+        return Cause(
+            "unsummed broadcast",
+            f"{count} outputs depend on this entry, which is broadcast, and only one of them arrived: sum over the "
+            "axes that were broadcast",
+        )
+    return Cause(
+        "overwritten",
+        f"{count} outputs depend on this entry, and only one of them arrived: add (np.add.at), don't assign",
+    )
+
+
+def _entry(at: Located) -> Cause | None:
+    """Sign or factor of this one entry."""
+    where = "this entry" if at.alone else "entries such as this one"
+    if at.analytic == 0:
+        return Cause("missing", f"zero at {where}, and the output depends on it")
+    if abs(at.numeric + at.analytic) <= at.bound * 2:
+        return Cause("sign", f"the sign of {where} is wrong")
+    for value, name in ((2.0, "2"), (0.5, "1/2")):
+        if abs(at.numeric - value * at.analytic) <= at.bound * (1 + value):
+            return Cause("factor", f"multiplied by {name}, {where} would be right")
+    return None

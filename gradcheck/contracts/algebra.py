@@ -1,0 +1,96 @@
+"""Contracts on what a rule returns: shapes, dtypes, integers, and that it is a linear map of gy."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gradcheck.backends.protocol import Array
+from gradcheck.contracts.base import Skip, agrees, contract
+from gradcheck.look import Look
+from gradcheck.tree import described
+
+
+@contract
+def cotangent_shape(look: Look) -> str | None:
+    """Every cotangent has the shape of its input."""
+    for path, gx, x, want in zip(look.paths, look.first_gx, look.arrays, look.wanted, strict=True):
+        if want and gx is not None and gx.shape != x.shape:
+            return f"the cotangent of {path} has shape {gx.shape}, and {path} has {x.shape}"
+    return None
+
+
+@contract
+def cotangent_dtype(look: Look) -> str | None:
+    """Every cotangent has the dtype of its input, or the one to which forward promoted it."""
+    outputs = {y.dtype for y in look.outputs}
+    for path, gx, x, want in zip(look.paths, look.first_gx, look.arrays, look.wanted, strict=True):
+        if not want or gx is None or gx.dtype == x.dtype:
+            continue
+        if x.dtype not in outputs and gx.dtype in outputs and gx.dtype.kind == x.dtype.kind:
+            continue
+        return (
+            f"the cotangent of {path} is {gx.dtype}, and {path} is {x.dtype}: look for a constant array or a function "
+            f"that gives {gx.dtype}"
+        )
+    return None
+
+
+@contract
+def integers_get_none(look: Look) -> str | None:
+    """An integer or boolean input gets no cotangent: None or zeros."""
+    arrays = [
+        (p, g)
+        for p, g, x in zip(look.paths, look.first_gx, look.arrays, strict=True)
+        if x.dtype.kind in "iub"
+    ]
+    if not arrays:
+        raise Skip("no integer or boolean input")
+    for path, gx in arrays:
+        if gx is not None and gx.dtype.kind != "V" and np.any(gx):
+            return f"{path} holds integers, which have no derivative, and got {described(gx)} that is not zero: return None"
+    return None
+
+
+@contract
+def linear(look: Look) -> str | None:
+    """The cotangents depend on gy linearly."""
+    small = any(gy.dtype == np.float16 for gy in look.first_gys)
+    for scale in (-1.0, 2.0**3 if small else 2.0**20, 2.0**-3 if small else 2.0**-20):
+        gys = [gy * gy.dtype.type(scale) for gy in look.first_gys]
+        expected = [None if g is None else g * g.dtype.type(scale) for g in map(_as_float, look.repeated_gx)]
+        if not all(np.isfinite(g).all() for g in (*gys, *expected) if g is not None):
+            continue
+        if not agrees(look, look.pulled(gys), expected, gys):
+            return f"gy times {scale:g} does not give gx times {scale:g}: a rule is linear in gy (no clipping, no sign)"
+    other = look.draw()
+    both = [a + b for a, b in zip(look.first_gys, other, strict=True)]
+    parts = [look.repeated_gx, look.pulled(other)]
+    total = [_plus(a, b) for a, b in zip(*parts, strict=True)]
+    if not agrees(look, look.pulled(both), total, both):
+        return "the result for gy1 + gy2 is not the sum of those for gy1 and gy2: a rule is linear in gy"
+    return None
+
+
+def _as_float(g: Array | None) -> Array | None:
+    return g.astype(np.float64) if g is not None and g.dtype.kind not in "fc" else g
+
+
+def _plus(a: Array | None, b: Array | None) -> Array | None:
+    if a is None or b is None:
+        return b if a is None else a
+    return a + b if a.shape == b.shape else a
+
+
+@contract
+def zero_cotangent(look: Look) -> str | None:
+    """gy of zeros gives zeros, never NaN, wherever the gradient is finite."""
+    gxs = look.pulled([np.zeros_like(gy) for gy in look.first_gys])
+    for path, gx, usual, want in zip(look.paths, gxs, look.repeated_gx, look.wanted, strict=True):
+        if not want or gx is None or usual is None or gx.shape != usual.shape:
+            continue
+        with np.errstate(invalid="ignore"):
+            wrong = (gx != 0) & np.isfinite(usual)
+        if wrong.any():
+            value = gx[wrong].flat[0]
+            return f"a cotangent gy of zeros gives {value} in the cotangent of {path}: it has to give zeros"
+    return None

@@ -1,0 +1,83 @@
+"""What every contract is made of: how one is declared, skipped and tried, and when two results are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import TypeAlias
+
+import numpy as np
+
+from gradcheck.backends.protocol import Array
+from gradcheck.compare import Verdict
+from gradcheck.look import Cotangents, Look
+from gradcheck.report import ContractResult
+
+
+class Skip(Exception):  # noqa: N818
+    """A contract says nothing about this function, and why."""
+
+
+Contract: TypeAlias = Callable[[Look], str | None]
+"""Returns a sentence on what broke it, None where it holds; raises Skip where it does not apply."""
+
+CONTRACTS: dict[str, Contract] = {}
+REORDERED = 1e3
+"""Units of eps, of the largest entry, by which a sum taken in another order may differ without a second look."""
+
+
+def contract(check: Contract) -> Contract:
+    """Decorator that adds a contract under its own name; they are tried in the order in which they were added."""
+    CONTRACTS[check.__name__] = check
+    return check
+
+
+def close(a: Sequence[Array | None], b: Sequence[Array | None], units: float = REORDERED) -> bool:
+    """Whether two lists of arrays agree to within so many eps of their largest entry; None counts as zero."""
+    for x, y in zip(a, b, strict=True):
+        if x is None or y is None:
+            rest = y if x is None else x
+            if rest is not None and np.any(rest):
+                return False
+        elif x.shape != y.shape:
+            return False
+        elif not np.array_equal(x, y, equal_nan=x.dtype.kind in "fc" and y.dtype.kind in "fc"):
+            if x.dtype.kind not in "fc":
+                return False
+            size = np.max(np.abs(x[np.isfinite(x)]), initial=0.0)
+            eps = max(float(np.finfo(t.dtype).eps) for t in (x, y) if t.dtype.kind in "fc")
+            far = np.abs(x - y) > units * eps * size
+            if not np.array_equal(np.isfinite(x), np.isfinite(y)) or far.any():
+                return False
+    return True
+
+
+def agrees(look: Look, gx: Cotangents, reference: Cotangents, gys: Sequence[Array]) -> bool:
+    """Whether `gx`, pulled back from `gys`, is as good as `reference`: equal up to rounding, or right by the numbers.
+
+    Where the value check failed already, only a gross difference counts.
+    """
+    if close(gx, reference):
+        return True
+    if not look.evidence or any(e.comparison.verdict is Verdict.FAIL for e in look.evidence):
+        return close(gx, reference, 1e-3 / np.finfo(np.float64).eps)
+    wanted = [g if w else None for g, w in zip(gx, look.wanted, strict=True)]
+    if any(g is not None and g.shape != x.shape for g, x in zip(wanted, look.arrays, strict=True)):
+        return False
+    verdicts = [look.held(e.numeric, gx, e.v, gys).verdict for e in look.evidence]
+    return Verdict.FAIL not in verdicts
+
+
+def examine(look: Look, names: Collection[str] | None = None) -> list[ContractResult]:
+    """Try the contracts of these names, all of them for None, and report each by itself."""
+    results = []
+    for name, check in CONTRACTS.items():
+        if names is not None and name not in names:
+            continue
+        try:
+            with np.errstate(all="ignore"):
+                broken = check(look)
+        except Skip as why:
+            results.append(ContractResult(name, "skipped", str(why)))
+        else:
+            results.append(ContractResult(name, "held" if broken is None else "broken", broken or ""))
+    return results

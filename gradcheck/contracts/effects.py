@@ -1,0 +1,117 @@
+"""Contracts on side effects: in-place changes, shared memory, state that a call leaves behind, chance."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gradcheck.backends.protocol import Array, spread
+from gradcheck.contracts.base import Skip, agrees, close, contract
+from gradcheck.look import Look, copied, same
+
+
+@contract
+def forward_keeps_inputs(look: Look) -> str | None:
+    """forward leaves its inputs as they were."""
+    if look.changed_by_forward:
+        return f"forward changed {look.changed_by_forward} in place: work on a copy"
+    return None
+
+
+@contract
+def vjp_keeps_inputs(look: Look) -> str | None:
+    """The rule leaves the inputs as they were."""
+    if look.changed_by_vjp:
+        return f"the rule changed {look.changed_by_vjp} in place: work on a copy"
+    return None
+
+
+@contract
+def vjp_keeps_output(look: Look) -> str | None:
+    """The rule leaves y, which the caller holds, as it was."""
+    if look.output_changed_by_vjp:
+        return "the rule changed the output y in place, which the caller still uses: work on a copy"
+    return None
+
+
+@contract
+def vjp_keeps_cotangent(look: Look) -> str | None:
+    """The rule leaves gy as it was."""
+    if not same(look.handed_gys, look.first_gys):
+        return "the rule changed the cotangent gy in place, which other consumers may get as well: work on a copy"
+    return None
+
+
+@contract
+def vjp_repeatable(look: Look) -> str | None:
+    """Two pulls of one forward call give the same."""
+    if not agrees(look, look.repeated_gx, look.first_gx, look.first_gys):
+        return "called twice for the same forward and the same gy, the rule gave two different results"
+    return None
+
+
+@contract
+def stateless(look: Look) -> str | None:
+    """forward(a), forward(b), then the rule for a: still right, and what forward(a) returned is still there."""
+    if look.elsewhere() is None:
+        raise Skip("forward takes no other values of these shapes that were tried")
+    if not same(look.run.outputs, look.outputs_before) and not look.output_changed_by_vjp:
+        return "what forward returned was overwritten by a later forward call: return a new array each time"
+    if not agrees(look, look.pulled(look.first_gys), look.repeated_gx, look.first_gys):
+        return (
+            "after forward was called on other inputs, the rule gives another result for the first ones: it reads what "
+            "the last forward left behind. Compute it from the rule's own arguments"
+        )
+    return None
+
+
+@contract
+def deterministic(look: Look) -> str | None:
+    """Two forward calls on the same inputs give the same."""
+    again = look.forward(look.copies())
+    if close(again.outputs, look.outputs_before):
+        return None
+    return (
+        "two forward calls on the same inputs gave different outputs: pass what is random as an input or a seed, so that "
+        "the function is one"
+    )
+
+
+@contract
+def no_shared_memory(look: Look) -> str | None:
+    """Adding to a returned cotangent in place changes nothing else, and nothing else changes it."""
+    gys = [gy.copy() for gy in look.first_gys]
+    look.pulls += 1
+    with np.errstate(all="ignore"):
+        found = look.run.accumulated(spread(look.run.outputs, gys))
+    before = copied(found)
+    look.pulled([-gy for gy in gys])
+    for path, gx, kept in zip(look.paths, found, before, strict=True):
+        if gx is None or kept is None:
+            continue
+        if not same([gx], [kept]):
+            return f"the cotangent of {path} was overwritten by the next call of the rule: return a new array each time"
+        if not gx.flags.writeable:
+            continue
+        if any(n > 1 and step == 0 for n, step in zip(gx.shape, gx.strides, strict=True)):
+            return f"several entries of the cotangent of {path} are one place in memory, and it is writeable: copy it"
+        for other, x in zip(look.paths, look.given, strict=True):
+            if _overlap(gx, x):
+                return f"the cotangent of {path} is the memory of {other} itself: adding to it would change {other}"
+        if any(_overlap(gx, y) for y in look.run.outputs):
+            return f"the cotangent of {path} is the memory of the output itself: adding to it would change the output"
+    if look.subject.accumulates:
+        for i, gx in enumerate(found):
+            for j in range(i):
+                if gx is not None and found[j] is not None and _overlap(gx, found[j]):
+                    return f"the gradients of {look.paths[j]} and {look.paths[i]} are one array: adding to one changes both"
+    return None
+
+
+def _overlap(a: Array, b: Array | None) -> bool:
+    if b is None or not a.size or not np.may_share_memory(a, b):
+        return False
+    try:
+        # The stubs know the efforts 0 and -1 only.
+        return np.shares_memory(a, b, max_work=10_000)  # type: ignore[arg-type]
+    except np.exceptions.TooHardError:
+        return False

@@ -1,0 +1,192 @@
+"""Contracts on arrays that hold the same values in another way: strides, views, one array in two places."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from gradcheck.backends.protocol import Array
+from gradcheck.contracts.base import Skip, agrees, close, contract
+from gradcheck.errors import CallError, RuleError
+from gradcheck.look import Cotangents, Look, constant_along, copied
+
+
+def fortran(x: Array) -> Array:
+    """The same values in Fortran order."""
+    return np.asarray(np.array(x, order="F"))
+
+
+def every_second(x: Array) -> Array:
+    """The same values as every second entry along the last axis of a larger array."""
+    if not x.ndim:
+        return x.copy()
+    larger = np.zeros((*x.shape[:-1], 2 * x.shape[-1]), x.dtype)
+    larger[..., ::2] = x
+    return larger[..., ::2]
+
+
+def reversed_strides(x: Array) -> Array:
+    """The same values as a view with negative strides."""
+    turned = (slice(None, None, -1),) * x.ndim
+    return np.asarray(x[turned].copy()[turned])
+
+
+def all_at_once(x: Array) -> Array:
+    """Fortran order, gaps and negative strides together."""
+    if not x.ndim:
+        return x.copy()
+    larger = np.zeros((*x.shape[:-1], 2 * x.shape[-1]), x.dtype, order="F")
+    turned = (slice(None, None, -1),) * (x.ndim - 1) + (slice(None, None, -2),)
+    larger[turned] = x
+    return np.asarray(larger[turned])
+
+
+LAYOUTS: dict[str, Callable[[Array], Array]] = {
+    "in Fortran order": fortran,
+    "that are every second entry of a larger one": every_second,
+    "with negative strides": reversed_strides,
+    "in Fortran order, with gaps and negative strides": all_at_once,
+}
+
+
+def _in_layout(look: Look, layout: Callable[[Array], Array]) -> str | None:
+    """What goes wrong with inputs and cotangents in this layout, None for nothing."""
+    try:
+        run = look.forward([layout(x) for x in look.arrays])
+        gx = copied(look.pull([layout(gy) for gy in look.first_gys], run))
+    except RuleError as error:
+        return f"the rule raises {error}"
+    except CallError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever forward raises here, it did not raise on contiguous arrays
+        return f"forward raises {type(error).__name__}: {error}"
+    if not close(run.outputs, look.outputs_before):
+        return "forward gives other values"
+    if not agrees(look, gx, look.repeated_gx, look.first_gys):
+        return "the rule gives other values"
+    return None
+
+
+@contract
+def any_layout(look: Look) -> str | None:
+    """The same result on arrays in Fortran order, with gaps and with negative strides."""
+    if all(x.size < 2 for x in look.arrays):
+        raise Skip("no input has two entries")
+    if _in_layout(look, all_at_once) is None:
+        return None
+    for words, layout in LAYOUTS.items():
+        fault = _in_layout(look, layout)
+        if fault is not None:
+            return f"on arrays {words}, {fault}; on contiguous ones of the same values all is well"
+    return None
+
+
+def _views(look: Look) -> tuple[list[Array], list[Array]]:
+    arrays = [constant_along(x) if x.dtype.kind in "fc" else x.copy() for x in look.other_arrays]
+    gys = [constant_along(gy) for gy in look.first_gys]
+    for a in (*arrays, *gys):
+        a.flags.writeable = False
+    return arrays, gys
+
+
+def _on_views(look: Look) -> tuple[str, str]:
+    """Outcome on read-only arrays with strides of 0, as (contract that it breaks or "", sentence)."""
+    reference = look.elsewhere()
+    if reference is None:
+        raise Skip("forward takes no constant values of these shapes")
+    arrays, gys = _views(look)
+    try:
+        expected = look.pulled(gys, reference)
+    except RuleError as error:
+        raise Skip(f"at constant values the rule raises {error}") from error
+    try:
+        run = look.forward(arrays)
+        gx = copied(look.pull(gys, run))
+    except CallError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it raises here, it did not raise on writeable arrays
+        text = f"raises {error if isinstance(error, RuleError) else f'{type(error).__name__}: {error}'}"
+        return (
+            "read_only_arrays" if "read-only" in text or "not writeable" in text else "broadcast_views"
+        ), text
+    if close(run.outputs, reference.outputs) and close(gx, expected):
+        return "", ""
+    return "broadcast_views", "gives other values than on a contiguous copy"
+
+
+def _cached(look: Look) -> tuple[str, str]:
+    if look.on_views is None:
+        look.on_views = _on_views(look)
+    return look.on_views
+
+
+@contract
+def read_only_arrays(look: Look) -> str | None:
+    """The same result on arrays that can't be written to."""
+    broken, text = _cached(look)
+    return (
+        f"on read-only arrays it {text}: it writes into an array that it was given"
+        if broken == "read_only_arrays"
+        else None
+    )
+
+
+@contract
+def broadcast_views(look: Look) -> str | None:
+    """The same result on arrays whose strides are 0, as np.broadcast_to makes them."""
+    broken, text = _cached(look)
+    if broken == "read_only_arrays":
+        raise Skip("broadcast views are read-only, and read_only_arrays is broken")
+    return f"on arrays with strides of 0 (np.broadcast_to) it {text}" if broken else None
+
+
+@contract
+def aliased_arguments(look: Look) -> str | None:
+    """f(x, x) with one array in two places gives the sum of the two partial derivatives."""
+    pair = _twins(look)
+    if pair is None:
+        raise Skip("no two inputs of one shape and dtype")
+    i, j = pair
+    x = look.arrays[i]
+    try:
+        separate = look.copies()
+        separate[j] = x.copy()
+        run = look.forward(separate)
+        expected = look.pulled(look.first_gys, run)
+        once = look.copies()
+        once[j] = once[i]
+        aliased = look.forward(once)
+    except CallError:
+        raise
+    except Exception as error:
+        raise Skip(f"forward does not take equal values for {look.paths[i]} and {look.paths[j]}") from error
+    if not all(np.isfinite(y).all() for y in run.outputs) or not _finite(expected):
+        raise Skip(f"not finite at equal values for {look.paths[i]} and {look.paths[j]}")
+    gx = look.pulled(look.first_gys, aliased)
+    if not close(aliased.outputs, run.outputs) or not close([_total(gx, i, j)], [_total(expected, i, j)]):
+        return (
+            f"with one array as {look.paths[i]} and {look.paths[j]} the result is another than with two equal arrays: "
+            "tell inputs apart by position, not by identity"
+        )
+    return None
+
+
+def _twins(look: Look) -> tuple[int, int] | None:
+    n = len(look.arrays)
+    for i in range(n):
+        for j in range(i + 1, n):
+            a, b = look.arrays[i], look.arrays[j]
+            if look.wanted[i] and look.wanted[j] and a.shape == b.shape and a.dtype == b.dtype and a.size:
+                return i, j
+    return None
+
+
+def _total(gx: Cotangents, i: int, j: int) -> Any:
+    parts = [g for g in (gx[i], gx[j]) if g is not None]
+    return sum(parts[1:], parts[0]) if parts else None
+
+
+def _finite(gx: Sequence[Array | None]) -> bool:
+    return all(g is None or bool(np.isfinite(g).all()) for g in gx)

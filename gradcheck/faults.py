@@ -1,0 +1,126 @@
+"""From measured disagreement to told faults: which entry, both values, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradcheck import causes
+from gradcheck.locate import Located, locate
+from gradcheck.look import Evidence, Look
+from gradcheck.report import ContractResult, Fault
+from gradcheck.values import ValueResult
+
+TOLD = 4
+"""Of more wrong inputs than this, the others are counted only."""
+
+FIRST = (
+    "forward_keeps_inputs",
+    "vjp_keeps_inputs",
+    "vjp_keeps_output",
+    "vjp_keeps_cotangent",
+    "vjp_repeatable",
+    "deterministic",
+)
+"""Broken contracts that explain a wrong value, and so are told before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The faults in the order in which they are told, and the first located entry with its evidence."""
+
+    faults: tuple[Fault, ...]
+    located: Located | None = None
+    evidence: Evidence | None = None
+
+
+def tell(look: Look, values: ValueResult | None, contracts: Sequence[ContractResult]) -> Told:
+    """Every broken contract and every wrong input, the most telling first."""
+    broken = [Fault(c.name, c.text) for c in contracts if c.status == "broken"]
+    if values is None:
+        return Told(tuple(_of_shapes(look) + [f for f in broken if f.cause != "cotangent_shape"]))
+    found = _of_values(look, values) if values.failed else []
+    early = [f for f in broken if f.cause in FIRST]
+    late = [f for f in broken if f.cause not in FIRST]
+    faults = (*early, *[f for f, _, _ in found], *late)
+    for _, at, e in found:
+        if at is not None:
+            return Told(faults, at, e)
+    return Told(faults)
+
+
+def _of_shapes(look: Look) -> list[Fault]:
+    faults = []
+    for i, (path, gx, x, want) in enumerate(
+        zip(look.paths, look.first_gx, look.arrays, look.wanted, strict=True)
+    ):
+        if want and gx is not None and gx.shape != x.shape:
+            cause = causes.of_shape(look, i)
+            said = f"the cotangent of {path} has shape {gx.shape}, and {path} has {x.shape}"
+            word, text = ("cotangent_shape", said) if cause is None else (cause.word, f"{said}: {cause.text}")
+            faults.append(Fault(word, text, path))
+    return faults
+
+
+def _of_values(look: Look, values: ValueResult) -> list[tuple[Fault, Located | None, Evidence]]:
+    told: list[tuple[Fault, Located | None, Evidence]] = []
+    wrong = dict(values.evidence)
+    if not wrong:  # too many inputs to look at each: find one
+        base = values.failing(look)
+        at = locate(look, base)
+        if at is None:
+            return [(_fault(look, None, base, None, None), None, base)]
+        wrong = {at.input: _alone(look, base, at.input)}
+    for i, e in list(wrong.items())[:TOLD]:
+        at = locate(look, e)
+        seen = [e, _alone(look, _with_other_cotangents(look, e), i)]
+        cause = (
+            causes.Cause("precision", causes.CAUSES["precision"])
+            if values.precision
+            else causes.why(look, i, seen, at)
+        )
+        told.append((_fault(look, i, e, at, cause), at, e))
+    return told
+
+
+def _alone(look: Look, e: Evidence, i: int) -> Evidence:
+    """New evidence with the cotangents of `e`, in which input `i` alone moves."""
+    v = look.aim(e.gx, only=i)
+    numeric = look.numeric(v)
+    return Evidence(v, numeric, e.gys, e.gx, look.held(numeric, e.gx, v, e.gys))
+
+
+def _with_other_cotangents(look: Look, e: Evidence) -> Evidence:
+    """Evidence whose cotangents were drawn apart from those of `e`."""
+    first = e.gys[0]
+    return next((o for o in reversed(look.evidence) if not np.array_equal(o.gys[0], first)), e)
+
+
+def _fault(look: Look, i: int | None, e: Evidence, at: Located | None, cause: causes.Cause | None) -> Fault:
+    word = "value" if cause is None else cause.word
+    text = causes.CAUSES["value"] if cause is None else cause.text
+    path = "" if i is None else look.paths[i]
+    if at is None:
+        c = e.comparison
+        said = (
+            f"along a random direction the rule gives {c.analytic:.10g} for {path or 'all inputs'}, and the derivative "
+            f"is {c.numeric:.10g} ± {c.bound:.1g}; no single entry stands out. {_sentence(text)}"
+        )
+        return Fault(word, said, path, None, c.analytic, c.numeric, c.bound)
+    where = f"{path}[{', '.join(map(str, at.index))}]" if at.index else path
+    only = (
+        ""
+        if not at.alone or look.arrays[at.input].size == 1
+        else " (the rest of this input's gradient is right)"
+    )
+    measured = f"{at.numeric:.10g} ± {at.bound:.1g}"
+    if e.comparison.reason == "kink" and at.bound > abs(at.analytic - at.numeric) / 4:
+        measured = f"between {at.numeric - at.bound:.6g} and {at.numeric + at.bound:.6g} (a kink)"
+    said = f"at {where} the rule gives {at.analytic:.10g}, and the derivative is {measured}{only}. {_sentence(text)}"
+    return Fault(word, said, path, at.index, at.analytic, at.numeric, at.bound)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + "."
