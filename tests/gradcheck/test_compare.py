@@ -121,6 +121,16 @@ def test_rounding_of_a_narrow_gradient_is_forgiven_and_a_factor_2_is_not(dtype, 
     assert compare(numeric, -gx, v, gy).verdict is Verdict.FAIL
 
 
+def test_rounding_of_the_gradient_is_forgiven_also_where_the_values_are_zero():
+    rng = np.random.default_rng(0)
+    x = rng.uniform(1, 2, 100)
+    v, gy = direction(x, rng), np.where(rng.random(100) < 0.5, -1, 1)
+    numeric = derivative(lambda z: 3.3 * (z - x), x, v)
+    gx = np.float32(3.3) * gy.astype(np.float32)
+    assert compare(numeric, gx, v, gy).verdict is Verdict.PASS
+    assert compare(numeric, gx, v, gy, eps=2.0**-52).verdict is Verdict.FAIL
+
+
 def test_at_a_kink_what_lies_between_the_slopes_is_a_subgradient_and_what_does_not_fails():
     numeric = derivative(np.abs, np.zeros(1), ONE)
     for claimed in (-1.0, -0.3, 0.0, 1.0):
