@@ -63,7 +63,11 @@ def rand(
     """Uniform random numbers in [low, high), from a `numpy.random.Generator` or a seed."""
     if not low <= high:
         raise DomainError(f"rand got low={low} and high={high}: low must not exceed high")
-    return Tensor(np.asarray(np.random.default_rng(rng).uniform(low, high, shape), dtype), requires_grad)
+    array = np.asarray(np.random.default_rng(rng).uniform(low, high, shape), dtype)
+    if array.dtype.kind == "f" and low < high:
+        # Rounding to float32 takes one number in 2**25 up to high, which is not to be drawn.
+        array = np.minimum(array, np.nextafter(array.dtype.type(high), array.dtype.type(low)))
+    return Tensor(array, requires_grad)
 
 
 def randn(

@@ -30,7 +30,19 @@ class DataError(GradcoreError, ValueError):
 
 
 class ModelFileError(GradcoreError, ValueError):
-    """A model file that is damaged, or belongs to another architecture."""
+    """A model file that is damaged, or none of ours."""
+
+
+class StateError(GradcoreError, ValueError):
+    """A saved state whose names, shapes or dtypes are not those of what it is loaded into: the message lists them all."""
+
+
+class OutputError(GradcoreError, OSError):
+    """A file or folder that can't be written."""
+
+
+class MissingExtraError(GradcoreError, ImportError):
+    """A library that is not installed, or can't be imported: the message says how to install it."""
 
 
 class DivergenceError(GradcoreError, ArithmeticError):

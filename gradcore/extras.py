@@ -5,13 +5,9 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-from gradcore.errors import GradcoreError
+from gradcore.errors import MissingExtraError
 
-__all__ = ["MissingExtraError", "load_extra"]
-
-
-class MissingExtraError(GradcoreError, ImportError):
-    """A library that is not installed, or can't be imported: the message says how to install it."""
+__all__ = ["load_extra"]
 
 
 def load_extra(module: str, purpose: str, extra: str = "train") -> ModuleType:

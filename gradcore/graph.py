@@ -38,6 +38,10 @@ class _SetGradMode(ContextDecorator):
     def __init__(self) -> None:
         self._before: list[bool] = []
 
+    def _recreate_cm(self) -> Self:
+        # A decorated function may run in several threads at once: each call gets a stack of its own.
+        return type(self)()
+
     def __enter__(self) -> Self:
         self._before.append(grad_mode.enabled)
         grad_mode.enabled = self._value
@@ -107,6 +111,13 @@ def _fitted(gx: Any, node: Tensor, index: int, x: np.ndarray[Any, Any]) -> Any:
     return gx
 
 
+def _no_cotangent(op: Any, index: int, gx: Any) -> GraphError:
+    return GraphError(
+        f"the rule of {op.name} gave {gx!r:.60} for input {index}, which requires a gradient: return an array, of zeros "
+        "where the derivative is zero, or detach the input where it has none"
+    )
+
+
 def _broadcasts_to(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
     return len(small) <= len(large) and all(
         n in (1, m) for n, m in zip(reversed(small), reversed(large), strict=False)
@@ -137,11 +148,6 @@ def _cotangents(node: Tensor, gy: Any, record: bool) -> Iterator[tuple[int, Any]
         )
     for i, parent in enumerate(parents):
         if parent is not None:
-            if found[i] is None:
-                raise GraphError(
-                    f"the rule of {op.name} gave None for input {i}, which requires a gradient: return zeros "
-                    "where the derivative is zero, or detach the input where it has none"
-                )
             yield i, found[i]
 
 
@@ -149,6 +155,8 @@ def backward_pass(
     roots: Iterable[tuple[Tensor, Any]], *, retain_graph: bool = False, record: bool = False
 ) -> list[tuple[Tensor, Any]]:
     """Pull the cotangents of `roots` back to every leaf that requires a gradient: [(leaf, cotangent), ...].
+
+    Cotangents may be one and the same array, or views of one: x + y hands its own on to both.
 
     Visits pending nodes from the highest creation number down, and lets go of each node's inputs once it is done
     unless `retain_graph`. With `record`, cotangents are Tensors and the pass itself can be differentiated.
@@ -182,7 +190,11 @@ def backward_pass(
                 if parent is not None:
                     gx = rules[i](gy, y, *arrays)
                     x = arrays[i]
-                    if gx.shape != x.shape or gx.dtype != x.dtype:
+                    try:
+                        unfit = gx.shape != x.shape or gx.dtype != x.dtype
+                    except AttributeError:
+                        raise _no_cotangent(op, i, gx) from None
+                    if unfit:
                         gx = _fitted(gx, node, i, x)
                     order = parent._order
                     entry = pending.get(order)
@@ -195,6 +207,8 @@ def backward_pass(
         else:
             for i, gx in _cotangents(node, gy, record):
                 x = arrays[i]
+                if not hasattr(gx, "dtype"):
+                    raise _no_cotangent(op, i, gx)
                 if gx.shape != x.shape or gx.dtype != x.dtype:
                     gx = _fitted(gx, node, i, x)
                 _add(pending, heap, parents[i], gx, record)

@@ -9,18 +9,15 @@ import os
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from gradcore.errors import GradcoreError, ModelFileError
+from gradcore.errors import ModelFileError, OutputError
 from gradcore.extras import load_extra
 
 __all__ = [
-    "HasShapeAndDtype",
-    "OutputError",
-    "check_state",
     "ensure_writable",
     "load_tensors",
     "save_tensors",
@@ -44,22 +41,6 @@ _DTYPES = {
     "int64": "I64",
     "float64": "F64",
 }
-
-
-class OutputError(GradcoreError, OSError):
-    """A file or folder that can't be written."""
-
-
-class HasShapeAndDtype(Protocol):
-    """What `check_state` needs to know of a tensor; every array has it."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Its shape."""
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Its dtype."""
 
 
 def write_atomically(path: _PathLike, content: bytes | Callable[[BinaryIO], object]) -> None:
@@ -171,38 +152,6 @@ def load_tensors(path: _PathLike) -> tuple[dict[str, npt.NDArray[Any]], dict[str
     except library.SafetensorError as error:
         raise ModelFileError(f"{path}: truncated or damaged: {error}") from error
     return tensors, metadata
-
-
-def check_state(
-    expected: Mapping[str, HasShapeAndDtype],
-    found: Mapping[str, HasShapeAndDtype],
-    source: object = "the file",
-) -> None:
-    """Compare named tensors with what a model needs: same names, shapes and dtypes.
-
-    Raises ModelFileError that lists everything that differs, not just the first.
-    """
-    lines = [
-        f"missing: {name}, {_describe(tensor)}" for name, tensor in expected.items() if name not in found
-    ]
-    lines += [
-        f"unexpected: {name}, {_describe(tensor)}" for name, tensor in found.items() if name not in expected
-    ]
-    for name, wanted in expected.items():
-        if name not in found:
-            continue
-        got = found[name]
-        if tuple(wanted.shape) != tuple(got.shape) or wanted.dtype != got.dtype:
-            lines.append(f"different: {name}, expected {_describe(wanted)}, got {_describe(got)}")
-    if lines:
-        raise ModelFileError(
-            f"{source} does not fit this model, {len(lines)} of its tensors differ; build the model it was saved "
-            "from, or choose another file:\n  " + "\n  ".join(lines)
-        )
-
-
-def _describe(tensor: HasShapeAndDtype) -> str:
-    return f"{tensor.dtype} {tuple(tensor.shape)}"
 
 
 def _check_header(path: Path) -> None:

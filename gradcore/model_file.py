@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from gradcore.errors import ModelFileError
-from gradcore.io import check_state, load_tensors, save_tensors
+from gradcore.io import load_tensors, save_tensors
 from gradcore.nn.models import MODELS, build
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ def save_model(path: str | os.PathLike[str], model: Module, config: dict[str, An
 def load_model(path: str | os.PathLike[str]) -> tuple[Sequential, dict[str, Any]]:
     """The model in a file, built anew, and its configuration.
 
-    Raises ModelFileError where the file is damaged, was not written by `save_model`, or does not fit the architecture
-    that it names.
+    Raises ModelFileError where the file is damaged or was not written by `save_model`, StateError where it does not fit
+    the architecture that it names.
     """
     tensors, metadata = load_tensors(path)
     if metadata.get("format") != _FORMAT:
@@ -39,8 +39,7 @@ def load_model(path: str | os.PathLike[str]) -> tuple[Sequential, dict[str, Any]
         )
     config = _config(path, metadata.get("config", ""))
     model = build(config["model"], config["input_shape"], len(config["classes"]))
-    check_state(model.state_dict(), tensors, path)
-    model.load_state_dict(tensors)
+    model.load_state_dict(tensors, source=path)
     return model, config
 
 
@@ -52,6 +51,7 @@ def _config(path: str | os.PathLike[str], text: str) -> dict[str, Any]:
             config["model"] in MODELS
             and all(type(n) is int and 0 < n <= 65_536 for n in shape)
             and len(shape) in (1, 3)
+            and 0 < float(config.get("scale", 1.0)) < 1e9
             and 0 < len(config["classes"]) <= 65_536
             and all(isinstance(name, str) for name in config["classes"])
         )

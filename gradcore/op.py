@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar
 import numpy as np
 
 from gradcore import registry
-from gradcore.errors import SpecError
+from gradcore.errors import ShapeError, SpecError
 from gradcore.graph import grad_mode, next_order
 from gradcore.spec import OpSpec
 from gradcore.tensor import FUNCTIONS, UFUNCS, Tensor, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 # What a rule runs on: an ndarray, or a Tensor while the rule itself is being recorded.
 Array: TypeAlias = Any
@@ -114,15 +114,22 @@ class Op(Generic[P, R]):
             else:
                 arrays.append(value)
             parents.append(None)
-        if like is None:
-            return self.forward(*arrays, **params)
         for i, value in enumerate(arrays):
             if type(value) is not _ndarray and value is not None:
-                arrays[i] = operand(value, like.data.dtype)
-        y = self.forward(*arrays, **params)
+                if like is not None:
+                    arrays[i] = operand(value, like.data.dtype)
+                elif type(value) is list or type(value) is tuple:
+                    arrays[i] = np.asarray(value)  # + would join lists
+        try:
+            y = self.forward(*arrays, **params)
+        except ValueError as error:
+            raise self.explained(error, arrays) from None
+        if like is None:
+            return y
         out = _new(Tensor)
         out.data = y if type(y) is _ndarray else np.asarray(y)
         out.grad = None
+        recorded = recorded and out.data.dtype.kind == "f"  # rounding to whole numbers ends the derivative
         out.requires_grad = recorded
         out._order = next_order()
         if recorded:
@@ -134,6 +141,16 @@ class Op(Generic[P, R]):
             out._op = out._parents = out._arrays = out._params = None
         return out
 
+    def explained(self, error: ValueError, arrays: Sequence[Any]) -> ValueError:
+        """The error to raise where forward raised `error`: ShapeError where the arrays do not broadcast."""
+        shapes = [np.shape(a) for a in arrays if a is not None]
+        if not self.broadcasts or isinstance(error, ShapeError) or _broadcast(shapes):
+            return error
+        return ShapeError(
+            f"{self.name} got the shapes {' and '.join(map(str, shapes))}, which do not broadcast: compared from the "
+            "right, each size must be equal or 1. Reshape one of them"
+        )
+
     def _bind(self, args: tuple[Any, ...], params: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Fill in optional arrays, and name the static parameters that were passed by position."""
         n = self.n_arrays
@@ -142,6 +159,14 @@ class Op(Generic[P, R]):
         if any(d is inspect.Parameter.empty for d in missing) or len(extra) > len(self._static):
             inspect.signature(self.forward).bind(*args, **params)  # raises Python's own message
         return (*args[:n], *missing), {**dict(zip(self._static, extra, strict=False)), **params}
+
+
+def _broadcast(shapes: Sequence[tuple[int, ...]]) -> bool:
+    try:
+        np.broadcast_shapes(*shapes)
+    except ValueError:
+        return False
+    return True
 
 
 def operand(value: Any, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
@@ -248,7 +273,10 @@ def binary_method(made: Op[..., Any], *, swapped: bool = False) -> Callable[[Ten
         else:
             b = other if type(other) is _ndarray else operand(other, a.dtype)
             parents = (self, None)
-        y = forward(a, b)
+        try:
+            y = forward(a, b)
+        except ValueError as error:
+            raise made.explained(error, (a, b)) from None
         out = _new(Tensor)
         out.data = y if type(y) is _ndarray else np.asarray(y)
         out.grad = None

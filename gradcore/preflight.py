@@ -10,7 +10,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from gradcheck import GradientError, gradcheck
-
 from gradcore.errors import GradcoreError
 from gradcore.losses import cross_entropy
 from gradcore.nn.module import functional_call

@@ -69,7 +69,8 @@ def train(options: argparse.Namespace) -> int:
         "model": options.model,
         "input_shape": list(shape),
         "classes": list(data.train.classes),
-        "data": data.train.name,
+        "data": name,
+        "scale": data.train.scale,
         "seed": options.seed,
     }
     batches = DataLoader(
@@ -149,7 +150,7 @@ def predict(options: argparse.Namespace) -> int:
     classes, shape = config["classes"], config["input_shape"]
     labels: NDArray[Any] | None = None
     if os.path.isfile(options.data):
-        images = _images(options.data, shape)
+        images = _images(options.data, shape, config.get("scale", 1.0))
     else:
         part = _loaded(options.data, options.seed, config["model"]).test
         _check_fits(config, part.images.shape[1:], part.classes, part.name)
@@ -177,15 +178,15 @@ def _loaded(source: str, seed: int, model: str) -> Split:
     return data.as_pictures() if model == "cnn" else data
 
 
-def _images(path: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Images of one IDX file, in the shape that the model takes, from bytes to 0..1."""
+def _images(path: str, shape: tuple[int, ...], scale: float) -> NDArray[np.float32]:
+    """Images of one IDX file, in the shape and on the scale that the model was trained on."""
     raw = read_idx(path)
     if raw.ndim < 2 or raw[0:1].size != int(np.prod(shape)):
         raise DataError(
             f"{path} holds an array of shape {raw.shape}, and the model takes examples of shape {shape}: expected "
             f"(n, {', '.join(str(n) for n in shape[-2:])})"
         )
-    return (raw.reshape(len(raw), *shape) / np.float32(255)).astype(np.float32)
+    return (raw.reshape(len(raw), *shape) / np.float32(scale)).astype(np.float32)
 
 
 def _check_fits(config: dict[str, Any], shape: tuple[int, ...], classes: tuple[str, ...], name: str) -> None:

@@ -145,8 +145,12 @@ class Tensor:
                 "backward() on a tensor that no recorded operation made: none of its inputs requires a gradient, or "
                 "it was computed under no_grad(). Make an input with requires_grad=True"
             )
-        for leaf, gx in backward_pass([(self, self._cotangent(gy))], retain_graph=retain_graph):
-            leaf._receive(gx)
+        given: set[int] = set()
+        leaves = backward_pass([(self, self._cotangent(gy))], retain_graph=retain_graph)
+        for leaf, gx in leaves:
+            # x + y hands one array on to both: only the first leaf may keep it, as gradients are added to in place.
+            leaf._receive(gx, id(gx) not in given)
+            given.add(id(gx))
 
     def _cotangent(self, gy: Operand | None) -> NDArray[Any]:
         if gy is None:
@@ -163,10 +167,10 @@ class Tensor:
             )
         return array
 
-    def _receive(self, gx: NDArray[Any]) -> None:
+    def _receive(self, gx: NDArray[Any], ours: bool) -> None:
         if self.grad is not None:
             np.add(self.grad, gx, out=self.grad)
-        elif type(gx) is np.ndarray and gx.base is None and gx.flags.writeable:
+        elif ours and type(gx) is np.ndarray and gx.base is None and gx.flags.writeable:
             self.grad = gx
         else:
             self.grad = np.array(gx, order="C")
@@ -215,6 +219,24 @@ class Tensor:
         elif self.requires_grad:
             more += ", requires_grad=True"
         return f"Tensor({body}{more})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else str(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Copies are leaves of their own: one that kept the creation number would be taken for the original.
+        if self._op is not None:
+            raise GraphError(
+                "only tensors that the user made can be copied or pickled, and this one is the result of "
+                f"{self._op.name}: copy x.detach(), or the model that it came from"
+            )
+        return Tensor, (self.data, self.requires_grad), (None, {"grad": self.grad})
+
+    def __init_subclass__(cls) -> None:
+        raise TypeError(
+            f"class {cls.__name__}(Tensor): Tensor can't be subclassed, as ops tell tensors by their exact type. Keep a "
+            "Tensor as an attribute, or write a gradcore.nn.Module"
+        )
 
     def __len__(self) -> int:
         if self.data.ndim == 0:
@@ -353,21 +375,26 @@ def constant(value: Any) -> Tensor:
 
 def as_array(value: Any) -> NDArray[Any]:
     """`value` as an array: arrays as they are, Python numbers and lists of them as float32, booleans as booleans."""
-    if type(value) is np.ndarray:
+    if type(value) is np.ndarray and value.dtype.kind in "fiub":
         return value
     if type(value) is Tensor:
         return value.data
-    if isinstance(value, np.ndarray | np.generic):
-        return np.asarray(value)
     array = np.asarray(_unwrapped(value))
-    if array.dtype.kind not in "iufb":
+    if array.dtype.kind not in "fiub":
         raise DtypeError(
-            f"a tensor holds numbers, and {type(value).__name__} {value!r:.60} gives the dtype {array.dtype}: pass an "
+            f"a tensor holds real numbers, and {type(value).__name__} {value!r:.60} gives the dtype {array.dtype}: pass an "
             "array, a number, or equally long lists of numbers"
         )
-    return array if array.dtype.kind == "b" else array.astype(np.float32)
+    return array if array.dtype.kind == "b" or _holds_arrays(value) else array.astype(np.float32)
 
 
 def _unwrapped(value: Any) -> Any:
     """Lists of Tensors become lists of arrays."""
     return [_unwrapped(v) for v in value] if isinstance(value, list | tuple) else plain(value)
+
+
+def _holds_arrays(value: Any) -> bool:
+    """Whether NumPy's dtypes are among what `value` was made from: they are kept, Python's numbers have none."""
+    if isinstance(value, list | tuple):
+        return any(_holds_arrays(v) for v in value)
+    return isinstance(value, np.ndarray | np.generic | Tensor)

@@ -21,6 +21,7 @@ class Dataset:
     images: float32 `(n, ...)`; pictures are `(n, channels, height, width)` with values in [0, 1], vectors `(n, features)`.
     labels: int64 `(n,)`, each an index into `classes`.
     name: where it comes from, for people. classes: the name of each class.
+    scale: the stored number that became 1.0: 255 for bytes.
 
     Raises DataError when empty, ShapeError, DtypeError, and DomainError for a label without a class.
     """
@@ -29,6 +30,7 @@ class Dataset:
     labels: npt.NDArray[np.int64]
     name: str
     classes: tuple[str, ...]
+    scale: float = 1.0
 
     def __post_init__(self) -> None:
         if self.images.dtype != np.float32 or self.labels.dtype != np.int64:

@@ -11,6 +11,7 @@ from gradcore.data.idx import read_idx
 
 __all__ = ["load_digits"]
 
+_SCALE = 16.0
 _FOLDER = Path(__file__).parent / "digits"
 
 
@@ -28,10 +29,10 @@ def load_digits() -> Split:
     labels = read_idx(_FOLDER / "labels-idx1-ubyte.gz")
     for_test = np.zeros(len(labels), dtype=np.bool_)
     for_test[np.argsort(labels, kind="stable")[::5]] = True
-    scaled = np.divide(images[:, None], np.float32(16), dtype=np.float32)
+    scaled = np.divide(images[:, None], np.float32(_SCALE), dtype=np.float32)
     targets = labels.astype(np.int64)
     classes = tuple("0123456789")
     return Split(
-        Dataset(scaled[~for_test], targets[~for_test], "digits (train)", classes),
-        Dataset(scaled[for_test], targets[for_test], "digits (test)", classes),
+        Dataset(scaled[~for_test], targets[~for_test], "digits (train)", classes, _SCALE),
+        Dataset(scaled[for_test], targets[for_test], "digits (test)", classes, _SCALE),
     )

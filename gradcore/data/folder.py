@@ -100,4 +100,4 @@ def _read_part(image_path: Path, label_path: Path, classes: tuple[str, ...]) -> 
             f"{len(classes) - 1} ({wrong.size} of {len(labels)} labels are out of range)"
         )
     scaled = np.divide(images[:, None], np.float32(255), dtype=np.float32)
-    return Dataset(scaled, labels.astype(np.int64), str(image_path.parent), classes)
+    return Dataset(scaled, labels.astype(np.int64), str(image_path.parent), classes, scale=255.0)

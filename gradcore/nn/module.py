@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from gradcore.errors import ShapeError
+from gradcore.state import check_state
 from gradcore.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -98,26 +98,13 @@ class Module:
             name: (value.data if isinstance(value, Tensor) else value).copy() for name, value in self._state()
         }
 
-    def load_state_dict(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Copy values into the parameters and buffers, in place.
+    def load_state_dict(self, state: Mapping[str, NDArray[Any]], source: object = "this state") -> None:
+        """Copy values into the parameters and buffers, in place; `source` is what the error calls the state.
 
-        Raises ShapeError, and changes nothing, where names, shapes or dtypes differ; the message lists every difference.
+        Raises StateError, and changes nothing, where names, shapes or dtypes differ; the message lists every difference.
         """
         own = {name: (value.data if isinstance(value, Tensor) else value) for name, value in self._state()}
-        differences = [f"{name}: missing" for name in own if name not in state]
-        differences += [f"{name}: not in this model" for name in state if name not in own]
-        for name, array in own.items():
-            found = state.get(name)
-            if found is not None and (found.shape != array.shape or found.dtype != array.dtype):
-                differences.append(
-                    f"{name}: {found.dtype} of shape {found.shape}, expected {array.dtype} of shape {array.shape}"
-                )
-        if differences:
-            raise ShapeError(
-                f"this state does not fit {type(self).__name__} ({len(differences)} differences): "
-                + "; ".join(differences)
-                + ". Build the model with the arguments that it was saved with"
-            )
+        check_state(own, state, f"{source} does not fit {type(self).__name__}")
         for name, array in own.items():
             array[...] = state[name]
 

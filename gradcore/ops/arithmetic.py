@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from gradcore.errors import DtypeError
 from gradcore.op import Array, binary_method, op
 from gradcore.ops.reference import elementwise
 from gradcore.spec import OpSpec, booleans, case, interval, positives, reals
@@ -166,7 +167,14 @@ def minimum(x: Array, y: Array, /) -> Array:
     numpy=(np.where,),
 )
 def where(condition: Array, x: Array, y: Array, /) -> Array:
-    """x where the condition holds, y elsewhere; all three broadcast."""
+    """x where the condition holds, y elsewhere; all three broadcast.
+
+    Raises DtypeError unless the condition is of booleans.
+    """
+    if np.asarray(condition).dtype.kind != "b":
+        raise DtypeError(
+            f"where takes a condition of booleans, and got {np.asarray(condition).dtype}: compare first, as in c != 0"
+        )
     return np.where(condition, x, y)
 
 

@@ -67,7 +67,11 @@ def _getitem_rule(gy: Array, _y: Array, x: Array, index: Any) -> Array:
 )
 def getitem(x: Array, /, index: Any) -> Array:
     """x[index], with every kind of index that NumPy takes; an entry picked twice gets both cotangents."""
-    return x[index]
+    return x[_plain_index(index)]
+
+
+def _plain_index(index: Any) -> Any:
+    return tuple([plain(i) for i in index]) if isinstance(index, tuple) else plain(index)
 
 
 def _scattered_by_loop(x: Any, index: Any, shape: tuple[int, ...]) -> Any:
@@ -110,6 +114,7 @@ _SCATTER_CASES = (
 def scatter_add(x: Array, /, index: Any, shape: tuple[int, ...]) -> Array:
     """Zeros of `shape` with x added at `index`: the transpose of x[index], so what is picked twice adds up."""
     out = np.zeros(shape, x.dtype)
+    index = _plain_index(index)
     if is_basic(index):
         out[index] = x
     else:
@@ -118,8 +123,7 @@ def scatter_add(x: Array, /, index: Any, shape: tuple[int, ...]) -> Array:
 
 
 def _getitem_method(self: Tensor, index: Any) -> Any:
-    index = tuple([plain(i) for i in index]) if isinstance(index, tuple) else plain(index)
-    return getitem(self, index)
+    return getitem(self, _plain_index(index))
 
 
 Tensor.__getitem__ = _getitem_method  # type: ignore[method-assign]

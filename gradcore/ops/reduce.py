@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,14 +21,14 @@ _ALONG = {"axis": Axis()}
 
 def kept_shape(shape: tuple[int, ...], axis: Axes) -> tuple[int, ...]:
     """The shape that a reduction of `shape` over `axis` has with keepdims."""
-    if axis is None:
+    if axis is None or not shape:
         return (1,) * len(shape)
     axes = {a % len(shape) for a in (axis if isinstance(axis, tuple) else (axis,))}
     return tuple([1 if i in axes else n for i, n in enumerate(shape)])
 
 
 def _count(shape: tuple[int, ...], axis: Axes) -> int:
-    if axis is None:
+    if axis is None or not shape:
         return math.prod(shape)
     return math.prod([shape[a] for a in (axis if isinstance(axis, tuple) else (axis,))])
 
@@ -63,12 +63,13 @@ def mean(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
 
     Raises ShapeError where there is nothing to average.
     """
-    count = _count(x.shape, axis)
+    total = sum(x, axis, keepdims)  # which also checks the axis
+    count = _count(np.shape(x), axis)
     if count == 0:
         raise ShapeError(
-            f"the mean over axis={axis} of shape {x.shape} is one of no entries: it has no value"
+            f"the mean over axis={axis} of shape {np.shape(x)} is one of no entries: it has no value"
         )
-    return sum(x, axis, keepdims) / count
+    return total / count
 
 
 def _extreme_rule(gy: Array, y: Array, x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
@@ -113,10 +114,13 @@ def _shift(x: Array, axis: Axes) -> Array:
     return top if np.isfinite(top).all() else np.where(np.isfinite(top), top, x.dtype.type(0))
 
 
+def _logsumexp_rule(gy: Array, _y: Array, x: Array, axis: Any = None, keepdims: bool = False) -> Array:
+    # Not e^(x - y): next to an x of 1e8 the rounding of y is as large as the differences that it must resolve.
+    return np.reshape(gy, kept_shape(x.shape, axis)) * softmax(x, axis)
+
+
 @op(
-    vjp=lambda gy, y, x, axis=None, keepdims=False: (
-        np.reshape(gy, kept_shape(x.shape, axis)) * np.exp(x - np.reshape(y, kept_shape(x.shape, axis)))
-    ),
+    vjp=_logsumexp_rule,
     spec=OpSpec(
         case(reals(), params=_OVER_AXES, where=lambda e: _count(e.shapes[0], e["axis"]) > 0),
         reference=along(_logsumexp_by_loop),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -144,6 +145,7 @@ def _concatenated_by_rows(*arrays: Any, axis: int = 0) -> Any:
 )
 def concatenate_op(*arrays: Array, axis: int = 0) -> Array:
     """`concatenate` with the arrays as arguments of their own."""
+    axis = operator.index(axis)  # None would flatten
     try:
         return np.concatenate(arrays, axis)
     except ValueError as error:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from gradcore.errors import DomainError, GraphError, ShapeError
+from gradcore.errors import DomainError, GraphError, ShapeError, StateError
+from gradcore.state import check_state
 from gradcore.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -109,36 +110,31 @@ class Optimizer:
         return found
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` gave, for parameters of the same shapes in the same order.
+        """Take over what `state_dict` gave, for parameters of the same shapes and dtypes in the same order.
 
-        Raises ShapeError, and changes nothing, where names or shapes do not fit.
+        Raises StateError, and changes nothing, where names, shapes or dtypes differ; the message lists every difference.
         """
-        expected = {*self.hyper, "steps"}
-        running: list[dict[str, NDArray[Any]]] = [{} for _ in self.params]
-        problems = [f"{name}: missing" for name in expected if name not in state]
-        for name, value in state.items():
-            if name in expected:
-                continue
-            number, _, buffer = name.partition(".")
-            if not number.isdecimal() or int(number) >= len(self.params) or buffer not in self.buffers():
-                problems.append(f"{name}: not of this optimizer")
-            elif value.shape != (shape := self.params[int(number)].shape):
-                problems.append(f"{name}: shape {value.shape}, expected {shape}")
-            else:
-                running[int(number)][buffer] = np.array(value)
-        problems += [
-            f"{i}.{name}: missing"
-            for i, s in enumerate(running)
-            if s
-            for name in self.buffers()
-            if name not in s
-        ]
-        if problems:
-            raise ShapeError(f"this state does not fit {type(self).__name__}: " + "; ".join(problems))
-        for name in self.hyper:
-            setattr(self, name, state[name])
+        told = f"this state does not fit {type(self).__name__}"
+        if missing := [name for name in (*self.hyper, "steps") if name not in state]:
+            raise StateError(f"{told}: it lacks {', '.join(missing)}")
+        arrays = {name: value for name, value in state.items() if name not in (*self.hyper, "steps")}
+        # A parameter that never had a gradient has no running values: all of a parameter's are expected, or none.
+        started = [i for i in range(len(self.params)) if any(name.startswith(f"{i}.") for name in arrays)]
+        before = {name: getattr(self, name) for name in self.hyper}
+        try:
+            for name in self.hyper:  # first, as they decide which running values there are
+                setattr(self, name, state[name])
+            expected = {f"{i}.{name}": self.params[i].data for i in started for name in self.buffers()}
+            check_state(expected, arrays, told)
+        except StateError:
+            for name, value in before.items():
+                setattr(self, name, value)
+            raise
         self.steps = int(state["steps"])
-        self._state = running
+        self._state = [{} for _ in self.params]
+        for path in expected:
+            number, _, name = path.partition(".")
+            self._state[int(number)][name] = np.array(arrays[path])
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.hyper)

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from gradcore import figures
-from gradcore.errors import ShapeError
-from gradcore.extras import MissingExtraError
+from gradcore.errors import MissingExtraError, ShapeError
 from gradcore.figures import save_curves, save_mistakes
 
 PNG = b"\x89PNG\r\n\x1a\n"

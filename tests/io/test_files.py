@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradcore.errors import GradcoreError
-from gradcore.extras import MissingExtraError, load_extra
-from gradcore.io import OutputError, ensure_writable, write_atomically, write_jsonl
+from gradcore.errors import GradcoreError, MissingExtraError, OutputError
+from gradcore.extras import load_extra
+from gradcore.io import ensure_writable, write_atomically, write_jsonl
 
 
 def fail_with(error):

@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gradcore.errors import ModelFileError
-from gradcore.extras import MissingExtraError
-from gradcore.io import OutputError, check_state, load_tensors, save_tensors
+from gradcore.errors import MissingExtraError, ModelFileError, OutputError
+from gradcore.io import load_tensors, save_tensors
 
 DTYPES = [
     "bool",
@@ -219,27 +218,3 @@ def test_without_safetensors_the_error_says_what_to_install(file, monkeypatch, c
         MissingExtraError, match=r'a model file needs safetensors: pip install "gradcore\[train\]"'
     ):
         call(file)
-
-
-def test_a_state_that_fits_passes_whatever_its_order():
-    check_state(SMALL, dict(reversed(SMALL.items())))
-
-
-def test_everything_that_differs_is_listed_at_once():
-    found = {
-        "weight": np.zeros((3, 2), np.float32),
-        "scale": np.zeros(3, np.float32),
-        "shift": np.zeros(3, np.float32),
-        "old": np.zeros((), np.int64),
-    }
-    expected = SMALL | {"scale": np.zeros(3), "shift": np.zeros(3, np.float32)}
-    with pytest.raises(ModelFileError) as caught:
-        check_state(expected, found, "model.safetensors")
-    first, *lines = str(caught.value).splitlines()
-    assert first.startswith("model.safetensors does not fit this model, 4 of its tensors differ")
-    assert [line.strip() for line in lines] == [
-        "missing: bias, float64 (3,)",
-        "unexpected: old, int64 ()",
-        "different: weight, expected float32 (2, 3), got float32 (3, 2)",
-        "different: scale, expected float64 (3,), got float32 (3,)",
-    ]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gradcore.cli import main
+from gradcore.data import encode_idx, load
 from gradcore.model_file import load_model
 
 
@@ -76,3 +77,15 @@ def test_each_optimizer_of_the_command_learns_digits_in_three_epochs(optimizer, 
     arguments = ["train", "--optimizer", optimizer, "--epochs", "3", "--out", str(tmp_path), "--no-preflight"]
     assert main(arguments) == 0
     assert history(tmp_path)[-1]["test_accuracy"] >= 0.9
+
+
+def test_a_file_of_images_is_predicted_on_the_scale_that_the_model_was_trained_on(run, tmp_path, capsys):
+    test = load("digits").test
+    raw = (test.images[:50, 0] * 16).round().astype(np.uint8)
+    (tmp_path / "images").write_bytes(encode_idx(raw))
+    model = str(run / "model.safetensors")
+    assert main(["predict", model, "--data", str(tmp_path / "images"), "--limit", "50", "--json"]) == 0
+    from_file = [json.loads(line)["probabilities"] for line in capsys.readouterr().out.splitlines()]
+    assert main(["predict", model, "--data", "digits", "--limit", "50", "--json"]) == 0
+    from_set = [json.loads(line)["probabilities"] for line in capsys.readouterr().out.splitlines()]
+    assert np.allclose(from_file, from_set, atol=1e-6)

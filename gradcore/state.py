@@ -1,0 +1,56 @@
+"""Whether a saved state fits what it is to be loaded into."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from gradcore.errors import StateError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+
+
+class HasShapeAndDtype(Protocol):
+    """What `check_state` needs to know of a tensor; every array has it."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Its dtype."""
+
+
+def check_state(
+    expected: Mapping[str, HasShapeAndDtype],
+    found: Mapping[str, HasShapeAndDtype],
+    told: str,
+) -> None:
+    """Compare named arrays with those expected: same names, shapes and dtypes.
+
+    Raises StateError, which starts with `told` and lists everything that differs, not just the first.
+    """
+    lines = [
+        f"missing: {name}, {_describe(tensor)}" for name, tensor in expected.items() if name not in found
+    ]
+    lines += [
+        f"unexpected: {name}, {_describe(tensor)}" for name, tensor in found.items() if name not in expected
+    ]
+    for name, wanted in expected.items():
+        if name not in found:
+            continue
+        got = found[name]
+        if tuple(wanted.shape) != tuple(got.shape) or wanted.dtype != got.dtype:
+            lines.append(f"different: {name}, expected {_describe(wanted)}, got {_describe(got)}")
+    if lines:
+        raise StateError(
+            f"{told}: {len(lines)} differences. Build it with the arguments that it was saved with, or load another:\n  "
+            + "\n  ".join(lines)
+        )
+
+
+def _describe(tensor: HasShapeAndDtype) -> str:
+    return f"{tensor.dtype} {tuple(tensor.shape)}"
