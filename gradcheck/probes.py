@@ -74,7 +74,7 @@ def direction(
 def unit_direction(
     x: Any, rng: np.random.Generator, *, wrt: tuple[bool, ...] | None = None
 ) -> tuple[Array | None, ...]:
-    """Random direction with one size per array, that of its largest finite entry divided by the root of its spread.
+    """Random direction with one size per array, that of its median entry.
 
     Arguments as for `direction`. Entries much smaller than their neighbours move by many times their own size.
     """
@@ -103,14 +103,12 @@ def cotangents(
         rng: source of the signs.
         usable: boolean array for every array of y; entries that are False get a cotangent of 0 (see
             `Derivative.usable`).
-        weight: array for every array of y of typical sizes to use instead of |y|, such as |J v|.
     """
     outputs = [np.asarray(output) for output in as_tuple(y)]
     masks = as_tuple(usable) if usable is not None else (None,) * len(outputs)
-    weights = as_tuple(weight) if weight is not None else outputs
     result = []
-    for output, mask, sizes in zip(outputs, masks, weights, strict=True):
-        magnitude = np.abs(np.asarray(sizes)).astype(np.float64)
+    for output, mask in zip(outputs, masks, strict=True):
+        magnitude = np.abs(output).astype(np.float64)
         magnitude = magnitude[np.isfinite(magnitude) & (magnitude > 0)]
         typical = float(np.exp2(-np.floor(np.log2(np.median(magnitude))))) if magnitude.size else 1.0
         largest = float(np.finfo(output.dtype).max) / 4
