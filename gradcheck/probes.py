@@ -90,9 +90,7 @@ def unit_direction(
     return tuple(result)
 
 
-def cotangents(
-    y: Any, rng: np.random.Generator, *, usable: Any = None, weight: Any = None
-) -> tuple[Array, ...]:
+def cotangents(y: Any, rng: np.random.Generator, *, usable: Any = None) -> tuple[Array, ...]:
     """Random cotangent for the arrays of `y`: independent signs, one size per output array so that none drowns another.
 
     Each array's cotangent has entries of a power of two next to 1/(typical |y|) in size, times a factor in [1, 2). The
