@@ -24,14 +24,17 @@ CAUSES = {
     "overwritten": "an entry that is used several times got one of its cotangents instead of their sum",
     "wrong axis": "the rule works along another axis than forward",
     "cotangent ignored": "the rule does not use gy, as if it were all ones",
+    "diagonal only": "each entry is differentiated as if its output depended on it alone",
     "swapped": "two inputs have each other's cotangents",
     "missing": "no gradient arrives at an input on which the output depends",
-    "precision": "right in double precision, but further off in the dtype of the inputs than rounding explains",
+    "precision": "right to a few digits only, and rounding in the dtype of the inputs explains less",
     "nonfinite": "NaN or infinite where the derivative is finite",
     "kink": "at a kink, outside the interval between the one-sided slopes",
     "value": "no simple hypothesis explains the numbers",
 }
 """Causes of a wrong value. A broken contract is a cause of its own, named as in `gradcheck.contracts.CONTRACTS`."""
+
+AT_A_KINK = "at this kink a right value lies between the one-sided slopes, and this one does not"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +52,17 @@ def why(look: Look, i: int, seen: Sequence[Evidence], at: Located | None) -> Cau
     """
     if any(e.comparison.reason == "nonfinite" for e in seen):
         return Cause("nonfinite", "the rule gives NaN or infinity where the derivative is finite")
+    if at is not None and at.alone and any(e.comparison.reason == "kink" for e in seen):
+        return Cause("kink", AT_A_KINK)
     for hypothesis in (_zero, _sign, _ignored, _factor, _swapped, _transposed, _other_axis):
         found = hypothesis(look, i, seen)
         if found is not None:
             return found
-    if at is not None:
-        found = _one_term(look, i, seen[0], at) or _entry(at)
-        if found is not None:
-            return found
     if any(e.comparison.reason == "kink" for e in seen):
-        return Cause(
-            "kink", "at this kink a right value lies between the one-sided slopes, and this one does not"
-        )
+        return Cause("kink", AT_A_KINK)
+    found = _digits(seen, at) or (None if at is None else _one_term(look, i, seen[0], at) or _entry(at))
+    if found is not None:
+        return found
     return Cause("value", "no simple hypothesis (sign, factor, axis, missing term, ...) explains it")
 
 
@@ -184,6 +186,9 @@ def _ignored(look: Look, i: int, seen: Sequence[Evidence]) -> Cause | None:
         return Cause(
             "cotangent ignored", "it is the gradient for a cotangent gy of ones: multiply by gy (chain rule)"
         )
+    for k, path in enumerate(look.subject.output_paths):
+        if len(look.places) > 1 and k in look.places and _without(look, seen, look.places.index(k)):
+            return Cause("cotangent ignored", f"the cotangent of {path} is not used: add its share")
     drawn_apart = any(not np.array_equal(a, b) for a, b in zip(seen[0].gys, seen[-1].gys, strict=True))
     if drawn_apart and np.array_equal(g, h):
         return Cause(
@@ -191,6 +196,16 @@ def _ignored(look: Look, i: int, seen: Sequence[Evidence]) -> Cause | None:
             "two different cotangents gy give the same result: multiply by gy (chain rule)",
         )
     return None
+
+
+def _without(look: Look, seen: Sequence[Evidence], k: int) -> bool:
+    """Whether the claim is right for cotangents of which the one of output `k` is zero."""
+    for e in seen:
+        gys = [np.zeros_like(gy) if j == k else gy for j, gy in enumerate(e.gys)]
+        c = look.held(e.numeric, e.gx, e.v, gys)
+        if c.verdict not in (Verdict.PASS, Verdict.SUBGRADIENT) or c.vacuous:
+            return False
+    return True
 
 
 def _swapped(look: Look, i: int, seen: Sequence[Evidence]) -> Cause | None:
@@ -246,14 +261,37 @@ def _other_axis(look: Look, i: int, seen: Sequence[Evidence]) -> Cause | None:
     for axis in range(look.arrays[i].ndim):
         if look.explains(_with(i, partial(np.flip, axis=axis)), seen):
             return Cause("wrong axis", f"reversed along axis {axis} it is right")
-    ranks = {a.ndim for a in (*look.arrays, *look.outputs)}
-    if len(ranks) != 1 or not 2 <= min(ranks) <= 4:
-        return None
-    for a, b in itertools.combinations(range(min(ranks)), 2):
-        swap = partial(np.swapaxes, axis1=a, axis2=b)
+    for a, b in itertools.combinations(range(min(look.arrays[i].ndim, 4)), 2):
+
+        def swap(x: Array, a: int = a, b: int = b) -> Array:
+            return np.swapaxes(x, a, b) if x.ndim > b else x
+
         if look.explains(_by_rule(look, i, [swap(x) for x in look.arrays], swap), seen):
             return Cause("wrong axis", f"with axes {a} and {b} of everything swapped the rule is right")
     return None
+
+
+def _digits(seen: Sequence[Evidence], at: Located | None) -> Cause | None:
+    """Right to a few digits throughout."""
+    worst = 0.0
+    for e in seen:
+        size = math.sqrt(
+            sum(float(np.sum(np.abs(_product(g, t)) ** 2)) for g, t in zip(e.gx, e.v, strict=True))
+        )
+        worst = max(worst, e.comparison.difference / size if size > 0 else math.inf)
+    if at is not None:
+        worst = max(worst, abs(at.analytic - at.numeric) / abs(at.numeric) if at.numeric else math.inf)
+    if not worst < 2e-3 or (at is not None and at.alone):
+        return None
+    digits = int(-math.log10(worst))
+    return Cause(
+        "precision",
+        f"right to about {digits} digits only: computed in a coarser dtype, or by a difference quotient?",
+    )
+
+
+def _product(g: Array | None, t: Array | None) -> Array:
+    return np.zeros(0) if g is None or t is None else np.asarray(g * t)
 
 
 def _one_term(look: Look, i: int, e: Evidence, at: Located) -> Cause | None:
@@ -276,6 +314,13 @@ def _one_term(look: Look, i: int, e: Evidence, at: Located) -> Cause | None:
     if not hits.any():
         return None
     count = int(np.count_nonzero(present))
+    own = int(np.ravel_multi_index(at.index, look.arrays[i].shape)) if at.index else 0
+    if look.outputs[0].shape == look.arrays[i].shape and hits[own] and np.count_nonzero(hits) == 1:
+        return Cause(
+            "diagonal only",
+            f"{count} outputs depend on this entry, and only the one at its own place arrived: the function mixes "
+            "entries, so its derivative is no elementwise product",
+        )
     shape = look.arrays[i].shape
     stretched = any(_broadcasts(shape, y.shape) and shape != y.shape for y in look.outputs)
     if stretched:

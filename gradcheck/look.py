@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gradcheck.backends.protocol import Array, Run, Subject, differentiable, spread, wide
 from gradcheck.compare import Comparison, Verdict, compare
 from gradcheck.differences import Derivative, derivative
-from gradcheck.errors import CallError
+from gradcheck.errors import CallError, RuleError
 from gradcheck.probes import cotangents, direction, unit_direction
 
 Cotangents = list[Array | None]
@@ -51,6 +51,10 @@ class Look:
         self.handed_gys: list[Array] = []  # what the first pull got
         self.first_gx: Cotangents = []
         self.repeated_gx: Cotangents = []  # the second pull, of the same run
+        self.second_gys: tuple[Array, ...] = ()
+        self.second_gx: Cotangents = []
+        self.latest_given: list[Array] = []  # the inputs of the last `fresh`
+        self._latest: Run | None = None  # the run at the inputs after which f was not called again
         self.given = self.copies()  # what the first run got, to be compared with `arrays` afterwards
         self.run = self.forward(self.given)
         self.outputs_before = [y.copy() for y in self.run.outputs]
@@ -64,6 +68,10 @@ class Look:
         self.on_views: tuple[str, str] | None = None  # outcome on read-only views, see `layouts`
         self._elsewhere: Run | None = None
         self.other_arrays: list[Array] = []  # the inputs of `elsewhere`
+        self.other_gx: Cotangents | None = (
+            None  # pulled there from cotangents that are constant along an axis
+        )
+        self.broken: set[str] = set()  # contracts that are broken, as far as they have been tried
         self.places = [i for i, y in enumerate(self.run.outputs) if y.dtype.kind in "fc"]
         if not self.places:
             kinds = ", ".join(f"{y.dtype}" for y in self.run.outputs) or "no array"
@@ -72,14 +80,17 @@ class Look:
             )
 
     def prepare(self) -> None:
-        """Pull once, before anything else happens to the function: the reference for what comes later."""
+        """Pull before anything else happens to the function: the reference for what comes later."""
         self.first_gys = self.draw()
         self.handed_gys = [gy.copy() for gy in self.first_gys]
         before = self.arrays if not self.changed_by_forward else [x.copy() for x in self.given]
         self.first_gx = copied(self.pull(self.handed_gys))
         self.changed_by_vjp = self._changed(before)
         self.output_changed_by_vjp = not same(self.run.outputs, self.outputs_before)
+        intact = not (self.changed_by_vjp or self.output_changed_by_vjp)
         self.repeated_gx = self.pulled(self.first_gys)
+        self.second_gys = self.draw()
+        self.second_gx = self.pulled(self.second_gys, self.run if intact else self.fresh())
 
     def _changed(self, before: Sequence[Array]) -> str:
         """Names of the inputs of the first run that are no longer what they were."""
@@ -98,6 +109,9 @@ class Look:
             try:
                 self._elsewhere = self.forward([x.copy() for x in flat])
                 self.other_arrays = flat
+                self.other_gx = self.pulled([constant_along(gy) for gy in self.first_gys], self._elsewhere)
+            except RuleError:
+                self.other_gx = None
             except Exception:  # noqa: BLE001 - whatever f raises, these values are none of its domain
                 return None
         return self._elsewhere
@@ -114,8 +128,16 @@ class Look:
     def forward(self, arrays: Sequence[Array]) -> Run:
         """One recorded forward call on these very arrays."""
         self.forwards += 1
+        self._latest = None
         with np.errstate(all="ignore"):
             return self.subject.run(arrays)
+
+    def fresh(self) -> Run:
+        """A run at the inputs after which forward has not been called on anything else."""
+        if self._latest is None:
+            self.latest_given = self.copies()
+            self._latest = self.forward(self.latest_given)
+        return self._latest
 
     def pull(self, gys: Sequence[Array], run: Run | None = None) -> Cotangents:
         """The rule's cotangents for those of the differentiable outputs, neither copied nor judged."""
@@ -185,6 +207,7 @@ class Look:
         )
         self.forwards += found.evaluations
         self._center = found.y
+        self._latest = None
         return found
 
     def _values(self, *arrays: Array) -> tuple[Array, ...]:

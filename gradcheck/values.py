@@ -66,12 +66,15 @@ def judge(look: Look) -> ValueResult:
     if more:
         first = _hold(look, first.numeric, first.v, gys, gx)
     look.evidence.append(first)
-    others = look.draw(usable=_usable(first.numeric) if more else None)
+    others, gx = look.second_gys, look.second_gx
+    if more:
+        others = look.draw(usable=_usable(first.numeric))
+        gx = look.pulled(others, look.fresh())
     note = "; ".join(filter(None, (note, more)))
     if first.comparison.reason != "stochastic":
         v = look.aim_evenly()
         few = 9 if _sharp(first.comparison) else 40
-        look.evidence.append(_measure(look, v, others, look.pulled(others), evaluations=few))
+        look.evidence.append(_measure(look, v, others, gx, evaluations=few))
     merged = merge([e.comparison for e in look.evidence])
     precision = False
     if merged.verdict is Verdict.FAIL:
@@ -141,7 +144,11 @@ def _on_usable_outputs(
         return gys, gx, ""
     kept = tuple([np.where(u, gy, gy.dtype.type(0)) for u, gy in zip(usable, gys, strict=True)])
     worst = Diagnosis(int(numeric.flat_diagnosis.max(initial=0))).name.lower()
-    return kept, look.pulled(kept), f"{lost} of {total} output entries were left out ({worst} at this point)"
+    return (
+        kept,
+        look.pulled(kept, look.fresh()),
+        f"{lost} of {total} output entries were left out ({worst} at this point)",
+    )
 
 
 def _second_opinion(look: Look, first: Comparison) -> tuple[Comparison, bool]:
@@ -151,7 +158,7 @@ def _second_opinion(look: Look, first: Comparison) -> tuple[Comparison, bool]:
     """
     look.rng = np.random.default_rng([look.seed, 1])
     gys = look.draw(usable=_usable(look.evidence[0].numeric))
-    again = _measure(look, look.aim(), gys, look.pulled(gys), evaluations=80)
+    again = _measure(look, look.aim(), gys, look.pulled(gys, look.fresh()), evaluations=80)
     confirmed = again.comparison.verdict is Verdict.FAIL
     if not confirmed:
         gys = look.evidence[0].gys

@@ -21,14 +21,23 @@ Contract: TypeAlias = Callable[[Look], str | None]
 """Returns a sentence on what broke it, None where it holds; raises Skip where it does not apply."""
 
 CONTRACTS: dict[str, Contract] = {}
+FOLLOWS: dict[str, tuple[str, ...]] = {}
 REORDERED = 1e3
 """Units of eps, of the largest entry, by which a sum taken in another order may differ without a second look."""
 
 
-def contract(check: Contract) -> Contract:
-    """Decorator that adds a contract under its own name; they are tried in the order in which they were added."""
-    CONTRACTS[check.__name__] = check
-    return check
+def contract(*, follows: tuple[str, ...] = ()) -> Callable[[Contract], Contract]:
+    """Decorator that adds a contract under its own name; they are tried in the order in which they were added.
+
+    follows: contracts that can't be broken without breaking this one, which then says nothing more.
+    """
+
+    def register(check: Contract) -> Contract:
+        CONTRACTS[check.__name__] = check
+        FOLLOWS[check.__name__] = follows
+        return check
+
+    return register
 
 
 def close(a: Sequence[Array | None], b: Sequence[Array | None], units: float = REORDERED) -> bool:
@@ -73,6 +82,10 @@ def examine(look: Look, names: Collection[str] | None = None) -> list[ContractRe
     for name, check in CONTRACTS.items():
         if names is not None and name not in names:
             continue
+        known = [other for other in FOLLOWS[name] if other in look.broken]
+        if known:
+            results.append(ContractResult(name, "skipped", f"{known[0]} is broken, and this would follow"))
+            continue
         try:
             with np.errstate(all="ignore"):
                 broken = check(look)
@@ -80,4 +93,6 @@ def examine(look: Look, names: Collection[str] | None = None) -> list[ContractRe
             results.append(ContractResult(name, "skipped", str(why)))
         else:
             results.append(ContractResult(name, "held" if broken is None else "broken", broken or ""))
+            if broken is not None:
+                look.broken.add(name)
     return results

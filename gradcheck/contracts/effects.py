@@ -9,7 +9,7 @@ from gradcheck.contracts.base import Skip, agrees, close, contract
 from gradcheck.look import Look, copied, same
 
 
-@contract
+@contract()
 def forward_keeps_inputs(look: Look) -> str | None:
     """forward leaves its inputs as they were."""
     if look.changed_by_forward:
@@ -17,7 +17,7 @@ def forward_keeps_inputs(look: Look) -> str | None:
     return None
 
 
-@contract
+@contract()
 def vjp_keeps_inputs(look: Look) -> str | None:
     """The rule leaves the inputs as they were."""
     if look.changed_by_vjp:
@@ -25,7 +25,7 @@ def vjp_keeps_inputs(look: Look) -> str | None:
     return None
 
 
-@contract
+@contract()
 def vjp_keeps_output(look: Look) -> str | None:
     """The rule leaves y, which the caller holds, as it was."""
     if look.output_changed_by_vjp:
@@ -33,7 +33,7 @@ def vjp_keeps_output(look: Look) -> str | None:
     return None
 
 
-@contract
+@contract()
 def vjp_keeps_cotangent(look: Look) -> str | None:
     """The rule leaves gy as it was."""
     if not same(look.handed_gys, look.first_gys):
@@ -41,7 +41,7 @@ def vjp_keeps_cotangent(look: Look) -> str | None:
     return None
 
 
-@contract
+@contract(follows=("vjp_keeps_inputs", "vjp_keeps_output"))
 def vjp_repeatable(look: Look) -> str | None:
     """Two pulls of one forward call give the same."""
     if not agrees(look, look.repeated_gx, look.first_gx, look.first_gys):
@@ -49,7 +49,7 @@ def vjp_repeatable(look: Look) -> str | None:
     return None
 
 
-@contract
+@contract(follows=("vjp_keeps_inputs", "vjp_keeps_output", "vjp_repeatable", "forward_keeps_inputs"))
 def stateless(look: Look) -> str | None:
     """forward(a), forward(b), then the rule for a: still right, and what forward(a) returned is still there."""
     if look.elsewhere() is None:
@@ -64,10 +64,10 @@ def stateless(look: Look) -> str | None:
     return None
 
 
-@contract
+@contract()
 def deterministic(look: Look) -> str | None:
     """Two forward calls on the same inputs give the same."""
-    again = look.forward(look.copies())
+    again = look.fresh()
     if close(again.outputs, look.outputs_before):
         return None
     return (
@@ -76,15 +76,16 @@ def deterministic(look: Look) -> str | None:
     )
 
 
-@contract
+@contract()
 def no_shared_memory(look: Look) -> str | None:
     """Adding to a returned cotangent in place changes nothing else, and nothing else changes it."""
+    run = look.fresh()
     gys = [gy.copy() for gy in look.first_gys]
     look.pulls += 1
     with np.errstate(all="ignore"):
-        found = look.run.accumulated(spread(look.run.outputs, gys))
+        found = run.accumulated(spread(run.outputs, gys))
     before = copied(found)
-    look.pulled([-gy for gy in gys])
+    look.pulled([-gy for gy in gys], run)
     for path, gx, kept in zip(look.paths, found, before, strict=True):
         if gx is None or kept is None:
             continue
@@ -94,10 +95,10 @@ def no_shared_memory(look: Look) -> str | None:
             continue
         if any(n > 1 and step == 0 for n, step in zip(gx.shape, gx.strides, strict=True)):
             return f"several entries of the cotangent of {path} are one place in memory, and it is writeable: copy it"
-        for other, x in zip(look.paths, look.given, strict=True):
+        for other, x in zip(look.paths, look.latest_given, strict=True):
             if _overlap(gx, x):
                 return f"the cotangent of {path} is the memory of {other} itself: adding to it would change {other}"
-        if any(_overlap(gx, y) for y in look.run.outputs):
+        if any(_overlap(gx, y) for y in run.outputs):
             return f"the cotangent of {path} is the memory of the output itself: adding to it would change the output"
     if look.subject.accumulates:
         for i, gx in enumerate(found):

@@ -69,7 +69,7 @@ def _in_layout(look: Look, layout: Callable[[Array], Array]) -> str | None:
     return None
 
 
-@contract
+@contract()
 def any_layout(look: Look) -> str | None:
     """The same result on arrays in Fortran order, with gaps and with negative strides."""
     if all(x.size < 2 for x in look.arrays):
@@ -93,14 +93,11 @@ def _views(look: Look) -> tuple[list[Array], list[Array]]:
 
 def _on_views(look: Look) -> tuple[str, str]:
     """Outcome on read-only arrays with strides of 0, as (contract that it breaks or "", sentence)."""
-    reference = look.elsewhere()
-    if reference is None:
-        raise Skip("forward takes no constant values of these shapes")
+    reference, expected = look.elsewhere(), look.other_gx
+    if reference is None or expected is None:
+        raise Skip("neither forward nor the rule takes constant values of these shapes")
+    outputs = [y.copy() for y in reference.outputs]
     arrays, gys = _views(look)
-    try:
-        expected = look.pulled(gys, reference)
-    except RuleError as error:
-        raise Skip(f"at constant values the rule raises {error}") from error
     try:
         run = look.forward(arrays)
         gx = copied(look.pull(gys, run))
@@ -111,7 +108,7 @@ def _on_views(look: Look) -> tuple[str, str]:
         return (
             "read_only_arrays" if "read-only" in text or "not writeable" in text else "broadcast_views"
         ), text
-    if close(run.outputs, reference.outputs) and close(gx, expected):
+    if close(run.outputs, outputs) and close(gx, expected):
         return "", ""
     return "broadcast_views", "gives other values than on a contiguous copy"
 
@@ -122,7 +119,7 @@ def _cached(look: Look) -> tuple[str, str]:
     return look.on_views
 
 
-@contract
+@contract(follows=("forward_keeps_inputs", "vjp_keeps_inputs", "vjp_keeps_output", "vjp_keeps_cotangent"))
 def read_only_arrays(look: Look) -> str | None:
     """The same result on arrays that can't be written to."""
     broken, text = _cached(look)
@@ -133,7 +130,7 @@ def read_only_arrays(look: Look) -> str | None:
     )
 
 
-@contract
+@contract(follows=("read_only_arrays", "any_layout", "stateless"))
 def broadcast_views(look: Look) -> str | None:
     """The same result on arrays whose strides are 0, as np.broadcast_to makes them."""
     broken, text = _cached(look)
@@ -142,7 +139,7 @@ def broadcast_views(look: Look) -> str | None:
     return f"on arrays with strides of 0 (np.broadcast_to) it {text}" if broken else None
 
 
-@contract
+@contract()
 def aliased_arguments(look: Look) -> str | None:
     """f(x, x) with one array in two places gives the sum of the two partial derivatives."""
     pair = _twins(look)
