@@ -43,7 +43,7 @@ class Seat:
         """Make the worker run the last test of its queue."""
         if self._hold is None:
             self._node.shutdown()
-        elif not self._held and not self.shutting_down:
+        elif not self._held:
             self._held = True
             self._send(self._node.send_runtest_some, [self._hold - self._first])
 

@@ -35,10 +35,19 @@ def test_a_run_stopped_by_an_ordinary_test_reports_training_as_skipped(project):
     assert run.line == "gate: 1 verification test passed, 4 training tests skipped"
 
 
-def test_a_run_stopped_by_hand_reports_nothing_about_training(project):
-    project.write("v/test_v.py", "import pytest\ndef test_v(): pytest.exit('enough')\n")
+def test_a_run_stopped_by_a_training_test_leaves_the_others_to_pytest(project):
+    project.write("v/test_v.py", FOUR)
+    project.write("t/test_t.py", "def test_t(): assert 0\n" + FOUR)
+    run = project.run("-x")
+    assert [*training_reports(run)] == ["t/test_t.py::test_t"]
+    assert run.line == "gate: 4 verification tests passed, training open"
+
+
+@pytest.mark.parametrize("stop", ["pytest.exit('enough')", "raise KeyboardInterrupt"])
+def test_a_run_stopped_by_hand_reports_nothing_about_training(project, stop):
+    project.write("v/test_v.py", f"import pytest\ndef test_v(): {stop}\n")
     project.write("t/test_t.py", FOUR)
-    run = project.run()
+    run = project.run("-n", "0")
     assert training_reports(run) == {}
     assert run.line == "gate: not opened, 0 of 1 verification test finished, 4 training tests not run"
 

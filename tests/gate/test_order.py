@@ -167,6 +167,12 @@ def test_a_project_that_marks_nothing_sees_nothing_of_the_gate(project):
     assert run.line == ""
 
 
+def test_without_training_the_order_of_the_tests_is_left_alone(project):
+    project.write("a/test_o.py", "def test_o(): pass\n")
+    project.write("v/test_v.py", "def test_v(): pass\n")
+    assert project.run().started() == ["a/test_o.py::test_o", "v/test_v.py::test_v"]
+
+
 def test_junit_xml_has_the_skipped_training_tests_with_their_reason(project):
     project.write("v/test_v.py", "def test_v(): assert 0\n")
     project.write("t/test_t.py", MODELS)
