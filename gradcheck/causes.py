@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from gradcheck.backends.protocol import Array
+from gradcheck.backends.protocol import Array, wide
 from gradcheck.compare import Verdict
 from gradcheck.locate import Located
 from gradcheck.look import Cotangents, Evidence, Look
@@ -247,8 +247,8 @@ def _by_rule(
     """What the rule itself gives on other arrays, with outputs and cotangents turned alike, and turned back."""
 
     def candidate(_gx: Cotangents, gys: Sequence[Array]) -> Cotangents | None:
-        ys = [turn(y) for y in look.outputs_before]
-        found = look.by_rule([np.ascontiguousarray(a) for a in arrays], ys, [turn(gy) for gy in gys])
+        ys = [turn(wide(y)) for y in look.outputs_before]
+        found = look.by_rule([np.ascontiguousarray(wide(a)) for a in arrays], ys, [turn(gy) for gy in gys])
         if found is None or found[i] is None:
             return None
         return [np.asarray(turn(g)) if k == i and g is not None else None for k, g in enumerate(found)]

@@ -53,6 +53,7 @@ class Look:
         self.repeated_gx: Cotangents = []  # the second pull, of the same run
         self.second_gys: tuple[Array, ...] = ()
         self.second_gx: Cotangents = []
+        self.wide_gxs: list[Cotangents] = []  # what the rule gives for both in double precision
         self.latest_given: list[Array] = []  # the inputs of the last `fresh`
         self._latest: Run | None = None  # the run at the inputs after which f was not called again
         self.given = self.copies()  # what the first run got, to be compared with `arrays` afterwards
@@ -61,9 +62,9 @@ class Look:
         self.changed_by_forward = self._changed(self.arrays)
         self.changed_by_vjp = ""
         self.output_changed_by_vjp = False
-        in_double = all(x.dtype == w.dtype for x, w in zip(self.arrays, self.wide, strict=True))
+        self.in_double = all(x.dtype == w.dtype for x, w in zip(self.arrays, self.wide, strict=True))
         self._center: Any = (
-            tuple(differentiable(self.outputs_before)) if in_double else None
+            tuple(differentiable(self.outputs_before)) if self.in_double else None
         )  # f(x) in double precision
         self.on_views: tuple[str, str] | None = None  # outcome on read-only views, see `layouts`
         self._elsewhere: Run | None = None
@@ -87,10 +88,33 @@ class Look:
         self.first_gx = copied(self.pull(self.handed_gys))
         self.changed_by_vjp = self._changed(before)
         self.output_changed_by_vjp = not same(self.run.outputs, self.outputs_before)
-        intact = not (self.changed_by_vjp or self.output_changed_by_vjp)
         self.repeated_gx = self.pulled(self.first_gys)
+        intact = same(self.repeated_gx, self.first_gx) and not (
+            self.changed_by_vjp or self.output_changed_by_vjp
+        )
         self.second_gys = self.draw()
         self.second_gx = self.pulled(self.second_gys, self.run if intact else self.fresh())
+        self.wide_gxs = [] if self.in_double else self.pulled_in_double([self.first_gys, self.second_gys])
+
+    def pulled_in_double(self, several: Sequence[Sequence[Array]]) -> list[Cotangents]:
+        """The rule run in double precision on the same values, for several cotangents.
+
+        Empty where the inputs are in double precision already, or forward or the rule work in another one all the same.
+        """
+        if self.in_double:
+            return []
+        try:
+            run = self.forward([w.copy() for w in self.wide])
+            found = [self.pulled([wide(gy) for gy in gys], run) for gys in several]
+        except Exception:  # noqa: BLE001 - a function may refuse other dtypes than its own
+            return []
+        if self._center is None:
+            self._center = tuple([y.copy() for y in differentiable(run.outputs)])
+        arrays = [
+            *differentiable(run.outputs),
+            *(g for gx in found for g in self.fitted(gx) if g is not None),
+        ]
+        return found if all(a.dtype == wide(a).dtype for a in arrays) else []
 
     def _changed(self, before: Sequence[Array]) -> str:
         """Names of the inputs of the first run that are no longer what they were."""
@@ -230,9 +254,7 @@ class Look:
 
     def eps(self, gx: Sequence[Array | None], gys: Sequence[Array]) -> float:
         """Machine epsilon of the coarsest arithmetic that the analytic side may have used."""
-        kinds = [
-            a.dtype for a in (*self.fitted(gx), *gys, *self.arrays) if a is not None and a.dtype.kind in "fc"
-        ]
+        kinds = [a.dtype for a in (*self.fitted(gx), *gys) if a is not None and a.dtype.kind in "fc"]
         return max([float(np.finfo(d).eps) for d in kinds])
 
     def explains(self, candidate: Any, evidence: Sequence[Evidence] | None = None) -> bool:

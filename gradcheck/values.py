@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from gradcheck.backends.protocol import Array, spread
+from gradcheck.backends.protocol import Array, wide
 from gradcheck.compare import Comparison, Verdict, merge
 from gradcheck.differences import Derivative, Diagnosis
 from gradcheck.look import Cotangents, Direction, Evidence, Look
@@ -15,8 +15,13 @@ from gradcheck.look import Cotangents, Direction, Evidence, Look
 SHARP = 1e-3
 """A pass as sharp as this needs no more evaluations, and the second direction gets the fewest that give a bound."""
 
-FEW = 15
+FEW = 14
 """Evaluations along the first direction, at first."""
+
+DULL = 0.1
+"""An input in which an error of less than this would not be noticed is looked at alone."""
+
+EPS = float(np.finfo(np.float64).eps)
 
 MANY = 16
 """Up to so many inputs are judged one by one after a fail; of more, only the located one is named."""
@@ -55,26 +60,31 @@ class ValueResult:
 
 
 def judge(look: Look) -> ValueResult:
-    """Hold the claimed gradient against numeric derivatives; what was measured stays in `look.evidence`."""
-    gys, gx = look.first_gys, look.first_gx
-    first = _measure(look, look.aim(gx), gys, gx, evaluations=FEW)
+    """Hold the claimed gradient against numeric derivatives; what was measured stays in `look.evidence`.
+
+    Where the inputs are coarser than double precision, the rule is judged twice: as it is, with the tolerance of its
+    dtype, and run in double precision on the same values, which shows wrong mathematics that rounding would hide.
+    """
+    gys, gx, wide_gx = look.first_gys, look.first_gx, (look.wide_gxs[0] if look.wide_gxs else None)
+    first = _all_held(look, look.aim(gx), gys, gx, wide_gx, evaluations=FEW)
     note = ""
-    if not _sharp(first.comparison):
+    if not _sharp(look, first):
         note = _leave_out(look, gx)
-        first = _measure(look, look.aim(gx) if note else first.v, gys, gx)
-    gys, gx, more = _on_usable_outputs(look, first.numeric, gys, gx)
-    if more:
-        first = _hold(look, first.numeric, first.v, gys, gx)
-    look.evidence.append(first)
-    others, gx = look.second_gys, look.second_gx
-    if more:
-        others = look.draw(usable=_usable(first.numeric))
-        gx = look.pulled(others, look.fresh())
-    note = "; ".join(filter(None, (note, more)))
-    if first.comparison.reason != "stochastic":
+        first = _all_held(look, look.aim(gx) if note else first[0].v, gys, gx, wide_gx)
+    kept = _on_usable_outputs(look, first[0].numeric, gys)
+    if kept is not None:
+        first = _pulled_and_held(look, first[0].numeric, first[0].v, kept[0])
+        note = "; ".join(filter(None, (note, kept[1])))
+    look.evidence += first
+    if first[0].comparison.reason != "stochastic":
         v = look.aim_evenly()
-        few = 9 if _sharp(first.comparison) else 40
-        look.evidence.append(_measure(look, v, others, gx, evaluations=few))
+        few = 9 if _sharp(look, first) else 40
+        if kept is None:
+            wide_gx = look.wide_gxs[1] if look.wide_gxs else None
+            look.evidence += _all_held(look, v, look.second_gys, look.second_gx, wide_gx, evaluations=few)
+        else:
+            others = look.draw(usable=_usable(first[0].numeric))
+            look.evidence += _pulled_and_held(look, look.numeric(v, evaluations=few, gys=others), v, others)
     merged = merge([e.comparison for e in look.evidence])
     precision = False
     if merged.verdict is Verdict.FAIL:
@@ -87,8 +97,13 @@ def judge(look: Look) -> ValueResult:
     return result
 
 
-def _sharp(c: Comparison) -> bool:
-    return c.verdict is Verdict.PASS and c.sensitivity < SHARP
+def _sharp(look: Look, seen: Sequence[Evidence]) -> bool:
+    """Whether the sharpest pass needs no more evaluations: it sees small errors, or rounding alone hides them."""
+    e = min(seen, key=lambda e: look.eps(e.gx, e.gys))
+    c = e.comparison
+    if c.verdict is not Verdict.PASS:
+        return False
+    return c.sensitivity < SHARP or look.held(e.numeric, e.gx, e.v, e.gys, eps=EPS).bound < 0.1 * c.bound
 
 
 def explained(reason: str) -> str:
@@ -104,6 +119,29 @@ def _measure(
     look: Look, v: Direction, gys: Sequence[Array], gx: Cotangents, evaluations: int = 40
 ) -> Evidence:
     return _hold(look, look.numeric(v, evaluations=evaluations, gys=gys), v, gys, gx)
+
+
+def _all_held(
+    look: Look,
+    v: Direction,
+    gys: Sequence[Array],
+    gx: Cotangents,
+    wide_gx: Cotangents | None,
+    evaluations: int = 40,
+) -> list[Evidence]:
+    """A new numeric derivative, with the claim in its own dtype and, where there is one, that in double precision."""
+    e = _measure(look, v, gys, gx, evaluations)
+    return [e] if wide_gx is None else [e, _hold(look, e.numeric, v, [wide(gy) for gy in gys], wide_gx)]
+
+
+def _pulled_and_held(look: Look, numeric: Derivative, v: Direction, gys: Sequence[Array]) -> list[Evidence]:
+    """The same for new cotangents and a known numeric derivative."""
+    found = [_hold(look, numeric, v, gys, look.pulled(gys, look.fresh()))]
+    if look.wide_gxs:
+        found += [
+            _hold(look, numeric, v, [wide(gy) for gy in gys], gx) for gx in look.pulled_in_double([gys])
+        ]
+    return found
 
 
 def _usable(numeric: Derivative) -> tuple[Array, ...]:
@@ -132,23 +170,20 @@ def _leave_out(look: Look, gx: Cotangents) -> str:
 
 
 def _on_usable_outputs(
-    look: Look, numeric: Derivative, gys: tuple[Array, ...], gx: Cotangents
-) -> tuple[tuple[Array, ...], Cotangents, str]:
-    """Cotangents of zero for output entries whose derivative nobody can measure, as long as there are others."""
-    usable = _usable(numeric)
-    finite = [np.isfinite(y) for y in look.outputs]
-    usable = tuple([a & b for a, b in zip(usable, finite, strict=True)])
+    look: Look, numeric: Derivative, gys: tuple[Array, ...]
+) -> tuple[tuple[Array, ...], str] | None:
+    """Cotangents of zero for output entries whose derivative nobody can measure, and a note; None for no change.
+
+    There is none where all entries can be measured, or none can.
+    """
+    usable = [u & np.isfinite(y) for u, y in zip(_usable(numeric), look.outputs, strict=True)]
     lost = sum(int((~u).sum()) for u in usable)
     total = sum(u.size for u in usable)
     if lost in (0, total):
-        return gys, gx, ""
+        return None
     kept = tuple([np.where(u, gy, gy.dtype.type(0)) for u, gy in zip(usable, gys, strict=True)])
     worst = Diagnosis(int(numeric.flat_diagnosis.max(initial=0))).name.lower()
-    return (
-        kept,
-        look.pulled(kept, look.fresh()),
-        f"{lost} of {total} output entries were left out ({worst} at this point)",
-    )
+    return kept, f"{lost} of {total} output entries were left out ({worst} at this point)"
 
 
 def _second_opinion(look: Look, first: Comparison) -> tuple[Comparison, bool]:
@@ -156,84 +191,74 @@ def _second_opinion(look: Look, first: Comparison) -> tuple[Comparison, bool]:
 
     Returns the comparison to be told, and whether the rule is right in double precision but not in its own.
     """
+    failed = [e for e in look.evidence if e.comparison.verdict is Verdict.FAIL]
     look.rng = np.random.default_rng([look.seed, 1])
     gys = look.draw(usable=_usable(look.evidence[0].numeric))
-    again = _measure(look, look.aim(), gys, look.pulled(gys, look.fresh()), evaluations=80)
-    confirmed = again.comparison.verdict is Verdict.FAIL
-    if not confirmed:
-        gys = look.evidence[0].gys
-        gx = list(look.evidence[0].gx)
-        other = _measure(look, look.aim(gx), gys, gx, evaluations=80)
-        confirmed = other.comparison.verdict is Verdict.FAIL
-        if confirmed:
-            again = other
-    if not confirmed:
-        if again.comparison.verdict is Verdict.INCONCLUSIVE:
-            return replace(first, verdict=Verdict.INCONCLUSIVE, reason=again.comparison.reason), False
-        return replace(first, verdict=Verdict.INCONCLUSIVE, reason="disagreement"), False
-    failed = [e for e in (*look.evidence, again) if e.comparison.verdict is Verdict.FAIL]
-    look.evidence.append(again)
-    eps = look.eps(failed[0].gx, failed[0].gys)
-    if eps > np.finfo(np.float64).eps:
-        excesses = [_excess_over_rounding(look, e, eps) for e in failed]
-        if all(x is not None for x in excesses):
-            if max(x for x in excesses if x is not None) <= 1.0:
-                widened = replace(
-                    first, verdict=Verdict.PASS, reason="", bound=max(first.difference, first.bound)
-                )
-                look.evidence = [replace(e, comparison=replace(widened)) for e in look.evidence]
-                return widened, False
-            return first, True
-    return first, False
+    v = look.aim()
+    again = _pulled_and_held(look, look.numeric(v, evaluations=80, gys=gys), v, gys)
+    if not _failing(again):
+        base = failed[0]
+        again = [_measure(look, look.aim(base.gx), base.gys, list(base.gx), evaluations=80)]
+    if not _failing(again):
+        unsure = again[0].comparison.verdict is Verdict.INCONCLUSIVE
+        reason = again[0].comparison.reason if unsure else "disagreement"
+        return replace(first, verdict=Verdict.INCONCLUSIVE, reason=reason), False
+    failed += _failing(again)
+    look.evidence += again
+    exact = [e for e in look.evidence if look.eps(e.gx, e.gys) <= EPS]
+    if len(exact) in (0, len(look.evidence)) or _failing(exact):
+        return first, False
+    excess = max([_excess_over_rounding(look, e) for e in failed])
+    if excess > 1.0:
+        return first, True
+    look.evidence = exact
+    return merge([e.comparison for e in exact]), False
 
 
-def _excess_over_rounding(look: Look, e: Evidence, eps: float) -> float | None:
-    """How much further off than rounding explains, as a ratio; None where the rule is wrong in double precision too.
+def _failing(seen: Sequence[Evidence]) -> list[Evidence]:
+    return [e for e in seen if e.comparison.verdict is Verdict.FAIL]
+
+
+def _excess_over_rounding(look: Look, e: Evidence) -> float:
+    """How much further off a rule is than rounding explains that is right in double precision, as a ratio.
 
     What rounding does to a right rule is measured: inputs and cotangents are moved by one unit in their last place.
     """
-    gys = [np.asarray(gy, np.result_type(gy.dtype, np.float64)) for gy in e.gys]
-    exact = _in_double(look, look.wide, gys)
-    if look.held(e.numeric, exact, e.v, gys, eps=float(np.finfo(np.float64).eps)).verdict not in (
-        Verdict.PASS,
-        Verdict.SUBGRADIENT,
-    ):
-        return None
+    eps = look.eps(e.gx, e.gys)
     rng = np.random.default_rng([look.seed, 2])
-    spread_seen = 0.0
-    for _ in range(4):
+    gys = [wide(gy) for gy in e.gys]
+    values = []
+    for trial in range(5):
+        size = eps if trial else 0.0
         moved = [
-            x * (1 + eps * rng.choice([-1.0, 1.0], x.shape)) if want else x
+            x * (1 + size * rng.choice([-1.0, 1.0], x.shape)) if want else x.copy()
             for x, want in zip(look.wide, look.wanted, strict=True)
         ]
-        shaken = [gy * (1 + eps * rng.choice([-1.0, 1.0], gy.shape)) for gy in gys]
-        c = look.held(e.numeric, _in_double(look, moved, shaken), e.v, gys)
-        spread_seen = max(spread_seen, abs(c.analytic - look.held(e.numeric, exact, e.v, gys).analytic))
+        shaken = [gy * (1 + size * rng.choice([-1.0, 1.0], gy.shape)) for gy in gys]
+        gx = look.pulled(shaken, look.forward(moved))
+        values.append(look.held(e.numeric, gx, e.v, gys).analytic)
+    spread_seen = max(abs(value - values[0]) for value in values)
     return e.comparison.difference / (e.comparison.bound + 16.0 * spread_seen)
-
-
-def _in_double(look: Look, arrays: Sequence[Array], gys: Sequence[Array]) -> Cotangents:
-    run = look.forward([x.copy() for x in arrays])
-    look.pulls += 1
-    with np.errstate(all="ignore"):
-        found = run.pull(spread(run.outputs, gys))
-    return [None if g is None else g.copy() for g in found]
 
 
 def _each_of_a_pass(look: Look, result: ValueResult) -> None:
     """Sensitivity of every input; one that the others drown, or whose gradient is zero, is looked at alone."""
     told = result.comparison.verdict
+    base = min(look.evidence, key=lambda e: look.eps(e.gx, e.gys))
     for i, wanted in enumerate(look.wanted):
         if not wanted:
             continue
         result.verdicts[i] = told
         result.sensitivities[i] = min([_sensitivity(e, i) for e in look.evidence], default=np.inf)
-        if told is Verdict.INCONCLUSIVE or result.sensitivities[i] < 0.1:
+        if sum(look.wanted) == 1:
+            result.vacuous[i] = all(e.comparison.vacuous for e in look.evidence)
             continue
-        gys = look.evidence[0].gys
-        alone = _measure(look, look.aim(look.evidence[0].gx, only=i), gys, list(look.evidence[0].gx))
+        if told is Verdict.INCONCLUSIVE or result.sensitivities[i] < DULL:
+            continue
+        gys = base.gys
+        alone = _measure(look, look.aim(base.gx, only=i), gys, list(base.gx))
         if alone.comparison.verdict is Verdict.FAIL:
-            again = _measure(look, look.aim(only=i), gys, list(look.evidence[0].gx), evaluations=80)
+            again = _measure(look, look.aim(only=i), gys, list(base.gx), evaluations=80)
             if again.comparison.verdict is not Verdict.FAIL or result.precision:
                 continue
             result.evidence[i] = alone

@@ -51,20 +51,20 @@ def integers_get_none(look: Look) -> str | None:
     return None
 
 
-@contract()
+@contract(follows=("vjp_repeatable", "vjp_keeps_inputs", "vjp_keeps_output"))
 def linear(look: Look) -> str | None:
     """The cotangents depend on gy linearly."""
     small = any(gy.dtype == np.float16 for gy in look.first_gys)
     for scale in (-1.0, 2.0**3 if small else 2.0**20, 2.0**-3 if small else 2.0**-20):
         gys = [gy * gy.dtype.type(scale) for gy in look.first_gys]
-        expected = [None if g is None else g * g.dtype.type(scale) for g in map(_as_float, look.repeated_gx)]
+        expected = [None if g is None else g * g.dtype.type(scale) for g in map(_as_float, look.first_gx)]
         if not all(np.isfinite(g).all() for g in (*gys, *expected) if g is not None):
             continue
         if not agrees(look, look.pulled(gys, look.fresh()), expected, gys):
             return f"gy times {scale:g} does not give gx times {scale:g}: a rule is linear in gy (no clipping, no sign)"
     other = [gy * gy.dtype.type(0.3780) for gy in look.draw()]  # no two entries cancel to an exact zero
     both = [a + b for a, b in zip(look.first_gys, other, strict=True)]
-    parts = [look.repeated_gx, look.pulled(other, look.fresh())]
+    parts = [look.first_gx, look.pulled(other, look.fresh())]
     total = [_plus(a, b) for a, b in zip(*parts, strict=True)]
     if not agrees(look, look.pulled(both, look.fresh()), total, both):
         return "the result for gy1 + gy2 is not the sum of those for gy1 and gy2: a rule is linear in gy"
@@ -81,11 +81,11 @@ def _plus(a: Array | None, b: Array | None) -> Array | None:
     return a + b if a.shape == b.shape else a
 
 
-@contract()
+@contract(follows=("vjp_repeatable", "vjp_keeps_inputs", "vjp_keeps_output"))
 def zero_cotangent(look: Look) -> str | None:
     """gy of zeros gives zeros, never NaN, wherever the gradient is finite."""
     gxs = look.pulled([np.zeros_like(gy) for gy in look.first_gys], look.fresh())
-    for path, gx, usual, want in zip(look.paths, gxs, look.repeated_gx, look.wanted, strict=True):
+    for path, gx, usual, want in zip(look.paths, gxs, look.first_gx, look.wanted, strict=True):
         if not want or gx is None or usual is None or gx.shape != usual.shape:
             continue
         with np.errstate(invalid="ignore"):

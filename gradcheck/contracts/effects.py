@@ -56,7 +56,7 @@ def stateless(look: Look) -> str | None:
         raise Skip("forward takes no other values of these shapes that were tried")
     if not same(look.run.outputs, look.outputs_before) and not look.output_changed_by_vjp:
         return "what forward returned was overwritten by a later forward call: return a new array each time"
-    if not agrees(look, look.pulled(look.first_gys), look.repeated_gx, look.first_gys):
+    if not agrees(look, look.pulled(look.first_gys), look.first_gx, look.first_gys):
         return (
             "after forward was called on other inputs, the rule gives another result for the first ones: it reads what "
             "the last forward left behind. Compute it from the rule's own arguments"
@@ -76,7 +76,7 @@ def deterministic(look: Look) -> str | None:
     )
 
 
-@contract()
+@contract(follows=("vjp_repeatable",))
 def no_shared_memory(look: Look) -> str | None:
     """Adding to a returned cotangent in place changes nothing else, and nothing else changes it."""
     run = look.fresh()

@@ -192,14 +192,21 @@ def draws_noise():
     return lambda x: np.sin(x) * (1 + 0.01 * rng.standard_normal())
 
 
-def pull_counter():
-    pulled = []
+def spends_what_it_saved():
+    saved = {}
+
+    def forward(x):
+        y = np.sin(x)
+        saved[id(y)] = y, np.cos(x)
+        return y
 
     def rule(gy, y, x):
-        pulled.append(1)
-        return gy * np.cos(x) * (1.0 if len(pulled) == 1 else 1.5)
+        _, cosine = saved[id(y)]
+        gx = gy * cosine
+        cosine *= 0.5
+        return gx
 
-    return np.sin, rule
+    return forward, rule
 
 
 def reuses_its_result():
@@ -349,8 +356,8 @@ MISTAKES = [
     Mistake("the rule changes the input", "sin", "vjp_keeps_inputs", changes_input_in_rule, alone=True),
     Mistake("the rule changes the output", "exp", "vjp_keeps_output", changes_output_in_rule, alone=True),
     Mistake("the rule changes the cotangent", "sin", "vjp_keeps_cotangent", changes_cotangent_in_rule, alone=True),
-    Mistake("the second pull differs", "sin", "vjp_repeatable", forward=pull_counter, alone=True),
-    Mistake("the rule accumulates over calls", "sin", "vjp_repeatable", forward=accumulates_over_calls, alone=True),
+    Mistake("the rule spends what forward saved", "sin", "vjp_repeatable", forward=spends_what_it_saved, alone=True),
+    Mistake("the rule accumulates over calls", "sin", "vjp_repeatable", forward=accumulates_over_calls),
     Mistake("the last input is remembered", "sin", "stateless", forward=remembers_the_last_input, alone=True),
     Mistake("the last mask is remembered", "relu", "stateless", forward=remembers_the_last_mask, alone=True),
     Mistake("one output buffer for all calls", "sin", "stateless", forward=returns_one_buffer_always, alone=True),
