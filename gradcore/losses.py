@@ -11,7 +11,7 @@ from gradcore.errors import DomainError, DtypeError, ShapeError
 from gradcore.op import Array, op
 from gradcore.ops.reduce import mean, softmax, sum
 from gradcore.registry import loss
-from gradcore.spec import LossSpec, OneOf, OpSpec, case, indices, reals
+from gradcore.spec import LossSpec, OneOf, OpSpec, case, indices, interval, reals
 from gradcore.tensor import as_array, plain
 
 if TYPE_CHECKING:
@@ -68,38 +68,44 @@ def _array(value: Any) -> Any:
     return value if hasattr(value, "shape") else as_array(value)
 
 
-def _rows_rule(gy: Array, _y: Array, logits: Array, labels: Array) -> tuple[Array, None]:
-    # Not e^(logits - y - logits[label]): where logits are far apart, the rounding of y swamps the smaller of them.
-    hit = labels[:, None] == np.arange(logits.shape[1])
-    return gy[:, None] * (softmax(logits, 1) - hit), None
-
-
-def _entropy_by_loop(logits: Any, labels: Any) -> Any:
+def _entropy_by_loop(logits: Any, labels: Any, reduction: str = "mean") -> Any:
     rows = []
     for row, label in zip(logits.tolist(), labels.tolist(), strict=True):
         rows.append(math.log(math.fsum(math.exp(v - row[label]) for v in row)))
-    return np.array(rows)
+    return _reduced_by_list(rows, labels.shape, reduction)
 
 
-_LABELLED = case(reals("n c"), indices("c", "n"), sizes={"n": (0, 6), "c": (1, 5)})
+_LABELLED = case(
+    reals("n c"),
+    indices("c", "n"),
+    params=_REDUCTIONS,
+    sizes={"n": (0, 6), "c": (1, 5)},
+    where=lambda e: e["reduction"] != "mean" or e.sizes["n"] > 0,
+)
 
 
-@op(vjp=_rows_rule, spec=OpSpec(_LABELLED, reference=_entropy_by_loop))
-def cross_entropy_rows(logits: Array, labels: Array, /) -> Array:
-    """-log softmax(logits)[label] for each row: (n, c) and (n,) to (n,), by log-sum-exp."""
+def _entropy_rule(
+    gy: Array, _y: Array, logits: Array, labels: Array, reduction: Reduction = "mean"
+) -> tuple[Array, None]:
+    # Not e^(logits - y - logits[label]): where logits are far apart, the rounding of y swamps the smaller of them.
+    hit = labels[:, None] == np.arange(logits.shape[1])
+    if reduction == "none":
+        gy = gy[:, None]
+    elif reduction == "mean":
+        gy = gy / len(labels)
+    return gy * (softmax(logits, axis=1) - hit), None
+
+
+@op(name="cross_entropy", vjp=_entropy_rule, spec=OpSpec(_LABELLED, reference=_entropy_by_loop))
+def cross_entropy_op(logits: Array, labels: Array, /, reduction: Reduction = "mean") -> Array:
+    """`cross_entropy` of labels that are known to fit."""
     top = np.maximum.reduce(logits, axis=1)
     exponentials = np.exp(logits - top[:, None])
-    return np.log(np.add.reduce(exponentials, axis=1)) + (top - logits[np.arange(len(labels)), labels])
+    rows = np.log(np.add.reduce(exponentials, axis=1)) + (top - logits[np.arange(len(labels)), labels])
+    return reduced(rows, reduction)
 
 
-@loss(
-    spec=LossSpec(
-        case(reals("n c"), indices("c", "n"), params=_REDUCTIONS, sizes={"n": (1, 6), "c": (1, 5)}),
-        reference=lambda logits, labels, reduction="mean": _reduced_by_list(
-            _entropy_by_loop(logits, labels).tolist(), labels.shape, reduction
-        ),
-    )
-)
+@loss(spec=LossSpec(_LABELLED, reference=_entropy_by_loop))
 def cross_entropy(logits: Array, labels: Array, reduction: Reduction = "mean") -> Array:
     """Cross-entropy of integer labels under softmax(logits), from the logits by log-sum-exp: finite for logits of any size.
 
@@ -112,7 +118,7 @@ def cross_entropy(logits: Array, labels: Array, reduction: Reduction = "mean") -
     """
     logits = _array(logits)
     labels = _labels(logits, labels)
-    return reduced(cross_entropy_rows(logits, labels), reduction)
+    return cross_entropy_op(logits, labels, reduction=reduction)
 
 
 def _labels(logits: Any, labels: Any) -> NDArray[np.integer[Any]]:

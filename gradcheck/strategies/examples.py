@@ -49,11 +49,23 @@ class Example:
             [a is not None and d.array.takes_gradient for a, d in zip(self.arrays, self.domains, strict=True)]
         )
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """What Hypothesis shows of a failing example: the call, without the domains."""
+        arrays = ", ".join(f"{a!r}{_strides_of(a)}" for a in self.arrays)
+        printer.text("..." if cycle else f"Example(({arrays}), {self.params!r})")
+
     def astype(self, dtype: DTypeLike) -> tuple[NDArray[Any] | None, ...]:
         """The arrays with floats in another dtype, in the memory layout that they have."""
         return tuple(
             [a if a is None or a.dtype.kind != "f" else a.astype(dtype, copy=False) for a in self.arrays]
         )
+
+
+def _strides_of(a: NDArray[Any] | None) -> str:
+    """The strides, where they are not those of a C-ordered array."""
+    if a is None or a.flags.c_contiguous:
+        return ""
+    return f" with strides {a.strides}"
 
 
 @st.composite

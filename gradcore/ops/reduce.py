@@ -134,7 +134,7 @@ def logsumexp(x: Array, /, axis: Axes = None, keepdims: bool = False) -> Array:
     return y if keepdims else np.squeeze(y, axis=tuple(range(x.ndim)) if axis is None else axis)
 
 
-_SOFTMAX = case(interval(-30.0, 30.0), params=_ALONG, where=lambda e: e.shapes[0][e["axis"]] > 0)
+_SOFTMAX = case(interval(-5.0, 5.0), params=_ALONG, where=lambda e: e.shapes[0][e["axis"]] > 0)
 
 
 @op(

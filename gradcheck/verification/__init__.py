@@ -1,0 +1,36 @@
+"""The checks that stage 1 is made of: this op, layer, loss or optimizer, at this drawn example.
+
+Each raises `VerificationError` (or `gradcheck.GradientError`) where something is wrong. They know nothing of pytest or
+Hypothesis, so that planted mistakes, scripts and the suite all go through the very same functions.
+"""
+
+from gradcheck.verification.gradients import Tally, check_gradient, check_recording, check_second_order
+from gradcheck.verification.layers import LayerCall, check_layer_gradient, check_layer_value
+from gradcheck.verification.optimizers import (
+    Problem,
+    check_numeric_trajectory,
+    check_resumed,
+    check_trajectory,
+)
+from gradcheck.verification.outcome import VerificationError
+from gradcheck.verification.recorded import check_fast_method, check_tensor_method
+from gradcheck.verification.rounding import check_agreement, check_value
+
+__all__ = [
+    "LayerCall",
+    "Problem",
+    "Tally",
+    "VerificationError",
+    "check_agreement",
+    "check_fast_method",
+    "check_gradient",
+    "check_layer_gradient",
+    "check_layer_value",
+    "check_numeric_trajectory",
+    "check_recording",
+    "check_resumed",
+    "check_second_order",
+    "check_tensor_method",
+    "check_trajectory",
+    "check_value",
+]

@@ -1,0 +1,84 @@
+"""Every op: value, gradient, recording, second order, on examples drawn from its spec."""
+
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from gradcheck import cases
+from gradcheck.strategies import cotangents, examples
+from gradcheck.verification import (
+    Tally,
+    check_fast_method,
+    check_gradient,
+    check_recording,
+    check_second_order,
+    check_value,
+)
+from gradcore import Op
+
+OPS = cases.ops()
+DTYPES = st.sampled_from([np.float64, np.float64, np.float32])
+
+
+def each(units):
+    return pytest.mark.parametrize("unit", units, ids=lambda unit: unit.id)
+
+
+def drawn(unit, **more):
+    return DTYPES.flatmap(lambda dtype: examples(unit.case, dtype=dtype, **more))
+
+
+@each(OPS)
+def test_the_value_is_the_references(unit, verify):
+    verify(drawn(unit), lambda example: check_value(unit.entry, example, unit.name))
+
+
+@each([u for u in OPS if u.takes_gradient])
+def test_the_gradient_is_the_numeric_one(unit, verify):
+    tally = Tally(unit.id)
+    verify(drawn(unit), lambda example: tally.add(check_gradient(unit.entry, example)))
+    tally.conclude()
+
+
+@each([u for u in OPS if u.takes_gradient and u.kinked])
+def test_the_gradient_at_a_kink_is_a_subgradient(unit, verify):
+    tally = Tally(unit.id)
+    verify(
+        drawn(unit, mode="kinks"),
+        lambda example: tally.add(check_gradient(unit.entry, example), smooth=False),
+        share=0.5,
+    )
+    tally.conclude()
+
+
+@each([u for u in OPS if u.takes_gradient])
+def test_tensors_give_what_the_pair_gives(unit, verify):
+    def check(pair):
+        example, data = pair
+        y = getattr(unit.entry, "forward", unit.entry)(*example.arrays, **example.params)
+        gy = data.draw(cotangents(np.shape(y), y.dtype))
+        check_recording(unit.entry, example, gy, unit.name)
+
+    verify(st.tuples(drawn(unit), st.data()), check)
+
+
+@each([u for u in OPS if u.takes_gradient and u.entry.spec.second_order])
+def test_the_rule_itself_is_differentiable(unit, verify):
+    tally = Tally(unit.id)
+    verify(
+        examples(unit.case),
+        lambda example: tally.add(check_second_order(unit.entry, example)),
+        share=0.5,
+    )
+    assert tally.told + tally.vacuous >= tally.inconclusive, tally.reasons[-1]
+
+
+@each(
+    [
+        u
+        for u in OPS
+        if isinstance(u.entry, Op) and not u.entry._static and not u.entry.variadic and u.entry.n_arrays < 3
+    ]
+)
+def test_the_fast_methods_record_what_a_call_records(unit, verify):
+    verify(drawn(unit), lambda example: check_fast_method(unit.entry, example), share=0.5)
