@@ -85,7 +85,7 @@ def unbroadcast(gx: Any, shape: tuple[int, ...]) -> Any:
     """
     added = gx.ndim - len(shape)
     axes = (*range(added), *(i + added for i, n in enumerate(shape) if n == 1 and gx.shape[i + added] != 1))
-    gx = np.sum(gx, axis=axes, keepdims=True)
+    gx = np.add.reduce(gx, axis=axes, keepdims=True)
     return gx if gx.shape == shape else np.reshape(gx, shape)
 
 
@@ -159,7 +159,8 @@ def backward_pass(
     Cotangents may be one and the same array, or views of one: x + y hands its own on to both.
 
     Visits pending nodes from the highest creation number down, and lets go of each node's inputs once it is done
-    unless `retain_graph`. With `record`, cotangents are Tensors and the pass itself can be differentiated.
+    unless `retain_graph`. With `record`, cotangents are Tensors and the pass itself can be differentiated, for which the
+    graph is kept: the derivative of a rule leads back through the values that the rule used.
     """
     pending: dict[
         int, list[Any]
@@ -212,7 +213,7 @@ def backward_pass(
                 if gx.shape != x.shape or gx.dtype != x.dtype:
                     gx = _fitted(gx, node, i, x)
                 _add(pending, heap, parents[i], gx, record)
-        if not retain_graph:
+        if not (retain_graph or record):
             node._parents = node._arrays = node._params = None
     return leaves
 
