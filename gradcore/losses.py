@@ -71,7 +71,8 @@ def _array(value: Any) -> Any:
 def _entropy_by_loop(logits: Any, labels: Any, reduction: str = "mean") -> Any:
     rows = []
     for row, label in zip(logits.tolist(), labels.tolist(), strict=True):
-        rows.append(math.log(math.fsum(math.exp(v - row[label]) for v in row)))
+        top = sorted(row)[-1]
+        rows.append(math.log(math.fsum(math.exp(v - top) for v in row)) + (top - row[label]))
     return _reduced_by_list(rows, labels.shape, reduction)
 
 
