@@ -152,7 +152,7 @@ def test_gradients_share_no_memory_with_each_other_the_data_or_the_cotangent(nam
 
 def test_the_gradients_of_a_sum_accumulate_apart():
     x, y = leaf([1.0]), leaf([1.0])
-    (x + y).sum().backward()
+    (x + y).backward(np.ones(1))
     (x * 10).sum().backward()
     assert (x.grad.tolist(), y.grad.tolist()) == ([11], [1])
 
@@ -246,7 +246,7 @@ def test_a_freed_graph_lets_go_of_its_inputs():
     y = x.exp()
     z = y * 2
     z.backward(np.ones(3))
-    assert walk(z) == [z]
+    assert [id(t) for t in walk(z)] == [id(z)]
 
 
 def test_results_stay_readable_after_the_graph_is_freed():
@@ -275,7 +275,7 @@ def test_no_grad_records_nothing_and_enable_grad_records_again():
 
 def test_no_grad_ends_with_its_block_also_when_an_error_leaves_it():
     with pytest.raises(ZeroDivisionError), gradcore.no_grad():
-        1 / 0  # noqa: B018
+        1 / 0
     assert gradcore.is_grad_enabled()
 
 
@@ -316,37 +316,30 @@ def test_no_grad_in_one_thread_leaves_the_others_alone():
 
 
 def test_one_decorated_function_in_two_threads_keeps_their_modes_apart():
-    entered, leave = threading.Event(), threading.Event()
+    entered = [threading.Event(), threading.Event()]
+    leave = [threading.Event(), threading.Event()]
     seen = []
 
     @gradcore.no_grad()
-    def held():
-        entered.set()
-        assert leave.wait(10)
-
-    @gradcore.enable_grad()  # called in a thread whose mode is off, while another is still inside
-    def from_a_quiet_thread():
-        pass
-
-    # Both threads are inside `held`; the one that came second leaves last. A stack that they shared would give the
-    # second one's mode (off) to the first.
-    def second():
-        with gradcore.no_grad():
-            held()
+    def held(k):
+        entered[k].set()
+        assert leave[k].wait(10)
 
     def first():
-        held()
+        held(0)
         seen.append(gradcore.is_grad_enabled())
 
-    threads = [threading.Thread(target=first)]
-    threads[0].start()
-    assert entered.wait(10)
-    entered.clear()
-    threads.append(threading.Thread(target=second))
-    threads[1].start()
-    assert entered.wait(10)
-    leave.set()
-    for thread in threads:
+    def second():
+        with gradcore.no_grad():
+            held(1)
+
+    # The second comes last and stays longer: had both one stack, the first would leave with the second's mode, off.
+    threads = [threading.Thread(target=first), threading.Thread(target=second)]
+    for thread, event in zip(threads, entered, strict=True):
+        thread.start()
+        assert event.wait(10)
+    for thread, event in zip(threads, leave, strict=True):
+        event.set()
         thread.join()
     assert seen == [True]
 
@@ -627,4 +620,4 @@ def test_training_a_step_leaves_no_graph_behind():
     model = nn.mlp((4, 3, 2), rng=0)
     loss = gradcore.cross_entropy(model(Tensor(np.ones((5, 4), np.float32))), np.zeros(5, int))
     loss.backward()
-    assert walk(loss) == [loss]
+    assert [id(t) for t in walk(loss)] == [id(loss)]

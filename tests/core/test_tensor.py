@@ -145,8 +145,9 @@ def test_numpys_own_scalars_are_as_strong_as_in_numpy():
 
 def test_lists_are_arrays_of_the_tensors_dtype():
     x = Tensor(np.ones(2, np.float32))
-    assert (x + [1, 2]).tolist() == [2, 3]
-    assert ([1, 2] + x).tolist() == [2, 3]
+    numbers = [1, 2]
+    assert (x + numbers).tolist() == [2, 3]
+    assert (numbers + x).tolist() == [2, 3]
     assert ([1.5, 2.0] * x).dtype == np.float32
 
 
@@ -184,7 +185,7 @@ def test_assigning_to_an_entry_is_refused_and_told_what_to_write_instead(index):
 
 def test_an_array_can_not_be_added_to_in_place_by_a_tensor():
     array = np.zeros(2)
-    with pytest.raises(GraphError, match="np.add can't write into out="):
+    with pytest.raises(GraphError, match=r"np\.add can't write into out="):
         array += leaf([1, 2])
     assert array.tolist() == [0, 0]
 
