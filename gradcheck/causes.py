@@ -23,6 +23,7 @@ CAUSES = {
     "unsummed broadcast": "the cotangent of a broadcast input is not summed over the axes that were broadcast",
     "overwritten": "an entry that is used several times got one of its cotangents instead of their sum",
     "wrong axis": "the rule works along another axis than forward",
+    "conjugated": "the complex conjugate is right: <a, b> = Re sum(conj(a) b)",
     "cotangent ignored": "the rule does not use gy, as if it were all ones",
     "diagonal only": "each entry is differentiated as if its output depended on it alone",
     "swapped": "two inputs have each other's cotangents",
@@ -54,7 +55,7 @@ def why(look: Look, i: int, seen: Sequence[Evidence], at: Located | None) -> Cau
         return Cause("nonfinite", "the rule gives NaN or infinity where the derivative is finite")
     if at is not None and at.alone and any(e.comparison.reason == "kink" for e in seen):
         return Cause("kink", AT_A_KINK)
-    for hypothesis in (_zero, _sign, _ignored, _factor, _swapped, _transposed, _other_axis):
+    for hypothesis in (_zero, _sign, _conjugated, _ignored, _factor, _swapped, _transposed, _other_axis):
         found = hypothesis(look, i, seen)
         if found is not None:
             return found
@@ -135,6 +136,12 @@ def _sign(look: Look, i: int, seen: Sequence[Evidence]) -> Cause | None:
         if look.explains(_with(i, np.negative), seen)
         else None
     )
+
+
+def _conjugated(look: Look, i: int, seen: Sequence[Evidence]) -> Cause | None:
+    if look.arrays[i].dtype.kind != "c" or not look.explains(_with(i, np.conj), seen):
+        return None
+    return Cause("conjugated", "its complex conjugate is right, as <a, b> = Re sum(conj(a) b) here")
 
 
 def _factor(look: Look, i: int, seen: Sequence[Evidence]) -> Cause | None:

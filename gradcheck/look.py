@@ -235,7 +235,15 @@ class Look:
         return found
 
     def _values(self, *arrays: Array) -> tuple[Array, ...]:
-        return self.subject.values(arrays)
+        try:
+            return self.subject.values(arrays)
+        except (ValueError, ArithmeticError):  # `derivative` takes these for the edge of the domain
+            raise
+        except Exception as error:
+            raise CallError(
+                f"{self.subject.name} takes these inputs, and raised {type(error).__name__} for others very near: "
+                f"{error}. A derivative needs a function that takes all values around the point"
+            ) from error
 
     def held(
         self,

@@ -75,7 +75,7 @@ def described(value: Any) -> str:
     if value is None:
         return "None"
     if isinstance(value, np.ndarray | np.generic):
-        return f"a {value.dtype} array of shape {value.shape}"
+        return f"{'an' if value.dtype.kind in 'iU' else 'a'} {value.dtype} array of shape {value.shape}"
     if isinstance(value, tuple | list):
         return f"a {type(value).__name__} of {len(value)}"
     if isinstance(value, dict):

@@ -95,7 +95,7 @@ class Pair:
                 found = tuple([None if s else next(each) for s in static])
             else:
                 raise CallError(
-                    f"the rule of {self.name} returned {len(found)} cotangents for {len(template)} inputs: return "
+                    f"the rule of {self.name} returned a tuple of {len(found)} for {len(template)} inputs: return "
                     "one per input, in the order of the inputs, and None for one that gets none"
                 )
         flat = list(aligned(template, tuple(found), "inputs", what))

@@ -93,7 +93,7 @@ def no_shared_memory(look: Look) -> str | None:
             return f"the cotangent of {path} was overwritten by the next call of the rule: return a new array each time"
         if not gx.flags.writeable:
             continue
-        if any(n > 1 and step == 0 for n, step in zip(gx.shape, gx.strides, strict=True)):
+        if gx.size and any(n > 1 and step == 0 for n, step in zip(gx.shape, gx.strides, strict=True)):
             return f"several entries of the cotangent of {path} are one place in memory, and it is writeable: copy it"
         for other, x in zip(look.paths, look.latest_given, strict=True):
             if _overlap(gx, x):

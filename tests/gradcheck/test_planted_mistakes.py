@@ -62,7 +62,11 @@ RIGHT: dict[str, tuple[Callable[..., Any], Callable[..., Any], tuple[Any, ...]]]
     "sub": (lambda a, b: a - b, lambda gy, y, a, b: (gy, -gy), (X, A)),
     "div": (lambda a, b: a / b, lambda gy, y, a, b: (gy / b, -gy * y / b), (X, drawn(4, 3, low=0.5))),
     "bias": (lambda x, b: x + b, lambda gy, y, x, b: (gy, gy.sum(0)), (X, drawn(3))),
-    "scale": (lambda x, s: x * s, lambda gy, y, x, s: (gy * s, (gy * x).sum(1, keepdims=True)), (X, drawn(4, 1))),
+    "scale": (
+        lambda x, s: x * s,
+        lambda gy, y, x, s: (gy * s, (gy * x).sum(1, keepdims=True)),
+        (X, drawn(4, 1)),
+    ),
     "matmul": (lambda a, b: a @ b, lambda gy, y, a, b: (gy @ b.T, a.T @ gy), (X, B)),
     "square matmul": (lambda a, b: a @ b, lambda gy, y, a, b: (gy @ b.T, a.T @ gy), (S, drawn(4, 4, seed=2))),
     "transpose": (lambda x: np.tanh(x.T), lambda gy, y, x: (gy * (1 - y * y)).T, (S,)),
@@ -88,6 +92,8 @@ RIGHT: dict[str, tuple[Callable[..., Any], Callable[..., Any], tuple[Any, ...]]]
     "dictionary": (both, lambda gy, y, x: gy["sum"] + 2 * x * gy["square"], (X,)),
     "single": (np.sin, lambda gy, y, x: gy * np.cos(x), (X.astype(np.float32),)),
     "power": (lambda x, n: x**n, lambda gy, y, x, n: gy * n * x ** (n - 1), (drawn(4, 3, low=0.5), 3)),
+    "complex square": (np.square, lambda gy, y, z: gy * np.conj(2 * z), (X + 1j * A,)),
+    "modulus": (lambda z: (np.abs(z) ** 2).sum(), lambda gy, y, z: 2 * gy * z, (X + 1j * A,)),
     "rank 3": (lambda x: np.tanh(x), lambda gy, y, x: gy * (1 - y * y), (drawn(3, 3, 3),)),
 }
 
@@ -336,6 +342,7 @@ MISTAKES = [
     Mistake("cotangent of a loss ignored", "mse", "cotangent ignored", lambda gy, y, a, b: (2 * (a - b) / a.size, -2 * gy * (a - b) / a.size)),
     Mistake("cotangent replaced by its mean", "exp", "value", lambda gy, y, x: gy.mean() * y),
     Mistake("one output of two ignored", "dictionary", "cotangent ignored", lambda gy, y, x: 2 * x * gy["square"]),
+    Mistake("the conjugate of a loss's gradient", "modulus", "conjugated", lambda gy, y, z: 2 * gy * np.conj(z)),
     # missing and wrong terms
     Mistake("no gradient at all", "sin", "missing", lambda gy, y, x: None),
     Mistake("zeros", "sin", "missing", lambda gy, y, x: np.zeros_like(x)),

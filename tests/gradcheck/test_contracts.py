@@ -1,0 +1,159 @@
+"""Each contract on its own; that each is broken alone by a planted mistake is in test_planted_mistakes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import gradcore
+from gradcheck import gradcheck
+from gradcheck.contracts import CONTRACTS
+from gradcheck.contracts.layouts import LAYOUTS
+
+X = np.random.default_rng(0).standard_normal((4, 3))
+
+
+def status(report):
+    return {c.name: c.status for c in report.contracts}
+
+
+def cosine(gy, y, x):
+    return gy * np.cos(x)
+
+
+def test_every_contract_says_in_one_line_what_must_hold():
+    assert all(check.__doc__ and check.__doc__.splitlines()[0].endswith(".") for check in CONTRACTS.values())
+
+
+def test_what_does_not_apply_is_left_out_with_a_reason():
+    report = gradcheck(np.sin, (X,), vjp=cosine)
+    reasons = {c.name: c.text for c in report.contracts if c.status == "skipped"}
+    assert reasons == {
+        "integers_get_none": "no integer or boolean input",
+        "aliased_arguments": "no two inputs of one shape and dtype",
+    }
+
+
+def test_a_contract_that_follows_from_a_broken_one_is_not_told_again():
+    def forward(x):
+        y = np.sin(x)
+        x += 0.25
+        return y
+
+    report = gradcheck(forward, (X,), vjp=lambda gy, y, x: gy * np.cos(x - 0.25), raise_exception=False)
+    assert report.broken == ("forward_keeps_inputs",)
+    assert status(report)["read_only_arrays"] == "skipped"
+
+
+def test_rules_that_return_gy_itself_or_views_of_it_are_fine():
+    def rule(gy, y, a, b):
+        return gy, gy
+
+    assert gradcheck(np.add, (X, X + 1), vjp=rule)
+    assert gradcheck(np.mean, (X,), vjp=lambda gy, y, x: np.broadcast_to(gy / x.size, x.shape))
+    assert gradcheck(np.transpose, (X,), vjp=lambda gy, y, x: gy.T)
+
+
+def test_gradients_that_a_framework_adds_to_in_place_may_not_be_one_array():
+    def f(a, b):
+        return gradcore.add(a, b)
+
+    class Shared:
+        """A run whose two gradients are one array, as an engine that hands out gy itself would leave them."""
+
+        def __init__(self, run):
+            self._run = run
+
+        def __getattr__(self, name):
+            return getattr(self._run, name)
+
+        def accumulated(self, gys):
+            first = self._run.accumulated(gys)[0]
+            return [first, first]
+
+    from gradcheck.backends.core import Core
+    from gradcheck.check import _check
+
+    class Sharing(Core):
+        def run(self, arrays):
+            return Shared(super().run(arrays))
+
+    from gradcheck.backends import as_subject
+
+    plain = as_subject(f, (X, X + 1))
+    subject = Sharing(f, plain._template, plain.inputs, plain._places, {})
+    report = _check(subject, {"no_shared_memory"}, 0, 1, (X, X + 1), "")
+    assert report.broken == ("no_shared_memory",)
+    assert "the gradients of inputs[0] and inputs[1] are one array" in str(report)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_layout_holds_the_same_values_in_another_way(name):
+    for x in (X, X[0], np.array(2.0), np.zeros((0, 3)), np.ones((2, 3, 4))):
+        y = LAYOUTS[name](x)
+        assert np.array_equal(x, y)
+        assert y.dtype == x.dtype
+    assert not (LAYOUTS[name](X).flags.c_contiguous and LAYOUTS[name](X).base is None)
+
+
+def test_the_layout_that_breaks_a_rule_is_named():
+    def rule(gy, y, x):
+        return gy * np.cos(x) if x.flags.c_contiguous or x.strides[-1] > 0 else gy
+
+    report = gradcheck(np.sin, (X,), vjp=rule, raise_exception=False)
+    assert report.broken == ("any_layout",)
+    assert "on arrays with negative strides, the rule gives other values" in str(report)
+
+
+def test_a_forward_that_refuses_a_layout_is_told_with_its_error():
+    def forward(x):
+        if not x.flags.c_contiguous:
+            raise TypeError("C order only")
+        return np.sin(x)
+
+    report = gradcheck(forward, (X,), vjp=cosine, raise_exception=False)
+    assert "forward raises TypeError: C order only" in str(report)
+
+
+def test_a_domain_that_constant_values_leave_sets_the_view_contracts_aside():
+    def forward(x):
+        return np.linalg.inv(x)
+
+    def rule(gy, y, x):
+        return -y.T @ gy @ y.T
+
+    report = gradcheck(forward, (np.array([[2.0, 1.0], [0.5, 3.0]]),), vjp=rule)
+    assert status(report)["broadcast_views"] == "skipped"
+    assert report
+
+
+def test_equal_values_outside_the_domain_set_the_aliasing_contract_aside():
+    report = gradcheck(
+        lambda a, b: 1 / (a - b),
+        (X, X + 1),
+        vjp=lambda gy, y, a, b: (-gy * y * y, gy * y * y),
+    )
+    assert status(report)["aliased_arguments"] == "skipped"
+
+
+def test_promoted_inputs_may_have_cotangents_of_the_promoted_dtype():
+    assert gradcheck(np.multiply, (X.astype(np.float32), X + 1), vjp=lambda gy, y, a, b: (gy * b, gy * a))
+
+
+def test_a_real_input_may_not_have_a_complex_cotangent():
+    report = gradcheck(
+        lambda x: np.exp(1j * x), (X,), vjp=lambda gy, y, x: gy * np.conj(1j * y), raise_exception=False
+    )
+    assert report.broken == ("cotangent_dtype",)
+
+
+def test_an_infinite_slope_may_give_nan_for_a_cotangent_of_zero():
+    report = gradcheck(np.sqrt, (np.array([0.0, 1.0]),), vjp=lambda gy, y, x: gy / (2 * y))
+    assert status(report)["zero_cotangent"] == "held"
+
+
+def test_boolean_inputs_may_get_zeros():
+    def rule(gy, y, mask, a):
+        return np.zeros(mask.shape), gy * mask
+
+    assert gradcheck(lambda mask, a: mask * a, (X > 0, X), vjp=rule)

@@ -1,0 +1,156 @@
+"""A call that can't be judged gets a sentence that says what came and what to pass."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import gradcore
+from gradcheck import CallError, gradcheck, gradgradcheck
+
+X = np.array([[0.5, -1.0], [2.0, 0.25]])
+
+
+def rule(gy, y, x):
+    return gy * np.cos(x)
+
+
+def product_rule(gy, y, a, b):
+    return gy * b, gy * a
+
+
+def refused(*args, **kwargs) -> str:
+    with pytest.raises(CallError) as caught:
+        gradcheck(*args, **kwargs)
+    return str(caught.value)
+
+
+def test_text_in_place_of_the_function_is_named():
+    assert "the first argument is the text 'abc', and it has to be the function" in refused("abc", (X,))
+
+
+@pytest.mark.parametrize("inputs", ["abc", None, 3.0])
+def test_inputs_that_are_no_tuple_are_named_and_a_tuple_is_shown(inputs):
+    assert "pass a tuple with the arguments of f, such as gradcheck(f, (x, w))" in refused(
+        np.sin, inputs, vjp=rule
+    )
+
+
+def test_text_for_an_array_is_named_with_its_place():
+    assert "inputs[0] is the text 'abc'. Pass at least one floating array" in refused(
+        np.sin, ("abc",), vjp=rule
+    )
+    assert "inputs[0] is an array of <U1, which holds no numbers" in refused(
+        np.sin, (np.array(["a"]),), vjp=rule
+    )
+
+
+def test_a_list_of_numbers_is_told_to_become_an_array():
+    message = refused(np.sin, ([1.0, 2.0],), vjp=rule)
+    assert "inputs[0][0] is the number 1.0" in message
+    assert "np.array([1.0, 2.0])" in message
+
+
+def test_integers_alone_give_nothing_to_differentiate_by():
+    message = refused(np.sin, (np.array([1, 2]),), vjp=rule)
+    assert "nothing to differentiate by: inputs[0] is an int64 array of shape (2,)" in message
+
+
+def test_no_input_at_all_is_said():
+    assert "there is no input at all" in refused(np.sin, (), vjp=rule)
+
+
+def test_a_forward_that_raises_is_told_with_its_inputs_and_its_own_error():
+    message = refused(lambda x: x @ np.ones(3), (X,), vjp=rule)
+    assert (
+        "f raised ValueError on these inputs (inputs[0] is a float64 array of shape (2, 2)): matmul"
+        in message
+    )
+
+
+def test_a_forward_that_raises_only_next_to_the_point_is_told_so():
+    def picky(x):
+        if x[0, 0] != 0.5:
+            raise KeyError("only this")
+        return x * 2
+
+    message = refused(picky, (X,), vjp=lambda gy, y, x: 2 * gy)
+    assert "picky takes these inputs, and raised KeyError for others very near" in message
+
+
+def test_too_few_and_too_many_cotangents_are_counted():
+    assert "returned a tuple of 1 for 2 inputs: return one per input" in refused(
+        np.multiply, (X, X), vjp=lambda gy, y, a, b: (gy * b,)
+    )
+    assert "returned a tuple of 3 for 2 inputs" in refused(
+        np.multiply, (X, X), vjp=lambda gy, y, a, b: (gy * b, gy * a, None)
+    )
+
+
+def test_one_bare_cotangent_for_two_inputs_is_refused():
+    message = refused(np.multiply, (X, X), vjp=lambda gy, y, a, b: gy * b)
+    assert "returned a float64 array of shape (2, 2), and there are 2 inputs: return a tuple" in message
+
+
+def test_text_for_a_cotangent_is_refused():
+    assert "for inputs[0] is the text 'abc': return an array" in refused(
+        np.sin, (X,), vjp=lambda gy, y, x: "abc"
+    )
+
+
+def test_cotangents_of_another_structure_than_the_inputs_are_refused():
+    message = refused(lambda d: d["a"] * 2, ({"a": X},), vjp=lambda gy, y, d: ({"b": gy},))
+    assert "a dict with the keys ['b'], and inputs[0] is a dict with the keys ['a']" in message
+
+
+@pytest.mark.parametrize(("result", "words"), [(None, "returned None"), ("y", "returned the text 'y'")])
+def test_an_output_that_is_no_array_is_refused(result, words):
+    assert words in refused(lambda x: result, (X,), vjp=rule)
+
+
+def test_an_output_of_integers_alone_has_no_derivative():
+    assert "f returned int64, which has no derivative" in refused(lambda x: np.argmax(x, 0), (X,), vjp=rule)
+
+
+def test_a_numpy_function_without_its_rule_is_told_to_pass_vjp():
+    message = refused(lambda x: np.asarray([1.0]), (X,))
+    assert "f returned a float64 array of shape (1,) (output) where gradcore Tensors went in" in message
+    assert "pass its rule as vjp=" in message
+
+
+def test_an_output_that_changes_its_shape_is_refused():
+    message = refused(lambda x: x[x > x.mean() + 1e-9], (np.array([1.0, 2.0, 3.0]),), vjp=rule)
+    assert "a derivative needs the same output shape everywhere" in message
+
+
+def test_an_order_that_there_is_not_is_refused():
+    assert "order=3: pass 1" in refused(np.sin, (X,), vjp=rule, order=3)
+
+
+def test_an_unknown_contract_is_refused_with_the_names_that_there_are():
+    message = refused(np.sin, (X,), vjp=rule, contracts=["purity"])
+    assert "['purity'], and there is no such contract: choose among forward_keeps_inputs" in message
+
+
+def test_wrt_that_names_no_floating_input_is_refused():
+    assert "wrt= names input 3, and there are 2 inputs" in refused(
+        np.multiply, (X, X), vjp=product_rule, wrt=3
+    )
+    message = refused(np.take, (X, np.array([0])), vjp=lambda gy, y, x, i: (x, None), wrt=1)
+    assert "that input is an int64 array of shape (1,)" in message
+
+
+def test_a_vjp_that_is_no_function_is_refused():
+    assert "vjp= is the number 3: pass the rule itself" in refused(np.sin, (X,), vjp=3)
+
+
+def test_an_op_takes_its_arrays_side_by_side():
+    message = refused(gradcore.registry.ops["mul"], ((X, X),))
+    assert "pass them side by side, not in tuples or dicts" in message
+
+
+def test_a_rule_that_tensors_cannot_run_is_told_for_the_second_order():
+    with pytest.raises(
+        CallError, match=r"the rule of np\.sin can't be run on gradcore Tensors .*gradcheck\(gradient"
+    ):
+        gradgradcheck(np.sin, (X,), vjp=lambda gy, y, x: gy * np.heaviside(x, 0.5))
