@@ -1,0 +1,126 @@
+"""Results that can be worked out by hand."""
+
+import numpy as np
+import pytest
+
+import gradcore
+from gradcore import Tensor, nn, tensor
+
+
+def test_a_product_of_two_matrices():
+    y = tensor([[1, 2], [3, 4]]) @ tensor([[2, 0], [1, 2]])
+    assert y.tolist() == [[4, 4], [10, 8]]
+
+
+def test_a_row_times_a_column_and_both_gradients():
+    w = tensor([[1, 2]], requires_grad=True)
+    x = tensor([[2], [3]], requires_grad=True)
+    y = w @ x
+    y.backward()
+    assert y.tolist() == [[8]]
+    assert x.grad.tolist() == [[1], [2]]
+    assert w.grad.tolist() == [[2, 3]]
+
+
+def test_a_bias_is_added_to_each_row():
+    y = tensor([[1, 2], [3, 4]]) + tensor([[0.5, 0.25]])
+    assert y.tolist() == [[1.5, 2.25], [3.5, 4.25]]
+
+
+def test_relu_zeroes_negatives_and_stops_their_gradient():
+    x = tensor([-1.0, 0.0, 2.0], requires_grad=True)
+    y = x.relu()
+    y.sum().backward()
+    assert y.tolist() == [0, 0, 2]
+    assert x.grad.tolist() == [0, 0, 1]
+
+
+def test_the_sigmoid_at_zero():
+    x = tensor(0.0, requires_grad=True)
+    y = x.sigmoid()
+    y.backward()
+    assert (y.item(), x.grad.item()) == (0.5, 0.25)
+
+
+def test_a_two_layer_relu_network_by_hand():
+    # x = (1, 2), W1 = [[1, -1, 2], [2, 1, -2]], b1 = (0, 0, 1), W2 = [[1], [3], [-2]], b2 = (0.5)
+    # h  = x W1 + b1 = (1 + 4, -1 + 2, 2 - 4 + 1) = (5, 1, -1)
+    # r  = relu(h)   = (5, 1, 0)
+    # y  = r W2 + b2 = 5 + 3 + 0 + 0.5 = 8.5
+    # L  = y^2 / 2, so dL/dy = y = 8.5
+    # dL/db2 = 8.5;  dL/dW2 = r^T 8.5 = (42.5, 8.5, 0)
+    # dL/dr  = 8.5 W2^T = (8.5, 25.5, -17);  dL/dh = (8.5, 25.5, 0), the third unit being off
+    # dL/db1 = (8.5, 25.5, 0);  dL/dW1 = x^T dL/dh = [[8.5, 25.5, 0], [17, 51, 0]]
+    # dL/dx  = dL/dh W1^T = (8.5 - 25.5, 17 + 25.5) = (-17, 42.5)
+    x = tensor([[1, 2]], requires_grad=True)
+    first, second = nn.Linear(2, 3), nn.Linear(3, 1)
+    first.load_state_dict({"weight": np.float32([[1, -1, 2], [2, 1, -2]]), "bias": np.float32([[0, 0, 1]])})
+    second.load_state_dict({"weight": np.float32([[1], [3], [-2]]), "bias": np.float32([[0.5]])})
+    y = nn.Sequential(first, nn.ReLU(), second)(x)
+    (y * y * 0.5).sum().backward()
+    assert y.tolist() == [[8.5]]
+    assert second.bias.grad.tolist() == [[8.5]]
+    assert second.weight.grad.tolist() == [[42.5], [8.5], [0]]
+    assert first.bias.grad.tolist() == [[8.5, 25.5, 0]]
+    assert first.weight.grad.tolist() == [[8.5, 25.5, 0], [17, 51, 0]]
+    assert x.grad.tolist() == [[-17, 42.5]]
+
+
+def test_the_gradient_of_softmax_cross_entropy_is_probability_less_target():
+    logits = Tensor(np.log(np.array([[1.0, 2.0, 5.0]])), requires_grad=True)
+    loss = gradcore.cross_entropy(logits, np.array([1]))
+    loss.backward()
+    np.testing.assert_allclose(loss.item(), np.log(4), rtol=1e-15)
+    np.testing.assert_allclose(logits.grad, [[1 / 8, 2 / 8 - 1, 5 / 8]], rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("axis", "value"), [(None, 10), (0, [4, 6]), (1, [3, 7]), ((0, 1), 10), (-1, [3, 7])]
+)
+def test_sums_of_a_matrix(axis, value):
+    assert tensor([[1, 2], [3, 4]]).sum(axis).tolist() == value
+
+
+def test_a_maximum_that_ties_shares_its_gradient():
+    x = tensor([3.0, 1.0, 3.0], requires_grad=True)
+    x.max().backward()
+    assert x.grad.tolist() == [0.5, 0, 0.5]
+    y, z = tensor([1.0], requires_grad=True), tensor([1.0], requires_grad=True)
+    gradcore.maximum(y, z).backward()
+    assert (y.grad.tolist(), z.grad.tolist()) == ([0.5], [0.5])
+
+
+def test_powers_at_zero():
+    x = tensor([0.0, 0.0], requires_grad=True)
+    (x**0).sum().backward()
+    assert x.grad.tolist() == [0, 0]
+    x.zero_grad()
+    (x**1 + x**2 + x**3).sum().backward()
+    assert x.grad.tolist() == [1, 1]
+    e = tensor(2.0, requires_grad=True)
+    (0.0**e).backward()
+    assert e.grad == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1e4, 1e8, 1e30])
+def test_logsumexp_and_its_gradient_are_right_next_to_large_numbers(dtype, size):
+    # Equal entries share the gradient evenly, however large: log sum e^x = x + log 2.
+    x = Tensor(np.array([size, size], dtype), requires_grad=True)
+    y = x.logsumexp()
+    y.backward()
+    np.testing.assert_allclose(y.data, np.asarray(size + np.log(2), dtype), rtol=2 * np.finfo(dtype).eps)
+    np.testing.assert_array_equal(x.grad, [0.5, 0.5])
+
+
+def test_softmax_and_logsumexp_take_minus_infinity_for_what_is_ruled_out():
+    x = Tensor(np.array([0.0, -np.inf, 0.0]), requires_grad=True)
+    assert x.softmax().tolist() == [0.5, 0, 0.5]
+    np.testing.assert_allclose(x.log_softmax().data, [-np.log(2), -np.inf, -np.log(2)])
+    x.logsumexp().backward()
+    assert x.grad.tolist() == [0.5, 0, 0.5]
+
+
+def test_sigmoid_is_accurate_in_both_tails():
+    x = Tensor(np.array([-745.0, -40.0, 40.0, 800.0]))
+    np.testing.assert_allclose(x.sigmoid().data, [np.exp(-745.0), np.exp(-40.0), 1.0, 1.0], rtol=1e-15)
