@@ -81,8 +81,8 @@ def _power(x: Array, y: Array) -> Array:
 
 
 def _pow_base(gy: Array, _out: Array, x: Array, y: Array) -> Array:
-    # d x^0 / dx is 0 everywhere, x = 0 included, where 0 * 0^(-1) would be NaN.
-    return gy * y * np.power(x, np.where(y == 0, np.ones_like(y), y - 1))
+    # d x^0 / dx is 0 at x = 0 too, where 0 * 0^(-1) would be NaN.
+    return gy * y * np.power(x, np.where((x == 0) & (y == 0), np.ones_like(y), y - 1))
 
 
 def _pow_exponent(gy: Array, out: Array, x: Array, _y: Array) -> Array:
