@@ -57,8 +57,8 @@ class Windows(NamedTuple):
         (sh, sw), (dh, dw) = self.stride, self.dilation
         top, left = i * dh, j * dw
         return (
-            slice(top + first * sh, top + (last - 1) * sh + 1, sh),
-            slice(left, left + (self.out[1] - 1) * sw + 1, sw),
+            slice(top + first * sh, top + last * sh, sh),
+            slice(left, left + self.out[1] * sw, sw),
         )
 
 
@@ -142,7 +142,7 @@ def blocks(at: Windows, batch: int, rows: int) -> Iterator[tuple[slice, slice]]:
     lines = max(1, min(high, min(_COLUMNS, _ENTRIES // max(rows, 1)) // max(wide * images, 1)))
     for first in range(0, batch, images):
         for top in range(0, high, lines):
-            yield slice(top, min(top + lines, high)), slice(first, min(first + images, batch))
+            yield slice(top, top + lines), slice(first, min(first + images, batch))
 
 
 def all_windows(x: NDArray[Any], at: Windows) -> NDArray[Any]:

@@ -191,10 +191,8 @@ def _masks(
         hit &= free
         yield tap, hit
         free ^= hit
-    yield (
-        taps[-1],
-        free,
-    )  # whatever is left: so that every window has one winner, even where its maximum is NaN
+    # The last entry takes what is left: so every window has one winner, even one whose maximum is NaN.
+    yield taps[-1], free
 
 
 def _max_rule(gy: Array, _y: Array, x: Array, **same: Any) -> Array:

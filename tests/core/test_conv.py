@@ -15,6 +15,16 @@ from gradcore.nn.conv import Conv2d
 from gradcore.ops import _windows
 
 
+@pytest.fixture(scope="module")
+def torch():
+    """PyTorch on one thread: its own threads wait for each other where test workers share the cores."""
+    torch = pytest.importorskip("torch")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield torch
+    torch.set_num_threads(threads)
+
+
 @st.composite
 def convolutions(draw):
     """(x, weight, bias, arguments) of a convolution that fits, batches of 0 included."""
@@ -62,7 +72,10 @@ def test_stride_drops_the_remainder_and_padding_is_zeros():
 
 def test_same_padding_keeps_the_size_and_puts_the_odd_zero_after():
     x = np.arange(1.0, 5.0).reshape(1, 1, 1, 4)
-    assert conv2d(x, np.ones((1, 1, 1, 2)), padding="same").tolist() == [[[[3.0, 5.0, 7.0, 4.0]]]]
+    kernel = np.ones((1, 1, 1, 2))
+    assert conv2d(x, kernel, padding="same").ravel().tolist() == [3.0, 5.0, 7.0, 4.0]
+    x, kernel = x.transpose(0, 1, 3, 2), kernel.transpose(0, 1, 3, 2)
+    assert conv2d(x, kernel, padding="same").ravel().tolist() == [3.0, 5.0, 7.0, 4.0]
 
 
 def test_groups_see_only_their_own_channels():
@@ -103,8 +116,7 @@ def test_the_three_ops_are_one_product_seen_from_three_sides(drawn):
 
 @settings(deadline=None, max_examples=60)
 @given(convolutions())
-def test_values_and_gradients_equal_pytorchs(drawn):
-    torch = pytest.importorskip("torch")
+def test_values_and_gradients_equal_pytorchs(torch, drawn):
     x, weight, bias, arguments = drawn
     # PyTorch warns that its "same" copies for even kernels, and takes no empty batch in every version.
     assume(len(x) and not (arguments["padding"] == "same" and any(k % 2 == 0 for k in weight.shape[2:])))
@@ -117,6 +129,26 @@ def test_values_and_gradients_equal_pytorchs(drawn):
     expected.backward(torch.tensor(gy))
     for mine, other in zip(ours, theirs, strict=True):
         close(mine.grad, other.grad.numpy())
+
+
+@settings(deadline=None, max_examples=60)
+@given(convolutions())
+def test_the_rules_of_all_three_are_their_transposes_in_either_argument(drawn):
+    x, weight, _, arguments = drawn
+    y = conv2d(x, weight, **arguments)
+    for op, arrays, more in (
+        (conv2d, (x, weight), {}),
+        (conv2d_input, (y, weight), {"size": x.shape[2:]}),
+        (conv2d_weight, (y, x), {"kernel_size": weight.shape[2:]}),
+    ):
+        value = op(*arrays, **more, **arguments)
+        rng = np.random.default_rng(8)
+        g, others = rng.standard_normal(value.shape), [rng.standard_normal(a.shape) for a in arrays]
+        cotangents = op.vjp(g, value, *arrays, *([None] if op is conv2d else []), **more, **arguments)
+        for i, other in enumerate(others):
+            moved = op(*arrays[:i], other, *arrays[i + 1 :], **more, **arguments)
+            size = 1 + np.sum(np.abs(moved * g))
+            assert np.sum(other * cotangents[i]) == pytest.approx(np.sum(moved * g), abs=1e-12 * size)
 
 
 # --- blocks and memory ------------------------------------------------------------------------------------------------
@@ -210,6 +242,11 @@ def test_empty_batches_and_no_channels_give_what_an_empty_sum_gives(shape):
     assert not gw.any()
 
 
+def test_padding_does_not_widen_the_dtype_that_is_computed_in():
+    x = np.ones((1, 1, 2, 2), np.float32)
+    assert _windows.padded(x, _windows.windows("conv2d", (2, 2), (1, 1), 1, 1)).dtype == np.float32
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_dtype_is_kept_forward_and_backward(dtype):
     x, weight, bias = (
@@ -267,8 +304,7 @@ def test_the_second_derivative_of_a_squared_convolution_is_known():
         {"dilation": 2},
     ],
 )
-def test_the_transposed_convolution_equals_pytorchs(arguments):
-    torch = pytest.importorskip("torch")
+def test_the_transposed_convolution_equals_pytorchs(torch, arguments):
     rng = np.random.default_rng(6)
     x, bias = rng.standard_normal((2, 4, 3, 4)), rng.standard_normal(6)
     weight = rng.standard_normal((4, 6 // arguments.get("groups", 1), 3, 2))

@@ -13,6 +13,16 @@ from gradcore.nn.pool import AvgPool2d, MaxPool2d
 from gradcore.ops import pool
 
 
+@pytest.fixture(scope="module")
+def torch():
+    """PyTorch on one thread: its own threads wait for each other where test workers share the cores."""
+    torch = pytest.importorskip("torch")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield torch
+    torch.set_num_threads(threads)
+
+
 @st.composite
 def poolings(draw, ties=False):
     """(x, arguments) of a pooling that fits, batches of 0 included."""
@@ -84,8 +94,7 @@ def test_values_and_gradients_equal_the_windows_taken_one_by_one_ties_included(d
 
 @settings(deadline=None, max_examples=60)
 @given(poolings(ties=True))
-def test_values_and_gradients_equal_pytorchs_ties_included(drawn):
-    torch = pytest.importorskip("torch")
+def test_values_and_gradients_equal_pytorchs_ties_included(torch, drawn):
     x, arguments = drawn
     assume(len(x))
     ours, theirs = Tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
@@ -195,7 +204,9 @@ def test_what_does_not_fit_is_refused_with_the_shapes_and_what_would(call, error
     assert [w for w in words if w not in str(caught.value)] == []
 
 
-@pytest.mark.parametrize("layer", [MaxPool2d(2), AvgPool2d(3, stride=2, padding=1)])
+@pytest.mark.parametrize(
+    "layer", [MaxPool2d(2), MaxPool2d(3, stride=2, padding=1), AvgPool2d(3, stride=2, padding=1)]
+)
 def test_the_layers_pool_keep_float32_and_have_no_parameters(layer):
     x = Tensor(np.random.default_rng(7).standard_normal((2, 3, 7, 7)).astype(np.float32), requires_grad=True)
     y = layer(x)
