@@ -100,7 +100,6 @@ def _pow_exponent(gy: Array, out: Array, x: Array, _y: Array) -> Array:
             interval(2.0, 2.0, "", differentiable=False),
         ),
         case(interval(-3.0, 3.0, "..."), interval(3.0, 3.0, "", differentiable=False)),
-        case(interval(-3.0, 3.0, "..."), interval(0.0, 0.0, "", differentiable=False)),
         case(interval(-3.0, 3.0, "..."), interval(5.0, 5.0, "...", differentiable=False)),
         reference=elementwise(math.pow),
     ),
