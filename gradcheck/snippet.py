@@ -54,7 +54,8 @@ def call_snippet(inputs: Any, call: str) -> str:
     names = [n for n in names if n in ("array", "nan", "inf") or hasattr(np, n)]
     text = literal(tuple(given))
     used = [n for n in names if n in text]
-    head = f"from numpy import {', '.join(used)}\n" if used else ""
+    head = "import numpy as np\n" if "np." in call else ""
+    head += f"from numpy import {', '.join(used)}\n" if used else ""
     return f"{head}{tensor}from gradcheck import gradcheck, gradgradcheck\n\ninputs = {text}\n{call}"
 
 

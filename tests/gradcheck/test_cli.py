@@ -1,0 +1,123 @@
+"""The command: what it prints and the status it leaves."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from gradcheck.cli import MISCALLED, RIGHT, UNDECIDED, WRONG, main
+
+MODULE = """
+import numpy as np
+
+inputs = (np.array([0.5, 2.0]),)
+
+def drawn():
+    return inputs
+
+def rule(gy, y, x):
+    return gy * np.cos(x)
+
+def wrong(gy, y, x):
+    return 2 * gy * np.cos(x)
+
+def step(x):
+    return np.floor(x)
+
+def flat(gy, y, x):
+    return gy * 0
+
+whole = (np.array([1.0, 2.0]),)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _folder_with_a_module(tmp_path, monkeypatch):
+    (tmp_path / "mine_to_check.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+@pytest.mark.parametrize("inputs", ["mine_to_check:inputs", "mine_to_check:drawn"])
+def test_a_right_pair_passes_with_status_0(inputs, capsys):
+    assert main(["check", "numpy:sin", "--vjp", "mine_to_check:rule", "--inputs", inputs]) == RIGHT
+    assert capsys.readouterr().out.startswith("PASS  np.sin: the gradient is right")
+
+
+def test_a_wrong_pair_leaves_status_1_and_the_cause(capsys):
+    assert (
+        main(["check", "numpy:sin", "--vjp", "mine_to_check:wrong", "--shapes", "4,3", "--seed", "2"])
+        == WRONG
+    )
+    assert "Multiplied by 1/2 every entry is right." in capsys.readouterr().out
+
+
+def test_a_check_that_cannot_decide_leaves_status_3(capsys):
+    call = ["check", "mine_to_check:step", "--vjp", "mine_to_check:flat", "--inputs", "mine_to_check:whole"]
+    assert main(call) == UNDECIDED
+    assert capsys.readouterr().out.startswith("INCONCLUSIVE")
+
+
+def test_the_report_comes_as_json_on_request(capsys):
+    assert (
+        main(
+            [
+                "check",
+                "gradcore:matmul",
+                "--shapes",
+                "4,3",
+                "3,2",
+                "--dtype",
+                "float32",
+                "--order",
+                "2",
+                "--json",
+            ]
+        )
+        == RIGHT
+    )
+    told = json.loads(capsys.readouterr().out)
+    assert told["verdict"] == "pass"
+    assert [i["dtype"] for i in told["inputs"]] == ["float32", "float32"]
+    assert told["second"]["order"] == 2
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (["check", "numpy.sin", "--shapes", "3"], "write module:name, such as numpy:sin"),
+        (["check", "nowhere_to_be_found:sin", "--shapes", "3"], "can't be loaded: No module named"),
+        (["check", "numpy:no_such", "--shapes", "3"], "can't be loaded: module 'numpy' has no attribute"),
+        (["check", "numpy:sin", "--shapes", "a"], "'a' is no shape: write sizes with commas"),
+        (["op", "no such op"], "there is no differentiable op named 'no such op': choose among abs, add"),
+    ],
+)
+def test_a_wrong_call_leaves_status_2_and_says_what_to_write(call, words, capsys):
+    assert main(call) == MISCALLED
+    assert words in capsys.readouterr().err
+
+
+def test_a_registered_op_is_checked_at_drawn_points(capsys):
+    assert main(["op", "mul", "--examples", "5"]) == RIGHT
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["mul-0", "mul-1"]
+    assert all("pass" in line for line in lines)
+
+
+def test_a_registered_op_with_a_wrong_rule_is_told_on_its_smallest_example(capsys, monkeypatch):
+    from gradcore import registry
+
+    monkeypatch.setattr(registry.ops["exp"], "rules", (lambda gy, y, x: 2 * gy * y,))
+    assert main(["op", "exp", "--examples", "10"]) == WRONG
+    out = capsys.readouterr().out
+    assert out.startswith("FAIL  exp: the gradient is wrong")
+    assert "Multiplied by 1/2 every entry is right." in out
+
+
+def test_a_scalar_shape_is_written_as_nothing():
+    from gradcheck.cli import _shape
+
+    assert [_shape(text) for text in ("", "3", "4,3")] == [(), (3,), (4, 3)]
+    assert np.zeros(_shape("")).ndim == 0
