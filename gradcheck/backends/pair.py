@@ -62,7 +62,7 @@ class Pair:
         y = self.f(*arguments, **self.params)
         self.output_paths, outputs = output_arrays(y, self.name)
         self._result = y
-        return PairRun(self, arguments, y, outputs)
+        return PairRun(self, arguments, rebuild(y, iter(outputs)), outputs)  # NumPy's scalars as 0-d arrays
 
     def values(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
         """The differentiable outputs."""
