@@ -157,3 +157,17 @@ def test_boolean_inputs_may_get_zeros():
         return np.zeros(mask.shape), gy * mask
 
     assert gradcheck(lambda mask, a: mask * a, (X > 0, X), vjp=rule)
+
+
+def test_a_sum_that_cancels_may_be_rounded_otherwise_in_another_layout():
+    rng = np.random.default_rng(0)
+    large = 1e6 * rng.standard_normal(500)
+    x = rng.permutation(np.concatenate([large, -large, 1e-9 * rng.standard_normal(24)])).reshape(32, 32)
+
+    def forward(x):
+        return x.sum() * np.ones(3)
+
+    different = forward(x)[0] - forward(np.asfortranarray(x))[0]
+    assert abs(different) > 1e-3 * abs(forward(x)[0])  # so that the test is one
+    report = gradcheck(forward, (x,), vjp=lambda gy, y, x: np.full_like(x, gy.sum()))
+    assert status(report)["any_layout"] == "held"

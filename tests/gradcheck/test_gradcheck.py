@@ -332,3 +332,22 @@ def test_contracts_can_be_chosen_by_name_or_left_out():
     assert gradcheck(np.sin, (X,), vjp=cosine, contracts=False).contracts == ()
     names = [c.name for c in gradcheck(np.sin, (X,), vjp=cosine, contracts=["linear"]).contracts]
     assert names == ["linear"]
+
+
+def test_a_fail_is_told_only_after_a_second_look_has_confirmed_it(monkeypatch):
+    from gradcheck import look
+
+    genuine, looks = look.derivative, []
+
+    def mistaken_at_first(f, x, v, **more):
+        found = genuine(f, x, v, **more)
+        looks.append(1)
+        if len(looks) <= 2:  # both directions of the first look, as if the function had misled them
+            object.__setattr__(found, "flat_value", found.flat_value * 1.5)
+        return found
+
+    monkeypatch.setattr(look, "derivative", mistaken_at_first)
+    report = gradcheck(np.sin, (X,), vjp=cosine)
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert "a second look, with other directions and steps, did not confirm" in report.reason
+    assert len(looks) > 2
