@@ -80,10 +80,10 @@ class Adam(Optimizer):
     def buffers(self) -> tuple[str, ...]:  # noqa: D102
         return ("mean", "square")
 
-    def _prepare(self) -> None:
+    def _prepare(self, step: int) -> None:
         b1, b2 = self.betas
-        self._step_size = self.lr / (1 - b1**self.steps)
-        self._root_scale = 1 / math.sqrt(1 - b2**self.steps)
+        self._step_size = self.lr / (1 - b1**step)
+        self._root_scale = 1 / math.sqrt(1 - b2**step)
 
     def _decayed(self, p: NDArray[Any], g: NDArray[Any]) -> NDArray[Any]:
         return g + self.weight_decay * p if self.weight_decay else g

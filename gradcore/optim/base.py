@@ -33,7 +33,8 @@ class Optimizer:
     def __init__(self, params: Iterable[Tensor], lr: float) -> None:
         self.params = list(params)
         self.lr = check("lr", lr)
-        self.steps = 0
+        # How often each was changed: what corrects for a start counts from the parameter's own, not the optimizer's.
+        self.steps = [0] * len(self.params)
         if not self.params:
             raise GraphError(
                 f"{type(self).__name__} got no parameters: pass model.parameters(), or a list of Tensors"
@@ -59,8 +60,8 @@ class Optimizer:
         """Change p in place by its gradient g; `s` is scratch of p's shape, `state` the arrays that `buffers` names."""
         raise NotImplementedError
 
-    def _prepare(self) -> None:
-        """Once a step, before the updates: what depends on the number of steps only."""
+    def _prepare(self, step: int) -> None:
+        """Before the updates of parameters that are changed for the time number `step`: what depends on that alone."""
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
@@ -69,10 +70,9 @@ class Optimizer:
 
     def step(self) -> None:
         """Change every parameter that has a gradient, in place."""
-        self.steps += 1
-        self._prepare()
+        prepared = 0
         names = self.buffers()
-        for p, state in zip(self.params, self._state, strict=True):
+        for i, (p, state) in enumerate(zip(self.params, self._state, strict=True)):
             if p.grad is None:
                 continue
             x, g = p.data, p.grad
@@ -80,8 +80,12 @@ class Optimizer:
                 raise ShapeError(
                     f"a parameter of shape {x.shape} has a gradient of shape {g.shape}: they must agree"
                 )
-            if names and not state:
-                state.update({name: np.zeros_like(x) for name in names})
+            self.steps[i] += 1
+            if self.steps[i] != prepared:
+                prepared = self.steps[i]
+                self._prepare(prepared)
+            if len(state) < len(names):
+                state.update({name: np.zeros_like(x) for name in names if name not in state})
             arrays = [state[name] for name in names]
             if x.size <= BLOCK or not _flat(x, g, *arrays):
                 self._update(x, g, self._scratch_like(x), *arrays)
@@ -102,11 +106,13 @@ class Optimizer:
     # --- saving and loading -------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """Hyperparameters, the number of steps, and copies of the running values, by name: {"lr": ..., "0.mean": ...}."""
+        """Hyperparameters, steps by parameter, and copies of the running values: {"lr": ..., "steps": ..., "0.mean": ...}."""
         found: dict[str, Any] = {name: getattr(self, name) for name in self.hyper}
-        found["steps"] = self.steps
-        for i, state in enumerate(self._state):
-            found.update({f"{i}.{name}": array.copy() for name, array in state.items()})
+        found["steps"] = list(self.steps)
+        for i, (p, state) in enumerate(zip(self.params, self._state, strict=True)):
+            if state:
+                for name in self.buffers():
+                    found[f"{i}.{name}"] = state[name].copy() if name in state else np.zeros_like(p.data)
         return found
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -117,6 +123,10 @@ class Optimizer:
         told = f"this state does not fit {type(self).__name__}"
         if missing := [name for name in (*self.hyper, "steps") if name not in state]:
             raise StateError(f"{told}: it lacks {', '.join(missing)}")
+        if len(state["steps"]) != len(self.params):
+            raise StateError(
+                f"{told}: it is of {len(state['steps'])} parameters, and there are {len(self.params)}"
+            )
         arrays = {name: value for name, value in state.items() if name not in (*self.hyper, "steps")}
         # A parameter that never had a gradient has no running values: all of a parameter's are expected, or none.
         started = [i for i in range(len(self.params)) if any(name.startswith(f"{i}.") for name in arrays)]
@@ -130,7 +140,7 @@ class Optimizer:
             for name, value in before.items():
                 setattr(self, name, value)
             raise
-        self.steps = int(state["steps"])
+        self.steps = [int(n) for n in state["steps"]]
         self._state = [{} for _ in self.params]
         for path in expected:
             number, _, name = path.partition(".")
