@@ -175,19 +175,19 @@ def backward_pass(
         if op is None:
             leaves.append((node, gy))
             continue
-        parents = node._parents
-        if parents is None:
+        arrays = node._arrays
+        if arrays is None:
             raise GraphError(
                 f"the graph behind this result was freed by an earlier backward pass (at {op.name}): pass "
                 "retain_graph=True to the first backward, or compute the result again"
             )
-        arrays = node._arrays
         rules = op.rules
         if not record and rules is not None and node._params is None:
             # The generator below, spelled out for the common case: this loop decides what small tensors cost.
             y = node.data
+            others = node._others
             i = 0
-            for parent in parents:
+            for parent in (node._left, node._right) if others is None else (node._left, node._right, *others):
                 if parent is not None:
                     gx = rules[i](gy, y, *arrays)
                     x = arrays[i]
@@ -206,6 +206,7 @@ def backward_pass(
                         _accumulate(entry, gx)
                 i += 1  # noqa: SIM113
         else:
+            parents = node._parents
             for i, gx in _cotangents(node, gy, record):
                 x = arrays[i]
                 if not hasattr(gx, "dtype"):
@@ -214,7 +215,7 @@ def backward_pass(
                     gx = _fitted(gx, node, i, x)
                 _add(pending, heap, parents[i], gx, record)
         if not (retain_graph or record):
-            node._parents = node._arrays = node._params = None
+            node._left = node._right = node._others = node._arrays = node._params = None
     return leaves
 
 
@@ -244,7 +245,7 @@ def walk(root: Tensor) -> list[Tensor]:
     seen = {root._order: root}
     todo = [root]
     while todo:
-        for parent in todo.pop()._parents or ():
+        for parent in todo.pop()._parents:
             if parent is not None and parent._order not in seen:
                 seen[parent._order] = parent
                 todo.append(parent)

@@ -134,11 +134,13 @@ class Op(Generic[P, R]):
         out._order = next_order()
         if recorded:
             out._op = self
-            out._parents = parents
-            out._arrays = arrays
+            out._left = parents[0]
+            out._right = parents[1] if len(parents) > 1 else None
+            out._others = tuple(parents[2:]) or None
+            out._arrays = tuple(arrays)
             out._params = params or None
         else:
-            out._op = out._parents = out._arrays = out._params = None
+            out._op = out._left = out._right = out._others = out._arrays = out._params = None
         return out
 
     def explained(self, error: ValueError, arrays: Sequence[Any]) -> ValueError:
@@ -242,15 +244,15 @@ def unary_method(made: Op[..., Any]) -> Callable[[Tensor], Tensor]:
         out.data = y if type(y) is _ndarray else np.asarray(y)
         out.grad = None
         out._order = next_order()
-        out._params = None
+        out._right = out._others = out._params = None
         if self.requires_grad and grad_mode.enabled:
             out.requires_grad = True
             out._op = made
-            out._parents = (self,)
+            out._left = self
             out._arrays = (x,)
         else:
             out.requires_grad = False
-            out._op = out._parents = out._arrays = None
+            out._op = out._left = out._arrays = None
         return out
 
     return method
@@ -262,17 +264,14 @@ def binary_method(made: Op[..., Any], *, swapped: bool = False) -> Callable[[Ten
 
     def method(self: Tensor, other: Any) -> Tensor:
         a = self.data
-        needed = self.requires_grad
+        left = self if self.requires_grad else None
+        right = None
         if type(other) is Tensor:
             b = other.data
             if other.requires_grad:
-                parents: Any = (self, other) if needed else (None, other)
-                needed = True
-            else:
-                parents = (self, None)
+                right = other
         else:
             b = other if type(other) is _ndarray else operand(other, a.dtype)
-            parents = (self, None)
         try:
             y = forward(a, b)
         except ValueError as error:
@@ -281,15 +280,16 @@ def binary_method(made: Op[..., Any], *, swapped: bool = False) -> Callable[[Ten
         out.data = y if type(y) is _ndarray else np.asarray(y)
         out.grad = None
         out._order = next_order()
-        out._params = None
-        if needed and grad_mode.enabled:
+        out._others = out._params = None
+        if (left is not None or right is not None) and grad_mode.enabled:
             out.requires_grad = True
             out._op = made
-            out._parents = parents
+            out._left = left
+            out._right = right
             out._arrays = (a, b)
         else:
             out.requires_grad = False
-            out._op = out._parents = out._arrays = None
+            out._op = out._left = out._right = out._arrays = None
         return out
 
     if not swapped:
