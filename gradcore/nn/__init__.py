@@ -2,26 +2,15 @@
 
 from gradcore.nn import init
 from gradcore.nn.activation import Dropout, Flatten, ReLU, Sigmoid, Tanh
+from gradcore.nn.conv import Conv2d
 from gradcore.nn.linear import Linear
 from gradcore.nn.losses import CrossEntropyLoss, MSELoss
-from gradcore.nn.models import mlp
+from gradcore.nn.models import cnn, mlp
 from gradcore.nn.module import Module, Sequential, functional_call
-from gradcore.nn.norm import BatchNorm1d, BatchNorm2d
+from gradcore.nn.norm import BatchNorm1d, BatchNorm2d, Standardize
+from gradcore.nn.pool import AvgPool2d, MaxPool2d
 
 __all__ = [
-    "BatchNorm1d",
-    "BatchNorm2d",
-    "CrossEntropyLoss",
-    "Dropout",
-    "Flatten",
-    "Linear",
-    "MSELoss",
-    "Module",
-    "ReLU",
-    "Sequential",
-    "Sigmoid",
-    "Tanh",
-    "functional_call",
-    "init",
-    "mlp",
-]
+    "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Conv2d", "CrossEntropyLoss", "Dropout", "Flatten", "Linear", "MSELoss",
+    "MaxPool2d", "Module", "ReLU", "Sequential", "Sigmoid", "Standardize", "Tanh", "cnn", "functional_call", "init", "mlp",
+]  # fmt: skip

@@ -36,13 +36,13 @@ class Module:
     def __init__(self) -> None:
         self.training = True
 
-    def forward(self, *inputs: Any) -> Any:
+    def forward(self, *inputs: Any, **options: Any) -> Any:
         """The output for the inputs; to be written by each module."""
         raise NotImplementedError(f"{type(self).__name__} has no forward(self, ...): write one")
 
-    def __call__(self, *inputs: Any) -> Any:
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
         """What `forward` gives for the inputs."""
-        return self.forward(*inputs)
+        return self.forward(*inputs, **options)
 
     # --- what it holds ------------------------------------------------------------------------------------------------
 
@@ -56,9 +56,21 @@ class Module:
                             f"{type(self).__name__}.{name} is a {type(value).__name__} with a Tensor in it: make each "
                             f"parameter an attribute of its own, self.{name}_{i} = ..., or put it into a Module"
                         )
+                    self._refuse_hidden(f"{name}[{i}]", entry)
                     yield f"{name}.{i}", entry
             else:
+                self._refuse_hidden(name, value)
                 yield name, value
+
+    def _refuse_hidden(self, name: str, value: Any) -> None:
+        """Parameters in a dict, a set or a list of lists would not be found, and so neither trained nor saved."""
+        if isinstance(value, dict | set | frozenset | list | tuple):
+            for entry in value.values() if isinstance(value, dict) else value:
+                if isinstance(entry, Tensor | Module):
+                    raise TypeError(
+                        f"{type(self).__name__}.{name} is a {type(value).__name__} with a {type(entry).__name__} in it, "
+                        "where it would be neither trained nor saved: make it an attribute, or put modules into a list"
+                    )
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The modules directly below this one, with their names."""
