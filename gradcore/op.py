@@ -226,6 +226,7 @@ def _method(made: Op[..., Any]) -> Callable[..., Tensor]:
         fast = unary_method(made) if made.n_arrays == 1 else binary_method(made)
     fast.__doc__ = made.__doc__
     fast.__name__ = made.name
+    fast.__wrapped__ = made.forward  # type: ignore[attr-defined]  # so that help(x.sum) shows its parameters
     return fast
 
 

@@ -164,10 +164,12 @@ FUNCTIONS[np.concatenate] = concatenate
 
 
 def _reshape_method(self: Tensor, *shape: Any) -> Any:
+    """The same entries under another shape: `x.reshape(2, 3)` or `x.reshape((2, 3))`; one axis may be -1."""
     return reshape(self, tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape)
 
 
 def _transpose_method(self: Tensor, *axes: Any) -> Any:
+    """The axes reversed, or as listed: `x.transpose()`, `x.transpose(1, 0)` or `x.transpose((1, 0))`."""
     if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], tuple | list)):
         axes = tuple(axes[0] or ())
     return transpose(self, axes or None)
