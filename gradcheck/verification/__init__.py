@@ -4,6 +4,7 @@ Each raises `VerificationError` (or `gradcheck.GradientError`) where something i
 Hypothesis, so that planted mistakes, scripts and the suite all go through the very same functions.
 """
 
+from gradcheck.verification.breaking import CHANGES, broken, like, positions
 from gradcheck.verification.gradients import Tally, check_gradient, check_recording, check_second_order
 from gradcheck.verification.layers import LayerCall, check_layer_gradient, check_layer_value
 from gradcheck.verification.optimizers import (
@@ -17,10 +18,12 @@ from gradcheck.verification.recorded import check_fast_method, check_tensor_meth
 from gradcheck.verification.rounding import check_agreement, check_value
 
 __all__ = [
+    "CHANGES",
     "LayerCall",
     "Problem",
     "Tally",
     "VerificationError",
+    "broken",
     "check_agreement",
     "check_fast_method",
     "check_gradient",
@@ -33,4 +36,6 @@ __all__ = [
     "check_tensor_method",
     "check_trajectory",
     "check_value",
+    "like",
+    "positions",
 ]

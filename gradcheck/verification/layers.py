@@ -10,6 +10,7 @@ import numpy as np
 from gradcheck.check import gradcheck
 from gradcheck.verification.outcome import VerificationError, described
 from gradcheck.verification.rounding import check_agreement
+from gradcore.nn.module import functional_call
 from gradcore.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -65,25 +66,14 @@ class LayerCall:
             dtype,
         )
 
-    def made(self, parameters: Mapping[str, Any]) -> Module:
-        """The layer in its mode and state, with these parameters: Tensors take the place of its own."""
-        made = _built(self.cls, self.params, self.dtype)
-        values = {name: p.data if isinstance(p, Tensor) else np.asarray(p) for name, p in parameters.items()}
-        dtypes = {a.dtype for a in values.values()}
-        if len(dtypes) == 1:  # a numeric derivative widens float32 to float64
-            made.astype(dtypes.pop())
-        made.load_state_dict(
-            {**{n: b.astype(made.state_dict()[n].dtype) for n, b in self.buffers.items()}, **values}
-        )
-        for name, value in parameters.items():
-            if isinstance(value, Tensor):
-                _put(made, name, value)
-        return made.train(self.training)
-
     def __call__(self, *inputs: Any) -> Any:
-        """The layer's output for `(*arrays, parameters)`, the last a dict by name."""
+        """The layer's output for `(*arrays, parameters)`, the last a dict of Tensors by name."""
         *arrays, parameters = inputs
-        return self.made(parameters)(*arrays)
+        dtype = next((p.dtype for p in parameters.values()), self.dtype)  # widened by numeric derivatives
+        made = _built(self.cls, self.params, dtype)
+        state = made.state_dict()
+        made.load_state_dict({**state, **{n: b.astype(state[n].dtype) for n, b in self.buffers.items()}})
+        return functional_call(made.train(self.training), parameters, *arrays)
 
     def __str__(self) -> str:
         mode = "training" if self.training else "evaluation"
@@ -103,17 +93,6 @@ def _shaken(example: Example, rng: np.random.Generator) -> list[Any]:
         a * (1 + rng.standard_normal(a.shape)).astype(a.dtype) if a is not None and a.dtype.kind == "f" else a
         for a in example.arrays
     ]
-
-
-def _put(module: Any, name: str, value: Tensor) -> None:
-    """Set the parameter of this dotted name; a number in it is an index into a list, or a child's name."""
-    *path, last = name.split(".")
-    for step in path:
-        module = module[int(step)] if isinstance(module, list | tuple) else getattr(module, step)
-    if isinstance(module, list):
-        module[int(last)] = value
-    else:
-        setattr(module, last, value)
 
 
 def check_layer_value(call: LayerCall, example: Example) -> None:

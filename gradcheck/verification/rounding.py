@@ -95,7 +95,9 @@ def check_agreement(
     value = y.astype(np.float64)
     wobble = scatter(function, arrays, which, eps, value, clip)
     wobble = wobble + scatter(reference, wide, which, float(np.finfo(np.float64).eps), truth, clip)
-    largest = max([float(np.abs(a).max(initial=0.0)) for a, m in zip(wide, which, strict=True) if m], default=0.0)
+    largest = max(
+        [float(np.abs(a).max(initial=0.0)) for a, m in zip(wide, which, strict=True) if m], default=0.0
+    )
     with np.errstate(invalid="ignore"):
         bound = (1.0 + np.sqrt(n)) * wobble + eps * (ULPS * np.abs(truth) + 2.0 * largest)
         bound += float(np.finfo(y.dtype).tiny)

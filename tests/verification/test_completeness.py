@@ -1,0 +1,228 @@
+"""Nothing differentiable is left out: what is public is enrolled, what is enrolled has its rules run, by every name."""
+
+import operator
+
+import numpy as np
+import pytest
+from hypothesis import Phase, assume, given, settings
+from hypothesis import strategies as st
+
+import gradcore
+from gradcheck import cases
+from gradcheck.strategies import examples
+from gradcheck.verification import check_gradient, check_tensor_method, positions
+from gradcore import Op, Tensor, nn, op, optim, registry
+from gradcore.errors import SpecError
+from gradcore.op import composed
+from gradcore.tensor import FUNCTIONS, UFUNCS
+
+OPS = [entry for entry in registry.ops.values() if isinstance(entry, Op)]
+FEW = settings(phases=[Phase.generate], derandomize=True, database=None)
+
+NOT_ENROLLED = {
+    "tensor arange eye full full_like ones ones_like rand rand_like randn randn_like zeros zeros_like": "made from no Tensor",
+    "Op Tensor op composed Module Optimizer": "what ops, layers and optimizers are made of",
+    "no_grad enable_grad is_grad_enabled": "modes",
+    "concatenate": "calls the op of its name; see test_numpy_functions",
+    "CrossEntropyLoss MSELoss": "call the losses; see test_a_loss_module_is_its_loss",
+    "Sequential functional_call mlp cnn": "call the layers that they are given, or are made of",
+    "clip_grad_norm clip_grad_value": "change gradients, and have none",
+}
+
+
+def cases_of(entry):
+    return st.sampled_from(entry.spec.cases).flatmap(examples)
+
+
+def each_example(strategy, check, count=25):
+    @settings(FEW, max_examples=count)
+    @given(strategy)
+    def holds(example):
+        check(example)
+
+    holds()
+
+
+# --- what is public is enrolled ---------------------------------------------------------------------------------------
+
+
+def test_every_public_callable_is_enrolled_or_there_is_a_reason_why_not():
+    enrolled = [
+        *registry.ops.values(),
+        *registry.layers.values(),
+        *registry.losses.values(),
+        *registry.optimizers.values(),
+    ]
+    excused = {name for names in NOT_ENROLLED for name in names.split()}
+    public = {
+        name: getattr(module, name)
+        for module in (gradcore, nn, optim)
+        for name in module.__all__
+        if callable(getattr(module, name))
+    }
+    missing = {
+        name
+        for name, value in public.items()
+        if not any(value is entry for entry in enrolled) and name not in excused
+    }
+    assert not missing, f"enroll {missing} with a spec, or say in NOT_ENROLLED why there is nothing to verify"
+    assert excused <= set(public), "an excuse for what is not there"
+
+
+def test_every_layer_loss_and_optimizer_that_is_defined_is_enrolled():
+    def below(cls):
+        for sub in cls.__subclasses__():
+            yield from [sub, *below(sub)]
+
+    known = {
+        *registry.layers.values(),
+        *registry.optimizers.values(),
+        nn.Sequential,
+        nn.MSELoss,
+        nn.CrossEntropyLoss,
+    }
+    defined = {
+        c
+        for base in (nn.Module, optim.Optimizer)
+        for c in below(base)
+        if c.__module__.startswith("gradcore.")
+    }
+    assert {c.__name__ for c in defined - known if not c.__name__.startswith("_")} == set()
+
+
+# --- what is enrolled has a spec --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "enroll", "write"),
+    [
+        ("op", lambda: op(vjp=lambda gy, y, x: gy, spec=None)(lambda x, /: x), r"spec=OpSpec\(case\("),
+        ("op", lambda: composed(spec=None)(lambda x: x), r"spec=OpSpec\(case\("),
+        ("loss", lambda: registry.loss(spec=None)(lambda x: x), r"spec=LossSpec\(case\("),
+        ("layer", lambda: registry.layer(spec=None)(nn.Module), r"spec=LayerSpec\(case\("),
+        ("optimizer", lambda: registry.optimizer(spec=None)(optim.Optimizer), r"spec=OptimizerSpec\("),
+    ],
+)
+def test_registering_without_a_spec_is_refused_and_says_what_to_write(kind, enroll, write):
+    before = {name: dict(getattr(registry, name)) for name in ("ops", "layers", "losses", "optimizers")}
+    with pytest.raises(SpecError, match=rf"{kind} .* every {kind} is verified from its spec.*Write {write}"):
+        enroll()
+    assert before == {name: dict(getattr(registry, name)) for name in before}
+
+
+def test_a_spec_without_a_case_is_refused():
+    with pytest.raises(SpecError, match="came with no case: describe what may be passed"):
+        gradcore.spec.OpSpec(reference=abs)
+
+
+# --- every rule runs --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("entry", OPS, ids=lambda entry: entry.name)
+def test_the_suites_checks_run_every_rule_and_see_its_gradient(entry, monkeypatch):
+    ran, seen = set(), set()
+
+    def counted(i, rule):
+        def run(*args, **params):
+            ran.add(i)
+            return rule(*args, **params)
+
+        return run
+
+    if entry.rules is not None:
+        monkeypatch.setattr(entry, "rules", tuple(counted(i, rule) for i, rule in enumerate(entry.rules)))
+    else:
+        whole = entry._whole
+        monkeypatch.setattr(entry, "_whole", counted("whole", whole))
+
+    def check(example):
+        report = check_gradient(entry, example)
+        seen.update(i.path for i in report.inputs if report and not i.vacuous)
+
+    for unit in cases.ops():
+        if unit.entry is entry:
+            each_example(examples(unit.case), check, count=8)
+    needed = positions(entry)
+    assert ran >= ({"whole"} if entry.rules is None else set(needed))
+    assert seen >= {f"inputs[{i}]" for i in needed}
+
+
+# --- by every name ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [n for n in registry.ops if hasattr(Tensor, n)])
+def test_a_method_is_its_op(name):
+    entry = registry.ops[name]
+    takes_tensor_first = st.sampled_from(
+        [c for c in entry.spec.cases if c.arrays[0].dtype == "float"]
+    ).flatmap(examples)
+
+    def call(x, *others, **params):
+        positional = [params.pop(k) for k in ("shape", "axes") if k in params]
+        return getattr(x, name)(*others, *positional, **params)
+
+    def check(example):
+        assume(example.params.get("axes") != ())  # to a method, no axes are all axes
+        check_tensor_method(call, entry, example, f"Tensor.{name}")
+
+    each_example(takes_tensor_first, check)
+
+
+@pytest.mark.parametrize("function", [*UFUNCS, *FUNCTIONS], ids=lambda f: f"np.{f.__name__}")
+def test_numpy_functions_on_tensors_are_their_ops(function):
+    entry = {**UFUNCS, **FUNCTIONS}[function]
+    call = function
+    if function is np.concatenate:
+        entry, call = registry.ops["concatenate"], lambda *arrays, axis: np.concatenate(arrays, axis)
+    each_example(cases_of(entry), lambda e: check_tensor_method(call, entry, e, f"np.{function.__name__}"))
+
+
+@pytest.mark.parametrize(
+    ("symbol", "name"),
+    [("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div"), ("pow", "pow"), ("matmul",) * 2],
+)
+def test_operators_are_their_ops_from_either_side(symbol, name):
+    entry, infix = registry.ops[name], getattr(operator, symbol)
+    each_example(cases_of(entry), lambda e: check_tensor_method(infix, entry, e, symbol))
+
+    def array_first(x, y):
+        return infix(x.data, y)
+
+    def reference(x, y):
+        return entry(x.data, y)
+
+    each_example(
+        cases_of(entry), lambda e: check_tensor_method(array_first, reference, e, f"array {symbol} Tensor")
+    )
+
+
+@pytest.mark.parametrize(("symbol", "name"), [("neg", "neg"), ("abs", "abs")])
+def test_signs_are_their_ops(symbol, name):
+    entry = registry.ops[name]
+    each_example(cases_of(entry), lambda e: check_tensor_method(getattr(operator, symbol), entry, e, symbol))
+
+
+def test_indexing_is_its_op():
+    entry = registry.ops["getitem"]
+    each_example(
+        cases_of(entry), lambda e: check_tensor_method(lambda x, index: x[index], entry, e, "x[index]")
+    )
+
+
+@pytest.mark.parametrize(
+    ("module", "loss"), [(nn.MSELoss, "mse_loss"), (nn.CrossEntropyLoss, "cross_entropy")]
+)
+def test_a_loss_module_is_its_loss(module, loss):
+    entry = registry.losses[loss]
+
+    def call(*tensors, reduction):
+        return module(reduction)(*tensors)
+
+    each_example(cases_of(entry), lambda e: check_tensor_method(call, entry, e, module.__name__))
+
+
+def test_a_constant_times_a_tensor_is_a_product():
+    each_example(
+        examples(gradcore.spec.case(gradcore.spec.reals())),
+        lambda e: check_tensor_method(lambda x: x.mul_scalar(2.5), lambda x: x * 2.5, e, "mul_scalar"),
+    )

@@ -1,0 +1,389 @@
+"""The suite can fail: each mistake below is noticed by the very check that the suite runs."""
+
+import numpy as np
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from gradcheck import GradientError, cases
+from gradcheck.strategies import cotangents, examples, parameters
+from gradcheck.verification import (
+    CHANGES,
+    LayerCall,
+    Problem,
+    VerificationError,
+    broken,
+    check_fast_method,
+    check_gradient,
+    check_layer_gradient,
+    check_layer_value,
+    check_numeric_trajectory,
+    check_recording,
+    check_resumed,
+    check_second_order,
+    check_trajectory,
+    check_value,
+    like,
+    positions,
+)
+from gradcore import Op, Tensor, nn, optim, registry
+from gradcore.ops import mean, reshape
+from gradcore.ops.linalg import linear
+
+SEEK = settings(max_examples=60, phases=[Phase.generate], derandomize=True, database=None)
+OPS = registry.ops
+RULES = [(e, i) for e in OPS.values() if isinstance(e, Op) for i in positions(e)]
+
+
+def noticed(strategy, check):
+    """Whether the check raises on any of some examples, and what it says."""
+
+    @SEEK
+    @given(strategy)
+    def holds(example):
+        check(example)
+
+    with pytest.raises((VerificationError, GradientError)) as caught:
+        holds()
+    return str(caught.value)
+
+
+def of(entry, **more):
+    return st.sampled_from(entry.spec.cases).flatmap(lambda case: examples(case, **more))
+
+
+# --- every rule of every op -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("change", ["sign", "factor 1.001"])
+@pytest.mark.parametrize(("entry", "position"), RULES, ids=[f"{e.name}-{i}" for e, i in RULES])
+def test_a_broken_rule_is_noticed_whatever_the_op(entry, position, change):
+    wrong = broken(entry, position, CHANGES[change])
+    noticed(of(entry), lambda example: check_gradient(wrong, example))
+
+
+# --- gradients --------------------------------------------------------------------------------------------------------
+
+
+def rule(name, position, new):
+    """The op of this name with another rule for the array at `position`."""
+    rules = list(OPS[name].rules)
+    rules[position] = new
+    return like(OPS[name], vjp=tuple(rules))
+
+
+def overwritten(gy, y, x, index):
+    gx = np.zeros_like(x)
+    gx[index] = gy
+    return gx
+
+
+def in_place(gy, y, x):
+    gy *= y
+    return gy
+
+
+class Remembers:
+    """A forward that keeps its result for the rule: wrong as soon as it is called twice before the rule runs."""
+
+    def __call__(self, x, /):
+        self.y = np.exp(x)
+        return self.y.copy()
+
+    def rule(self, gy, y, x):
+        return gy * self.y
+
+
+def remembering():
+    pair = Remembers()
+    return like(OPS["exp"], forward=pair.__call__, vjp=pair.rule)
+
+
+WRONG_GRADIENTS = {
+    "a factor forgotten": lambda: rule("sqrt", 0, lambda gy, y, x: gy / y),
+    "a term dropped": lambda: rule("tanh", 0, lambda gy, y, x: gy),
+    "the other operand": lambda: rule("mul", 0, lambda gy, y, a, b: gy * a),
+    "a sign in one of two": lambda: rule("sub", 1, lambda gy, y, a, b: gy),
+    "not transposed": lambda: rule("matmul", 0, lambda gy, y, a, b: gy @ b if a.ndim == b.ndim == 2 else gy),
+    "another axis": lambda: rule(
+        "softmax", 0, lambda gy, y, x, axis=-1: y * (gy - np.sum(gy * y, axis=0, keepdims=True))
+    ),
+    "the sum dropped": lambda: rule("log_softmax", 0, lambda gy, y, x, axis=-1: gy - np.exp(y) * gy),
+    "broadcast not undone": lambda: like(OPS["add"], broadcasts=False),
+    "another dtype": lambda: rule("exp", 0, lambda gy, y, x: gy.astype(np.float64) * y),
+    "NaN where gy is zero": lambda: rule("neg", 0, lambda gy, y, x: -gy * (gy / gy)),
+    "not linear in gy": lambda: rule("neg", 0, lambda gy, y, x: -gy * np.abs(np.sign(gy)) - 1e-3 * gy * gy),
+    "overwritten, not accumulated": lambda: rule("getitem", 0, overwritten),
+    "gy changed in place": lambda: rule("exp", 0, in_place),
+    "state kept between calls": remembering,
+    "one entry off": lambda: broken(OPS["mul"], 1, CHANGES["one entry by 0.1 %"]),
+}
+
+
+@pytest.mark.parametrize("mistake", WRONG_GRADIENTS)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_wrong_gradient_is_noticed(mistake):
+    wrong = WRONG_GRADIENTS[mistake]()
+    dtypes = st.sampled_from([np.float64, np.float32])
+    message = noticed(
+        dtypes.flatmap(lambda dtype: of(wrong, dtype=dtype)), lambda example: check_gradient(wrong, example)
+    )
+    assert wrong.name in message
+
+
+WRONG_AT_KINKS = {
+    "twice the slope": lambda: rule("relu", 0, lambda gy, y, x: gy * (x > 0) + 2 * gy * (x == 0)),
+    "a sign": lambda: rule("abs", 0, lambda gy, y, x: gy * np.where(x == 0, -1.5, np.sign(x))),
+    "all of it for both": lambda: rule("maximum", 0, lambda gy, y, a, b: gy * ((a > b) + 1.5 * (a == b))),
+}
+
+
+@pytest.mark.parametrize("mistake", WRONG_AT_KINKS)
+def test_a_value_outside_the_slopes_of_a_kink_is_noticed(mistake):
+    wrong = WRONG_AT_KINKS[mistake]()
+    noticed(of(wrong, mode="kinks"), lambda example: check_gradient(wrong, example))
+
+
+def test_a_rule_that_is_right_but_not_differentiable_is_noticed_in_second_order():
+    wrong = rule("mul", 0, lambda gy, y, a, b: gy * getattr(b, "data", b))
+    noticed(of(wrong), lambda example: check_second_order(wrong, example))
+
+
+# --- values -----------------------------------------------------------------------------------------------------------
+
+WRONG_VALUES = {
+    "a little off": lambda: like(OPS["add"], forward=lambda x, y, /: (x + y) * (1 + 1e-12)),
+    "less precise inside": lambda: like(
+        OPS["exp"], forward=lambda x, /: np.exp(x.astype(np.float32)).astype(x.dtype)
+    ),
+    "another dtype": lambda: like(OPS["exp"], forward=lambda x, /: np.exp(x.astype(np.float64))),
+    "keepdims ignored": lambda: like(
+        OPS["sum"], forward=lambda x, /, axis=None, keepdims=False: np.sum(x, axis=axis)
+    ),
+    "wrong only at a special value": lambda: like(
+        OPS["sigmoid"], forward=lambda x, /: np.where(x == 0, 0, OPS["sigmoid"](x))
+    ),
+    "NaN for far entries": lambda: like(OPS["tanh"], forward=lambda x, /: np.sinh(x * 9) / np.cosh(x * 9)),
+}
+
+
+@pytest.mark.parametrize("mistake", WRONG_VALUES)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_wrong_value_is_noticed(mistake):
+    wrong = WRONG_VALUES[mistake]()
+    dtypes = st.sampled_from([np.float64, np.float32])
+    message = noticed(
+        dtypes.flatmap(lambda dtype: of(wrong, dtype=dtype)),
+        lambda example: check_value(wrong, example, wrong.name),
+    )
+    assert message.startswith(f"{wrong.name} on (float")
+
+
+# --- recording --------------------------------------------------------------------------------------------------------
+
+
+class WrongOnTensors(Op):
+    """An Op whose recorded form is another than its pair."""
+
+    def __call__(self, *args, **params):
+        return super().__call__(*args, **params) * 1.0000001
+
+
+def test_a_recording_that_is_not_the_pair_is_noticed():
+    mul = OPS["mul"]
+    wrong = WrongOnTensors(mul.forward, mul.rules, mul.spec, name="mul", broadcasts=True)
+
+    def check(drawn):
+        example, data = drawn
+        y = mul.forward(*example.arrays)
+        check_recording(wrong, example, data.draw(cotangents(np.shape(y))), "mul")
+
+    assert "on Tensors it gives" in noticed(st.tuples(of(mul), st.data()), check)
+
+
+def test_a_fast_method_that_records_something_else_is_noticed(monkeypatch):
+    module = "gradcheck.verification.recorded.binary_method"
+    monkeypatch.setattr(module, lambda op, swapped=False: lambda x, y: op(Tensor(getattr(x, "data", x)), y))
+    noticed(of(OPS["mul"]), lambda example: check_fast_method(OPS["mul"], example))
+
+
+# --- losses -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_loss_with_a_wrong_reduction_is_noticed():
+    def wrong(prediction, target, reduction="mean"):
+        values = (prediction - target) * (prediction - target)
+        return (
+            OPS["sum"](values) / len(values)
+            if reduction == "mean"
+            else registry.losses["mse_loss"](prediction, target, reduction)
+        )
+
+    wrong.spec = registry.losses["mse_loss"].spec
+    noticed(of(wrong), lambda example: check_value(wrong, example, "mse_loss"))
+
+
+def test_a_loss_that_loses_a_gradient_is_noticed():
+    def wrong(prediction, target, reduction="mean"):
+        target = Tensor(target.data) * 1 if isinstance(target, Tensor) else target
+        return registry.losses["mse_loss"](prediction, target, reduction)
+
+    wrong.spec = registry.losses["mse_loss"].spec
+    noticed(of(wrong), lambda example: check_gradient(wrong, example))
+
+
+# --- layers -----------------------------------------------------------------------------------------------------------
+
+
+class NoBias(nn.Linear):
+    def forward(self, x):
+        return linear(x, self.weight)
+
+
+class BiasWithoutGradient(nn.Linear):
+    def forward(self, x):
+        return linear(x, self.weight, None if self.bias is None else self.bias.data)
+
+
+class MeanWithoutGradient(nn.BatchNorm1d):
+    def forward(self, x):
+        if not self.training:
+            return super().forward(x)
+        axes = (0, *range(2, len(x.shape)))
+        values = x.data if isinstance(x, Tensor) else x
+        centred = x - values.mean(axes, keepdims=True)
+        variance = mean(centred * centred, axes, True)
+        by_channel = (1, -1, *(1,) * (len(x.shape) - 2))
+        normal = centred / np.sqrt(variance + self.eps)
+        return normal * reshape(self.weight, by_channel) + reshape(self.bias, by_channel)
+
+
+class BatchInEvaluation(nn.BatchNorm1d):
+    def forward(self, x):
+        self.training = True
+        return super().forward(x)
+
+
+class Unscaled(nn.Dropout):
+    def forward(self, x):
+        return super().forward(x) * (1 - self.p if self.training else 1)
+
+
+class DropsInEvaluation(nn.Dropout):
+    def forward(self, x):
+        self.training = True
+        return super().forward(x)
+
+
+LAYERS = [
+    (NoBias, True, check_layer_value),
+    (NoBias, False, check_layer_value),
+    (BiasWithoutGradient, True, check_layer_gradient),
+    (MeanWithoutGradient, True, check_layer_gradient),
+    (BatchInEvaluation, False, check_layer_value),
+    (Unscaled, True, check_layer_value),
+    (DropsInEvaluation, False, check_layer_value),
+]
+
+
+@pytest.mark.parametrize(
+    ("layer", "training", "check"), LAYERS, ids=[f"{c.__name__}-{t}" for c, t, _ in LAYERS]
+)
+def test_a_wrong_layer_is_noticed(layer, training, check):
+    calls = st.builds(
+        lambda example, seed: (LayerCall.draw(layer, example, training, "random", seed), example),
+        of(layer),
+        st.integers(0, 2**32 - 1),
+    )
+    assert layer.__name__ in noticed(calls, lambda drawn: check(*drawn))
+
+
+# --- optimizers -------------------------------------------------------------------------------------------------------
+
+
+class Uphill(optim.SGD):
+    def _update(self, p, g, s, *state):
+        super()._update(p, -g, s, *state)
+
+
+class Uncorrected(optim.Adam):
+    def _update(self, p, g, s, *state):
+        before, p[...] = p.copy(), 0
+        super()._update(p, g, s, *state)
+        p[...] = before + p * 0.999
+
+
+class ForgetsState(optim.RMSprop):
+    def state_dict(self):
+        return {name: value for name, value in super().state_dict().items() if ".square" not in name}
+
+
+class OneStateForAll(optim.SGD):
+    def step(self):
+        super().step()
+        for state in self._state[1:]:
+            if state and state["velocity"].shape == self._state[0]["velocity"].shape:
+                state["velocity"][...] = self._state[0]["velocity"]
+
+
+class Widens(optim.SGD):
+    def step(self):
+        super().step()
+        for p in self.params:
+            p.data = p.data.astype(np.float64)
+
+
+def problems(steps=5, dtype=np.float64):
+    return st.builds(
+        Problem.draw, st.just([(2,), (2,)]), st.just(steps), st.integers(0, 2**32 - 1), st.just(dtype)
+    )
+
+
+@pytest.mark.parametrize("cls", [Uphill, Uncorrected, OneStateForAll])
+def test_an_optimizer_that_goes_elsewhere_is_noticed(cls):
+    drawn = st.tuples(problems(), parameters(cls.spec.params))
+    assert cls.__name__ in noticed(drawn, lambda given: check_trajectory(cls, *given))
+
+
+def test_an_optimizer_that_changes_the_dtype_is_noticed():
+    drawn = st.tuples(problems(dtype=np.float32), parameters(Widens.spec.params))
+    noticed(drawn, lambda given: check_trajectory(Widens, *given))
+
+
+def test_state_that_is_not_saved_is_noticed():
+    drawn = st.tuples(problems(), parameters(ForgetsState.spec.params))
+    assert "saved and loaded before step 2" in noticed(
+        drawn, lambda given: check_resumed(ForgetsState, *given, 2)
+    )
+
+
+def test_gradients_that_are_not_those_of_the_function_are_noticed(monkeypatch):
+    wrong = broken(OPS["mul"], 0, CHANGES["factor 1.001"])
+    monkeypatch.setattr(Tensor, "__mul__", lambda x, y: wrong(x, y))
+    drawn = st.tuples(problems(steps=3), parameters(optim.SGD.spec.params))
+    assert "with numeric gradients" in noticed(
+        drawn, lambda given: check_numeric_trajectory(optim.SGD, *given)
+    )
+
+
+# --- and nothing is noticed where nothing is wrong --------------------------------------------------------------------
+
+
+def test_a_copy_without_a_mistake_passes():
+    for name in ("mul", "matmul", "softmax", "batch_norm"):
+        copy = like(OPS[name])
+
+        @settings(SEEK, max_examples=15)
+        @given(of(copy))
+        def holds(example):
+            check_gradient(copy, example)
+            check_value(copy, example, name)
+
+        holds()
+
+
+def test_every_unit_has_an_id_of_its_own():
+    ids = [u.id for units in (cases.ops(), cases.layers(), cases.losses()) for u in units]
+    assert len(
+        {(u.kind, u.id) for units in (cases.ops(), cases.layers(), cases.losses()) for u in units}
+    ) == len(ids)
