@@ -62,10 +62,10 @@ def test_weight_decay_of_sgd_is_added_to_the_gradient():
 
 
 def test_rmsprop_divides_by_the_root_of_the_mean_square():
-    # s = 0.5 * 4 = 2: 1 - 0.1 * 2 / (sqrt 2 + 0.5); then s = 1 + 0.5 * 16 = 9: - 0.1 * 4 / (3 + 0.5)
-    first = 1 - 0.2 / (np.sqrt(2) + 0.5)
-    found = run(lambda p: RMSprop(p, lr=0.1, alpha=0.5, eps=0.5), [2, 4])
-    np.testing.assert_allclose(found, [first, first - 0.4 / 3.5], rtol=1e-15)
+    # s = 0.75 * 4 = 3: 1 - 0.1 * 2 / (sqrt 3 + 0.5); then s = 0.25 * 3 + 0.75 * 16 = 12.75
+    first = 1 - 0.2 / (np.sqrt(3) + 0.5)
+    found = run(lambda p: RMSprop(p, lr=0.1, alpha=0.25, eps=0.5), [2, 4])
+    np.testing.assert_allclose(found, [first, first - 0.4 / (np.sqrt(12.75) + 0.5)], rtol=1e-15)
 
 
 def test_adams_first_step_is_lr_times_the_sign():
@@ -76,10 +76,10 @@ def test_adams_first_step_is_lr_times_the_sign():
 
 
 def test_adams_second_step_by_hand():
-    # m = 0.5 * 1 + 0.5 * 3 with g = 2, 3 and b1 = 0.5: m1 = 1, m2 = 0.5 + 1.5 = 2, m2' = 2 / 0.75
-    # v with b2 = 0.75: v1 = 1, v2 = 0.75 + 0.25 * 9 = 3, v2' = 3 / (1 - 0.5625)
-    found = run(lambda p: Adam(p, lr=0.1, betas=(0.5, 0.75), eps=0.0), [2, 3])
-    np.testing.assert_allclose(found, [0.9, 0.9 - 0.1 * (2 / 0.75) / np.sqrt(3 / 0.4375)], rtol=1e-14)
+    # g = 2, 3. With b1 = 0.25: m1 = 0.75 * 2 = 1.5, m2 = 0.25 * 1.5 + 0.75 * 3 = 2.625, m2' = 2.625 / (1 - 0.0625)
+    # With b2 = 0.75: v1 = 0.25 * 4 = 1, v2 = 0.75 * 1 + 0.25 * 9 = 3, v2' = 3 / (1 - 0.5625)
+    found = run(lambda p: Adam(p, lr=0.1, betas=(0.25, 0.75), eps=0.0), [2, 3])
+    np.testing.assert_allclose(found, [0.9, 0.9 - 0.1 * (2.625 / 0.9375) / np.sqrt(3 / 0.4375)], rtol=1e-14)
 
 
 def test_adamw_decays_apart_from_the_moments_and_adam_through_them():
