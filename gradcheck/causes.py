@@ -61,9 +61,10 @@ def why(look: Look, i: int, seen: Sequence[Evidence], at: Located | None) -> Cau
             return found
     if any(e.comparison.reason == "kink" for e in seen):
         return Cause("kink", AT_A_KINK)
-    found = _digits(seen, at) or (None if at is None else _one_term(look, i, seen[0], at) or _entry(at))
-    if found is not None:
-        return found
+    if at is not None:
+        found = _digits(seen, at) or _one_term(look, i, seen[0], at) or _entry(at)
+        if found is not None:
+            return found
     return Cause("value", "no simple hypothesis (sign, factor, axis, missing term, ...) explains it")
 
 
@@ -153,7 +154,8 @@ def _factor(look: Look, i: int, seen: Sequence[Evidence]) -> Cause | None:
         if near and look.explains(_with(i, partial(_times, factor=value)), seen):
             return Cause("factor", f"multiplied by {name} every entry is right")
     ratio = c.numeric / c.analytic
-    if len(seen) > 1 and look.explains(_with(i, partial(_times, factor=ratio)), seen):
+    both_wrong = len(seen) > 1 and all(e.comparison.verdict is Verdict.FAIL for e in seen)
+    if both_wrong and look.explains(_with(i, partial(_times, factor=ratio)), seen):
         return Cause("factor", f"multiplied by {ratio:.6g} every entry is right")
     return None
 
@@ -278,17 +280,14 @@ def _other_axis(look: Look, i: int, seen: Sequence[Evidence]) -> Cause | None:
     return None
 
 
-def _digits(seen: Sequence[Evidence], at: Located | None) -> Cause | None:
+def _digits(seen: Sequence[Evidence], at: Located) -> Cause | None:
     """Right to a few digits throughout."""
-    worst = 0.0
+    worst = abs(at.analytic - at.numeric) / abs(at.numeric) if at.numeric else math.inf
     for e in seen:
-        size = math.sqrt(
-            sum(float(np.sum(np.abs(_product(g, t)) ** 2)) for g, t in zip(e.gx, e.v, strict=True))
-        )
+        pairs = zip(e.gx, e.v, strict=True)
+        size = math.sqrt(sum(float(np.sum(np.abs(_product(g, t)) ** 2)) for g, t in pairs))
         worst = max(worst, e.comparison.difference / size if size > 0 else math.inf)
-    if at is not None:
-        worst = max(worst, abs(at.analytic - at.numeric) / abs(at.numeric) if at.numeric else math.inf)
-    if not worst < 2e-3 or (at is not None and at.alone):
+    if not worst < 2e-3 or at.alone:
         return None
     digits = int(-math.log10(worst))
     return Cause(

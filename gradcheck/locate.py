@@ -33,10 +33,10 @@ class Located:
 
 
 def locate(look: Look, e: Evidence) -> Located | None:
-    """The entry where `e.gx` is most wrong, None where no single entry is seen to be.
+    """An entry where `e.gx` is wrong, None where no single entry is seen to be.
 
-    The mismatch `<gy, J v> - <gx, v>` is additive over the coordinates of v, so each step measures one half and goes
-    where the larger part of it is.
+    The mismatch `<gy, J v> - <gx, v>` is additive over the coordinates of v: each step measures one half and goes where
+    the larger part of it is.
     """
     moving = [i for i, t in enumerate(e.v) if t is not None and t.size]
     offsets = np.cumsum([0, *(_entries(e.v, i).size for i in moving)])
@@ -47,10 +47,10 @@ def locate(look: Look, e: Evidence) -> Located | None:
         v = _part(e.v, moving, offsets, low, middle)
         c = look.held(look.numeric(v, evaluations=EVALUATIONS, gys=e.gys), e.gx, v, e.gys)
         left = c.numeric - c.analytic
-        if not (np.isfinite(left) and np.isfinite(mismatch)):
-            goes_left = c.verdict is Verdict.FAIL
-        else:
+        if np.isfinite(left) and np.isfinite(mismatch):
             goes_left = abs(left) > abs(mismatch - left)
+        else:
+            goes_left = c.verdict is Verdict.FAIL
         if goes_left:
             high, mismatch = middle, left
         else:

@@ -98,12 +98,9 @@ def judge(look: Look) -> ValueResult:
 
 
 def _sharp(look: Look, seen: Sequence[Evidence]) -> bool:
-    """Whether the sharpest pass needs no more evaluations: it sees small errors, or rounding alone hides them."""
-    e = min(seen, key=lambda e: look.eps(e.gx, e.gys))
-    c = e.comparison
-    if c.verdict is not Verdict.PASS:
-        return False
-    return c.sensitivity < SHARP or look.held(e.numeric, e.gx, e.v, e.gys, eps=EPS).bound < 0.1 * c.bound
+    """Whether the sharpest of these passes sees errors so small that more evaluations are not worth it."""
+    c = min(seen, key=lambda e: look.eps(e.gx, e.gys)).comparison
+    return c.verdict is Verdict.PASS and c.sensitivity < SHARP
 
 
 def explained(reason: str) -> str:
@@ -194,12 +191,13 @@ def _second_opinion(look: Look, first: Comparison) -> tuple[Comparison, bool]:
     failed = [e for e in look.evidence if e.comparison.verdict is Verdict.FAIL]
     look.rng = np.random.default_rng([look.seed, 1])
     gys = look.draw(usable=_usable(look.evidence[0].numeric))
-    v = look.aim()
-    again = _pulled_and_held(look, look.numeric(v, evaluations=80, gys=gys), v, gys)
-    if not _failing(again):
-        base = failed[0]
-        again = [_measure(look, look.aim(base.gx), base.gys, list(base.gx), evaluations=80)]
-    if not _failing(again):
+    base = failed[0]
+    again: list[Evidence] = []
+    for v in (look.aim(), look.aim_evenly(), look.aim(base.gx)):  # one kind may not see what another one saw
+        again = _pulled_and_held(look, look.numeric(v, evaluations=80, gys=gys), v, gys)
+        if _failing(again):
+            break
+    else:
         unsure = again[0].comparison.verdict is Verdict.INCONCLUSIVE
         reason = again[0].comparison.reason if unsure else "disagreement"
         return replace(first, verdict=Verdict.INCONCLUSIVE, reason=reason), False

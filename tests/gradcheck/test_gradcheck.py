@@ -351,3 +351,40 @@ def test_a_fail_is_told_only_after_a_second_look_has_confirmed_it(monkeypatch):
     assert report.verdict is Verdict.INCONCLUSIVE
     assert "a second look, with other directions and steps, did not confirm" in report.reason
     assert len(looks) > 2
+
+
+def test_an_error_that_one_kind_of_direction_shows_is_confirmed_by_that_kind():
+    x = np.geomspace(1e-2, 1e2, 200)
+
+    def wrong(gy, y, x):
+        gx = 3 * gy * x * x
+        gx[0] *= 1.01
+        return gx
+
+    report = gradcheck(lambda x: x**3, (x,), vjp=wrong, raise_exception=False)
+    assert report.causes == ("value",)  # right in ten digits of the whole: no entry stands out
+    assert "no single entry stands out" in str(report)
+
+
+def test_an_output_entry_without_a_derivative_is_left_out_and_the_others_are_judged():
+    x = np.array([2.0, 0.5, 1.5])
+
+    def forward(x):
+        return np.concatenate([np.sin(x), np.floor(x[:1])])
+
+    def rule(factor):
+        return lambda gy, y, x: factor * gy[:3] * np.cos(x)
+
+    report = gradcheck(forward, (x,), vjp=rule(1.0))
+    assert report.verdict is Verdict.PASS
+    assert "1 of 4 output entries were left out" in report.note
+    assert gradcheck(forward, (x,), vjp=rule(1.01), raise_exception=False).causes == ("factor",)
+
+
+def test_one_array_in_two_places_of_a_tensor_function_is_one_tensor():
+    from gradcheck.backends import as_subject
+
+    subject = as_subject(lambda a, b: gradcore.mul(a, b), (X, X + 1))
+    run = subject.run([X, X])
+    assert run.pull([np.ones_like(X)])[1] is None
+    assert np.array_equal(run.pull([np.ones_like(X)])[0], 2 * X)
