@@ -214,10 +214,10 @@ class Sequential(Module):
         return x
 
     def __iter__(self) -> Iterator[Module]:
-        return (module for _, module in self.named_children())
+        return (value for value in vars(self).values() if isinstance(value, Module))
 
     def __len__(self) -> int:
-        return sum(1 for _ in self.named_children())
+        return sum(1 for _ in self)
 
     def __getitem__(self, index: int) -> Module:
         return list(self)[index]

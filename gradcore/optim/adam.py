@@ -82,8 +82,10 @@ class Adam(Optimizer):
 
     def _prepare(self, step: int) -> None:
         b1, b2 = self.betas
-        self._step_size = self.lr / (1 - b1**step)
-        self._root_scale = 1 / math.sqrt(1 - b2**step)
+        # The paper's section 2: both corrections leave the arrays for two numbers, which saves a pass over them.
+        root = math.sqrt(1 - b2**step)
+        self._step_size = self.lr * root / (1 - b1**step)
+        self._scaled_eps = self.eps * root
 
     def _decayed(self, p: NDArray[Any], g: NDArray[Any]) -> NDArray[Any]:
         return g + self.weight_decay * p if self.weight_decay else g
@@ -100,8 +102,7 @@ class Adam(Optimizer):
         square *= b2
         square += s
         np.sqrt(square, out=s)
-        s *= self._root_scale
-        s += self.eps
+        s += self._scaled_eps
         np.divide(mean, s, out=s)
         s *= self._step_size
         p -= s
