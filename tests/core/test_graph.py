@@ -1,0 +1,152 @@
+"""Rules that break the contract, higher derivatives, and looking at the graph."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+import gradcore
+from gradcore import Tensor, nn
+from gradcore.errors import GraphError
+from gradcore.graph import backward_pass, first_nonfinite, walk
+
+
+def leaf(values, dtype=np.float64):
+    return Tensor(np.array(values, dtype), requires_grad=True)
+
+
+# --- rules that break the contract ------------------------------------------------------------------------------------
+
+
+def made_op(vjp, forward=lambda x, /: x * 1.0, **more):
+    from gradcore.spec import OpSpec, case, reals
+
+    return gradcore.Op(forward, vjp, OpSpec(case(reals()), reference=forward), name="planted", **more)
+
+
+@pytest.mark.parametrize(
+    ("vjp", "message"),
+    [
+        (
+            lambda gy, y, x: None,
+            "gave None for input 0, which requires a gradient: return an array, of zeros",
+        ),
+        (lambda gy, y, x: 0.0, "gave 0.0 for input 0"),
+        (lambda gy, y, x: gy[:1], r"cotangent of shape \(1,\) for input 0, whose shape is \(3,\)"),
+        (lambda gy, y, x: gy[None], r"cotangent of shape \(1, 3\)"),
+        (lambda gy, y, x: gy.astype(np.float64), "gave a float64 cotangent for input 0, which is float32"),
+    ],
+)
+def test_a_rule_that_returns_the_wrong_thing_is_named_with_what_it_returned(vjp, message):
+    x = leaf([1.0, 2.0, 3.0], np.float32)
+    with pytest.raises(GraphError, match="the rule of planted gave .*" + message.removeprefix("gave ")):
+        made_op(vjp)(x).backward(np.ones(3))
+    assert x.grad is None
+
+
+@pytest.mark.parametrize(
+    ("vjp", "message"),
+    [
+        (lambda gy, y, a, b: (gy,), "gave 1 cotangents for 2 inputs"),
+        (lambda gy, y, a, b: (gy, None), "gave None for input 1"),
+        ((lambda gy, y, a, b: gy, lambda gy, y, a, b: None), "gave None for input 1"),
+    ],
+)
+def test_a_rule_for_two_inputs_that_gives_too_little_is_named(vjp, message):
+    x, y = leaf([1.0]), leaf([2.0])
+    with pytest.raises(GraphError, match=message):
+        made_op(vjp, lambda a, b, /: a + b)(x, y).backward()
+
+
+def test_none_is_fine_for_an_input_that_requires_no_gradient():
+    x = leaf([1.0])
+    made_op(lambda gy, y, a, b: (gy, None), lambda a, b, /: a + b)(x, Tensor(np.ones(1))).backward()
+    assert x.grad.tolist() == [1]
+
+
+# --- higher derivatives -----------------------------------------------------------------------------------------------
+
+
+def derivative(f, times):
+    """The derivative of f, a function of one 0-d Tensor, taken `times` times by recording each backward pass."""
+
+    def at(point):
+        x = leaf(point)
+        y = f(x)
+        for _ in range(times):
+            ((_, y),) = backward_pass([(y, Tensor(np.ones(())))], record=True)
+        return y.item()
+
+    return at
+
+
+@pytest.mark.parametrize(
+    ("f", "third"),
+    [
+        (lambda x: x.exp(), np.exp),
+        (lambda x: x**5, lambda v: 60 * v**2),
+        (lambda x: x.log(), lambda v: 2 / v**3),
+        (lambda x: 1 / x, lambda v: -6 / v**4),
+        (lambda x: x.sqrt(), lambda v: 3 / 8 * v**-2.5),
+        (lambda x: x.tanh(), lambda v: (6 * np.tanh(v) ** 2 - 2) * (1 - np.tanh(v) ** 2)),
+        (lambda x: 2**x, lambda v: np.log(2) ** 3 * 2**v),
+        (lambda x: (x * x).relu() * x, lambda v: 6.0),
+        (lambda x: np.concatenate([x.reshape(1), (x * x).reshape(1)])[1] * x, lambda v: 6.0),
+    ],
+)
+@pytest.mark.parametrize("point", [0.7, 1.9])
+def test_three_recorded_passes_give_the_third_derivative(f, third, point):
+    np.testing.assert_allclose(derivative(f, 3)(point), third(point), rtol=1e-12)
+
+
+def test_the_gradient_of_a_gradients_norm_reaches_every_parameter():
+    # f = sum (x w)^2 over rows, g = df/dx = 2 (x w) w^T, and d|g|^2/dw by differences of the recorded gradient.
+    rng = np.random.default_rng(0)
+    x, w = leaf(rng.normal(size=(3, 2))), leaf(rng.normal(size=(2, 2)))
+
+    def penalty():
+        x.grad = w.grad = None
+        y = x @ w
+        found = dict(backward_pass([((y * y).sum(), Tensor(np.ones(())))], record=True))
+        return (found[x] * found[x]).sum()
+
+    penalty().backward()
+    analytic = w.grad
+    for index in np.ndindex(2, 2):
+        before = w.data[index]
+        w.data[index] = before + 1e-6
+        above = penalty().item()
+        w.data[index] = before - 1e-6
+        below = penalty().item()
+        w.data[index] = before
+        np.testing.assert_allclose(analytic[index], (above - below) / 2e-6, rtol=1e-7)
+
+
+# --- looking at the graph ---------------------------------------------------------------------------------------------
+
+
+def test_walk_lists_what_a_result_was_computed_from_in_creation_order():
+    x = leaf([1.0])
+    a = x * 2
+    b = a.exp()
+    c = a + b
+    assert (
+        walk(c) == [x, a, b, c] or [t is u for t, u in zip(walk(c), [x, a, b, c], strict=True)] == [True] * 4
+    )
+
+
+def test_the_first_value_that_is_not_finite_is_found():
+    x = leaf([1.0, 0.0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        bad = x.log()
+        worse = bad * 2 + 1
+    assert first_nonfinite(worse) is bad
+    assert first_nonfinite(x * 2) is None
+
+
+def test_training_a_step_leaves_no_graph_behind():
+    model = nn.mlp((4, 3, 2), rng=0)
+    loss = gradcore.cross_entropy(model(Tensor(np.ones((5, 4), np.float32))), np.zeros(5, int))
+    loss.backward()
+    assert [id(t) for t in walk(loss)] == [id(loss)]
