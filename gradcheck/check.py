@@ -53,6 +53,7 @@ def gradcheck(
 
     Raises `GradientError` on a fail, `CallError` where the call can't be judged; both say what to do.
 
+    >>> import numpy as np
     >>> bool(gradcheck(np.sin, (np.array([0.5, 2.0]),), vjp=lambda gy, y, x: gy * np.cos(x)))
     True
     """

@@ -143,3 +143,13 @@ def test_a_vacuous_pass_is_named():
     report = gradcheck(lambda x: x * 0, (X,), vjp=lambda gy, y, x: gy * 0)
     assert report.vacuous == ("inputs[0]",)
     assert "pass, but vacuous: gradient and truth are zero at this point" in str(report)
+
+
+@pytest.mark.parametrize("module", ["check", "snippet", "tree"])
+def test_the_examples_in_the_docstrings_hold(module):
+    import doctest
+    from importlib import import_module
+
+    found = doctest.testmod(import_module(f"gradcheck.{module}"))
+    assert found.attempted
+    assert not found.failed
