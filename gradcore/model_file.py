@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 from gradcore.errors import ModelFileError
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 
     from gradcore.nn.module import Module, Sequential
 
-_FORMAT = "gradcore-model-1"
+_KEY = "gradcore-model-1"
+_MOST_FEATURES = 2**24  # of one example; a damaged file shall not make us allocate terabytes
 
 
 def save_model(path: str | os.PathLike[str], model: Module, config: dict[str, Any]) -> None:
@@ -22,7 +24,8 @@ def save_model(path: str | os.PathLike[str], model: Module, config: dict[str, An
 
     config: `model`, `input_shape` and `classes`; anything else that JSON can hold is kept beside them.
     """
-    save_tensors(path, model.state_dict(), {"format": _FORMAT, "config": json.dumps(config)})
+    # One entry, as the format's library writes several in any order, and equal models shall be equal files.
+    save_tensors(path, model.state_dict(), {_KEY: json.dumps(config)})
 
 
 def load_model(path: str | os.PathLike[str]) -> tuple[Sequential, dict[str, Any]]:
@@ -32,12 +35,12 @@ def load_model(path: str | os.PathLike[str]) -> tuple[Sequential, dict[str, Any]
     the architecture that it names.
     """
     tensors, metadata = load_tensors(path)
-    if metadata.get("format") != _FORMAT:
+    if _KEY not in metadata:
         raise ModelFileError(
-            f"{path} is a safetensors file, but not one of gradcore's models: its metadata says format="
-            f"{metadata.get('format')!r}, expected {_FORMAT!r}. Build the model yourself and use load_state_dict"
+            f"{path} is a safetensors file, but not one of gradcore's models: its metadata has no {_KEY!r}, only "
+            f"{', '.join(metadata) or 'nothing'}. Build the model yourself and use load_state_dict"
         )
-    config = _config(path, metadata.get("config", ""))
+    config = _config(path, metadata[_KEY])
     model = build(config["model"], config["input_shape"], len(config["classes"]))
     model.load_state_dict(tensors, source=path)
     return model, config
@@ -51,6 +54,7 @@ def _config(path: str | os.PathLike[str], text: str) -> dict[str, Any]:
             config["model"] in MODELS
             and all(type(n) is int and 0 < n <= 65_536 for n in shape)
             and len(shape) in (1, 3)
+            and math.prod(shape) <= _MOST_FEATURES
             and 0 < float(config.get("scale", 1.0)) < 1e9
             and 0 < len(config["classes"]) <= 65_536
             and all(isinstance(name, str) for name in config["classes"])
