@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
@@ -29,7 +28,7 @@ class Contender:
         raise NotImplementedError
 
 
-class Disagreement(Exception):
+class DisagreementError(Exception):
     """Two implementations do not compute the same: there is nothing to compare the speed of."""
 
 
@@ -50,27 +49,22 @@ def contest(makers: Mapping[str, Callable[[], Contender]], rounds: int, toleranc
     agree({name: contender.values() for name, contender in contenders.items()}, tolerance)
     found = race({name: contender.run for name, contender in contenders.items()}, rounds)
     found.skipped.update(skipped)
+    found.notes.update({name: contender.note for name, contender in contenders.items() if contender.note})
     return found
 
 
 def agree(values: Mapping[str, Values], tolerance: float) -> None:
-    """Raise `Disagreement` unless all computed what the first did."""
+    """Raise `DisagreementError` unless all computed what the first did."""
     (first, expected), *others = values.items()
     for name, found in others:
         for key, truth in expected.items():
             mine = found[key]
             if mine.shape != truth.shape:
-                raise Disagreement(f"{key}: {name} gives shape {mine.shape}, {first} {truth.shape}")
+                raise DisagreementError(f"{key}: {name} gives shape {mine.shape}, {first} {truth.shape}")
             scale = float(np.max(np.abs(truth)))
             worst = float(np.max(np.abs(mine - truth)))
             if not (scale > 0 and worst <= tolerance * scale):
-                raise Disagreement(
+                raise DisagreementError(
                     f"{key}: {name} and {first} differ by {worst:.3g}, where values go up to {scale:.3g} and "
                     f"{tolerance:g} of that is allowed"
                 )
-
-
-def needs(*modules: str) -> None:
-    """Raise ImportError where one of the modules is missing."""
-    for module in modules:
-        importlib.import_module(module)

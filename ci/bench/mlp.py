@@ -38,7 +38,7 @@ def named(loss: float, parameters: list[np.ndarray]) -> Values:
 
 
 class _Step(Contender):
-    first: Values | None = None
+    loss: float
 
     def __init__(self, size: int) -> None:
         self.images, self.labels = batch(size)
@@ -48,7 +48,9 @@ class _Step(Contender):
         raise NotImplementedError
 
     def values(self) -> Values:
-        return named(self.loss, [np.array(p).reshape(w.shape) for p, w in zip(self.now(), weights(), strict=True)])
+        return named(
+            self.loss, [np.array(p).reshape(w.shape) for p, w in zip(self.now(), weights(), strict=True)]
+        )
 
     def now(self) -> list[np.ndarray]:
         raise NotImplementedError

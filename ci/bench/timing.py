@@ -8,18 +8,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
-BATCH = 0.01  # seconds that one contender runs before the next has its turn: short against the machine's drift
+BATCH = (
+    0.01  # seconds that one contender runs before the next has its turn: short against the machine's drift
+)
 
 
 @dataclass
 class Race:
     """What one round-robin gave: for every contender the seconds that one piece of work took, round by round.
 
-    skipped: contenders that did not take part, with the reason.
+    skipped: contenders that did not take part, with the reason. notes: what a reader of a contender's time should know.
     """
 
     seconds: dict[str, list[float]]
     skipped: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
 
     def time(self, name: str) -> float:
         """Median seconds."""

@@ -1,0 +1,194 @@
+"""Speed of gradcore: against the same work by hand in NumPy (the floor), and against PyTorch, autograd and MyGrad.
+
+    python ci/bench/run.py [--quick] [--only NAME ...] [--json FILE] [--threads N] [--check]
+
+Implementations take turns of a few milliseconds, so that whatever else the machine does hits all alike; told are the
+medians of each round's ratio with their quartiles. Nothing is timed before all have computed the same values.
+`--check` exits with 1 where an aim is missed. Torch is timed in its default, eager mode.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from timing import Race
+
+HERE = Path(__file__).parent
+CHAIN, MLP, ADAM, IMPORT, FLAT = 0.6, 0.7, 0.6, 0.025, 1.5  # the aims
+LENGTHS = (100, 1_000, 10_000, 100_000, 1_000_000)
+
+
+@dataclass
+class Report:
+    """Lines for the reader, figures for the file, and the aims that were missed."""
+
+    rounds: float
+    figures: dict[str, object] = field(default_factory=dict)
+    missed: list[str] = field(default_factory=list)
+
+    def title(self, text: str) -> None:
+        print(f"\n{text}")
+
+    def race(self, name: str, found: Race, aim: float | None = None) -> None:
+        """One line an implementation: time, ratio to PyTorch, ratio to the floor."""
+        from contest import FLOOR, OURS, TORCH
+
+        print(f"  {'':16}{'time':>12}   {'of torch':<20} {'of numpy by hand':<20}")
+        lines: dict[str, object] = {}
+        for contender in found.seconds:
+            seconds = found.time(contender)
+            ratios = {
+                other: found.ratio(contender, other) for other in (TORCH, FLOOR) if other in found.seconds
+            }
+            cells = [
+                f"{ratios[other]!s:<20}" if other in ratios else f"{'-':<20}" for other in (TORCH, FLOOR)
+            ]
+            print(f"  {contender:16}{_time(seconds):>12}   {' '.join(cells)}".rstrip())
+            lines[contender] = {"seconds": seconds, **{f"of {k}": asdict(v) for k, v in ratios.items()}}
+        for contender, reason in found.skipped.items():
+            print(f"  {contender:16}skipped: {reason}")
+        for contender, note in found.notes.items():
+            print(f"  {contender:16}note: {note}")
+        self.figures[name] = lines
+        if aim is not None and TORCH in found.seconds:
+            self.aim(name, found.ratio(OURS, TORCH).median, aim, "x PyTorch")
+
+    def aim(self, name: str, value: float, aim: float, unit: str) -> None:
+        """State the aim, and whether it was met."""
+        met = value <= aim
+        print(f"  {'met' if met else 'MISSED'}: {value:.3g} {unit}, aim at most {aim:g}")
+        if not met:
+            self.missed.append(f"{name}: {value:.3g} {unit}, aim {aim:g}")
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds * 1e3:.2f} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.1f} us"
+
+
+def _chain(report: Report) -> None:
+    import chain
+
+    report.title(f"100 elementwise ops on shape (4,), forward and backward ({chain.OPS})")
+    report.race("chain", chain.bench(round(200 * report.rounds)), CHAIN)
+
+
+def _mlp(report: Report) -> None:
+    import mlp
+
+    for size, aim in ((32, MLP), (256, None)):
+        report.title(f"training step of 784-128-64-10, batch {size}, cross-entropy, SGD")
+        report.race(f"mlp-{size}", mlp.bench(size, round(120 * report.rounds)), aim)
+
+
+def _convnet(report: Report) -> None:
+    import convnet
+
+    report.title("training step of conv16-relu-pool-conv32-relu-pool-linear on 1x28x28, batch 32, SGD")
+    report.race("convnet", convnet.bench(32, round(60 * report.rounds)))
+
+
+def _adam(report: Report) -> None:
+    import adam
+
+    for layout in adam.LAYOUTS:
+        report.title(f"step of Adam over {layout} parameters")
+        report.race(f"adam {layout}", adam.bench(layout, round(80 * report.rounds)), ADAM)
+
+
+def _import(report: Report) -> None:
+    import imports
+
+    found = imports.bench(round(30 * report.rounds))
+    report.title("import gradcore, above NumPy's own, in a fresh interpreter with compiled modules")
+    print(f"  {found.median * 1e3:.1f} ms ({found.low * 1e3:.1f}-{found.high * 1e3:.1f})")
+    report.figures["import"] = asdict(found)
+    report.aim("import", found.median, IMPORT, "s")
+
+
+def _depth(report: Report) -> None:
+    import depth
+    from contest import OURS
+
+    report.title("cost an op in chains of 1e2 to 1e6 ops: forward, backward and freed")
+    for name in (OURS, "torch", "autograd", "mygrad"):
+        lengths = LENGTHS if name == OURS else LENGTHS[:3]
+        found = depth.bench(name, lengths, max(2, round(6 * report.rounds)))
+        if isinstance(found, str):
+            print(f"  {name:16}skipped: {found}")
+            continue
+        costs = "  ".join(f"{ops:.0e}: {s * 1e6:.2f} us" for ops, s in found.seconds.items())
+        peaks = " ".join(f"{p:.0f}" for p in found.peaks)
+        print(f"  {name:16}{costs}   peak memory by pass, MB: {peaks} (before: {found.start:.0f})")
+        report.figures[f"depth {name}"] = asdict(found)
+        if name == OURS:
+            report.aim("depth", found.flatness, FLAT, "x between the cheapest and the dearest length")
+            growth = (found.peaks[-1] - found.peaks[0]) / (found.peaks[0] - found.start)
+            report.aim("memory", growth, 0.02, "of a pass's memory, growth from the first pass to the last")
+
+
+BENCHES: dict[str, Callable[[Report], None]] = {
+    "chain": _chain,
+    "mlp": _mlp,
+    "convnet": _convnet,
+    "adam": _adam,
+    "import": _import,
+    "depth": _depth,
+}
+
+
+def _libraries() -> Iterator[str]:
+    import importlib.metadata
+
+    for name in ("gradcore", "numpy", "torch", "autograd", "mygrad"):
+        try:
+            yield f"{name} {importlib.metadata.version(name)}"
+        except importlib.metadata.PackageNotFoundError:
+            yield f"{name} not installed"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="a fifth of the rounds")
+    parser.add_argument("--only", action="append", choices=BENCHES, help="this one (may be repeated)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    parser.add_argument("--threads", type=int, default=1, help="of BLAS and of PyTorch alike (default 1)")
+    parser.add_argument("--check", action="store_true", help="exit with 1 where an aim is missed")
+    options = parser.parse_args()
+
+    for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[variable] = str(options.threads)  # read once, when NumPy and PyTorch load: not loaded yet
+    if "numpy" in sys.modules:
+        sys.exit("NumPy was loaded before its number of threads could be set: run this file as a script")
+    sys.path.insert(0, str(HERE))
+    try:
+        import torch
+    except ImportError:
+        pass
+    else:
+        torch.set_num_threads(options.threads)
+
+    load = f"load {os.getloadavg()[0]:.1f}, " if hasattr(os, "getloadavg") else ""
+    print(f"Python {platform.python_version()}, {', '.join(_libraries())}")
+    print(f"{options.threads} BLAS and PyTorch threads, {load}{os.cpu_count()} processors")
+    report = Report(0.2 if options.quick else 1.0)
+    for name in options.only or BENCHES:
+        BENCHES[name](report)
+    if options.json:
+        options.json.write_text(json.dumps(report.figures, indent=2))
+    print("\nall aims met" if not report.missed else "\nmissed: " + "; ".join(report.missed))
+    return 1 if options.check and report.missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
