@@ -9,7 +9,7 @@ import copy
 import time
 from typing import TYPE_CHECKING, Any
 
-from gradcheck import GradientError, gradcheck
+from gradcheck import GradientError, Verdict, gradcheck
 from gradcore.errors import GradcoreError
 from gradcore.losses import cross_entropy
 from gradcore.nn.module import functional_call
@@ -52,8 +52,11 @@ def check_gradients(
             "their ops is at fault: gradcheck.gradcheck on each layer alone shows which (--no-preflight trains all the "
             "same)"
         ) from error
-    took = time.perf_counter() - started
-    return (
-        f"Gradients of all {len(parameters)} parameters verified on a batch of {len(inputs)} in {took:.2f} s: "
-        f"{report.verdict.value} ({report.evaluations} forward passes)"
-    )
+    cost = f"{report.evaluations} forward passes, {time.perf_counter() - started:.2f} s"
+    untold = [result.path for result in report.inputs if result.verdict is Verdict.INCONCLUSIVE]
+    told = len(parameters) - len(untold)
+    if not told:  # no reason to keep anybody from training, but nothing to be called verified either
+        return f"Could not verify the gradients on a batch of {len(inputs)} ({cost}): {report.reason}"
+    count = f"{told} of {len(parameters)}" if untold else f"all {told}"
+    line = f"Verified the gradients of {count} parameters on a batch of {len(inputs)} ({cost})"
+    return f"{line}; could not tell about {', '.join(untold)}: {report.reason}" if untold else line
