@@ -20,7 +20,7 @@ from gradcheck.verification import CHANGES, broken, check_gradient, positions
 from gradcore import Op
 
 
-class Noticed(Exception):
+class Noticed(Exception):  # noqa: N818
     """Ends the search."""
 
 

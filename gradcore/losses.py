@@ -77,7 +77,7 @@ def _entropy_by_loop(logits: Any, labels: Any, reduction: str = "mean") -> Any:
 
 
 _LABELLED = case(
-    interval(-5.0, 5.0, "n c"),
+    interval(-1.5, 1.5, "n c"),
     indices("c", "n"),
     params=_REDUCTIONS,
     sizes={"n": (0, 6), "c": (1, 5)},

@@ -13,7 +13,7 @@ from gradcore.nn.module import Module
 from gradcore.ops.elementwise import relu, sigmoid, tanh
 from gradcore.ops.shape import reshape
 from gradcore.registry import layer
-from gradcore.spec import LayerSpec, OneOf, case, reals
+from gradcore.spec import LayerSpec, OneOf, case, interval, reals
 
 
 @layer(spec=LayerSpec(case(reals(kinks=(0.0,))), reference=lambda _s, _t, x: (x + np.abs(x)) / 2))
@@ -25,7 +25,7 @@ class ReLU(Module):
         return relu(x)
 
 
-@layer(spec=LayerSpec(case(reals()), reference=lambda _s, _t, x: np.exp(-np.logaddexp(0, -x))))
+@layer(spec=LayerSpec(case(interval(-20.0, 5.0)), reference=lambda _s, _t, x: np.exp(-np.logaddexp(0, -x))))
 class Sigmoid(Module):
     """1 / (1 + e^-x), entry by entry."""
 
@@ -35,7 +35,9 @@ class Sigmoid(Module):
 
 
 @layer(
-    spec=LayerSpec(case(reals()), reference=lambda _s, _t, x: 1 - 2 / (np.exp(2 * np.minimum(x, 300)) + 1))
+    spec=LayerSpec(
+        case(interval(-3.0, 3.0)), reference=lambda _s, _t, x: -np.expm1(-2 * x) / (1 + np.exp(-2 * x))
+    )
 )
 class Tanh(Module):
     """tanh x, entry by entry."""

@@ -5,6 +5,7 @@ A reference takes float64 arrays and the op's static parameters and returns the 
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,7 +33,8 @@ def along(vector: Callable[[list[float]], float]) -> Callable[..., Any]:
     def reference(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
         axes = range(x.ndim) if axis is None else [a % x.ndim for a in np.atleast_1d(axis)]
         kept = [i for i in range(x.ndim) if i not in axes]
-        rows = np.transpose(x, [*kept, *axes]).reshape([x.shape[i] for i in kept] + [-1])
+        length = math.prod([x.shape[a] for a in axes])
+        rows = np.transpose(x, [*kept, *axes]).reshape([x.shape[i] for i in kept] + [length])
         out = np.empty(rows.shape[:-1])
         for index in np.ndindex(out.shape):
             out[index] = vector(rows[index].tolist())

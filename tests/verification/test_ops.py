@@ -1,5 +1,7 @@
 """Every op: value, gradient, recording, second order, on examples drawn from its spec."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import strategies as st
@@ -14,7 +16,8 @@ from gradcheck.verification import (
     check_second_order,
     check_value,
 )
-from gradcore import Op
+from gradcore import Op, registry
+from gradcore.spec import interval
 
 OPS = cases.ops()
 DTYPES = st.sampled_from([np.float64, np.float64, np.float32])
@@ -82,3 +85,18 @@ def test_the_rule_itself_is_differentiable(unit, verify):
 )
 def test_the_fast_methods_record_what_a_call_records(unit, verify):
     verify(drawn(unit), lambda example: check_fast_method(unit.entry, example), share=0.5)
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "tanh", "softmax", "log_softmax", "cross_entropy"])
+def test_far_out_where_no_slope_can_be_measured_values_are_right_and_gradients_finite(name, verify):
+    entry = registry.ops[name]
+    (near,) = entry.spec.cases
+    far = replace(near, arrays=(interval(-300.0, 300.0, near.arrays[0].shape), *near.arrays[1:]))
+
+    def check(example):
+        check_value(entry, example, name)
+        y = entry.forward(*example.arrays, **example.params)
+        gx = entry.vjp(np.ones_like(y), y, *example.arrays, **example.params)[0]
+        assert np.isfinite(gx).all()
+
+    verify(DTYPES.flatmap(lambda dtype: examples(far, dtype=dtype)), check)
