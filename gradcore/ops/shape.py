@@ -169,6 +169,7 @@ def _reshape_method(self: Tensor, *shape: Any) -> Any:
 
 
 def _transpose_method(self: Tensor, *axes: Any) -> Any:
+    """The axes reversed, or as listed: `x.transpose()`, `x.transpose(1, 0)` or `x.transpose((1, 0))`."""
     if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], tuple | list)):
         return transpose(self, None if axes[0] is None else tuple(axes[0]))
     return transpose(self, axes or None)
