@@ -57,7 +57,7 @@ class Adam(Optimizer):
 
     g = gradient + weight_decay p;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;
     p -= lr m' / (sqrt(v') + eps), with m' = m / (1 - b1^t) and v' = v / (1 - b2^t).
-    Kingma and Ba 2015, algorithm 1.
+    Kingma and Ba 2015, algorithm 1. The state keeps m / (1 - b1) and v / (1 - b2), so betas are set once and for all.
     """
 
     hyper = ("lr", "betas", "eps", "weight_decay")
@@ -78,35 +78,35 @@ class Adam(Optimizer):
         self.weight_decay = check("weight_decay", weight_decay)
 
     def buffers(self) -> tuple[str, ...]:  # noqa: D102
-        return ("mean", "square")
+        return ("sum", "square_sum")
 
     def _prepare(self, step: int) -> None:
         b1, b2 = self.betas
-        # The paper's section 2: both corrections leave the arrays for two numbers, which saves a pass over them.
-        root = math.sqrt(1 - b2**step)
-        self._numbers = (b1, 1 - b1, b2, 1 - b2, self.eps * root, self.lr * root / (1 - b1**step))
+        # Discounted sums M = m / (1 - b1) and V = v / (1 - b2) are kept in the place of the means, and the corrections
+        # for their start leave the arrays for two numbers (the paper's section 2): 10 passes over the arrays, not 14.
+        mean = (1 - b1) / (1 - b1**step)
+        root = math.sqrt((1 - b2) / (1 - b2**step))
+        self._numbers = (b1, b2, self.eps / root, self.lr * mean / root)
         self._by_dtype: dict[Any, list[NDArray[Any]]] = {}
 
     def _decayed(self, p: NDArray[Any], g: NDArray[Any]) -> NDArray[Any]:
         return g + self.weight_decay * p if self.weight_decay else g
 
     def _update(self, p: NDArray[Any], g: NDArray[Any], s: NDArray[Any], *state: NDArray[Any]) -> None:
-        mean, square = state
+        total, square = state
         numbers = self._by_dtype.get(p.dtype)
         if numbers is None:  # as arrays: a Python number takes NumPy longer than a thousand entries do
             numbers = self._by_dtype[p.dtype] = [np.array(number, p.dtype) for number in self._numbers]
-        b1, rest1, b2, rest2, eps, size = numbers
+        b1, b2, eps, size = numbers
         g = self._decayed(p, g)
-        np.multiply(g, rest1, out=s)
-        mean *= b1
-        mean += s
+        total *= b1
+        total += g
         np.multiply(g, g, out=s)
-        s *= rest2
         square *= b2
         square += s
         np.sqrt(square, out=s)
         s += eps
-        np.divide(mean, s, out=s)
+        np.divide(total, s, out=s)
         s *= size
         p -= s
 

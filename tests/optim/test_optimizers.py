@@ -248,14 +248,14 @@ def test_a_state_is_a_copy():
     p.grad = np.ones(1)
     optimizer.step()
     state = optimizer.state_dict()
-    before = state["0.mean"].copy()
+    before = state["0.sum"].copy()
     optimizer.step()
-    np.testing.assert_array_equal(state["0.mean"], before)
+    np.testing.assert_array_equal(state["0.sum"], before)
     assert state["steps"] == [1]
     other = Adam([p])
     other.load_state_dict(state)
     other.step()
-    np.testing.assert_array_equal(state["0.mean"], before)
+    np.testing.assert_array_equal(state["0.sum"], before)
     assert state["steps"] == [1]
 
 
@@ -271,8 +271,8 @@ def test_a_state_holds_hyperparameters_steps_and_running_values():
         "eps",
         "weight_decay",
         "steps",
-        "0.mean",
-        "0.square",
+        "0.sum",
+        "0.square_sum",
     }
     fresh = Adam([p])
     fresh.load_state_dict(optimizer.state_dict())
@@ -293,13 +293,13 @@ def adam_state(**changes):
     [
         ({"lr": None}, "it lacks lr"),
         ({"steps": None, "eps": None}, "it lacks eps, steps"),
-        ({"0.mean": None}, r"missing: 0\.mean, float64 \(2,\)"),
-        ({"1.mean": np.zeros(2)}, r"unexpected: 1\.mean, float64 \(2,\)"),
+        ({"0.sum": None}, r"missing: 0\.sum, float64 \(2,\)"),
+        ({"1.sum": np.zeros(2)}, r"unexpected: 1\.sum, float64 \(2,\)"),
         ({"0.velocity": np.zeros(2)}, r"unexpected: 0\.velocity"),
-        ({"0.mean": np.zeros(3)}, r"different: 0\.mean, expected float64 \(2,\), got float64 \(3,\)"),
+        ({"0.sum": np.zeros(3)}, r"different: 0\.sum, expected float64 \(2,\), got float64 \(3,\)"),
         (
-            {"0.mean": np.zeros(2, np.float32)},
-            r"different: 0\.mean, expected float64 \(2,\), got float32 \(2,\)",
+            {"0.sum": np.zeros(2, np.float32)},
+            r"different: 0\.sum, expected float64 \(2,\), got float32 \(2,\)",
         ),
         ({"steps": [1, 1]}, "it is of 2 parameters, and there are 1"),
     ],
