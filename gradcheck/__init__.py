@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from gradcheck.check import gradcheck, gradgradcheck
     from gradcheck.compare import Verdict
     from gradcheck.differences import Derivative, derivative
-    from gradcheck.errors import CallError, GradientError
+    from gradcheck.errors import CallError, ForwardError, GradientError
+    from gradcheck.explore import verify
     from gradcheck.report import Report
+    from gradcheck.verified import Verification
 
 _HOMES = {
     "gradcheck": "check",
@@ -22,19 +24,25 @@ _HOMES = {
     "Derivative": "differences",
     "derivative": "differences",
     "CallError": "errors",
+    "ForwardError": "errors",
     "GradientError": "errors",
     "Report": "report",
+    "Verification": "verified",
+    "verify": "explore",
 }
 
 __all__ = [
     "CallError",
     "Derivative",
+    "ForwardError",
     "GradientError",
     "Report",
     "Verdict",
+    "Verification",
     "derivative",
     "gradcheck",
     "gradgradcheck",
+    "verify",
 ]
 
 

@@ -37,6 +37,11 @@ CAUSES = {
 
 AT_A_KINK = "at this kink a right value lies between the one-sided slopes, and this one does not"
 
+AT_A_TIE = (
+    "at this kink a right value lies between the one-sided slopes in every direction: moving entries that tie by the same "
+    "amount, one output at a time, shows that it does not"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Cause:

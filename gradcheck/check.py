@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from gradcheck.backends import Subject, as_subject
 from gradcheck.backends.core import Core
+from gradcheck.backends.protocol import Array
 from gradcheck.compare import Verdict
 from gradcheck.contracts import CONTRACTS, examine
-from gradcheck.errors import CallError, GradientError, RuleError
+from gradcheck.errors import CallError, ForwardError, GradientError, RuleError
 from gradcheck.faults import Told, tell
 from gradcheck.look import Look
 from gradcheck.report import ContractResult, Fault, InputResult, Report
 from gradcheck.second import gradient_subject
-from gradcheck.snippet import call_snippet, entry_snippet, literal
+from gradcheck.snippet import call_snippet, entry_snippet, in_its_layout
 from gradcheck.tree import described, name_of
 from gradcheck.values import ValueResult, explained, judge
 from gradcore.errors import ShapeError
+
+GIVEN_CHANGED = (
+    "the rule changed the cotangent gy in place, which other consumers may get as well: work on a copy"
+)
 
 
 def gradcheck(
@@ -28,6 +36,7 @@ def gradcheck(
     vjp: Callable[..., Any] | None = None,
     wrt: int | str | Sequence[int | str] | None = None,
     params: Mapping[str, Any] | None = None,
+    gy: Any = None,
     order: int = 1,
     contracts: bool | Collection[str] = True,
     seed: int = 0,
@@ -45,6 +54,8 @@ def gradcheck(
     wrt: positions or names (`"inputs[1]['w']"`) of the inputs to differentiate by; all floating and complex ones by
     default. Integer and boolean inputs must get None or zeros.
     params: static parameters, passed by keyword to `f` and to the rule.
+    gy: a cotangent, or a tuple with one per floating output, that the rule is tried with besides random ones; it is handed
+    on as it is, in its memory layout.
     order: 2 checks the gradient function as well, see `gradgradcheck`.
     contracts: True for all of `gradcheck.contracts.CONTRACTS`, False for none, or names of some.
     raise_exception: whether a fail raises `GradientError`; the report is its `report`.
@@ -63,7 +74,8 @@ def gradcheck(
         )
     names = _names(contracts)
     subject = as_subject(f, inputs, vjp=vjp, wrt=wrt, params=params)
-    report = _check(subject, names, seed, 1, inputs, _call_text("gradcheck", f, vjp, wrt, params, seed))
+    call = _call_text("gradcheck", f, vjp, wrt, params, seed, gy)
+    report = _check(subject, names, seed, 1, inputs, call, gy)
     if order == 2 and report.verdict is not Verdict.FAIL:
         report = report.with_second(_second(f, inputs, vjp, wrt, params, names, seed))
     if raise_exception and report.verdict is Verdict.FAIL:
@@ -124,7 +136,13 @@ def _names(contracts: bool | Collection[str]) -> Collection[str] | None:
 
 
 def _check(
-    subject: Subject, names: Collection[str] | None, seed: int, order: int, inputs: Any, call: str
+    subject: Subject,
+    names: Collection[str] | None,
+    seed: int,
+    order: int,
+    inputs: Any,
+    call: str,
+    gy: Any = None,
 ) -> Report:
     try:
         look = Look(subject, seed)
@@ -132,18 +150,21 @@ def _check(
         raise
     except Exception as error:
         arrays = ", ".join(f"{i.path} is {described(i.array)}" for i in subject.inputs)
-        raise CallError(
+        raise ForwardError(
             f"{subject.name} raised {type(error).__name__} on these inputs ({arrays}): {error}. A check needs inputs "
             "that the function takes"
         ) from error
     values: ValueResult | None = None
     results: Sequence[ContractResult] = ()
     try:
+        look.given_gys = _given(look, gy)
         look.prepare()
         if CONTRACTS["cotangent_shape"](look) is None:
             values = judge(look)
         results = examine(look, names)
         told = tell(look, values, results)
+        if look.given_changed:
+            told = replace(told, faults=(Fault("vjp_keeps_cotangent", GIVEN_CHANGED), *told.faults))
     except ShapeError as error:
         raise CallError(str(error)) from error
     except RuleError as error:
@@ -178,7 +199,22 @@ def _check(
         evaluations=look.forwards,
         pulls=look.pulls,
         snippet=snippet,
+        ratio=max([e.comparison.ratio for e in look.evidence], default=math.nan),
     )
+
+
+def _given(look: Look, gy: Any) -> tuple[Array, ...] | None:
+    """The caller's cotangents, one per floating output."""
+    if gy is None:
+        return None
+    given = tuple([np.asarray(g) for g in (gy if isinstance(gy, tuple | list) else (gy,))])
+    shapes, expected = [g.shape for g in given], [y.shape for y in look.outputs]
+    if shapes != expected or any(g.dtype != y.dtype for g, y in zip(given, look.outputs, strict=True)):
+        raise CallError(
+            f"gy= is {', '.join(map(described, given))}, and {look.subject.name} returned "
+            f"{', '.join(map(described, look.outputs))}: pass a cotangent of the output's shape and dtype"
+        )
+    return given
 
 
 def _input_results(look: Look, values: ValueResult | None, wrong: set[str]) -> tuple[InputResult, ...]:
@@ -195,13 +231,13 @@ def _input_results(look: Look, values: ValueResult | None, wrong: set[str]) -> t
     return tuple(results)
 
 
-def _call_text(function: str, f: Any, vjp: Any, wrt: Any, params: Any, seed: int) -> str:
+def _call_text(function: str, f: Any, vjp: Any, wrt: Any, params: Any, seed: int, gy: Any = None) -> str:
     """The call as the user would write it again."""
     rule = f", vjp={name_of(vjp) if name_of(vjp) != 'f' else 'rule'}" if vjp is not None else ""
     more = "".join(
         [
-            f", {key}={literal(value)}"
-            for key, value in (("wrt", wrt), ("params", params))
+            f", {key}={in_its_layout(value)}"
+            for key, value in (("wrt", wrt), ("params", params or None), ("gy", gy))
             if value is not None
         ]
     )

@@ -39,7 +39,7 @@ class Comparison:
     Attributes:
         verdict: PASS: |difference| <= bound. SUBGRADIENT: the same, with outputs at a kink, where the claimed value
             lies between the one-sided slopes. FAIL: outside. INCONCLUSIVE: the bound would hide a gradient of zero.
-        reason: for a fail "value", "kink", "nonfinite"; for an inconclusive "stochastic", "nonfinite", "unresolved",
+        reason: for a fail "value", "kink", "tie" (given by `gradcheck.special`), "nonfinite"; for an inconclusive "stochastic", "nonfinite", "unresolved",
             "noise"; "" otherwise.
         numeric: `<gy, J v>` measured (the midpoint of the one-sided slopes at kinks).
         analytic: `<gx, v>` claimed.

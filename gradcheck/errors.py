@@ -6,18 +6,27 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gradcheck.report import Report
+    from gradcheck.verified import Verification
 
 
 class GradientError(AssertionError):
-    """A gradient is wrong, or breaks a contract; `report` holds what was found, and the message is complete without it."""
+    """A gradient is wrong, or breaks a contract; `report` holds what was found, and the message is complete without it.
 
-    def __init__(self, report: Report) -> None:
-        super().__init__(str(report))
+    verification: what `verify` found over all examples, where it raised this; `report` is that of the smallest one.
+    """
+
+    def __init__(self, report: Report, verification: Verification | None = None) -> None:
+        super().__init__(str(report if verification is None else verification))
         self.report = report
+        self.verification = verification
 
 
 class CallError(ValueError):
     """The check was called in a way that can't give a verdict; the message says what came and what to pass."""
+
+
+class ForwardError(CallError):
+    """The function raised on these inputs, or on others very near: they are none of its domain."""
 
 
 class RuleError(Exception):

@@ -66,9 +66,11 @@ def _of_shapes(look: Look) -> list[Fault]:
 
 def _of_values(look: Look, values: ValueResult) -> list[tuple[Fault, Located | None, Evidence]]:
     told: list[tuple[Fault, Located | None, Evidence]] = []
+    base = values.failing(look)
+    if base.comparison.reason == "tie":
+        return [(_at_a_tie(look, base), None, base)]
     wrong = dict(values.evidence)
     if not wrong:  # too many inputs to look at each: find one
-        base = values.failing(look)
         at = locate(look, base)
         if at is None:
             return [(_fault(look, None, base, None, None), None, base)]
@@ -83,6 +85,23 @@ def _of_values(look: Look, values: ValueResult) -> list[tuple[Fault, Located | N
         )
         told.append((_fault(look, i, e, at, cause), at, e))
     return told
+
+
+def _at_a_tie(look: Look, e: Evidence) -> Fault:
+    """The fault where random directions agree, and moving all entries by the same amount does not."""
+    c = e.comparison
+    places = [
+        f"{path}[{', '.join(map(str, np.argwhere(gy)[0]))}]" if gy.ndim else path
+        for path, gy in zip(look.subject.output_paths, e.gys, strict=False)
+        if np.count_nonzero(gy) == 1
+    ]
+    moving = [p for p, g, t in zip(look.paths, e.gx, e.v, strict=True) if t is not None and g is not None]
+    of = f"of {places[0]} alone" if places else "of <gy, f>"
+    said = (
+        f"for the derivative {of} along one direction the rule gives {c.analytic:.10g}, and it is {c.numeric:.10g} ± "
+        f"{c.bound:.2g}. {_sentence(causes.AT_A_TIE)}"
+    )
+    return Fault("kink", said, moving[0] if len(moving) == 1 else "", None, c.analytic, c.numeric, c.bound)
 
 
 def _alone(look: Look, e: Evidence, i: int) -> Evidence:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gradcheck.backends.protocol import Array, Run, Subject, differentiable, spread, wide
 from gradcheck.compare import Comparison, Verdict, compare
 from gradcheck.differences import Derivative, derivative
-from gradcheck.errors import CallError, RuleError
+from gradcheck.errors import CallError, ForwardError, RuleError
 from gradcheck.probes import cotangents, direction, unit_direction
 
 Cotangents = list[Array | None]
@@ -60,6 +60,10 @@ class Look:
         self.run = self.forward(self.given)
         self.outputs_before = [y.copy() for y in self.run.outputs]
         self.changed_by_forward = self._changed(self.arrays)
+        self.given_gys: tuple[Array, ...] | None = (
+            None  # the caller's own cotangents, tried besides random ones
+        )
+        self.given_changed = False  # whether the rule wrote into them
         self.changed_by_vjp = ""
         self.output_changed_by_vjp = False
         self.in_double = all(x.dtype == w.dtype for x, w in zip(self.arrays, self.wide, strict=True))
@@ -240,7 +244,7 @@ class Look:
         except (ValueError, ArithmeticError):  # `derivative` takes these for the edge of the domain
             raise
         except Exception as error:
-            raise CallError(
+            raise ForwardError(
                 f"{self.subject.name} takes these inputs, and raised {type(error).__name__} for others very near: "
                 f"{error}. A derivative needs a function that takes all values around the point"
             ) from error

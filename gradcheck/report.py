@@ -67,7 +67,8 @@ class Report:
     """The outcome of one check. True as a condition where the verdict is pass or subgradient.
 
     name: the function's. order: 1, or 2 for a gradient checked as a function. reason: why an inconclusive check is that.
-    sensitivity: the worst of the inputs'. evaluations, pulls: forward and vjp calls made. snippet: code that shows the
+    sensitivity: the worst of the inputs'. ratio: the largest error in units of its bound, over 1 for a
+    fail, NaN where nothing was measured. evaluations, pulls: forward and vjp calls made. snippet: code that shows the
     fault again. second: the report on the second order, where it was asked for.
     """
 
@@ -83,6 +84,7 @@ class Report:
     evaluations: int = 0
     pulls: int = 0
     snippet: str = ""
+    ratio: float = math.nan
     second: Report | None = field(default=None)
 
     @property
@@ -123,7 +125,7 @@ class Report:
         """The report as JSON text, one object with these keys (schema 1):
 
         schema (1) · name · verdict ("pass", "subgradient", "fail", "inconclusive") · reason · note · order · seed ·
-        evaluations · pulls · sensitivity (null: infinite) · inputs: list of {path, shape, dtype, verdict or null,
+        evaluations · pulls · sensitivity (null: infinite) · ratio (null: infinite or nothing measured) · inputs: list of {path, shape, dtype, verdict or null,
         sensitivity or null, vacuous} · contracts: list of {name, status ("held", "broken", "skipped"), text} ·
         faults: list of {cause, text, input, index or null, analytic, numeric, bound: numbers or null; a complex number is
         [real, imaginary], and NaN and infinities are the texts "nan", "inf", "-inf"} · snippet · second (such an
@@ -229,6 +231,7 @@ def _plain(r: Report) -> dict[str, Any]:
         "evaluations": r.evaluations,
         "pulls": r.pulls,
         "sensitivity": size(r.sensitivity),
+        "ratio": size(r.ratio),
         "inputs": [
             {
                 "path": i.path,

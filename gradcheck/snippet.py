@@ -38,6 +38,25 @@ def literal(value: Any) -> str:
     return repr(value)
 
 
+def in_its_layout(value: Any) -> str:
+    """The same for an array behind strides of 0, negative ones, or in Fortran order: with those strides.
+
+    >>> in_its_layout(np.broadcast_to(np.array([[1.0]]), (2, 1)))
+    'np.broadcast_to(array([[1.]]), (2, 1))'
+    """
+    if isinstance(value, tuple | list):
+        return "(" + "".join([in_its_layout(item) + ", " for item in value]).rstrip() + ")"
+    if not isinstance(value, np.ndarray) or value.flags.c_contiguous or not value.size:
+        return literal(value)
+    if any(step == 0 and n > 1 for n, step in zip(value.shape, value.strides, strict=True)):
+        first = value[tuple([slice(0, 1) if s == 0 else slice(None) for s in value.strides])]
+        return f"np.broadcast_to({literal(first.copy())}, {value.shape})"
+    if all(step < 0 for step in value.strides):
+        turned = ", ".join(["::-1"] * value.ndim)
+        return f"{literal(value[(slice(None, None, -1),) * value.ndim])}[{turned}]"
+    return f"np.asfortranarray({literal(value)})" if value.flags.f_contiguous else literal(value)
+
+
 def call_snippet(inputs: Any, call: str) -> str:
     """The imports, the inputs and the call; inputs that are too large are named only."""
     given = inputs if isinstance(inputs, tuple | list) else (inputs,)
@@ -53,7 +72,7 @@ def call_snippet(inputs: Any, call: str) -> str:
     names = sorted({"array", "nan", "inf"} | {a.dtype.name for a in arrays if isinstance(a, np.ndarray)})
     names = [n for n in names if n in ("array", "nan", "inf") or hasattr(np, n)]
     text = literal(tuple(given))
-    used = [n for n in names if n in text]
+    used = [n for n in names if n in text + call]
     head = "import numpy as np\n" if "np." in call else ""
     head += f"from numpy import {', '.join(used)}\n" if used else ""
     return f"{head}{tensor}from gradcheck import gradcheck, gradgradcheck\n\ninputs = {text}\n{call}"

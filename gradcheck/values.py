@@ -11,6 +11,7 @@ from gradcheck.backends.protocol import Array, wide
 from gradcheck.compare import Comparison, Verdict, merge
 from gradcheck.differences import Derivative, Diagnosis
 from gradcheck.look import Cotangents, Direction, Evidence, Look
+from gradcheck.special import at_kinks, with_given
 
 SHARP = 1e-3
 """A pass as sharp as this needs no more evaluations, and the second direction gets the fewest that give a bound."""
@@ -89,6 +90,13 @@ def judge(look: Look) -> ValueResult:
     precision = False
     if merged.verdict is Verdict.FAIL:
         merged, precision = _second_opinion(look, merged)
+    else:
+        found = with_given(look, None if kept is None else _usable(first[0].numeric))
+        if merged.verdict is Verdict.SUBGRADIENT and not found:
+            found = at_kinks(look)
+        if found:
+            look.evidence += found
+            merged = merge([e.comparison for e in found])
     n = len(look.wanted)
     result = ValueResult(
         merged, merged.reason, [None] * n, [np.inf] * n, [False] * n, precision=precision, note=note

@@ -10,8 +10,20 @@ from numpy.typing import DTypeLike, NDArray
 
 from gradcheck.strategies.layouts import with_layout
 
-COTANGENTS = ("dense", "one-hot", "with zeros", "zero", "large", "zero-stride")
-"""All entries of like size; a single 1; half zeros; zeros; about a million; all equal behind strides of 0."""
+COTANGENTS = (
+    "dense",
+    "one-hot",
+    "with zeros",
+    "zero",
+    "large",
+    "tiny",
+    "zero-stride",
+    "F",
+    "negative",
+    "readonly",
+)
+"""All entries of like size; a single 1; half zeros; zeros; about a million; about a millionth; all equal behind strides
+of 0; dense in Fortran order, behind negative strides, and not writeable."""
 
 LARGE = 2.0**20
 
@@ -22,9 +34,17 @@ def cotangents(
 ) -> NDArray[Any]:
     """A cotangent for an output of this shape and dtype; `kind` (one of `COTANGENTS`) fixes what is drawn otherwise."""
     kind = kind or draw(st.sampled_from(COTANGENTS))
+    return cotangent(shape, dtype, kind, draw(st.integers(0, 2**32 - 1)))
+
+
+def cotangent(shape: tuple[int, ...], dtype: DTypeLike, kind: str, seed: int) -> NDArray[Any]:
+    """The cotangent of this kind and seed. A complex one has such a real and such an imaginary part."""
     if kind not in COTANGENTS:
         raise ValueError(f"there is no kind of cotangent {kind!r}: use one of {COTANGENTS}")
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    if np.dtype(dtype).kind == "c":
+        parts = [cotangent(shape, np.float64, kind, seed + i) for i in range(2)]
+        return np.asarray(parts[0] + 1j * parts[1], dtype)
+    rng = np.random.default_rng(seed)
     if kind == "zero":
         return np.zeros(shape, dtype)
     if kind == "one-hot":
@@ -34,7 +54,8 @@ def cotangents(
         return gy
     # Multiples of 1/8 between 1/2 and 2, of either sign: products with them are exact and easy to read.
     values = rng.integers(4, 17, shape) / 8.0 * rng.choice([-1.0, 1.0], shape)
-    gy = np.asarray(values * (LARGE if kind == "large" else 1.0), dtype)
+    factor = {"large": LARGE, "tiny": 1 / LARGE}.get(kind, 1.0)
+    gy = np.asarray(values * (factor if np.dtype(dtype).itemsize > 2 else factor**0.25), dtype)
     if kind == "with zeros":
         return np.where(rng.random(shape) < 0.5, gy, 0).astype(dtype)
-    return with_layout(gy, "zero-stride") if kind == "zero-stride" else gy
+    return gy if kind in ("dense", "large", "tiny") else with_layout(gy, kind)

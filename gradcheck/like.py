@@ -1,0 +1,309 @@
+"""From one example to a domain: which axes share a size, which signs, indices and static values the function takes.
+
+Nothing is known of the function but that it takes the example. So it is asked: forward is run on changed inputs, and
+what it takes without raising, with finite results, belongs to the domain.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias, get_args, get_origin
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.resized import FLOATS, INTEGERS, Signs, drawn_floats, drawn_integers, resized
+from gradcheck.tree import leaves, rebuild
+from gradcore.op import Op
+from gradcore.tensor import Tensor
+
+Array = NDArray[Any]
+Accepts: TypeAlias = Callable[[tuple[Any, ...], dict[str, Any]], bool]
+
+MODES = (
+    ("mean", "sum", "none"),
+    ("same", "valid", "full"),
+    ("constant", "reflect", "edge", "wrap"),
+    ("linear", "nearest"),
+    ("left", "right"),
+    ("lower", "upper"),
+    ("max", "min"),
+)
+"""Words of which a function that takes one may take the others."""
+
+LETTERS = "nmkpqrstuvwabcdefgh"
+
+
+@dataclass
+class Leaf:
+    """One array of the example, and what was learnt about it.
+
+    axes: for each axis the number of its letter, or None where its size can't change. below: for an array of indices the
+    letter of the axis that they point into.
+    """
+
+    path: str
+    place: int
+    array: Array
+    axes: list[int | None] = field(default_factory=list)
+    signs: Signs = "real"
+    styles: tuple[str, ...] = ("given",)
+    below: int | None = None
+
+    def shape(self, sizes: Sequence[int]) -> tuple[int, ...]:
+        """Its shape for these sizes of the letters."""
+        pairs = zip(self.axes, self.array.shape, strict=True)
+        return tuple([n if letter is None else sizes[letter] for letter, n in pairs])
+
+
+@dataclass
+class Around:
+    """The domain derived from an example.
+
+    sizes: of each letter, in the example. statics: by place among the leaves, or by name, the values that the function
+    takes, the given one first.
+    """
+
+    inputs: tuple[Any, ...]
+    params: dict[str, Any]
+    arrays: list[Leaf]
+    sizes: list[int]
+    statics: dict[int | str, tuple[Any, ...]]
+
+    def call(
+        self, changed: Mapping[int, Any], statics: Mapping[int | str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Inputs and parameters with other arrays (by place) and other static values."""
+        flat = [leaf for _, leaf in leaves(self.inputs, "inputs")]
+        for place, value in statics.items():
+            if isinstance(place, int):
+                flat[place] = value
+        for place, array in changed.items():
+            old = flat[place]
+            flat[place] = Tensor(array, requires_grad=old.requires_grad) if isinstance(old, Tensor) else array
+        named = {name: value for name, value in statics.items() if isinstance(name, str)}
+        return rebuild(self.inputs, iter(flat)), {**self.params, **named}
+
+    def words(self) -> str:
+        """The domain in a few words: "inputs[0] (n, m) real; axis one of 0, 1, -1"."""
+        said = []
+        for leaf in self.arrays:
+            names = [
+                str(n) if letter is None else LETTERS[letter % len(LETTERS)]
+                for letter, n in zip(leaf.axes, leaf.array.shape, strict=True)
+            ]
+            kind = {"f": leaf.signs, "c": "complex", "b": "boolean"}.get(
+                leaf.array.dtype.kind, "whole numbers"
+            )
+            below = "" if leaf.below is None else f" below {LETTERS[leaf.below % len(LETTERS)]}"
+            said.append(f"{leaf.path} ({', '.join(names)}) {kind}{below}")
+        paths = [path for path, _ in leaves(self.inputs, "inputs")]
+        for place, values in self.statics.items():
+            if len(values) > 1:
+                name = place if isinstance(place, str) else paths[place]
+                said.append(f"{name} one of {', '.join(map(repr, values))}")
+        return "; ".join(said)
+
+
+def around(
+    accepts: Accepts,
+    f: Callable[..., Any],
+    vjp: Callable[..., Any] | None,
+    inputs: tuple[Any, ...],
+    params: Mapping[str, Any],
+) -> Around:
+    """The domain around an example; `accepts(inputs, params)` says whether forward takes them, with finite results."""
+    arrays, statics = [], {}
+    for place, (path, leaf) in enumerate(leaves(inputs, "inputs")):
+        array = leaf.data if isinstance(leaf, Tensor) else leaf
+        if isinstance(array, np.ndarray) and array.dtype.kind in "fciub":
+            arrays.append(Leaf(path, place, array, [None] * array.ndim))
+        elif isinstance(array, np.floating | np.complexfloating):
+            arrays.append(Leaf(path, place, np.asarray(array)))
+        else:
+            statics[place] = (leaf,)
+    domain = Around(
+        tuple(inputs), dict(params), arrays, [], {**statics, **{n: (v,) for n, v in params.items()}}
+    )
+    _find_sizes(domain, accepts)
+    for leaf in arrays:
+        _find_index_bound(domain, leaf, accepts)
+        _find_values(domain, leaf, accepts)
+    _find_statics(domain, f, vjp, accepts)
+    return domain
+
+
+# --- sizes ------------------------------------------------------------------------------------------------------------
+
+
+def _find_sizes(domain: Around, accepts: Accepts) -> None:
+    """Axes that can be resized alone get a letter each; those of one size that only go together share one."""
+    axes = [(i, a) for i, leaf in enumerate(domain.arrays) for a in range(leaf.array.ndim)]
+    left = []
+    for axis in axes:
+        if _resizable(domain, [axis], accepts):
+            _letter(domain, [axis])
+        else:
+            left.append(axis)
+    by_size: dict[int, list[tuple[int, int]]] = {}
+    for i, a in left:
+        by_size.setdefault(domain.arrays[i].array.shape[a], []).append((i, a))
+    for group in by_size.values():
+        remaining = list(group)
+        for count in range(2, len(group)):
+            for some in itertools.islice(itertools.combinations(remaining, count), 20):
+                if set(some) <= set(remaining) and _resizable(domain, some, accepts):
+                    _letter(domain, some)
+                    remaining = [axis for axis in remaining if axis not in some]
+        if len(remaining) > 1 and _resizable(domain, remaining, accepts):
+            _letter(domain, remaining)
+
+
+def _letter(domain: Around, axes: Sequence[tuple[int, int]]) -> None:
+    for i, a in axes:
+        domain.arrays[i].axes[a] = len(domain.sizes)
+    i, a = axes[0]
+    domain.sizes.append(domain.arrays[i].array.shape[a])
+
+
+def _resizable(domain: Around, axes: Sequence[tuple[int, int]], accepts: Accepts) -> bool:
+    """Whether forward takes these axes longer by 1 and by 2: a size that fits by chance seldom does so twice."""
+    for more in (1, 2):
+        changed = {}
+        for i in {i for i, _ in axes}:
+            leaf = domain.arrays[i]
+            shape = [n + more * ((i, a) in axes) for a, n in enumerate(leaf.array.shape)]
+            changed[leaf.place] = resized(leaf.array, tuple(shape))
+        if not accepts(*domain.call(changed, {})):
+            return False
+    return True
+
+
+def _find_index_bound(domain: Around, leaf: Leaf, accepts: Accepts) -> None:
+    """The letter that an array of indices stays below: with its axis one longer, one more index is taken."""
+    if leaf.array.dtype.kind not in "iu" or not leaf.array.size:
+        return
+    for letter, n in enumerate(domain.sizes):
+        if n <= leaf.array.max():
+            continue
+        sizes = list(domain.sizes)
+        inside, outside = np.full_like(leaf.array, n - 1), np.full_like(leaf.array, n)
+        if not accepts(*domain.call({leaf.place: inside}, {})) or accepts(
+            *domain.call({leaf.place: outside}, {})
+        ):
+            continue
+        sizes[letter] = n + 1
+        changed = {other.place: resized(other.array, other.shape(sizes)) for other in domain.arrays}
+        changed[leaf.place] = resized(outside, leaf.shape(sizes))
+        if accepts(*domain.call(changed, {})):
+            leaf.below = letter
+            return
+
+
+# --- values -----------------------------------------------------------------------------------------------------------
+
+
+def _find_values(domain: Around, leaf: Leaf, accepts: Accepts) -> None:
+    """The signs and the styles of values that the function takes for one array, the others as they are."""
+    if leaf.array.dtype.kind == "b" or not leaf.array.size:
+        leaf.styles = ("given", "random")
+        return
+    limit = None if leaf.below is None else domain.sizes[leaf.below]
+
+    def takes(style: str, signs: Signs, trials: int) -> int:
+        count = 0
+        for trial in range(trials):
+            rng = np.random.default_rng([7, trial])
+            if leaf.array.dtype.kind in "iu":
+                made = drawn_integers(leaf.array, leaf.array.shape, style, limit, rng)
+            else:
+                made = drawn_floats(leaf.array, leaf.array.shape, style, signs, rng)
+            count += accepts(*domain.call({leaf.place: made}, {}))
+        return count
+
+    if leaf.array.dtype.kind in "iu":
+        leaf.styles = tuple([style for style in INTEGERS if style == "given" or takes(style, "real", 2)])
+        return
+    every: tuple[Signs, ...] = ("real", "positive", "within")
+    leaf.signs = next((signs for signs in every if takes("random", signs, 3) >= 2), "near")
+    leaf.styles = tuple([style for style in FLOATS if style == "given" or takes(style, leaf.signs, 2)])
+
+
+# --- static values ----------------------------------------------------------------------------------------------------
+
+
+def _find_statics(domain: Around, f: Callable[..., Any], vjp: Any, accepts: Accepts) -> None:
+    """Values that the function takes in place of each static one, those left at their default included."""
+    signature = _signature(f)
+    every = {
+        **{place: values[0] for place, values in domain.statics.items()},
+        **_defaults(domain, signature, vjp),
+    }
+    paths = [path for path, _ in leaves(domain.inputs, "inputs")]
+    names = list(signature.parameters) if signature else []
+    for place, value in every.items():
+        name = place if isinstance(place, str) else ""
+        if isinstance(place, int) and paths[place] == f"inputs[{place}]" and place < len(names):
+            name = names[place]
+        annotation = signature.parameters[name].annotation if signature and name in names else None
+        found = [value]
+        for other in _others(value, name, annotation):
+            new = not any(type(other) is type(v) and other == v for v in found)
+            if new and accepts(*domain.call({}, {place: other})):
+                found.append(other)
+        if place in domain.statics or len(found) > 1:
+            domain.statics[place] = tuple(found)
+
+
+def _signature(f: Any) -> inspect.Signature | None:
+    f = f.forward if isinstance(f, Op) else f
+    if isinstance(f, np.ufunc) or str(getattr(f, "__module__", "")).startswith("numpy"):
+        return None
+    try:
+        return inspect.signature(f)
+    except (TypeError, ValueError):
+        return None
+
+
+def _defaults(domain: Around, signature: inspect.Signature | None, vjp: Any) -> dict[str, Any]:
+    """Static parameters that the call left at their defaults, and that the rule takes as well."""
+    if signature is None:
+        return {}
+    rule = None if vjp is None else _signature(vjp)
+    names = {} if rule is None else rule.parameters
+    anything = vjp is None or any(p.kind is p.VAR_KEYWORD for p in names.values())
+    found = {}
+    for i, (name, p) in enumerate(signature.parameters.items()):
+        given = name in domain.params or (i < len(domain.inputs) and p.kind is not p.KEYWORD_ONLY)
+        static = isinstance(p.default, bool | int | float | str | tuple) or p.default is None
+        keyword = p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)
+        if static and keyword and not given and p.default is not p.empty and (anything or name in names):
+            found[name] = p.default
+    return found
+
+
+def _others(value: Any, name: str, annotation: Any) -> list[Any]:
+    """Values to try in place of a static one."""
+    axis = "ax" in name or "dim" in name
+    if get_origin(annotation) is Literal:
+        return list(get_args(annotation))
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, int):
+        return [0, 1, 2, 3, -1, -2, -3, value + 1, value - 1]
+    if isinstance(value, float):
+        return [0.0, 1.0, 0.5, 2.0, -value] if value < 0 else [0.0, 1.0, 0.5, 2.0, value * 2]
+    if isinstance(value, str):
+        return [word for group in MODES if value in group for word in group]
+    if value is None:
+        return [0, -1, 1, (0,), (0, -1)] if axis else []
+    if isinstance(value, tuple) and value and all(type(v) is int for v in value):
+        n = len(value)
+        turned = [value[::-1], value[1:] + value[:1]]
+        if axis or sorted(value) == list(range(n)):
+            return [*turned, tuple([v - n for v in value]), (*value[:-1], value[-1] - n)]
+        return [*turned, *[(v,) * n for v in (0, 1, 2, 3)]]
+    return []
