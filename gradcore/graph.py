@@ -186,14 +186,15 @@ def backward_pass(
                 "retain_graph=True to the first backward, or compute the result again"
             )
         rules = op.rules
-        if not record and rules is not None and node._params is None:
+        if not record and rules is not None:
             # The generator below, spelled out for the common case: this loop decides what small tensors cost.
             y = node.data
+            params = node._params
             others = node._others
             i = 0
             for parent in (node._left, node._right) if others is None else (node._left, node._right, *others):
                 if parent is not None:
-                    gx = rules[i](gy, y, *arrays)
+                    gx = rules[i](gy, y, *arrays) if params is None else rules[i](gy, y, *arrays, **params)
                     x = arrays[i]
                     try:
                         unfit = gx.shape != x.shape or gx.dtype != x.dtype

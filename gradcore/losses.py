@@ -9,7 +9,7 @@ import numpy as np
 
 from gradcore.errors import DomainError, DtypeError, ShapeError
 from gradcore.op import Array, op
-from gradcore.ops.reduce import mean, softmax, sum
+from gradcore.ops.reduce import mean, sum
 from gradcore.registry import loss
 from gradcore.spec import LossSpec, OneOf, OpSpec, case, indices, interval, reals
 from gradcore.tensor import as_array, plain
@@ -85,24 +85,34 @@ _LABELLED = case(
 )
 
 
-def _entropy_rule(
-    gy: Array, _y: Array, logits: Array, labels: Array, reduction: Reduction = "mean"
-) -> tuple[Array, None]:
+def _entropy_rule(gy: Array, _y: Array, logits: Array, labels: Array, reduction: Reduction = "mean") -> Array:
     # Not e^(logits - y - logits[label]): where logits are far apart, the rounding of y swamps the smaller of them.
+    exponentials = np.exp(logits - _top(plain(logits)))
+    probabilities = exponentials / np.add.reduce(exponentials, axis=1, keepdims=True)
     hit = labels[:, None] == np.arange(logits.shape[1])
     if reduction == "none":
         gy = gy[:, None]
     elif reduction == "mean":
         gy = gy / len(labels)
-    return gy * (softmax(logits, axis=1) - hit), None
+    return gy * (probabilities - hit)
 
 
-@op(name="cross_entropy", vjp=_entropy_rule, spec=OpSpec(_LABELLED, reference=_entropy_by_loop))
+def _top(logits: Any) -> Any:
+    """The largest logit of each row, which takes no part in the derivative: it cancels out of the loss."""
+    return np.maximum.reduce(logits, axis=1, keepdims=True)
+
+
+@op(
+    name="cross_entropy",
+    vjp=(_entropy_rule, lambda *_, **__: None),
+    spec=OpSpec(_LABELLED, reference=_entropy_by_loop),
+)
 def cross_entropy_op(logits: Array, labels: Array, /, reduction: Reduction = "mean") -> Array:
     """`cross_entropy` of labels that are known to fit."""
-    top = np.maximum.reduce(logits, axis=1)
-    exponentials = np.exp(logits - top[:, None])
-    rows = np.log(np.add.reduce(exponentials, axis=1)) + (top - logits[np.arange(len(labels)), labels])
+    shifted = logits - _top(logits)
+    rows = np.log(np.add.reduce(np.exp(shifted), axis=1)) - shifted[np.arange(len(labels)), labels]
+    if reduction == "mean" and len(rows):
+        return np.add.reduce(rows) / len(rows)
     return reduced(rows, reduction)
 
 
@@ -136,7 +146,7 @@ def _labels(logits: Any, labels: Any) -> NDArray[np.integer[Any]]:
             f"cross_entropy takes whole numbers as labels, and got {array.dtype}: convert with labels.astype(int)"
         )
     classes = logits.shape[1]
-    if array.size and not (array.min() >= 0 and array.max() < classes):
+    if array.size and not (np.minimum.reduce(array) >= 0 and np.maximum.reduce(array) < classes):
         wrong = np.flatnonzero((array < 0) | (array >= classes))
         raise DomainError(
             f"{len(wrong)} of {len(array)} labels are out of range, the first at row {wrong[0]}: {array[wrong[0]]}; with "

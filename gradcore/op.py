@@ -61,6 +61,8 @@ class Op(Generic[P, R]):
                 f"forward of op {self.name!r} takes no arrays: write them as positional-only parameters, as in "
                 "def scale(x, /, factor=2.0), where x is an array and factor a static parameter"
             )
+        plain_unary = self.n_arrays == 1 and not self._static and not self.variadic
+        self._unary = unary_method(self) if plain_unary else None
         self.rules: tuple[Callable[..., Any], ...] | None = None
         if isinstance(vjp, tuple):
             if len(vjp) != self.n_arrays:
@@ -97,29 +99,35 @@ class Op(Generic[P, R]):
         """`forward` on arrays; with a Tensor among the arguments, the Tensor of it, recorded where needed."""
         inputs: Any = args
         params: dict[str, Any] = kwargs
+        if self._unary is not None and len(inputs) == 1 and type(inputs[0]) is Tensor:
+            return self._unary(inputs[0])
         if len(inputs) != self.n_arrays and not self.variadic:
             inputs, params = self._bind(inputs, params)
         parents: list[Tensor | None] = []
         arrays: list[Any] = []
         like: Tensor | None = None
-        recorded = False
+        recording = grad_mode.enabled
+        recorded = converted = False
         for value in inputs:
             if type(value) is Tensor:
                 like = value
                 arrays.append(value.data)
-                if value.requires_grad and grad_mode.enabled:
+                if recording and value.requires_grad:
                     parents.append(value)
                     recorded = True
                     continue
             else:
                 arrays.append(value)
+                if type(value) is not _ndarray and value is not None:
+                    converted = True
             parents.append(None)
-        for i, value in enumerate(arrays):
-            if type(value) is not _ndarray and value is not None:
-                if like is not None:
-                    arrays[i] = operand(value, like.data.dtype)
-                elif type(value) is list or type(value) is tuple:
-                    arrays[i] = np.asarray(value)  # + would join lists
+        if converted:
+            for i, value in enumerate(arrays):
+                if type(value) is not _ndarray and value is not None:
+                    if like is not None:
+                        arrays[i] = operand(value, like.data.dtype)
+                    elif type(value) is list or type(value) is tuple:
+                        arrays[i] = np.asarray(value)  # + would join lists
         try:
             y = self.forward(*arrays, **params)
         except ValueError as error:
@@ -136,7 +144,7 @@ class Op(Generic[P, R]):
             out._op = self
             out._left = parents[0]
             out._right = parents[1] if len(parents) > 1 else None
-            out._others = tuple(parents[2:]) or None
+            out._others = parents[2:] if len(parents) > 2 else None
             out._arrays = tuple(arrays)
             out._params = params or None
         else:

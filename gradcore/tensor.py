@@ -72,7 +72,7 @@ class Tensor:
     # not through a tuple of arrays: that takes 11 % off a chain of a million ops.
     _left: Tensor | None
     _right: Tensor | None
-    _others: tuple[Tensor | None, ...] | None
+    _others: list[Tensor | None] | None
     _arrays: Any  # the op's array arguments; None for a leaf, and once freed
     _params: Any  # the op's static parameters, None for none
     _order: int

@@ -62,7 +62,7 @@ class Flatten(Module):
 
     def forward(self, x: Any) -> Any:
         """X as (n, features)."""
-        return reshape(x, (x.shape[0], math.prod(x.shape[1:])))
+        return x if len(x.shape) == 2 else reshape(x, (x.shape[0], math.prod(x.shape[1:])))
 
 
 def _dropped(state: Any, training: bool, x: Any, *, p: float, rng: int) -> Any:

@@ -111,8 +111,16 @@ def _linear_weight(gy: Array, _y: Array, x: Array, weight: Array, _bias: Array) 
     return np.reshape(x, (rows, weight.shape[0])).T @ np.reshape(gy, (rows, weight.shape[1]))
 
 
+def _linear_bias(gy: Array, _y: Array, _x: Array, _weight: Array, bias: Array | None) -> Array | None:
+    if bias is None:
+        return None
+    if gy.ndim == 2 and bias.ndim == 2:  # what the engine would do, without its finding out what to do
+        return np.add.reduce(gy, axis=0, keepdims=True)
+    return gy
+
+
 @op(
-    vjp=(_linear_x, _linear_weight, lambda gy, _y, _x, _w, bias: None if bias is None else gy),
+    vjp=(_linear_x, _linear_weight, _linear_bias),
     spec=OpSpec(
         case(reals("n i"), reals("i o"), reals("1 o")),
         case(reals("n i"), reals("i o"), reals("o")),
@@ -128,12 +136,15 @@ def linear(x: Array, weight: Array, bias: Array | None = None, /) -> Array:
 
     Raises ShapeError, with both shapes, where they do not fit.
     """
-    if weight.ndim != 2 or x.ndim == 0 or x.shape[-1] != weight.shape[0]:
+    try:
+        y = x @ weight if weight.ndim == 2 else None
+    except ValueError:
+        y = None
+    if y is None:
         raise ShapeError(
             f"linear got x of shape {x.shape} and a weight of shape {weight.shape}: the last axis of x must equal the "
             f"weight's first, in_features; x of shape (..., {weight.shape[0] if weight.ndim else '?'}) would fit"
         )
-    y = x @ weight
     if bias is None:
         return y
     if bias.shape[-1:] != weight.shape[1:] or bias.size != weight.shape[1]:

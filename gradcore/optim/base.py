@@ -51,7 +51,8 @@ class Optimizer:
                 f"{type(self).__name__} got the same parameter twice: it would be changed twice a step"
             )
         self._state: list[dict[str, NDArray[Any]]] = [{} for _ in self.params]
-        self._scratch: dict[Any, NDArray[Any]] = {}
+        # Views of one buffer a dtype, so that what is written for one parameter is still in the cache for the next.
+        self._scratch: list[NDArray[Any] | None] = [None] * len(self.params)
 
     def buffers(self) -> tuple[str, ...]:
         """Names of the running values kept for each entry of a parameter; for subclasses."""
@@ -73,10 +74,11 @@ class Optimizer:
         """Change every parameter that has a gradient, in place."""
         prepared = 0
         names = self.buffers()
-        for i, (p, state) in enumerate(zip(self.params, self._state, strict=True)):
-            if p.grad is None:
+        for i, p in enumerate(self.params):
+            g = p.grad
+            if g is None:
                 continue
-            x, g = p.data, p.grad
+            x = p.data
             if g.shape != x.shape:
                 raise ShapeError(
                     f"a parameter of shape {x.shape} has a gradient of shape {g.shape}: they must agree"
@@ -85,23 +87,29 @@ class Optimizer:
             if self.steps[i] != prepared:
                 prepared = self.steps[i]
                 self._prepare(prepared)
-            if len(state) < len(names):
-                state.update({name: np.zeros_like(x) for name in names if name not in state})
-            arrays = [state[name] for name in names]
+            arrays: list[NDArray[Any]] = []
+            if names:
+                state = self._state[i]
+                if len(state) < len(names):
+                    state.update({name: np.zeros_like(x) for name in names if name not in state})
+                arrays = [state[name] for name in names]
             if x.size <= BLOCK or not _flat(x, g, *arrays):
-                self._update(x, g, self._scratch_like(x), *arrays)
+                self._update(x, g, self._scratch_for(i, x), *arrays)
             else:
                 x, g, *arrays = (a.reshape(-1) for a in (x, g, *arrays))
-                scratch = self._scratch_like(x[:BLOCK])
+                scratch = self._scratch_for(i, x[:BLOCK])
                 for start in range(0, x.size, BLOCK):
                     part = slice(start, start + BLOCK)
                     self._update(x[part], g[part], scratch[: x[part].size], *[a[part] for a in arrays])
 
-    def _scratch_like(self, x: NDArray[Any]) -> NDArray[Any]:
-        key = (x.shape, x.dtype)
-        found = self._scratch.get(key)
-        if found is None:
-            found = self._scratch[key] = np.empty(x.shape, x.dtype)
+    def _scratch_for(self, i: int, x: NDArray[Any]) -> NDArray[Any]:
+        found = self._scratch[i]
+        if found is None or found.shape != x.shape or found.dtype != x.dtype:
+            bases = (view.base for view in self._scratch if view is not None and view.dtype == x.dtype)
+            room = next((base for base in bases if base is not None and base.size >= x.size), None)
+            if room is None:
+                room = np.empty(max(x.size, BLOCK), x.dtype)
+            found = self._scratch[i] = room[: x.size].reshape(x.shape)
         return found
 
     # --- saving and loading -------------------------------------------------------------------------------------------

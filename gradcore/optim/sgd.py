@@ -75,6 +75,9 @@ class SGD(Optimizer):
     def buffers(self) -> tuple[str, ...]:  # noqa: D102
         return ("velocity",) if self.momentum else ()
 
+    def _prepare(self, step: int) -> None:
+        self._lr_by_dtype: dict[Any, NDArray[Any]] = {}
+
     def _update(self, p: NDArray[Any], g: NDArray[Any], s: NDArray[Any], *state: NDArray[Any]) -> None:
         if self.weight_decay:
             np.multiply(p, self.weight_decay, out=s)
@@ -88,5 +91,8 @@ class SGD(Optimizer):
                 g = g + self.momentum * v
             else:
                 g = v
-        np.multiply(g, self.lr, out=s)
-        p -= s
+        lr = self._lr_by_dtype.get(p.dtype)
+        if lr is None:  # as an array: a Python number takes NumPy longer than a thousand entries do
+            lr = self._lr_by_dtype[p.dtype] = np.array(self.lr, p.dtype)
+        np.multiply(g, lr, out=s)
+        np.subtract(p, s, out=p)
