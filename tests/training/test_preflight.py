@@ -101,4 +101,4 @@ def test_the_check_costs_far_less_than_an_epoch_of_real_data():
         return gradcore.cross_entropy(outputs, labels)
 
     check_gradients(build("mlp", (1, 28, 28), 10, 0), *batch((1, 28, 28)), loss=counting)
-    assert forwards < 60
+    assert forwards < 120
