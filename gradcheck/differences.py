@@ -137,6 +137,7 @@ def derivative(
     max_evaluations: int = 40,
     goal: float = 1e-10,
     widen: bool = True,
+    thorough: bool = False,
     y: Any = None,
     gy: Any = None,
 ) -> Derivative:
@@ -156,6 +157,8 @@ def derivative(
         max_evaluations: at least 9; no more evaluations than this, including f(x).
         goal: relative bound at which an output element is good enough.
         widen: evaluate float16 and float32 inputs as float64.
+        thorough: take every step of the ladder, also where the coarser ones agree: they may all have stepped over
+            something, or agree by chance.
         y: f(x) where it is known already, from the same arithmetic (float64 for widened inputs); saves an evaluation.
         gy: a cotangent, an array for every output array. Only `<gy, J v>` is then asked for: outputs of weight 0 do not
             matter, and no step is added for those whose bounds, all together, matter less than those already settled.
@@ -176,7 +179,7 @@ def derivative(
     result = _Result(center)
     if line.moves() and center.size:
         weight = None if gy is None else np.abs(line.like_output(gy))
-        _Climb(line, center, result, max_evaluations, goal, weight).run()
+        _Climb(line, center, result, max_evaluations, goal, weight).run(thorough)
     layout = line.layout
     if layout is None:
         raise RuntimeError("f was never evaluated")
@@ -234,17 +237,21 @@ class _Climb:
         self.minus: list[Values] = []
         self.selection: Selection | None = None
 
-    def run(self) -> None:
+    def run(self, thorough: bool) -> None:
         for exponent in FIRST:
             self._sample(exponent)
-        self._settle()
+        if not thorough:
+            self._settle()
         for exponent in DOWN:
             repeat = len(self.steps) == len(FIRST) + 1
-            if not self.open.size or not self._affordable(3 if repeat else 2) or self._negligible():
+            if not self.open.size or not self._affordable(3 if repeat else 2):
                 break
-            if repeat and self._stochastic():
+            if (not thorough and self._negligible()) or (repeat and self._stochastic()):
                 break
             self._sample(exponent)
+            if not thorough:
+                self._settle()
+        if thorough:
             self._settle()
         if self.open.size and len(self.steps) > 0:
             self._finish()

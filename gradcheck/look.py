@@ -19,6 +19,10 @@ Cotangents = list[Array | None]
 Direction = tuple[Array | None, ...]
 
 
+APART = 2.0**14
+"""Normally distributed outputs are evened by less than this: it tells scales apart, and no chance."""
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """One numeric derivative along `v`, and the claimed `gx` for the cotangents `gys` that is held against it."""
@@ -53,6 +57,10 @@ class Look:
         self.repeated_gx: Cotangents = []  # the second pull, of the same run
         self.second_gys: tuple[Array, ...] = ()
         self.second_gx: Cotangents = []
+        self.even_gys: tuple[Array, ...] | None = (
+            None  # where the outputs span many decades: see `probes.cotangents`
+        )
+        self.even_gx: Cotangents = []  # what the rule gives for them, in double precision
         self.wide_gxs: list[Cotangents] = []  # what the rule gives for both in double precision
         self.latest_given: list[Array] = []  # the inputs of the last `fresh`
         self._latest: Run | None = None  # the run at the inputs after which f was not called again
@@ -97,8 +105,19 @@ class Look:
             self.changed_by_vjp or self.output_changed_by_vjp
         )
         self.second_gys = self.draw()
-        self.second_gx = self.pulled(self.second_gys, self.run if intact else self.fresh())
-        self.wide_gxs = [] if self.in_double else self.pulled_in_double([self.first_gys, self.second_gys])
+        later = self.run if intact else self.fresh()
+        self.second_gx = self.pulled(self.second_gys, later)
+        even = self.draw(even=True)
+        several = [self.first_gys, self.second_gys]
+        if not _far_apart(even):
+            self.wide_gxs = self.pulled_in_double(several)
+        elif self.in_double:
+            self.even_gys, self.even_gx = even, self.pulled(even, later)
+        else:
+            found = self.pulled_in_double([*several, even])
+            self.wide_gxs = found[:2]
+            if found:
+                self.even_gys, self.even_gx = even, found[2]
 
     def pulled_in_double(self, several: Sequence[Sequence[Array]]) -> list[Cotangents]:
         """The rule run in double precision on the same values, for several cotangents.
@@ -189,9 +208,12 @@ class Look:
         """Copies of the rule's cotangents; the rule itself gets copies of `gys`."""
         return copied(self.pull([gy.copy() for gy in gys], run))
 
-    def draw(self, *, usable: Sequence[NDArray[np.bool_]] | None = None) -> tuple[Array, ...]:
-        """Random cotangents of the differentiable outputs."""
-        return cotangents(self.outputs, self.rng, usable=usable)
+    def draw(
+        self, *, usable: Sequence[NDArray[np.bool_]] | None = None, even: bool = False
+    ) -> tuple[Array, ...]:
+        """Random cotangents of the differentiable outputs; `even`: in double precision, sized by entry."""
+        outputs = tuple([wide(y) for y in self.outputs]) if even else self.outputs
+        return cotangents(outputs, self.rng, usable=usable, even=even)
 
     def aim(self, gx: Sequence[Array | None] | None = None, only: int | None = None) -> Direction:
         """A random direction for the wanted inputs, or for one of them."""
@@ -226,12 +248,22 @@ class Look:
         return result
 
     def numeric(
-        self, v: Direction, *, evaluations: int = 40, gys: Sequence[Array] | None = None
+        self,
+        v: Direction,
+        *,
+        evaluations: int = 40,
+        gys: Sequence[Array] | None = None,
+        thorough: bool = False,
     ) -> Derivative:
         """Derivative of all differentiable outputs along `v`; with `gys`, no sharper than `<gy, J v>` needs it."""
-        weights = None if gys is None else tuple(gys)
         found = derivative(
-            self._values, self.wide, v, max_evaluations=evaluations, y=self._center, gy=weights
+            self._values,
+            self.wide,
+            v,
+            max_evaluations=evaluations,
+            thorough=thorough,
+            y=self._center,
+            gy=None if gys is None else tuple(gys),
         )
         self.forwards += found.evaluations
         self._center = found.y
@@ -280,6 +312,12 @@ class Look:
             if c.verdict not in (Verdict.PASS, Verdict.SUBGRADIENT) or c.vacuous:
                 return False
         return bool(seen)
+
+
+def _far_apart(gys: Sequence[Array]) -> bool:
+    """Whether the entries of one cotangent differ in size by so much that a flat one hides the effect of some."""
+    sizes = [np.abs(gy[gy != 0]) for gy in gys]
+    return any(s.size > 0 and bool(np.max(s) > APART * np.min(s)) for s in sizes)
 
 
 def copied(gx: Sequence[Array | None]) -> Cotangents:

@@ -12,6 +12,13 @@ from gradcheck.line import as_tuple
 Array = NDArray[Any]
 
 
+EVENED = 100
+"""Most powers of two by which evening changes the size of a cotangent's entry."""
+
+REACH = 32
+"""Powers of two by which an entry moves further than its own size, at most: what a fine step has to undo, to see it."""
+
+
 def _size(array: Array) -> NDArray[np.float64]:
     """Power of two at or below |entry|, a typical one for zero and non-finite entries (1 where all are)."""
     magnitude = np.abs(array).astype(np.float64)
@@ -76,7 +83,8 @@ def unit_direction(
 ) -> tuple[Array | None, ...]:
     """Random direction with one size per array, that of its median entry.
 
-    Arguments as for `direction`. Entries much smaller than their neighbours move by many times their own size.
+    Arguments as for `direction`. Entries much smaller than their neighbours move by many times their own size, at most
+    2^32 times: the finest steps then still resolve what happens at zero, such as the pole of a logarithm.
     """
     points = [np.asarray(point) for point in as_tuple(x)]
     moving = wrt if wrt is not None else (True,) * len(points)
@@ -86,11 +94,14 @@ def unit_direction(
             result.append(None)
             continue
         size = _size(point)
-        result.append(_draw(point, np.full(point.shape, float(np.median(size)) if size.size else 1.0), rng))
+        typical = float(np.median(size)) if size.size else 1.0
+        result.append(_draw(point, np.minimum(size * 2.0**REACH, typical), rng))
     return tuple(result)
 
 
-def cotangents(y: Any, rng: np.random.Generator, *, usable: Any = None) -> tuple[Array, ...]:
+def cotangents(
+    y: Any, rng: np.random.Generator, *, usable: Any = None, even: bool = False
+) -> tuple[Array, ...]:
     """Random cotangent for the arrays of `y`: independent signs, one size per output array so that none drowns another.
 
     Each array's cotangent has entries of a power of two next to 1/(typical |y|) in size, times a factor in [1, 2). The
@@ -99,6 +110,8 @@ def cotangents(y: Any, rng: np.random.Generator, *, usable: Any = None) -> tuple
     Args:
         y: array or tuple of arrays, all floating or complex.
         rng: source of the signs.
+        even: size each entry by its own |y| instead, as far as the array's entries differ in scale: the rounding of a
+            large output then does not hide what a small one says.
         usable: boolean array for every array of y; entries that are False get a cotangent of 0 (see
             `Derivative.usable`).
     """
@@ -111,8 +124,25 @@ def cotangents(y: Any, rng: np.random.Generator, *, usable: Any = None) -> tuple
         typical = float(np.exp2(-np.floor(np.log2(np.median(magnitude))))) if magnitude.size else 1.0
         largest = float(np.finfo(output.dtype).max) / 4
         typical = min(max(typical, 1.0 / largest), largest)
-        cotangent = _draw(output, np.full(output.shape, typical), rng)
+        size = np.full(output.shape, typical)
+        if even and magnitude.size:
+            size = np.clip(size * _evening(output, magnitude), 1.0 / largest, largest)
+        cotangent = _draw(output, size, rng)
         if mask is not None:
             cotangent = np.where(mask, cotangent, 0.0)
         result.append(cotangent.astype(output.dtype))
     return tuple(result)
+
+
+def _evening(output: Array, magnitude: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Powers of two near typical/|entry|, between bounds that the spread of the usable magnitudes sets.
+
+    An entry that is near zero by chance, among others of one scale, must not outweigh them: its rounding would be theirs.
+    """
+    scales = np.log2(magnitude)
+    low, typical = np.quantile(scales, [0.1, 0.5])
+    bits = min(EVENED, np.finfo(output.dtype).maxexp // 8)
+    with np.errstate(divide="ignore"):
+        own = np.log2(np.abs(output).astype(np.float64))
+    own = np.where(np.isfinite(own), own, typical)
+    return np.asarray(np.exp2(np.floor(np.clip(typical - own, -bits, min(bits, 4.0 * (typical - low))))))

@@ -1,0 +1,186 @@
+"""Size, scale and rounding change no verdict: wrong entries are seen, right gradients are not doubted."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gradcheck import Verdict, gradcheck
+from gradcheck.differences import derivative
+from gradcheck.probes import cotangents, unit_direction
+
+
+def load(name):
+    path = Path(__file__).parents[2] / "ci" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"ci_{name}", path)
+    module = importlib.util.module_from_spec(spec)
+    before = list(sys.path)
+    sys.path.insert(0, str(path.parent))
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path[:] = before
+        del sys.modules[spec.name]
+    return module
+
+
+@pytest.fixture(scope="module")
+def scale():
+    return load("scale")
+
+
+@pytest.fixture(scope="module")
+def alarms():
+    return load("alarms")
+
+
+def cube_rule(factor, at):
+    def rule(gy, y, x):
+        gx = 3 * gy * x * x
+        gx[at] *= factor
+        return gx
+
+    return rule
+
+
+@pytest.mark.parametrize("factor", [1.001, 2.0, -1.0, 0.0])
+@pytest.mark.parametrize("at", [0, 70, 199])
+def test_the_wrong_entry_is_named_among_outputs_of_twelve_decades(factor, at):
+    x = np.geomspace(1e-2, 1e2, 200)
+    assert gradcheck(lambda x: x**3, (x,), vjp=cube_rule(1.0, at))
+    report = gradcheck(lambda x: x**3, (x,), vjp=cube_rule(factor, at), raise_exception=False)
+    assert report.faults[0].index == (at,)
+
+
+def test_evened_cotangents_take_the_size_of_each_output():
+    y = np.geomspace(1e-6, 1e6, 100)
+    gy = cotangents(y, np.random.default_rng(0), even=True)[0]
+    assert np.all((np.abs(gy * y) > 0.25) & (np.abs(gy * y) < 4))
+
+
+def test_an_output_that_is_zero_by_chance_does_not_outweigh_the_others():
+    y = np.append(np.random.default_rng(0).standard_normal(100), 1e-17)
+    gy = np.abs(cotangents(y, np.random.default_rng(0), even=True)[0])
+    assert gy[-1] < 2.0**14 * np.median(gy)
+
+
+def test_an_even_step_stays_within_what_the_finest_one_can_undo():
+    x = np.array([1e-30, 1.0, 1.0])
+    v = np.abs(unit_direction(x, np.random.default_rng(0))[0])
+    assert v[0] * 2.0**-38 < x[0]
+
+
+def test_the_grid_shows_one_verdict_for_every_size_and_scale(scale):
+    rows = list(scale.grid(100, quick=False))
+    assert len(rows) == len(scale.KINDS) * 2 * 9
+    assert {cell for _, row, _ in rows for cell in row.values()} == {"....."}
+
+
+def test_the_grid_shows_a_verdict_that_differs(scale):
+    tanh = scale.KINDS[0]
+    report, at = scale.check(tanh, 10, np.float64, 1.0, 1.0, "1e-3")
+    right, _ = scale.check(tanh, 10, np.float64, 1.0, 1.0, "right")
+    assert scale.letter(report, at, right=False) == "."
+    assert scale.letter(report, at, right=True) == "F"
+    assert scale.letter(report, at + 1, right=False) == "?"
+    assert scale.letter(right, at, right=False) == "P"
+    assert scale.letter(right, at, right=True) == "."
+
+
+def test_every_step_is_taken_where_a_thorough_look_is_asked_for():
+    quick, thorough = (derivative(np.sin, np.ones(1), np.ones(1), thorough=t) for t in (False, True))
+    assert (quick.evaluations, thorough.evaluations) == (9, 24)
+    assert abs(thorough.value[0] - np.cos(1.0)) <= thorough.bound[0] < 1e-9
+
+
+@pytest.mark.parametrize("family", ["decades", "domain edges", "oscillating", "cancelling", "float32 inside"])
+def test_right_gradients_are_not_doubted_where_steps_mislead(alarms, family):
+    run = alarms.Run()
+    alarms.check_pairs(run, 60, 1, family)
+    alarming = [o for o in run.odd if o.verdict == "fail" and "layout" not in o.text]
+    assert alarming == []
+    assert run.total["inconclusive"] <= 3
+    assert sum(run.total.values()) == 60
+
+
+def test_the_count_of_alarms_has_a_wrong_gradient_in_it(alarms):
+    run = alarms.Run()
+    wrong = lambda: gradcheck(np.sin, (np.ones(3),), vjp=lambda gy, y, x: gy, raise_exception=False)  # noqa: E731
+    run.count("planted", "sin", wrong)
+    assert run.total["fail"] == 1
+    assert "fail" in run.odd[0].verdict
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_logarithm_next_to_its_pole_passes(seed):
+    rng = np.random.default_rng(seed)
+    x = 10.0 ** rng.uniform(-6, 6, 12)
+    assert gradcheck(np.log, (x,), vjp=lambda gy, y, x: gy / x, seed=seed)
+
+
+def test_a_power_over_thirty_decades_is_no_noise():
+    x = 10.0 ** np.random.default_rng(0).uniform(-30, 1, 40)
+    assert gradcheck(lambda x: x**1.5, (x,), vjp=lambda gy, y, x: 1.5 * gy * np.sqrt(x))
+
+
+def sigmoid(x):
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1, e) / (1 + e)
+
+
+def test_a_gradient_below_the_smallest_float16_may_be_zero():
+    x = np.array([-19.3], np.float16)
+    assert gradcheck(lambda x: np.logaddexp(x, 0), (x,), vjp=lambda gy, y, x: gy * sigmoid(x))
+
+
+def test_a_gradient_above_the_largest_float16_may_be_infinite_and_a_nan_may_not():
+    x = np.array([10.0, 2.0], np.float16)
+
+    def steep(x):
+        return x * 0.25 * x**4
+
+    def rule(gy, y, x):
+        with np.errstate(over="ignore"):
+            return gy * 1.25 * x**4
+
+    y = steep(x)
+    assert np.isfinite(y).all()
+    assert gradcheck(steep, (x,), vjp=rule, contracts=False)
+
+    def lossy(gy, y, x):
+        gx = rule(gy, y, x)
+        return np.where(x.astype(np.float64) == 2, np.nan, gx) if x.dtype == np.float16 else gx
+
+    report = gradcheck(steep, (x,), vjp=lossy, contracts=False, raise_exception=False)
+    assert report.verdict is Verdict.FAIL
+
+
+def log_softmax(x):
+    z = x - x.max(-1, keepdims=True)
+    return z - np.log(np.exp(z).sum(-1, keepdims=True))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_rule_whose_digits_cancel_is_forgiven_what_rounding_takes(seed):
+    x = np.random.default_rng(seed).uniform(-15, 15, (12, 3))
+    report = gradcheck(
+        log_softmax,
+        (x,),
+        vjp=lambda gy, y, x: gy - np.exp(y) * gy.sum(-1, keepdims=True),
+        seed=seed,
+        raise_exception=False,
+    )
+    assert report.verdict is not Verdict.FAIL, str(report)
+
+
+@pytest.mark.parametrize("n", [10_000, 100_000])
+def test_a_long_cumulative_sum_has_no_kink_by_chance_and_costs_what_a_short_one_does(n):
+    x = np.random.default_rng([n, 1]).standard_normal(n)
+    report = gradcheck(np.cumsum, (x,), vjp=lambda gy, y, x: np.cumsum(gy[::-1])[::-1].copy())
+    assert report.verdict is Verdict.PASS
+    assert report.evaluations <= 30
