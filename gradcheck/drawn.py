@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gradcheck.errors import CallError
 from gradcheck.like import Around, Leaf
 from gradcheck.resized import drawn_floats, drawn_integers, resized
-from gradcheck.strategies import COTANGENTS, Example, examples
+from gradcheck.strategies import COTANGENTS, Example, Mode, examples
 from gradcheck.tree import described
 from gradcore.spec import Case
 
@@ -38,7 +38,7 @@ def of_cases(cases: Sequence[Case], params: Mapping[str, Any]) -> st.SearchStrat
     def calls(draw: st.DrawFn) -> Call:
         case = cases[draw(st.integers(0, len(cases) - 1))]
         dtype = draw(st.sampled_from([np.float64] * 3 + [np.float32]))
-        mode = draw(st.sampled_from(["smooth", "smooth", "kinks"]))
+        mode: Mode = draw(st.sampled_from(["smooth", "smooth", "kinks"]))
         example = draw(examples(case, dtype=dtype, mode=mode))
         return _call(draw, example.arrays, {**example.params, **params}, _wanted(example))
 
@@ -74,32 +74,139 @@ def _call(draw: st.DrawFn, inputs: tuple[Any, ...], params: dict[str, Any], wrt:
     return Call(inputs, params, wrt, kind, draw(st.integers(0, 2**16)))
 
 
-def of_example(domain: Around, wrt: Any) -> st.SearchStrategy[Call]:
+@dataclass(frozen=True)
+class Plan:
+    """A call around an example, before its arrays are made: all of it choices, so that each can be simplified alone."""
+
+    sizes: tuple[int, ...]
+    statics: tuple[tuple[int | str, Any], ...]
+    styles: tuple[str, ...]
+    tied: bool
+    seed: int
+    cotangent: str
+
+    def call(self, domain: Around, wrt: Any) -> Call:
+        """The call that it stands for."""
+        changed: dict[int, Any] = {}
+        for i, (leaf, style) in enumerate(zip(domain.arrays, self.styles, strict=True)):
+            rng = np.random.default_rng([self.seed, i])
+            array = _values(leaf, leaf.shape(self.sizes), style, self.sizes, rng)
+            changed[leaf.place] = _tied_to(array, list(changed.values()), rng) if self.tied else array
+        inputs, params = domain.call(changed, dict(self.statics))
+        return Call(inputs, params, wrt, self.cotangent, self.seed)
+
+
+def sweep(domain: Around, count: int, seed: int) -> Iterator[Plan]:
+    """Plans that reach each special class: every static value, with values at large and with small whole ones; then
+    sizes, styles, static values and cotangents, each in a cycle of its own, so that each is met before any comes again.
+    """
+    rng = np.random.default_rng([seed, 11])
+    given = tuple([values[0] for values in domain.statics.values()])
+    names = tuple(domain.statics)
+    made = 0
+    for place, name in enumerate(names):
+        for value in domain.statics[name][1:]:
+            for style in ("integers", "given"):
+                statics = (*given[:place], value, *given[place + 1 :])
+                if made < count // 2:
+                    styles = tuple([style if style in leaf.styles else "given" for leaf in domain.arrays])
+                    yield Plan(
+                        tuple(domain.sizes),
+                        tuple(zip(names, statics, strict=True)),
+                        styles,
+                        False,
+                        made,
+                        "dense",
+                    )
+                    made += 1
+    sizes = _cycle(_size_options(domain), rng)
+    cots, ties = _cycle(COTANGENTS, rng), _cycle((False, False, True), rng)
+    styled = [_cycle(leaf.styles, rng) for leaf in domain.arrays]
+    values = [_cycle((*v[:1] * len(v), *v[1:]), rng) for v in domain.statics.values()]
+    for k in range(made, count):
+        yield Plan(
+            next(sizes),
+            tuple(zip(names, [next(v) for v in values], strict=True)),
+            tuple([next(s) for s in styled]),
+            next(ties),
+            k,
+            next(cots),
+        )
+
+
+def _cycle(options: Sequence[Any], rng: np.random.Generator) -> Iterator[Any]:
+    """All of the options in a random order, then all of them in another, without end."""
+    while True:
+        for i in rng.permutation(len(options)):
+            yield options[i]
+
+
+def _size_options(domain: Around) -> list[tuple[int, ...]]:
+    """The example's sizes, more often than others; one letter 1; all 1; odd and even ones; one letter 0."""
+    n = len(domain.sizes)
+    given = tuple(domain.sizes)
+    found = [given] * 4
+    if n:
+        found += [(1,) * n, tuple([s + 1 for s in given]), tuple([max(1, s - 1) for s in given])]
+        found += [tuple([(2, 3, 5, 7)[(i + k) % 4] for i in range(n)]) for k in range(3)]
+        found += [(*given[:i], 1, *given[i + 1 :]) for i in range(n)]
+        found += [(*given[: n - 1], 0), (0, *given[1:])]
+    return found
+
+
+def around_example(domain: Around, wrt: Any) -> st.SearchStrategy[Call]:
     """Calls around an example: other sizes, values in every style, other static values."""
 
     @st.composite
     def calls(draw: st.DrawFn) -> Call:
-        sizes = _sizes(draw, domain)
-        statics = {}
-        if draw(st.integers(0, 2)):
-            statics = {
-                place: values[draw(st.integers(0, len(values) - 1))]
-                for place, values in domain.statics.items()
-                if len(values) > 1
-            }
-        styles = [draw(st.sampled_from(leaf.styles)) for leaf in domain.arrays]
-        tied = draw(st.integers(0, 5)) == 5
-        seed = draw(st.integers(0, 2**32 - 1))
-        changed: dict[int, Any] = {}
-        for i, (leaf, style) in enumerate(zip(domain.arrays, styles, strict=True)):
-            rng = np.random.default_rng([seed, i])
-            array = _values(leaf, leaf.shape(sizes), style, sizes, rng)
-            if tied:
-                array = _tied_to(array, list(changed.values()), rng)
-            changed[leaf.place] = array
-        return _call(draw, *domain.call(changed, statics), wrt)
+        plan = Plan(
+            tuple(_sizes(draw, domain)),
+            tuple(
+                [
+                    (name, values[draw(st.integers(0, len(values) - 1))])
+                    for name, values in domain.statics.items()
+                ]
+            ),
+            tuple([draw(st.sampled_from(leaf.styles)) for leaf in domain.arrays]),
+            draw(st.integers(0, 3)) == 3,
+            draw(st.integers(0, 2**32 - 1)),
+            draw(st.sampled_from(COTANGENTS)),
+        )
+        return plan.call(domain, wrt)
 
     return calls()
+
+
+def near(plan: Plan, domain: Around, wrt: Any) -> st.SearchStrategy[Call]:
+    """Calls that are simpler than a plan's: smaller sizes, plainer values, fewer static values off the example's."""
+
+    @st.composite
+    def calls(draw: st.DrawFn) -> Call:
+        simpler = Plan(
+            tuple([draw(st.integers(min(n, 1), n)) for n in plan.sizes]),
+            tuple(
+                [
+                    (name, draw(st.sampled_from([domain.statics[name][0], value])))
+                    for name, value in plan.statics
+                ]
+            ),
+            tuple(
+                [
+                    draw(st.sampled_from([*([s for s in SIMPLE if s in leaf.styles and s != style]), style]))
+                    for leaf, style in zip(domain.arrays, plan.styles, strict=True)
+                ]
+            ),
+            draw(st.booleans()) and plan.tied,
+            draw(st.one_of(st.just(plan.seed), st.integers(0, 999))),
+            draw(st.sampled_from(["dense", plan.cotangent])),
+        )
+        return simpler.call(domain, wrt)
+
+    return calls()
+
+
+SIMPLE = ("plain", "integers")
+"""Styles that read well, simplest first."""
 
 
 def _sizes(draw: st.DrawFn, domain: Around) -> list[int]:
@@ -113,7 +220,7 @@ def _sizes(draw: st.DrawFn, domain: Around) -> list[int]:
 
 
 def _values(
-    leaf: Leaf, shape: tuple[int, ...], style: str, sizes: list[int], rng: np.random.Generator
+    leaf: Leaf, shape: tuple[int, ...], style: str, sizes: Sequence[int], rng: np.random.Generator
 ) -> Any:
     if leaf.array.dtype.kind == "b":
         made = resized(leaf.array, shape)

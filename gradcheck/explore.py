@@ -18,9 +18,9 @@ from gradcheck.backends import as_subject
 from gradcheck.backends.protocol import differentiable
 from gradcheck.check import gradcheck
 from gradcheck.compare import Verdict
-from gradcheck.drawn import Call, of_cases, of_example, of_tuples
+from gradcheck.drawn import Call, Plan, around_example, near, of_cases, of_tuples, sweep
 from gradcheck.errors import CallError, ForwardError, GradientError
-from gradcheck.like import around
+from gradcheck.like import Around, around
 from gradcheck.report import Report
 from gradcheck.strategies.cotangents import cotangent
 from gradcheck.tree import described, leaves, name_of, rebuild
@@ -34,8 +34,8 @@ ENOUGH = 5
 SHRINKS = 200
 """So many examples are checked on the way to the smallest one."""
 
-VAGUE = {"value": 0.3, "kink": 0.6, "factor": 0.8, "overwritten": 0.9}
-"""Causes that yield to another one that explains as many examples: of few entries, a factor explains anything."""
+TELLING = 6
+"""An example of so many entries tells one cause from another; of few entries, a factor explains anything."""
 
 
 def verify(
@@ -85,6 +85,7 @@ class _Outcome:
     report: Report | None
     aside: str = ""
     size: int = 0
+    plan: Plan | None = None
 
     @property
     def cause(self) -> str:
@@ -123,14 +124,21 @@ class _Explorer:
                 return self._result(first.aside)
             derived = around(lambda i, p: self._aside(i, p, wrt)[0] == "", self.f, self.vjp, inputs, params)
             words = derived.words()
-            strategy = of_example(derived, wrt)
+            strategy = around_example(derived, wrt)
+            swept = 2 * self.max_examples // 3
+            self._sweep(derived, wrt, swept)
+            left = self.max_examples - swept
         else:
-            strategy = self._strategy(domain, params, wrt)
-        if not self._failing():
-            self._collect(strategy)
+            derived, strategy, left = None, self._strategy(domain, params, wrt), self.max_examples
+        if not self._failing() and left:
+            self._collect(strategy, left)
         smallest = None
         if self._failing():
-            smallest = self._smallest(strategy, self._cause())
+            cause = self._cause()
+            plan = next((o.plan for o in self._failing() if o.cause == cause and o.plan is not None), None)
+            if derived is not None and plan is not None:
+                strategy = near(plan, derived, wrt)
+            smallest = self._smallest(strategy, cause)
         return self._result(words, smallest)
 
     def _strategy(self, domain: Any, params: dict[str, Any], wrt: Any) -> st.SearchStrategy[Call]:
@@ -197,22 +205,40 @@ class _Explorer:
 
     # --- many ---------------------------------------------------------------------------------------------------------
 
-    def _collect(self, strategy: st.SearchStrategy[Call]) -> None:
-        """Judge drawn examples until some have failed."""
+    def _sweep(self, domain: Around, wrt: Any, count: int) -> None:
+        """Judge every special class around an example, until some examples have failed."""
+        if self._failing():  # what the example itself shows says more than any other
+            return
+        for plan in sweep(domain, count, self.seed):
+            outcome = self._judge(plan.call(domain, wrt))
+            outcome.plan = plan
+            self.outcomes.append(outcome)
+            if self._enough():
+                return
+
+    def _collect(self, strategy: st.SearchStrategy[Call], count: int) -> None:
+        """Judge drawn examples until some have failed; the last quarter looks where errors are large."""
 
         def look(call: Call) -> None:
             outcome = self._judge(call)
             self.outcomes.append(outcome)
-            failing = self._failing()
-            if len(failing) >= ENOUGH:
+            if self._enough():
                 raise _Stop
             if outcome.report is not None and math.isfinite(outcome.report.ratio):
                 target(min(outcome.report.ratio, 1e3), label="error in units of its bound")
 
-        self._run(strategy, look, [Phase.generate, Phase.target])
+        seeking = count // 4
+        self._run(strategy, look, [Phase.generate], count - seeking, self.seed)
+        if seeking and not self._failing():
+            self._run(strategy, look, [Phase.generate, Phase.target], seeking, self.seed + 1)
 
     def _run(
-        self, strategy: st.SearchStrategy[Call], look: Callable[[Call], None], phases: list[Phase]
+        self,
+        strategy: st.SearchStrategy[Call],
+        look: Callable[[Call], None],
+        phases: list[Phase],
+        count: int,
+        seed: int,
     ) -> None:
         def body(call: Call) -> None:
             try:
@@ -222,7 +248,7 @@ class _Explorer:
                 raise _Stop from error
 
         run = settings(
-            max_examples=self.max_examples,
+            max_examples=count,
             phases=phases,
             deadline=None,
             database=None,
@@ -230,7 +256,7 @@ class _Explorer:
             report_multiple_bugs=False,
             suppress_health_check=list(HealthCheck),
             print_blob=False,
-        )(seeded(self.seed)(given(strategy)(body)))
+        )(seeded(seed)(given(strategy)(body)))
         try:
             run()
         except (_Stop, _Found):
@@ -240,12 +266,18 @@ class _Explorer:
     def _failing(self) -> list[_Outcome]:
         return [o for o in self.outcomes if o.report is not None and o.report.verdict is Verdict.FAIL]
 
+    def _enough(self) -> bool:
+        """Whether enough examples have failed to choose a cause: some large ones, or many."""
+        failing = self._failing()
+        return len(failing) >= 4 * ENOUGH or (
+            len(failing) >= ENOUGH and sum(o.size >= TELLING for o in failing) >= ENOUGH // 2
+        )
+
     def _cause(self) -> str:
-        """The cause to be shrunk: of the failing examples, larger ones say more."""
-        scores: Counter[str] = Counter()
-        for outcome in self._failing():
-            scores[outcome.cause] += VAGUE.get(outcome.cause, 1.0) * min(outcome.size + 1, 16)  # type: ignore[assignment]
-        return scores.most_common(1)[0][0]
+        """The cause to be shrunk: the one told most often by the larger half of the failing examples."""
+        failing = sorted(self._failing(), key=lambda o: -o.size)
+        larger = [o for o in failing if o.size >= TELLING] or failing[: (len(failing) + 1) // 2]
+        return Counter([o.cause for o in larger]).most_common(1)[0][0]
 
     def _smallest(self, strategy: st.SearchStrategy[Call], cause: str) -> Report:
         """The report on the smallest example found whose first cause is this one."""
@@ -266,7 +298,7 @@ class _Explorer:
             if fails:
                 raise _Found
 
-        self._run(strategy, look, [Phase.generate, Phase.shrink])
+        self._run(strategy, look, [Phase.generate, Phase.shrink], self.max_examples, self.seed)
         smallest = min([best, *(o for _, o in found)], key=lambda o: (o.size, _digits(o)))
         if smallest.report is None:
             raise CallError("an example failed without a report")
@@ -291,7 +323,7 @@ class _Explorer:
             reason = next(r.reason for r in reports if r.verdict is Verdict.INCONCLUSIVE)
         good = [r for r in reports if r]
         judged = [i for r in reports for i in r.inputs if i.verdict is not None]
-        informed = {i.path for i in judged if not i.vacuous}
+        informed = {i.path for i in judged if not i.vacuous and i.verdict is not Verdict.INCONCLUSIVE}
         sharp = [r.sensitivity for r in good if math.isfinite(r.sensitivity) and r.verdict is Verdict.PASS]
         ratios = [r.ratio for r in good if math.isfinite(r.ratio)]
         aside = Counter([o.aside for o in self.outcomes if o.report is None])

@@ -73,7 +73,8 @@ def _of_values(look: Look, values: ValueResult) -> list[tuple[Fault, Located | N
     if not wrong:  # too many inputs to look at each: find one
         at = locate(look, base)
         if at is None:
-            return [(_fault(look, None, base, None, None), None, base)]
+            cause = causes.Cause("kink", causes.AT_A_KINK) if causes.kinked(base) else None
+            return [(_fault(look, None, base, None, cause), None, base)]
         wrong = {at.input: _alone(look, base, at.input)}
     for i, e in list(wrong.items())[:TOLD]:
         at = locate(look, e)

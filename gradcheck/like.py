@@ -116,7 +116,8 @@ def around(
     params: Mapping[str, Any],
 ) -> Around:
     """The domain around an example; `accepts(inputs, params)` says whether forward takes them, with finite results."""
-    arrays, statics = [], {}
+    arrays: list[Leaf] = []
+    statics: dict[int | str, tuple[Any, ...]] = {name: (value,) for name, value in params.items()}
     for place, (path, leaf) in enumerate(leaves(inputs, "inputs")):
         array = leaf.data if isinstance(leaf, Tensor) else leaf
         if isinstance(array, np.ndarray) and array.dtype.kind in "fciub":
@@ -125,9 +126,7 @@ def around(
             arrays.append(Leaf(path, place, np.asarray(array)))
         else:
             statics[place] = (leaf,)
-    domain = Around(
-        tuple(inputs), dict(params), arrays, [], {**statics, **{n: (v,) for n, v in params.items()}}
-    )
+    domain = Around(tuple(inputs), dict(params), arrays, [], statics)
     _find_sizes(domain, accepts)
     for leaf in arrays:
         _find_index_bound(domain, leaf, accepts)
@@ -228,7 +227,7 @@ def _find_values(domain: Around, leaf: Leaf, accepts: Accepts) -> None:
         leaf.styles = tuple([style for style in INTEGERS if style == "given" or takes(style, "real", 2)])
         return
     every: tuple[Signs, ...] = ("real", "positive", "within")
-    leaf.signs = next((signs for signs in every if takes("random", signs, 3) >= 2), "near")
+    leaf.signs = next((signs for signs in every if takes("random", signs, 6) >= 5), "near")
     leaf.styles = tuple([style for style in FLOATS if style == "given" or takes(style, leaf.signs, 2)])
 
 
@@ -238,10 +237,8 @@ def _find_values(domain: Around, leaf: Leaf, accepts: Accepts) -> None:
 def _find_statics(domain: Around, f: Callable[..., Any], vjp: Any, accepts: Accepts) -> None:
     """Values that the function takes in place of each static one, those left at their default included."""
     signature = _signature(f)
-    every = {
-        **{place: values[0] for place, values in domain.statics.items()},
-        **_defaults(domain, signature, vjp),
-    }
+    every: dict[int | str, Any] = {place: values[0] for place, values in domain.statics.items()}
+    every.update(_defaults(domain, signature, vjp))
     paths = [path for path, _ in leaves(domain.inputs, "inputs")]
     names = list(signature.parameters) if signature else []
     for place, value in every.items():
@@ -268,14 +265,14 @@ def _signature(f: Any) -> inspect.Signature | None:
         return None
 
 
-def _defaults(domain: Around, signature: inspect.Signature | None, vjp: Any) -> dict[str, Any]:
+def _defaults(domain: Around, signature: inspect.Signature | None, vjp: Any) -> dict[int | str, Any]:
     """Static parameters that the call left at their defaults, and that the rule takes as well."""
     if signature is None:
         return {}
     rule = None if vjp is None else _signature(vjp)
     names = {} if rule is None else rule.parameters
     anything = vjp is None or any(p.kind is p.VAR_KEYWORD for p in names.values())
-    found = {}
+    found: dict[int | str, Any] = {}
     for i, (name, p) in enumerate(signature.parameters.items()):
         given = name in domain.params or (i < len(domain.inputs) and p.kind is not p.KEYWORD_ONLY)
         static = isinstance(p.default, bool | int | float | str | tuple) or p.default is None

@@ -29,7 +29,7 @@ FLOATS = (
     "identity",
 )
 """Halves; the example's; of its scale; from -3 to 3; half 0 and ±1; all 0; few values; one value; the least and the
-largest of the example; 40 times as large; over 12 decades; of 1e-12; of 1e12; degenerate matrices; the unit matrix."""
+largest of the example; 40 times as large; over four decades; of 1e-12; of 1e12; degenerate matrices; the unit matrix."""
 
 INTEGERS = ("given", "range", "repeated", "edges", "zeros", "negative")
 
@@ -116,5 +116,5 @@ def _styled(
     if style == "ties" and values.size:
         return np.asarray(rng.choice(rng.integers(-4, 5, rng.integers(1, 4)) / 2.0, shape))
     if style == "mixed":
-        return np.asarray(values * 10.0 ** rng.uniform(-9, 3, shape))
+        return np.asarray(values * 10.0 ** rng.uniform(-3, 1, shape))
     return np.asarray(values * {"large": 40.0, "tiny": 1e-12, "huge": 1e12}.get(style, 1.0))
