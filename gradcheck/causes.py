@@ -64,7 +64,15 @@ def why(look: Look, i: int, seen: Sequence[Evidence], at: Located | None) -> Cau
         return Cause("kink", AT_A_KINK)
     if at is not None and at.alone and any(e.comparison.reason == "kink" for e in seen):
         return Cause("kink", AT_A_KINK)
-    for hypothesis in (_zero, _sign, _conjugated, _ignored, _factor, _swapped, _transposed, _other_axis):
+    for hypothesis in (_zero, _sign, _conjugated):
+        found = hypothesis(look, i, seen)
+        if found is not None:
+            return found
+    if (
+        at is not None and (at.column.flat_diagnosis == Diagnosis.KINK).any()
+    ):  # hypotheses fit an interval easily
+        return Cause("kink", AT_A_KINK)
+    for hypothesis in (_ignored, _factor, _swapped, _transposed, _other_axis):
         found = hypothesis(look, i, seen)
         if found is not None:
             return found
@@ -94,7 +102,7 @@ def of_shape(look: Look, i: int) -> Cause | None:
     if gx is None:
         return None
     candidates: list[tuple[str, str, Callable[[Array], Array]]] = []
-    if len(gx.shape) >= len(x.shape) and _broadcasts(x.shape, gx.shape):
+    if gx.size >= x.size and len(gx.shape) >= len(x.shape) and _broadcasts(x.shape, gx.shape):
         text = f"sum it over the axes that broadcasting {x.shape} to {gx.shape} added or stretched"
         candidates.append(("unsummed broadcast", text, lambda g: np.asarray(unbroadcast(g, x.shape))))
     for axes in itertools.islice(itertools.permutations(range(gx.ndim)), 1, 24):

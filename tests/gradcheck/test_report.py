@@ -88,7 +88,7 @@ def test_large_inputs_are_named_in_the_snippet_and_not_printed():
 
 def test_the_json_has_the_documented_keys_and_the_documented_version():
     told = json.loads(failed().to_json())
-    documented = "schema name verdict reason note order seed evaluations pulls sensitivity inputs contracts faults snippet second"
+    documented = "schema name verdict reason note order seed evaluations pulls sensitivity ratio inputs contracts faults snippet second"
     assert list(told) == documented.split()
     assert all(key in Report.to_json.__doc__ for key in told)
     assert told["schema"] == 1
