@@ -1,6 +1,6 @@
 """One wrong entry, the same verdict: arrays of 1 to 1e6 entries, inputs and outputs scaled by 1e-8 to 1e8.
 
-    python ci/scale.py [--most 1000000] [--quick] [--show]
+    python ci/scale.py [--most 1000000] [--only FUNCTION] [--quick] [--show]
 
 Of a gradient, one entry is 1e-3 off, doubled, of the wrong sign or zero. Every cell of the grid says for the right
 gradient and these four mistakes in turn what the verdict was: `.` as it has to be (pass, or fail), `i` inconclusive, `S`
@@ -95,9 +95,9 @@ def sizes(most: int, quick: bool) -> list[int]:
     return every[::3] if quick else every
 
 
-def grid(most: int, quick: bool) -> Iterator[tuple[str, dict[int, str], list[str]]]:
+def grid(most: int, quick: bool, only: str | None = None) -> Iterator[tuple[str, dict[int, str], list[str]]]:
     """Rows of the grid: what, the letters by size, and what was odd."""
-    for kind, dtype in itertools.product(KINDS, DTYPES):
+    for kind, dtype in itertools.product([k for k in KINDS if only in (None, k.name)], DTYPES):
         for inner, outer in itertools.product(SCALES, SCALES):
             row, odd = {}, []
             for n in sizes(most, quick):
@@ -119,6 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--most", type=int, default=1_000_000, help="largest array")
+    parser.add_argument("--only", choices=[k.name for k in KINDS], help="one function")
     parser.add_argument("--quick", action="store_true", help="every third size")
     parser.add_argument("--show", action="store_true", help="print the reports of what is no dot")
     options = parser.parse_args(arguments)
@@ -128,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"{'function':<16}{'dtype':<9}{'in':>7}{'out':>7}  " + "".join(f"{f'n = {n:g}':>11}" for n in columns)
     )
     checks = different = 0
-    for title, row, odd in grid(options.most, options.quick):
+    for title, row, odd in grid(options.most, options.quick, options.only):
         print(f"{title}  " + "".join(f"{row.get(n, ''):>11}" for n in columns), flush=True)
         checks += sum(map(len, row.values()))
         different += len(odd)

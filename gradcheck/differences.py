@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.ladder import Samples, Selection, one_sided, select
+from gradcheck.ladder import FLOOR, Samples, Selection, one_sided, select
 from gradcheck.line import Layout, Line, Values
 
 FIRST = (3.33, 4.07, 4.83, 5.69)
@@ -300,6 +300,7 @@ class _Climb:
 
     def _settle(self) -> None:
         """Select for every open element, record the good ones and drop their samples."""
+        self._drop(self._still())
         good = np.zeros(self.open.size, dtype=bool)
         for start in range(0, self.open.size, CHUNK):
             part = slice(start, min(start + CHUNK, self.open.size))
@@ -316,11 +317,33 @@ class _Climb:
                     chosen.bound / self.scale,
                     np.where(chosen.noisy, Diagnosis.NOISY, Diagnosis.SMOOTH).astype(np.int8),
                 )
-        if good.any():
-            keep = np.flatnonzero(~good)
+        self._drop(good)
+
+    def _drop(self, done: NDArray[np.bool_]) -> None:
+        """Forget the samples of open elements that are done with."""
+        if done.any():
+            keep = np.flatnonzero(~done)
             self.open = self.open[keep]
             self.plus = [row[keep] for row in self.plus]
             self.minus = [row[keep] for row in self.minus]
+
+    def _still(self) -> NDArray[np.bool_]:
+        """Mark and record the open elements that no step moved: 0, with the rounding of the two coarsest steps.
+
+        What extrapolation would say of them, at a fraction of its cost: along one coordinate of many, they are the most.
+        """
+        here = self.y if self.open.size == self.y.size else self.y[self.open]
+        still = np.ones(self.open.size, dtype=bool)
+        for row in (*self.plus, *self.minus):
+            still &= row == here
+        if still.any():
+            at = self.open[still]
+            coarse, fine = self.steps[0] ** 2, self.steps[1] ** 2
+            gain = (coarse / self.steps[1] + fine / self.steps[0]) / (coarse - fine)
+            eps = self.line.eps if isinstance(self.line.eps, float) else self.line.eps[at]
+            bound = FLOOR * eps * np.abs(here[still]) * gain / self.scale
+            self.result.put(at, np.zeros(at.size), bound, Diagnosis.SMOOTH)
+        return still
 
     def _stochastic(self) -> bool:
         """Evaluate f(x) again; mark what differs by more than a rearranged sum may, and drop it."""
@@ -331,11 +354,8 @@ class _Climb:
         if not changed.any():
             return False
         self.result.put(np.flatnonzero(changed), np.array(np.nan), np.array(np.inf), Diagnosis.STOCHASTIC)
-        keep = np.flatnonzero(~changed[self.open])
-        self.open = self.open[keep]
-        self.plus = [row[keep] for row in self.plus]
-        self.minus = [row[keep] for row in self.minus]
-        return not keep.size
+        self._drop(changed[self.open])
+        return not self.open.size
 
     def _finish(self) -> None:
         """Slopes of the two sides for what stayed open, and a diagnosis."""

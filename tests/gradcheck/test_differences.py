@@ -335,3 +335,15 @@ def test_a_direction_that_does_not_fit_is_refused():
         derivative(np.sin, ONE, np.array([1j]))
     with pytest.raises(ShapeError, match="gy has shapes"):
         derivative(np.sin, ONE, ONE, gy=np.ones(2))
+
+
+def test_outputs_that_do_not_move_have_the_bound_that_extrapolation_gives_them():
+    def f(x):
+        return np.array([x[0] ** 2, 1e6, 3.0, 0.0])
+
+    found = derivative(f, np.array([2.0, 5.0]), np.array([1.0, 0.0]))
+    assert np.array_equal(found.value[1:], np.zeros(3))
+    assert found.bound[3] == 0.0
+    assert found.bound[1] / 1e6 == pytest.approx(found.bound[2] / 3)
+    assert 4 * 2.0**-52 * 3 < found.bound[2] < 1e-13
+    assert abs(found.value[0] - 4) <= found.bound[0] < 1e-10
