@@ -301,3 +301,65 @@ def test_parameters_given_by_hand_override_those_of_the_case():
         power, domain, vjp=lambda gy, y, x, *, n: gy * n * x ** (n - 1), params={"n": 3}, max_examples=5
     )
     assert set(seen) == {3}
+
+
+# --- what verify needed of the checker --------------------------------------------------------------------------------
+
+
+def test_waves_finer_than_every_step_are_no_proof_against_a_rule():
+    def rule(gy, y, x):
+        return gy * (np.cos(np.pi * x) - y) / x
+
+    for x in (-2.2534435480257954e12, 1.0934576510869100e12):
+        report = gradcheck(np.sinc, (np.array([[x]]),), vjp=rule, raise_exception=False)
+        assert report.verdict is Verdict.INCONCLUSIVE, str(report)
+
+
+def test_a_wrong_rule_is_still_told_at_large_values():
+    for scale in (1e-12, 1e12):
+        report = gradcheck(np.square, (scale * X,), vjp=lambda gy, y, x: gy * x, raise_exception=False)
+        assert report.causes == ("factor",)
+
+
+@pytest.mark.parametrize(
+    "gy", [np.ones((2, 3)), np.broadcast_to(1.0, (2, 3))], ids=["writeable", "strides of 0"]
+)
+def test_a_rule_that_writes_into_the_given_cotangent_is_told(gy):
+    def by_its_layout(gy, y, x):  # random cotangents have no entry that is exactly 1
+        if (gy == 1).all():
+            gy *= np.cos(x)
+            return gy.copy()
+        return gy * np.cos(x)
+
+    report = gradcheck(np.sin, (X,), vjp=by_its_layout, gy=gy, contracts=False, raise_exception=False)
+    assert report.causes == ("vjp_keeps_cotangent",)
+    assert gradcheck(np.sin, (X,), vjp=sine_rule, gy=gy)
+
+
+def test_single_precision_is_not_blamed_for_its_rounding_at_a_special_cotangent():
+    def rule(gy, y, x):
+        t = np.where(x == 0, 1, x)
+        return gy * np.where(x == 0, 0, (np.cos(x.dtype.type(np.pi) * t) - y) / t)
+
+    assert verify(np.sinc, case(reals("n", scale=(1e2, 1e4))), vjp=rule)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_one_wrong_tie_among_right_ones_does_not_hide_behind_their_intervals(seed):
+    def rule(gy, y, a, b):
+        share = np.full(gy.shape, 0.5)
+        share[0, 0] = 0.9
+        return gy * share, gy * share
+
+    ties = np.arange(1.0, 13.0).reshape(3, 4)
+    report = gradcheck(np.maximum, (ties, ties.copy()), vjp=rule, seed=seed, raise_exception=False)
+    assert report.causes == ("kink",)
+    assert "in every direction" in str(report)
+
+
+def test_what_only_a_special_value_shows_shrinks_as_well():
+    result = verify(
+        lambda x: np.sqrt((x * x).sum()), like=(X,), vjp=lambda gy, y, x: gy * x / y, raise_exception=False
+    )
+    assert result.smallest.causes[0] == "nonfinite"
+    assert result.smallest.inputs[0].shape == (1, 1)
