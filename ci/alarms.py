@@ -2,7 +2,7 @@
 
     python ci/alarms.py [--checks 10000] [--seed 0] [--show] [--only FAMILY]
 
-Two thirds of the checks are the pairs of `ci/correct.py`, the rest every op and loss that is registered, drawn from its
+Two thirds of the checks are the pairs of `ci/correct.py` and `ci/correct_mixing.py`, the rest every op and loss that is registered, drawn from its
 spec. Prints a table by family, and what failed or could not be decided. Exits with 1 where any right gradient failed, or
 2 % or more were inconclusive. `--show` prints the whole report of each of those.
 """
@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import correct_mixing  # noqa: F401 - adds its pairs
 import numpy as np
 from correct import PAIRS, Pair
 from hypothesis import HealthCheck, Phase, given, settings
