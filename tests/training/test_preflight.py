@@ -42,6 +42,19 @@ def test_a_wrong_rule_stops_training_and_names_the_parameters(broken, name, inde
         check_gradients(build("mlp", (1, 8, 8), 10, 0), *batch())
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_blank_examples_where_all_relus_are_on_their_kinks_are_no_wrong_gradient(seed):
+    images, labels = batch()
+    line = check_gradients(build("mlp", (1, 8, 8), 10, seed), np.zeros_like(images), labels)
+    assert line.startswith("Verified the gradients of all 6 parameters on a batch of 32")
+
+
+def test_a_wrong_rule_is_found_with_blank_examples_too(broken):
+    broken("linear", 1.05, 2)
+    with pytest.raises(PreflightError, match="wrong"):
+        check_gradients(build("mlp", (1, 8, 8), 10, 0), np.zeros((32, 1, 8, 8), np.float32), batch()[1])
+
+
 def test_the_command_stops_before_the_first_step_and_says_how_to_go_on(broken, tmp_path, capsys):
     broken("linear", 1.05, 1)
     assert main(["train", "--out", str(tmp_path)]) == 1
