@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import io
+import signal
 import sys
-from typing import TYPE_CHECKING
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from gradcore import __version__
 from gradcore.data import names
@@ -12,7 +16,7 @@ from gradcore.errors import GradcoreError
 from gradcore.nn.models import MODELS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
 SCHEDULES = ("constant", "linear", "cosine")
@@ -21,10 +25,16 @@ SCHEDULES = ("constant", "linear", "cosine")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit status: 0 done, 1 an error that the message explains, 2 a wrong call, 130 interrupted."""
     options = _parser().parse_args(arguments)
-    from gradcore import runs  # what does the work is loaded once the call is known to be right
-
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(
+                errors="backslashreplace"
+            )  # a folder's name in an ASCII terminal is no reason to fail
     try:
-        return int(getattr(runs, options.command)(options))
+        from gradcore import runs  # what does the work is loaded once the call is known to be right
+
+        with _terminated_as_interrupted():
+            return int(getattr(runs, options.command)(options))
     except GradcoreError as error:
         print(f"gradcore {options.command}: {error}", file=sys.stderr)
         return 1
@@ -34,6 +44,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has gone, as in `gradcore predict ... | head`
         sys.stderr.close()
         return 1
+    except OSError as error:
+        print(f"gradcore {options.command}: {error.strerror or error}", file=sys.stderr)
+        return 1
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """A request to end, as `kill`, `timeout` and job queues send it, saves what was reached like Ctrl-C does."""
+
+    def interrupt(*_: Any) -> NoReturn:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # only there can signals be handled
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -80,7 +110,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="of the initial weights and the order of examples (default: %(default)s)",
     )
-    train.add_argument("--out", metavar="DIR", help="where the results go (default: runs/DATA-MODEL)")
+    train.add_argument(
+        "--out", type=_folder, metavar="DIR", help="where the results go (default: runs/DATA-MODEL)"
+    )
     train.add_argument(
         "--no-preflight", action="store_true", help="do not verify the gradients before training"
     )
@@ -115,10 +147,19 @@ def _at_least(least: int) -> type[int]:
 
 
 def _positive(text: str) -> float:
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
     if not 0 < number < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a number above zero")
     return number
+
+
+def _folder(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the folder's name is empty")
+    return text
 
 
 if __name__ == "__main__":

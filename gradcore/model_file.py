@@ -6,6 +6,8 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from gradcore.errors import ModelFileError
 from gradcore.io import load_tensors, save_tensors
 from gradcore.nn.models import MODELS, build
@@ -31,7 +33,7 @@ def save_model(path: str | os.PathLike[str], model: Module, config: dict[str, An
 def load_model(path: str | os.PathLike[str]) -> tuple[Sequential, dict[str, Any]]:
     """The model in a file, built anew, and its configuration.
 
-    Raises ModelFileError where the file is damaged or was not written by `save_model`, StateError where it does not fit
+    Raises ModelFileError where the file is damaged, holds values that are not finite or was not written by `save_model`, StateError where it does not fit
     the architecture that it names.
     """
     tensors, metadata = load_tensors(path)
@@ -43,6 +45,13 @@ def load_model(path: str | os.PathLike[str]) -> tuple[Sequential, dict[str, Any]
     config = _config(path, metadata[_KEY])
     model = build(config["model"], config["input_shape"], len(config["classes"]))
     model.load_state_dict(tensors, source=path)
+    for name, tensor in tensors.items():
+        if not np.isfinite(tensor).all():
+            wrong = np.argwhere(~np.isfinite(tensor))[0].tolist()
+            raise ModelFileError(
+                f"{path}: {name} of shape {tensor.shape} is not finite, first at index {wrong}: the file is damaged, or "
+                "its training went too far. Train the model again"
+            )
     return model, config
 
 
@@ -56,6 +65,7 @@ def _config(path: str | os.PathLike[str], text: str) -> dict[str, Any]:
             and len(shape) in (1, 3)
             and math.prod(shape) <= _MOST_FEATURES
             and 0 < float(config.get("scale", 1.0)) < 1e9
+            and isinstance(config["classes"], list)
             and 0 < len(config["classes"]) <= 65_536
             and all(isinstance(name, str) for name in config["classes"])
         )

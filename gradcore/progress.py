@@ -93,12 +93,14 @@ class Bar:
 
     def epoch(self, record: Mapping[str, Any]) -> None:
         """Leave the epoch's line above the bar."""
-        self._bar.console.print(epoch_line(record), highlight=False)
+        self._bar.console.print(epoch_line(record), highlight=False, soft_wrap=True)
 
 
 def automatic(stream: TextIO | None = None) -> Progress:
-    """A bar where the stream is a terminal and rich is installed, plain lines where not."""
+    """A bar where the stream is a terminal and rich is installed, plain lines where not, nothing where output is closed."""
     stream = stream or sys.stdout
+    if stream is None:
+        return Silent()
     if stream.isatty() and importlib.util.find_spec("rich") is not None:
         return Bar(stream)
     return Lines(stream)

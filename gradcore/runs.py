@@ -13,7 +13,7 @@ import numpy as np
 
 from gradcore import optim
 from gradcore.data import DataLoader, load, read_idx
-from gradcore.errors import DataError, DivergenceError
+from gradcore.errors import DataError, DivergenceError, OutputError
 from gradcore.extras import load_extra
 from gradcore.figures import save_curves, save_mistakes
 from gradcore.graph import no_grad
@@ -54,8 +54,8 @@ def train(options: argparse.Namespace) -> int:
         load_extra(extra, "saving what was trained")
     data = _loaded(options.data, options.seed, options.model)
     shape = data.train.images.shape[1:]
-    name = os.path.basename(os.path.normpath(options.data))
-    folder = ensure_writable(options.out or Path("runs") / f"{name}-{options.model}")
+    name = os.path.basename(os.path.abspath(options.data))
+    folder = _output_folder(options.out or Path("runs") / f"{name}-{options.model}")
     weights, order = np.random.SeedSequence(options.seed).spawn(2)
     model = build(
         options.model,
@@ -91,18 +91,36 @@ def train(options: argparse.Namespace) -> int:
     except DivergenceError:
         _save_history(folder, config, trainer.history)  # the epochs before; an earlier model in there stays
         raise
-    except KeyboardInterrupt:
+    except (
+        KeyboardInterrupt,
+        OSError,
+    ):  # the latter when nobody reads our output any more, or its disk is full
         _save(folder, model, config, trainer.history, data)
         print(
-            f"Interrupted; what was reached after {len(trainer.history)} epochs is in {folder}",
+            f"Interrupted; what was reached after {_epochs(len(trainer.history))} is in {folder}",
             file=sys.stderr,
         )
         raise
     _save(folder, model, config, trainer.history, data)
     print(
-        f"{options.epochs} epochs in {time.perf_counter() - started:.1f} s. In {folder}: " + ", ".join(_FILES)
+        f"{_epochs(options.epochs)} in {time.perf_counter() - started:.1f} s. In {folder}: "
+        + ", ".join(_FILES)
     )
     return 0
+
+
+def _output_folder(path: str | Path) -> Path:
+    folder = ensure_writable(path)
+    for name in _FILES:
+        if (folder / name).is_dir():
+            raise OutputError(
+                f"{folder / name} is a folder, and a file of that name is to be written: choose another --out"
+            )
+    return folder
+
+
+def _epochs(n: int) -> str:
+    return "1 epoch" if n == 1 else f"{n} epochs"
 
 
 def _preflight(model: Module, batches: DataLoader) -> None:
@@ -181,6 +199,11 @@ def _loaded(source: str, seed: int, model: str) -> Split:
 def _images(path: str, shape: tuple[int, ...], scale: float) -> NDArray[np.float32]:
     """Images of one IDX file, in the shape and on the scale that the model was trained on."""
     raw = read_idx(path)
+    if not len(raw.reshape(-1)):
+        raise DataError(f"{path} holds no examples: its shape is {raw.shape}")
+    if not np.isfinite(raw).all():
+        wrong = np.argwhere(~np.isfinite(raw))[0].tolist()
+        raise DataError(f"{path} is not finite, first at index {wrong}. Clean the data")
     if raw.ndim < 2 or raw[0:1].size != int(np.prod(shape)):
         raise DataError(
             f"{path} holds an array of shape {raw.shape}, and the model takes examples of shape {shape}: expected "

@@ -1,13 +1,20 @@
 """The command line when something is wrong: a sentence, an exit status, and nothing lost."""
 
+import io
 import os
+import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from gradcore import cli, runs
+from gradcore import cli, progress, runs
 from gradcore.cli import main
+from gradcore.data import encode_idx
+from gradcore.errors import ModelFileError
+from gradcore.model_file import load_model, save_model
+from gradcore.nn.models import build
 from gradcore.train import Trainer
 
 
@@ -83,3 +90,123 @@ def test_a_reader_that_leaves_early_is_no_traceback(tmp_path):
     assert b"Traceback" not in process.stderr.read()
     process.stderr.close()
     process.wait()
+
+
+def test_a_learning_rate_that_is_no_number_is_told_in_words(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["train", "--lr", "fast"])
+    assert "argument --lr: fast is not a number above zero" in said(capsys)
+
+
+def test_an_empty_output_folder_is_no_wish_for_the_default(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["train", "--out", ""])
+    assert "argument --out: the folder's name is empty" in said(capsys)
+
+
+def test_a_folder_in_the_place_of_a_result_is_told_before_training(tmp_path, capsys, monkeypatch):
+    (tmp_path / "curves.png").mkdir()
+    monkeypatch.setattr(Trainer, "fit", lambda *_a, **_k: pytest.fail("it trained"))
+    assert main(["train", "--out", str(tmp_path), "--no-preflight"]) == 1
+    assert "curves.png is a folder" in said(capsys)
+
+
+def test_the_folder_that_the_data_is_in_gives_its_name_to_the_results(tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "shapes"
+    folder.mkdir()
+    for part in ("train", "t10k"):
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(
+            encode_idx(np.eye(12, 64, dtype=np.uint8).reshape(12, 8, 8))
+        )
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(encode_idx(np.arange(12, dtype=np.uint8) % 10))
+    monkeypatch.chdir(folder)
+    assert main(["train", "--data", ".", "--epochs", "1", "--no-preflight"]) == 0
+    assert (folder / "runs/shapes-mlp/model.safetensors").exists()
+    assert "1 epoch in" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "error", [BrokenPipeError(32, "Broken pipe"), OSError(28, "No space left on device")]
+)
+def test_output_that_nobody_takes_costs_no_trained_model(error, tmp_path, monkeypatch, capfd):
+    def failed(self, record):
+        raise error
+
+    monkeypatch.setattr("gradcore.progress.Lines.epoch", failed)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    assert main(["train", "--out", str(tmp_path), "--no-preflight"]) == 1
+    assert main(["evaluate", str(tmp_path / "model.safetensors"), "--data", "digits"]) == 0
+
+
+def test_a_request_to_terminate_keeps_what_was_reached(tmp_path, capsys, monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, lambda *_: pytest.fail("nobody took the signal"))
+    monkeypatch.setattr("gradcore.progress.Lines.epoch", lambda *_: signal.raise_signal(signal.SIGTERM))
+    try:
+        assert main(["train", "--out", str(tmp_path), "--no-preflight"]) == 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert "what was reached after 1 epoch is in" in said(capsys)
+    assert (tmp_path / "model.safetensors").exists()
+
+
+def test_a_terminal_without_the_letters_of_a_folder_is_no_traceback(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "gradcore.cli",
+        "train",
+        "--epochs",
+        "0",
+        "--no-preflight",
+        "--out",
+        "für",
+    ]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert r"In f\xfcr: model.safetensors" in done.stdout
+
+
+def test_closed_output_shows_nothing(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert isinstance(progress.automatic(), progress.Silent)
+
+
+def test_a_line_of_an_epoch_is_not_broken_on_a_narrow_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "20")
+    stream = io.StringIO()
+    progress.Bar(stream).epoch({"epoch": 1, "train_loss": 1.0, "train_accuracy": 0.5, "test_accuracy": 0.5})
+    assert stream.getvalue() == "Epoch 1: Loss = 1.0000, accuracy 50.00%, test accuracy 50.00%\n"
+
+
+def test_a_model_file_with_values_that_are_not_finite_is_refused(tmp_path):
+    model = build("mlp", (4,), 2, 0)
+    next(iter(model.parameters())).data[1, 2] = np.nan
+    save_model(tmp_path / "m", model, {"model": "mlp", "input_shape": [4], "classes": ["a", "b"]})
+    with pytest.raises(
+        ModelFileError, match=r"2.weight of shape \(4, 128\) is not finite, first at index \[1, 2\]"
+    ):
+        load_model(tmp_path / "m")
+
+
+def test_classes_that_are_one_string_are_refused(tmp_path):
+    save_model(
+        tmp_path / "m", build("mlp", (4,), 2, 0), {"model": "mlp", "input_shape": [4], "classes": "ab"}
+    )
+    with pytest.raises(ModelFileError, match="not one that this version builds"):
+        load_model(tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((0, 8, 8), np.uint8), "holds no examples"),
+        (np.full((1, 8, 8), np.nan, np.float32), r"is not finite, first at index [0, 0, 0]"),
+    ],
+)
+def test_images_that_can_not_be_classified_are_refused(images, message, tmp_path, capsys):
+    assert main(["train", "--epochs", "0", "--out", str(tmp_path), "--no-preflight"]) == 0
+    (tmp_path / "images").write_bytes(encode_idx(images))
+    assert main(["predict", str(tmp_path / "model.safetensors"), "--data", str(tmp_path / "images")]) == 1
+    assert message in said(capsys)
