@@ -2,9 +2,12 @@
 
 import io
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -210,3 +213,12 @@ def test_images_that_can_not_be_classified_are_refused(images, message, tmp_path
     (tmp_path / "images").write_bytes(encode_idx(images))
     assert main(["predict", str(tmp_path / "model.safetensors"), "--data", str(tmp_path / "images")]) == 1
     assert message in said(capsys)
+
+
+def test_the_commands_in_the_readme_run_one_after_the_other(tmp_path, monkeypatch, capsys):
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^gradcore (.+)$", readme, re.MULTILINE)
+    assert {line.split()[0] for line in commands} == {"train", "evaluate", "predict"}
+    monkeypatch.chdir(tmp_path)
+    for line in commands:
+        assert main(shlex.split(line)) == 0, line
