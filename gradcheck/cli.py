@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from gradcheck.report import Report
 
@@ -47,7 +47,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SHAPE",
         help='random inputs of these shapes, as in: --shapes 4,3 3,5 ""',
     )
-    check.add_argument("--dtype", default="float64", help="dtype of random inputs (default: %(default)s)")
+    check.add_argument(
+        "--dtype",
+        default="float64",
+        choices=("float16", "float32", "float64"),
+        help="of random inputs (default: %(default)s)",
+    )
     check.add_argument(
         "--order", type=int, default=1, choices=(1, 2), help="2: the gradient's gradient as well"
     )
@@ -57,13 +62,29 @@ def _parser() -> argparse.ArgumentParser:
     op = commands.add_parser("op", help="check a registered gradcore op at points drawn from its domain")
     op.add_argument("name", help="name in gradcore.registry.ops")
     op.add_argument(
-        "--examples", type=int, default=20, metavar="N", help="points of each case (default: %(default)s)"
+        "--examples",
+        type=_at_least(1),
+        default=20,
+        metavar="N",
+        help="points of each case (default: %(default)s)",
     )
     op.set_defaults(run=_op)
 
     for command in (check, op):
-        command.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+        command.add_argument(
+            "--seed", type=_at_least(0), default=0, metavar="N", help="(default: %(default)s)"
+        )
     return parser
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def whole_number(text: str) -> int:
+        number = int(text)
+        if number < least:
+            raise argparse.ArgumentTypeError(f"{number} is below {least}")
+        return number
+
+    return whole_number
 
 
 def _named(text: str) -> Any:
@@ -81,6 +102,8 @@ def _named(text: str) -> Any:
             found = getattr(found, part)
     except (ImportError, AttributeError) as error:
         raise CallError(f"{text!r} can't be loaded: {error}") from error
+    except Exception as error:  # anything that a user's module raises when it is run
+        raise CallError(f"{text!r} can't be loaded: {type(error).__name__}: {error}") from error
     return found
 
 

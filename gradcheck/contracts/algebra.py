@@ -6,7 +6,7 @@ import numpy as np
 
 from gradcheck.backends.protocol import Array
 from gradcheck.contracts.base import Skip, agrees, contract
-from gradcheck.look import Look
+from gradcheck.look import Cotangents, Look
 from gradcheck.tree import described
 
 
@@ -58,17 +58,30 @@ def linear(look: Look) -> str | None:
     for scale in (-1.0, 2.0**3 if small else 2.0**20, 2.0**-3 if small else 2.0**-20):
         gys = [gy * gy.dtype.type(scale) for gy in look.first_gys]
         expected = [None if g is None else g * g.dtype.type(scale) for g in map(_as_float, look.first_gx)]
-        if not all(np.isfinite(g).all() for g in (*gys, *expected) if g is not None):
+        found = look.pulled(gys, look.fresh())
+        if not all(np.isfinite(g).all() for g in (*gys, *expected) if g is not None) or _overflows(
+            look, found
+        ):
             continue
-        if not agrees(look, look.pulled(gys, look.fresh()), expected, gys):
+        if not agrees(look, found, expected, gys):
             return f"gy times {scale:g} does not give gx times {scale:g}: a rule is linear in gy (no clipping, no sign)"
     other = [gy * gy.dtype.type(0.3780) for gy in look.draw()]  # no two entries cancel to an exact zero
     both = [a + b for a, b in zip(look.first_gys, other, strict=True)]
     parts = [look.first_gx, look.pulled(other, look.fresh())]
     total = [_plus(a, b) for a, b in zip(*parts, strict=True)]
-    if not agrees(look, look.pulled(both, look.fresh()), total, both):
+    found = look.pulled(both, look.fresh())
+    if any(_overflows(look, gx) for gx in (found, total, *parts)):
+        return None
+    if not agrees(look, found, total, both):
         return "the result for gy1 + gy2 is not the sum of those for gy1 and gy2: a rule is linear in gy"
     return None
+
+
+def _overflows(look: Look, gx: Cotangents) -> bool:
+    """Whether a dtype narrower than double precision has left its range, which says nothing of linearity."""
+    return not look.in_double and not all(
+        np.isfinite(g).all() for g in gx if g is not None and g.dtype.kind in "fc"
+    )
 
 
 def _as_float(g: Array | None) -> Array | None:

@@ -92,7 +92,7 @@ def test_a_condition_that_is_not_boolean_is_refused_before_the_backward_pass():
     [
         (lambda: gradcore.add(X), "missing a required argument: 'y'"),
         (lambda: gradcore.add(X, X, X), "too many positional arguments"),
-        (lambda: gradcore.relu(x=X), "'x' parameter is positional only"),
+        (lambda: gradcore.relu(x=X), "positional.only"),
         (lambda: gradcore.sum(X, axiss=1), "unexpected keyword argument 'axiss'"),
         (lambda: X.sum(0, False, 3), "too many positional arguments"),
     ],

@@ -121,3 +121,27 @@ def test_a_scalar_shape_is_written_as_nothing():
 
     assert [_shape(text) for text in ("", "3", "4,3")] == [(), (3,), (4, 3)]
     assert np.zeros(_shape("")).ndim == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["op", "relu", "--examples", "0"], "0 is below 1"),
+        (["check", "numpy:sin", "--shapes", "3", "--seed", "-1"], "-1 is below 0"),
+        (["check", "numpy:sin", "--shapes", "3", "--dtype", "foo"], "invalid choice: 'foo'"),
+    ],
+)
+def test_an_option_out_of_range_is_a_wrong_call(arguments, told, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert told in capsys.readouterr().err
+
+
+def test_a_module_that_raises_when_it_is_loaded_is_a_wrong_call_not_a_wrong_gradient(
+    tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "raises_on_import.py").write_text("1 / 0")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert main(["check", "raises_on_import:f", "--shapes", "3"]) == 2
+    assert "can't be loaded: ZeroDivisionError" in capsys.readouterr().err
