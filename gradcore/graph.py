@@ -179,7 +179,9 @@ def backward_pass(
         if op is None:
             leaves.append((node, gy))
             continue
-        arrays = node._arrays
+        arrays = node._first
+        if type(arrays) is not tuple and arrays is not None:
+            arrays = (arrays,) if node._second is None else (arrays, node._second)
         if arrays is None:
             raise GraphError(
                 f"the graph behind this result was freed by an earlier backward pass (at {op.name}): pass "
@@ -220,7 +222,7 @@ def backward_pass(
                     gx = _fitted(gx, node, i, x)
                 _add(pending, heap, parents[i], gx, record)
         if not (retain_graph or record):
-            node._left = node._right = node._others = node._arrays = node._params = None
+            node._left = node._right = node._others = node._first = node._second = node._params = None
     return leaves
 
 

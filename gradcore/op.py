@@ -145,10 +145,11 @@ class Op(Generic[P, R]):
             out._left = parents[0]
             out._right = parents[1] if len(parents) > 1 else None
             out._others = parents[2:] if len(parents) > 2 else None
-            out._arrays = tuple(arrays)
+            out._first = tuple(arrays)
+            out._second = None
             out._params = params or None
         else:
-            out._op = out._left = out._right = out._others = out._arrays = out._params = None
+            out._op = out._left = out._right = out._others = out._first = out._second = out._params = None
         return out
 
     def explained(self, error: ValueError, arrays: Sequence[Any]) -> ValueError:
@@ -253,15 +254,15 @@ def unary_method(made: Op[..., Any]) -> Callable[[Tensor], Tensor]:
         out.data = y if type(y) is _ndarray else np.asarray(y)
         out.grad = None
         out._order = next_order()
-        out._right = out._others = out._params = None
+        out._right = out._second = out._others = out._params = None
         if self.requires_grad and grad_mode.enabled:
             out.requires_grad = True
             out._op = made
             out._left = self
-            out._arrays = (x,)
+            out._first = x
         else:
             out.requires_grad = False
-            out._op = out._left = out._arrays = None
+            out._op = out._left = out._first = None
         return out
 
     return method
@@ -295,10 +296,11 @@ def binary_method(made: Op[..., Any], *, swapped: bool = False) -> Callable[[Ten
             out._op = made
             out._left = left
             out._right = right
-            out._arrays = (a, b)
+            out._first = a
+            out._second = b
         else:
             out.requires_grad = False
-            out._op = out._left = out._right = out._arrays = None
+            out._op = out._left = out._right = out._first = out._second = None
         return out
 
     if not swapped:
