@@ -257,14 +257,3 @@ def walk(root: Tensor) -> list[Tensor]:
                 seen[parent._order] = parent
                 todo.append(parent)
     return [seen[order] for order in sorted(seen)]
-
-
-def first_nonfinite(root: Tensor) -> Tensor | None:
-    """The first Tensor in creation order, among those `root` was computed from, with a NaN or an infinity in it.
-
-    Only recorded Tensors can be asked: an input that needs no gradient is not among them.
-    """
-    for node in walk(root):
-        if not np.isfinite(node.data).all():
-            return node
-    return None

@@ -20,7 +20,7 @@ registries demand one with every entry.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from gradcore.errors import SpecError
@@ -192,10 +192,6 @@ class Case:
     where: Callable[[Env], bool] | None = None
     values_where: Callable[..., bool] | None = None
     smooth_where: Callable[..., bool] | None = None
-
-    def with_sizes(self, **sizes: tuple[int, int]) -> Case:
-        """The same case with other bounds for some letters."""
-        return replace(self, sizes={**self.sizes, **sizes})
 
 
 def case(*arrays: Array, **more: Any) -> Case:

@@ -29,8 +29,8 @@ def cosine(done: float) -> float:
 def warmup(fraction: float, after: Schedule = constant) -> Schedule:
     """From 0 up to lr during the first `fraction` of the run, then `after` over the rest.
 
-    >>> schedule = warmup(0.1, linear)
-    >>> schedule(0.05), schedule(0.1), schedule(0.55)
+    >>> schedule = warmup(0.5, linear)
+    >>> schedule(0.25), schedule(0.5), schedule(0.75)
     (0.5, 1.0, 0.5)
     """
     if not 0 < fraction < 1:
