@@ -7,8 +7,10 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from gradcore.cli import at_least
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from gradcheck.report import Report
 
@@ -63,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     op.add_argument("name", help="name in gradcore.registry.ops")
     op.add_argument(
         "--examples",
-        type=_at_least(1),
+        type=at_least(1),
         default=20,
         metavar="N",
         help="points of each case (default: %(default)s)",
@@ -72,19 +74,9 @@ def _parser() -> argparse.ArgumentParser:
 
     for command in (check, op):
         command.add_argument(
-            "--seed", type=_at_least(0), default=0, metavar="N", help="(default: %(default)s)"
+            "--seed", type=at_least(0), default=0, metavar="N", help="(default: %(default)s)"
         )
     return parser
-
-
-def _at_least(least: int) -> Callable[[str], int]:
-    def whole_number(text: str) -> int:
-        number = int(text)
-        if number < least:
-            raise argparse.ArgumentTypeError(f"{number} is below {least}")
-        return number
-
-    return whole_number
 
 
 def _named(text: str) -> Any:

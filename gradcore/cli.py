@@ -16,7 +16,7 @@ from gradcore.errors import GradcoreError
 from gradcore.nn.models import MODELS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
 SCHEDULES = ("constant", "linear", "cosine")
@@ -79,14 +79,14 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--model", default="mlp", choices=MODELS, help="what to train (default: %(default)s)")
     train.add_argument(
         "--epochs",
-        type=_at_least(0),
+        type=at_least(0),
         default=10,
         metavar="N",
         help="passes over the data (default: %(default)s)",
     )
     train.add_argument(
         "--batch-size",
-        type=_at_least(1),
+        type=at_least(1),
         default=32,
         metavar="N",
         help="examples a step (default: %(default)s)",
@@ -105,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument(
         "--seed",
-        type=_at_least(0),
+        type=at_least(0),
         default=0,
         metavar="N",
         help="of the initial weights and the order of examples (default: %(default)s)",
@@ -122,20 +122,22 @@ def _parser() -> argparse.ArgumentParser:
         "model_file", metavar="MODEL", help="the file, such as runs/digits-mlp/model.safetensors"
     )
     evaluate.add_argument("--data", required=True, help=source)
-    evaluate.add_argument("--seed", type=_at_least(0), default=0, help="of the synthetic data")
+    evaluate.add_argument("--seed", type=at_least(0), default=0, help="of the synthetic data")
 
     predict = commands.add_parser("predict", help="classes of examples, one line each")
     predict.add_argument(
         "model_file", metavar="MODEL", help="the file, such as runs/digits-mlp/model.safetensors"
     )
     predict.add_argument("--data", required=True, help=f"{source} (its test part); or one IDX file of images")
-    predict.add_argument("--seed", type=_at_least(0), default=0, help="of the synthetic data")
-    predict.add_argument("--limit", type=_at_least(1), default=10, help="how many examples (default: 10)")
+    predict.add_argument("--seed", type=at_least(0), default=0, help="of the synthetic data")
+    predict.add_argument("--limit", type=at_least(1), default=10, help="how many examples (default: 10)")
     predict.add_argument("--json", action="store_true", help="one JSON object a line, with all probabilities")
     return parser
 
 
-def _at_least(least: int) -> type[int]:
+def at_least(least: int) -> Callable[[str], int]:
+    """The argparse type of a whole number that is not below `least`."""
+
     def whole_number(text: str) -> int:
         number = int(text)
         if number < least:
@@ -143,7 +145,7 @@ def _at_least(least: int) -> type[int]:
         return number
 
     whole_number.__name__ = "whole number"
-    return whole_number  # type: ignore[return-value]
+    return whole_number
 
 
 def _positive(text: str) -> float:

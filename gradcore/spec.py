@@ -37,7 +37,7 @@ class Array:
     low, high: inclusive bounds of the values. kinks: values at which the function has no derivative in this argument;
     smooth checks stay away from them, subgradient checks seek them. specials: values to be drawn on purpose besides
     random ones. distinct: no two entries may be closer than the checker can tell apart (an argmax must not change within
-    a step); ties are drawn on purpose elsewhere. gap: the least distance between entries where `distinct`.
+    a step); ties are drawn on purpose elsewhere.
     scale: the range from which one factor for the whole array is drawn. structure: for the last two axes of a matrix.
     differentiable: False for a float array that gets no gradient. optional: None may be passed in its place.
     """
