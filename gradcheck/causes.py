@@ -13,7 +13,6 @@ import numpy as np
 from gradcheck.backends.protocol import Array, wide
 from gradcheck.compare import Verdict
 from gradcheck.differences import Diagnosis
-from gradcheck.line import flatten
 from gradcheck.locate import Located
 from gradcheck.look import Cotangents, Evidence, Look
 from gradcore.graph import unbroadcast
@@ -60,7 +59,7 @@ def why(look: Look, i: int, seen: Sequence[Evidence], at: Located | None) -> Cau
     """
     if any(e.comparison.reason == "nonfinite" for e in seen):
         return Cause("nonfinite", "the rule gives NaN or infinity where the derivative is finite")
-    if all(kinked(e, throughout=True) for e in seen):
+    if all(e.at_kink(throughout=True) for e in seen):
         return Cause("kink", AT_A_KINK)
     if at is not None and at.alone and any(e.comparison.reason == "kink" for e in seen):
         return Cause("kink", AT_A_KINK)
@@ -83,16 +82,6 @@ def why(look: Look, i: int, seen: Sequence[Evidence], at: Located | None) -> Cau
         if found is not None:
             return found
     return Cause("value", "no simple hypothesis (sign, factor, axis, missing term, ...) explains it")
-
-
-def kinked(e: Evidence, *, throughout: bool = False) -> bool:
-    """Whether an output that counts is at a kink; `throughout`: all of them are that change at all."""
-    weights = flatten([np.real(gy) if gy.dtype.kind != "c" else gy for gy in e.gys])
-    at_kink = e.numeric.flat_diagnosis == Diagnosis.KINK
-    if weights.shape != at_kink.shape:
-        return False
-    counts = (weights != 0) & (at_kink | (e.numeric.flat_value != 0))
-    return bool(counts.any() and at_kink[counts].all()) if throughout else bool(at_kink[counts].any())
 
 
 def of_shape(look: Look, i: int) -> Cause | None:

@@ -73,7 +73,7 @@ def _of_values(look: Look, values: ValueResult) -> list[tuple[Fault, Located | N
     if not wrong:  # too many inputs to look at each: find one
         at = locate(look, base)
         if at is None:
-            cause = causes.Cause("kink", causes.AT_A_KINK) if causes.kinked(base) else None
+            cause = causes.Cause("kink", causes.AT_A_KINK) if base.at_kink() else None
             return [(_fault(look, None, base, None, cause), None, base)]
         wrong = {at.input: _alone(look, base, at.input)}
     for i, e in list(wrong.items())[:TOLD]:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from gradcheck.backends.protocol import Array, Run, Subject, differentiable, spread, wide
 from gradcheck.compare import Comparison, Verdict, compare
-from gradcheck.differences import Derivative, derivative
+from gradcheck.differences import Derivative, Diagnosis, derivative
 from gradcheck.errors import CallError, ForwardError, RuleError
+from gradcheck.line import flatten
 from gradcheck.probes import cotangents, direction, unit_direction
 
 Cotangents = list[Array | None]
@@ -32,6 +33,15 @@ class Evidence:
     gys: tuple[Array, ...]
     gx: tuple[Array | None, ...]
     comparison: Comparison
+
+    def at_kink(self, *, throughout: bool = False) -> bool:
+        """Whether an output that counts is at a kink; `throughout`: all of them are that change at all."""
+        weights = flatten([np.real(gy) if gy.dtype.kind != "c" else gy for gy in self.gys])
+        at_kink = self.numeric.flat_diagnosis == Diagnosis.KINK
+        if weights.shape != at_kink.shape:
+            return False
+        counts = (weights != 0) & (at_kink | (self.numeric.flat_value != 0))
+        return bool(counts.any() and at_kink[counts].all()) if throughout else bool(at_kink[counts].any())
 
 
 class Look:

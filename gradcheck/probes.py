@@ -19,6 +19,10 @@ REACH = 32
 """Powers of two by which an entry moves further than its own size, at most: what a fine step has to undo, to see it."""
 
 
+HEADROOM = 0.625
+"""Power of a dtype's largest number that no cotangent exceeds: what a rule multiplies and adds up has to stay in range."""
+
+
 def _size(array: Array) -> NDArray[np.float64]:
     """Power of two at or below |entry|, a typical one for zero and non-finite entries (1 where all are)."""
     magnitude = np.abs(array).astype(np.float64)
@@ -122,7 +126,7 @@ def cotangents(
         magnitude = np.abs(output).astype(np.float64)
         magnitude = magnitude[np.isfinite(magnitude) & (magnitude > 0)]
         typical = float(np.exp2(-np.floor(np.log2(np.median(magnitude))))) if magnitude.size else 1.0
-        largest = float(np.finfo(output.dtype).max) / 4
+        largest = float(np.finfo(output.dtype).max) ** HEADROOM
         typical = min(max(typical, 1.0 / largest), largest)
         size = np.full(output.shape, typical)
         if even and magnitude.size:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from gradcheck import rounding
 from gradcheck.backends.protocol import Array, wide
 from gradcheck.compare import Comparison, Verdict, compare
 from gradcheck.differences import Derivative, Diagnosis
@@ -46,8 +47,9 @@ def at_kinks(look: Look) -> list[Evidence]:
             in_double = look.pulled_in_double([gys])
             if in_double and _rounded_only(look, again, in_double[0], less, gys):
                 continue
-            if c.verdict is Verdict.FAIL and c.reason != "nonfinite":
-                return [Evidence(less, again, tuple(gys), tuple(gx), replace(c, reason="tie"))]
+            found = Evidence(less, again, tuple(gys), tuple(gx), replace(c, reason="tie"))
+            if c.verdict is Verdict.FAIL and c.reason != "nonfinite" and not rounding.explains(look, found):
+                return [found]
     return []
 
 

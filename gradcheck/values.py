@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from gradcheck.backends.protocol import Array, differentiable, wide
+from gradcheck.backends.protocol import Array, wide
 from gradcheck.compare import Comparison, Verdict, merge
 from gradcheck.differences import Derivative, Diagnosis
 from gradcheck.look import Cotangents, Direction, Evidence, Look
+from gradcheck.rounding import EPS, of_comparison, out_of_range, widened
 from gradcheck.special import at_kinks, finer_than_steps, with_given
 
 SHARP = 1e-3
@@ -21,14 +22,6 @@ FEW = 14
 
 DULL = 0.1
 """An input in which an error of less than this would not be noticed is looked at alone."""
-
-EPS = float(np.finfo(np.float64).eps)
-
-SHAKEN = 16.0
-"""Weight of what moving everything by one unit in the last place did, five samples of it."""
-
-RESOLVING = 2.0**6
-"""One over a step, relative to the inputs, that resolves most functions."""
 
 MANY = 16
 """Up to so many inputs are judged one by one after a fail; of more, only the located one is named."""
@@ -253,50 +246,17 @@ def _second_opinion(look: Look, first: Comparison) -> tuple[Comparison, bool]:
         return replace(first, verdict=Verdict.INCONCLUSIVE, reason=reason), False
     look.evidence += again
     failed = _failing(look.evidence)
-    allowed = {id(e): _rounding(look, e) for e in failed}
+    allowed = {id(e): of_comparison(look, e) for e in failed}
     forgiven = [
         e
         for e in failed
-        if e.comparison.difference <= e.comparison.bound + allowed[id(e)] or _out_of_range(look, e)
+        if e.comparison.difference <= e.comparison.bound + allowed[id(e)] or out_of_range(look, e)
     ]
     exact = [e for e in look.evidence if look.eps(e.gx, e.gys) <= EPS]
     if len(forgiven) < len(failed):
         return first, 0 < len(exact) < len(look.evidence) and not _failing(exact)
-    look.evidence = [_widened(e, allowed[id(e)]) if id(e) in allowed else e for e in exact or look.evidence]
+    look.evidence = [widened(e, allowed[id(e)]) if id(e) in allowed else e for e in exact or look.evidence]
     return merge([e.comparison for e in look.evidence]), False
-
-
-def _out_of_range(look: Look, e: Evidence) -> bool:
-    """Whether what is not finite in a narrow claim is too large for its dtype, or follows from outputs that are."""
-    found = look.pulled_in_double([e.gys])
-    if found and not all(np.isfinite(y).all() for y in look.outputs):
-        return look.eps(e.gx, e.gys) > EPS
-    if not found or look.eps(e.gx, e.gys) <= EPS:
-        return False
-    pairs = [(g, w) for g, w in zip(e.gx, found[0], strict=True) if g is not None and w is not None]
-    lost = [~np.isfinite(g) for g, _ in pairs]
-    return any(out.any() for out in lost) and all(
-        bool(np.all(np.abs(w[out]) > np.finfo(g.dtype).max / 16))
-        for (g, w), out in zip(pairs, lost, strict=True)
-        if out.any()
-    )
-
-
-def _widened(e: Evidence, allowed: float) -> Evidence:
-    """The evidence with so much rounding allowed for: a pass, or inconclusive where that hides the whole gradient."""
-    bound = e.comparison.bound + allowed
-    with np.errstate(all="ignore"):
-        parts = [
-            float(np.linalg.norm(np.ravel(g * t)))
-            for g, t in zip(e.gx, e.v, strict=True)
-            if g is not None and t is not None
-        ]
-    hidden = not bound < float(np.linalg.norm(parts))
-    verdict, reason = (Verdict.INCONCLUSIVE, "noise") if hidden else (Verdict.PASS, "")
-    wider = e.comparison.sensitivity * bound / e.comparison.bound if e.comparison.bound > 0 else np.inf
-    return replace(
-        e, comparison=replace(e.comparison, verdict=verdict, reason=reason, bound=bound, sensitivity=wider)
-    )
 
 
 def _measured_again(look: Look) -> list[Evidence]:
@@ -314,46 +274,6 @@ def _measured_again(look: Look) -> list[Evidence]:
 
 def _failing(seen: Sequence[Evidence]) -> list[Evidence]:
     return [e for e in seen if e.comparison.verdict is Verdict.FAIL]
-
-
-def _rounding(look: Look, e: Evidence) -> float:
-    """How far off rounding alone may make the comparison of a right rule, measured.
-
-    Inputs, cotangents and results are moved by one unit in their last place. What that does to the claim is the rounding
-    of the rule; what it does to the values, over the steps that resolve most functions, is the rounding of the function.
-    """
-    eps = look.eps(e.gx, e.gys)
-    rng = np.random.default_rng([look.seed, 2])
-    gys = [wide(gy) for gy in e.gys]
-    claims, values = [], []
-    for trial in range(5):
-        size = eps if trial else 0.0
-        moved = [
-            x * (1 + size * rng.choice([-1.0, 1.0], x.shape)) if want else x.copy()
-            for x, want in zip(look.wide, look.wanted, strict=True)
-        ]
-        shaken = [gy * (1 + size * rng.choice([-1.0, 1.0], gy.shape)) for gy in gys]
-        run = look.forward(moved)
-        values.append([wide(y).copy() for y in differentiable(run.outputs)])
-        for y in run.outputs:  # a rule that uses y gets it rounded: 1 - y^2 of tanh has few digits left
-            if size and y.dtype.kind in "fc" and y.flags.writeable:
-                y *= 1 + size * rng.choice([-1.0, 1.0], y.shape)
-        gx = look.pulled(shaken, run)
-        claims.append(look.held(e.numeric, gx, e.v, gys).analytic)
-    spread_seen = max(abs(claim - claims[0]) for claim in claims)
-    if not eps <= EPS:  # the function was measured in double precision
-        return SHAKEN * spread_seen
-    with np.errstate(all="ignore"):
-        scatter = [
-            np.linalg.norm(
-                [
-                    np.linalg.norm(np.ravel(gy * (y - y0)))
-                    for gy, y, y0 in zip(gys, ys, values[0], strict=True)
-                ]
-            )
-            for ys in values
-        ]
-    return float(SHAKEN * (spread_seen + max(scatter) * RESOLVING))
 
 
 def _each_of_a_pass(look: Look, result: ValueResult) -> None:

@@ -72,7 +72,7 @@ def linear(look: Look) -> str | None:
     found = look.pulled(both, look.fresh())
     if any(_overflows(look, gx) for gx in (found, total, *parts)):
         return None
-    if not agrees(look, found, total, both):
+    if not agrees(look, found, total, both, (look.first_gys, other)):
         return "the result for gy1 + gy2 is not the sum of those for gy1 and gy2: a rule is linear in gy"
     return None
 

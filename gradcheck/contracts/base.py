@@ -11,6 +11,7 @@ from gradcheck.backends.protocol import Array
 from gradcheck.compare import Verdict
 from gradcheck.look import Cotangents, Look
 from gradcheck.report import ContractResult
+from gradcheck.rounding import apart, pull_spreads, spreads
 
 
 class Skip(Exception):  # noqa: N818
@@ -79,38 +80,27 @@ def alike(look: Look, arrays: Sequence[Array], gys: Sequence[Array], a: Result, 
     shapes = [[None if x is None else x.shape for x in result] for result in (first, second)]
     if shapes[0] != shapes[1]:
         return False
-    rng = np.random.default_rng([look.seed, 4])
-    spreads = [0.0] * len(first)
-    for _ in range(3):
-        moved = [
-            x * (1 + np.finfo(x.dtype).eps * rng.choice(np.array([-1.0, 1.0], x.dtype), x.shape))
-            if x.dtype.kind == "f"
-            else x.copy()
-            for x in arrays
-        ]
-        try:
-            run = look.forward([np.asarray(m, x.dtype) for m, x in zip(moved, arrays, strict=True)])
-            shaken = [*run.outputs, *look.pulled(gys, run)]
-        except Exception:  # noqa: BLE001 - the edge of the domain is next to this point, and no measure of rounding
-            return False
-        spreads = [max(s, _apart(x, y)) for s, x, y in zip(spreads, first, shaken, strict=True)]
-    pairs = zip(first, second, spreads, strict=True)
-    return all(close([x], [y]) or _apart(x, y) <= AMPLIFIED * spread for x, y, spread in pairs)
+    allowed = spreads(look, arrays, gys)
+    return allowed is not None and _within(first, second, allowed)
 
 
-def _apart(x: Array | None, y: Array | None) -> float:
-    """The largest difference between entries, infinite where one is finite and the other is not."""
-    if x is None or y is None or x.dtype.kind not in "fc" or not x.size:
-        return 0.0 if x is None or y is None or np.array_equal(x, y) else np.inf
-    if not np.array_equal(np.isfinite(x), np.isfinite(y)):
-        return np.inf
-    return float(np.max(np.abs(np.where(np.isfinite(x), x - y, 0))))
+def _within(a: Sequence[Array | None], b: Sequence[Array | None], allowed: Sequence[float]) -> bool:
+    """Whether each pair agrees, or differs by no more than what rounding was seen to do to it, amplified."""
+    each = zip(a, b, allowed, strict=True)
+    return all(close([x], [y]) or apart(x, y) <= AMPLIFIED * spread for x, y, spread in each)
 
 
-def agrees(look: Look, gx: Cotangents, reference: Cotangents, gys: Sequence[Array]) -> bool:
+def agrees(
+    look: Look,
+    gx: Cotangents,
+    reference: Cotangents,
+    gys: Sequence[Array],
+    parts: Sequence[Sequence[Array]] = (),
+) -> bool:
     """Whether `gx`, pulled back from `gys`, is as good as `reference`: equal up to rounding, or right by the numbers.
 
-    Where the value check failed already, only a gross difference counts.
+    parts: cotangents whose results make up the reference; each brings its own rounding. Where the value check failed
+    already, only a gross difference counts.
     """
     if close(gx, reference):
         return True
@@ -120,7 +110,10 @@ def agrees(look: Look, gx: Cotangents, reference: Cotangents, gys: Sequence[Arra
     if any(g is not None and g.shape != x.shape for g, x in zip(wanted, look.arrays, strict=True)):
         return False
     verdicts = [look.held(e.numeric, gx, e.v, gys).verdict for e in look.evidence]
-    return Verdict.FAIL not in verdicts
+    if Verdict.FAIL not in verdicts:
+        return True
+    each = [pull_spreads(look, some) for some in (gys, *parts)]
+    return _within(gx, reference, [sum(one) for one in zip(*each, strict=True)])
 
 
 def examine(look: Look, names: Collection[str] | None = None) -> list[ContractResult]:

@@ -184,3 +184,35 @@ def test_a_long_cumulative_sum_has_no_kink_by_chance_and_costs_what_a_short_one_
     report = gradcheck(np.cumsum, (x,), vjp=lambda gy, y, x: np.cumsum(gy[::-1])[::-1].copy())
     assert report.verdict is Verdict.PASS
     assert report.evaluations <= 30
+
+
+def max_rule(k):
+    return lambda gy, y, x: k * gy[:, None] * (x == y[:, None])
+
+
+@pytest.mark.parametrize("k", [2.0, -1.0, 1.001])
+@pytest.mark.parametrize(
+    "x", [np.random.default_rng(0).standard_normal((4, 3)), np.array([[1.0, 1.0, 0.0]] * 2)]
+)
+def test_a_mask_that_no_rounded_output_fits_does_not_pass_for_rounding(k, x):
+    def row_max(x):
+        return x.max(-1)
+
+    assert (
+        gradcheck(row_max, (x,), vjp=max_rule(k), raise_exception=False, contracts=False).verdict
+        is Verdict.FAIL
+    )
+
+
+def test_a_mask_that_the_inputs_dtype_rounds_to_the_other_side_of_a_kink_is_no_mistake():
+    inner = 2.63e5  # 0.5 * inner / inner is a little above or below 0.5 in single precision
+    x = (np.linspace(-0.5, 0.5, 29) * inner).astype(np.float32)
+
+    def clip(x):
+        return np.clip(x / x.dtype.type(inner), -0.5, 0.5)
+
+    def rule(gy, y, x):
+        z = x / x.dtype.type(inner)
+        return gy / x.dtype.type(inner) * ((z >= -0.5) & (z <= 0.5))
+
+    assert gradcheck(clip, (x,), vjp=rule, raise_exception=False).verdict is not Verdict.FAIL

@@ -1,0 +1,252 @@
+"""What rounding alone may do to results, measured: inputs and cotangents are moved by their last places, and it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from gradcheck.backends.protocol import Array, differentiable, wide
+from gradcheck.compare import Verdict
+from gradcheck.errors import RuleError
+from gradcheck.look import Cotangents, Direction, Evidence, Look, same
+
+EPS = float(np.finfo(np.float64).eps)
+
+SHAKEN = 16.0
+"""Weight of what moving everything by one unit in the last place did, a few samples of it."""
+
+SAMPLES = 4
+
+FAR, GROWTH = 64.0, 8.0
+"""A move of so many units has to change an entry so many times as much as one of a single unit: rounding grows in step."""
+
+RESOLVING = 2.0**6
+"""One over a step, relative to the inputs, that resolves most functions."""
+
+FURTHER = 0.4
+"""Power of eps by which inputs are moved to see a dtype inside that is coarser than theirs; what a smooth function adds
+to the even part of such a move is smaller than the tolerance of a sum in another order."""
+
+
+def apart(x: Array | None, y: Array | None) -> float:
+    """The largest difference between entries, infinite where one is finite and the other is not."""
+    if x is None or y is None or x.dtype.kind not in "fc" or not x.size:
+        return 0.0 if x is None or y is None or np.array_equal(x, y) else np.inf
+    return float(np.max(np.abs(_change(x, y))))
+
+
+def spreads(look: Look, arrays: Sequence[Array], gys: Sequence[Array]) -> list[float] | None:
+    """By how much rounding moves each output and each cotangent, the largest entry of it; None at the edge of the domain.
+
+    Two ways to see it: inputs moved by one unit in their last place, each in its own dtype; and the even part of the
+    values at `x ± d`, which shows the steps of values that were computed in a coarser dtype inside.
+    """
+    rng = np.random.default_rng([look.seed, 4])
+
+    def moves(power: float) -> list[Array | None]:
+        return [
+            np.finfo(x.dtype).eps ** power * _signs(x, rng) if x.dtype.kind in "fc" else None for x in arrays
+        ]
+
+    def results(by: Sequence[Array | None], sign: float = 1.0) -> list[Array | None]:
+        moved = [
+            x.copy() if d is None else np.asarray(x * (1 + sign * d), x.dtype)
+            for x, d in zip(arrays, by, strict=True)
+        ]
+        run = look.forward(moved)
+        return [*[y.copy() for y in run.outputs], *look.pulled(gys, run)]
+
+    try:
+        center = results([None] * len(arrays))
+        seen = [[apart(x, y) for x, y in zip(center, results(moves(1.0)), strict=True)] for _ in range(3)]
+        for _ in range(2):
+            d = moves(FURTHER)
+            sides = zip(center, results(d), results(d, -1.0), strict=True)
+            seen.append([_uneven(x, above, below) for x, above, below in sides])
+    except Exception:  # noqa: BLE001 - the edge of the domain is next to this point, and no measure of rounding
+        return None
+    return [max(each) for each in zip(*seen, strict=True)]
+
+
+def pull_spreads(look: Look, gys: Sequence[Array]) -> list[float]:
+    """By how much rounding moves each cotangent, the largest entry: gys, and y, moved by one unit in their last place."""
+    rng = np.random.default_rng([look.seed, 5])
+
+    def shaken(arrays: Sequence[Array], units: float) -> list[Array]:
+        return [
+            np.asarray(a * (1 + units * np.finfo(a.dtype).eps * _signs(a, rng)), a.dtype)
+            if a.dtype.kind in "fc"
+            else a
+            for a in arrays
+        ]
+
+    def pulled(of_gys: float, of_outputs: float = 0.0) -> Cotangents:
+        run = look.forward(look.copies())  # a run of its own: a rule may spend what it was left
+        for y, moved in zip(run.outputs, shaken(run.outputs, of_outputs), strict=True):
+            if of_outputs and y.flags.writeable:
+                y[...] = moved
+        return look.pulled(shaken(gys, of_gys), run)
+
+    def changes(*by: float) -> list[Array]:
+        each = [pulled(*by) for _ in range(3)]
+        pairs = [[_change(x, g) for g in gs] for x, *gs in zip(center, *each, strict=True)]
+        return [np.max(np.abs(np.stack(pair)), axis=0) for pair in pairs]
+
+    center = pulled(0.0)
+    if not same(center, pulled(0.0)):  # what differs without a move is no rounding
+        return [0.0] * len(center)
+    by_gys, near, far = changes(1.0), changes(0.0, 1.0), changes(0.0, FAR)
+    return [
+        float(np.max(a, initial=0.0) + np.max(np.where(c >= GROWTH * b, b, 0.0), initial=0.0))
+        for a, b, c in zip(by_gys, near, far, strict=True)
+    ]
+
+
+def _change(x: Array | None, y: Array | None) -> Array:
+    """Difference of each entry, infinite where one is finite and the other is not."""
+    if x is None or y is None or x.dtype.kind not in "fc":
+        return np.zeros(0)
+    with np.errstate(all="ignore"):
+        change = np.where(np.isfinite(x), x - y, 0)
+    return np.asarray(np.where(np.isfinite(x) == np.isfinite(y), change, np.inf))
+
+
+def _signs(x: Array, rng: np.random.Generator) -> Array:
+    return rng.choice(np.array([-1.0, 1.0], x.real.dtype), x.shape)
+
+
+def _uneven(x: Array | None, above: Array | None, below: Array | None) -> float:
+    """How far the mean of the two sides is from the middle; 0 where a side is not finite, which is no rounding."""
+    if x is None or above is None or below is None or x.dtype.kind not in "fc":
+        return 0.0
+    if not (np.isfinite(above).all() and np.isfinite(below).all()):
+        return 0.0
+    return apart(x, np.asarray(0.5 * above + 0.5 * below, x.dtype))
+
+
+def of_comparison(look: Look, e: Evidence) -> float:
+    """How far off rounding alone may make the comparison of a right rule, measured.
+
+    Inputs and cotangents are moved by one unit in their last place, and, apart from them, the results that the rule gets.
+    What that does to the claim is the rounding of the rule; what it does to the values, over the steps that resolve most
+    functions, is the rounding of the function. A narrow rule may also round what it subtracts (1 - p where p is nearly 1):
+    by as much as its results are large elsewhere.
+
+    An entry that a move of many units changes no more than one of a single unit does not round, it jumps. Of moved results
+    that says nothing (`x == y` no longer holds for a moved y). Of moved inputs it says that a kink is within rounding,
+    unless the point itself is at one.
+    """
+    eps = look.eps(e.gx, e.gys)
+    at_kink = e.at_kink() or e.comparison.reason == "tie"
+    rng = np.random.default_rng([look.seed, 2])
+    gys = [wide(gy) for gy in e.gys]
+
+    def result(size: float, of_outputs: float = 0.0, by: Sequence[Array] = ()) -> tuple[Array, list[Array]]:
+        moved = [
+            x * (1 + size * signs) if want and size else x.copy()
+            for x, want, signs in zip(look.wide, look.wanted, by, strict=True)
+        ]
+        shaken = [gy * (1 + size * rng.choice([-1.0, 1.0], gy.shape)) for gy in gys]
+        run = look.forward(moved)
+        outputs = [wide(y).copy() for y in differentiable(run.outputs)]
+        for y in run.outputs:  # a rule that uses y gets it rounded: 1 - y^2 of tanh has few digits left
+            if of_outputs and y.dtype.kind in "fc" and y.flags.writeable:
+                y *= 1 + of_outputs * rng.choice([-1.0, 1.0], y.shape)
+        with np.errstate(all="ignore"):
+            return _terms(look.fitted(look.pulled(shaken, run)), e.v), outputs
+
+    def rounding(near: Array, far: Array | None) -> float:
+        if far is not None:
+            near = np.where(np.max(np.abs(far), axis=0) >= GROWTH * np.max(np.abs(near), axis=0), near, 0.0)
+        return float(np.max(np.abs(np.sum(near, axis=1))))
+
+    try:
+        ways = [[rng.choice([-1.0, 1.0], x.shape) for x in look.wide] for _ in range(SAMPLES // 2)]
+        ways += [[-signs for signs in way] for way in ways]  # of one entry, both sides
+        center, values = result(0.0, by=ways[0])
+        moved = [result(eps, by=way) for way in ways]
+        with np.errstate(all="ignore"):
+            near = np.stack([terms for terms, _ in moved]) - center
+            far = np.stack([result(FAR * eps, by=way)[0] for way in ways]) - center if at_kink else None
+            seen = rounding(near, far)
+            near, far = (
+                np.stack([result(0.0, size, way)[0] for way in ways]) - center for size in (eps, FAR * eps)
+            )
+            seen += rounding(near, far)
+    except Exception:  # noqa: BLE001 - the edge of the domain is next to this point, and no measure of rounding
+        return 0.0
+    with np.errstate(all="ignore"):
+        if not eps <= EPS:  # the function was measured in double precision
+            return SHAKEN * (seen + eps * _elsewhere(look, e))
+        scatter = [
+            np.linalg.norm(
+                [np.linalg.norm(np.ravel(gy * (y - y0))) for gy, y, y0 in zip(gys, ys, values, strict=True)]
+            )
+            for _, ys in moved
+        ]
+    return float(SHAKEN * (seen + max(scatter) * RESOLVING))
+
+
+def _elsewhere(look: Look, e: Evidence) -> float:
+    """Size of `<gx, v>` for what the rule gives at other values, 0 where it takes none."""
+    run = look.elsewhere()
+    try:
+        gx = (
+            []
+            if run is None
+            else look.pulled([gy.astype(y.dtype) for gy, y in zip(e.gys, look.outputs, strict=True)], run)
+        )
+    except RuleError:
+        return 0.0
+    size = float(np.linalg.norm(_terms(look.fitted(gx), e.v))) if gx else 0.0
+    return size if np.isfinite(size) else 0.0
+
+
+def _terms(gx: Cotangents, v: Direction) -> Array:
+    """The entries of `Re conj(gx) v`, of all inputs in a row."""
+    parts = [
+        np.zeros(t.size) if g is None else np.real(np.conj(g) * t).reshape(-1)
+        for g, t in zip(gx, v, strict=True)
+        if t is not None
+    ]
+    return np.concatenate([np.asarray(part, np.float64) for part in parts])
+
+
+def explains(look: Look, e: Evidence) -> bool:
+    """Whether rounding alone may make this difference."""
+    return e.comparison.difference <= e.comparison.bound + of_comparison(look, e)
+
+
+def out_of_range(look: Look, e: Evidence) -> bool:
+    """Whether what is not finite in a narrow claim is too large for its dtype, or follows from outputs that are."""
+    found = look.pulled_in_double([e.gys])
+    if found and not all(np.isfinite(y).all() for y in look.outputs):
+        return look.eps(e.gx, e.gys) > EPS
+    if not found or look.eps(e.gx, e.gys) <= EPS:
+        return False
+    pairs = [(g, w) for g, w in zip(e.gx, found[0], strict=True) if g is not None and w is not None]
+    lost = [~np.isfinite(g) for g, _ in pairs]
+    return any(out.any() for out in lost) and all(
+        bool(np.all(np.abs(w[out]) > np.finfo(g.dtype).max / 16))
+        for (g, w), out in zip(pairs, lost, strict=True)
+        if out.any()
+    )
+
+
+def widened(e: Evidence, allowed: float) -> Evidence:
+    """The evidence with so much rounding allowed for: a pass, or inconclusive where that hides the whole gradient."""
+    bound = e.comparison.bound + allowed
+    with np.errstate(all="ignore"):
+        parts = [
+            float(np.linalg.norm(np.ravel(g * t)))
+            for g, t in zip(e.gx, e.v, strict=True)
+            if g is not None and t is not None
+        ]
+    hidden = not bound < float(np.linalg.norm(parts))
+    verdict, reason = (Verdict.INCONCLUSIVE, "noise") if hidden else (Verdict.PASS, "")
+    wider = e.comparison.sensitivity * bound / e.comparison.bound if e.comparison.bound > 0 else np.inf
+    return replace(
+        e, comparison=replace(e.comparison, verdict=verdict, reason=reason, bound=bound, sensitivity=wider)
+    )
