@@ -3,9 +3,9 @@
     python ci/catalogue.py [--set own|heldout] [--only domain|like] [--examples 100] [--verbose] [NAME ...]
 
 The mistakes are those of tests/gradcheck/test_planted_mistakes.py and of special_mistakes.py, which only special values
-show: gradcheck was tuned on them. Those of `--set heldout`, in the files heldout_*.py, it was not. Prints how many are found,
-a confusion matrix of causes planted and told, and the false alarms on the right functions. Exit status 1 where an aim is missed: all found from a domain, 95 % from one example, the cause right in 90 % of
-those found, no false alarm.
+show: gradcheck was tuned on them. Those of `--set heldout`, in the files heldout_*.py, it was not. Prints how many are
+found, a confusion matrix of causes planted and told, and the false alarms on the right functions. Exit status 1 where an
+aim is missed: all found from a domain, 95 % from one example, the cause right in 90 % of those found, no false alarm.
 """
 
 from __future__ import annotations
