@@ -263,9 +263,10 @@ class LayerSpec(_Cases):
 class OptimizerSpec:
     """The domain of an optimizer: its hyperparameters, and a reference trajectory that is derived differently.
 
-    reference: `reference(p0, gradients, **params) -> p`, the parameter after `len(gradients)` steps, where `gradients`
-    is a sequence of functions of the parameter (so that weight decay and momentum meet a moving target). It writes each
-    running average as the explicit sum over past gradients, not as the recurrence that the optimizer keeps.
+    reference: `reference(p0, gradients, factors, **params)`, which yields the parameter after each step. `gradients` are
+    functions of the parameter (so that weight decay and momentum meet a moving target), one for each step in which the
+    parameter has a gradient; `factors` are what a schedule makes of `lr` at those steps. It writes each running average as
+    the explicit sum over past gradients, not as the recurrence that the optimizer keeps.
     """
 
     params: Mapping[str, Param]
