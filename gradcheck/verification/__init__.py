@@ -8,9 +8,11 @@ from gradcheck.verification.breaking import CHANGES, broken, like, positions
 from gradcheck.verification.gradients import Tally, check_gradient, check_recording, check_second_order
 from gradcheck.verification.layers import LayerCall, check_layer_gradient, check_layer_value
 from gradcheck.verification.optimizers import (
+    History,
     Problem,
+    check_clipping,
+    check_history,
     check_numeric_trajectory,
-    check_resumed,
     check_trajectory,
 )
 from gradcheck.verification.outcome import VerificationError
@@ -19,19 +21,21 @@ from gradcheck.verification.rounding import check_agreement, check_value
 
 __all__ = [
     "CHANGES",
+    "History",
     "LayerCall",
     "Problem",
     "Tally",
     "VerificationError",
     "broken",
     "check_agreement",
+    "check_clipping",
     "check_fast_method",
     "check_gradient",
+    "check_history",
     "check_layer_gradient",
     "check_layer_value",
     "check_numeric_trajectory",
     "check_recording",
-    "check_resumed",
     "check_second_order",
     "check_tensor_method",
     "check_trajectory",
