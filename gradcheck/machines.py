@@ -34,6 +34,9 @@ SCHEDULES = {
 }
 SHAPES = [(), (0,), (1,), (3,), (2, 3), (3, 0), (5,), (2, 1, 2)]
 SEEDS = st.integers(0, 2**32 - 1)
+KINDS = st.lists(st.sampled_from(["normal", "normal", "half zeros", "zeros", "none"]), min_size=3, max_size=3)
+"""Of each parameter's gradient; "none": it has none."""
+EXPONENTS = st.integers(-3, 3)
 FOREIGN = [
     "lacks one",
     "one too many",
@@ -81,13 +84,7 @@ class OptimizerMachine(RuleBasedStateMachine):
 
     # --- what a training run does -------------------------------------------------------------------------------------
 
-    @rule(
-        kinds=st.lists(
-            st.sampled_from(["normal", "normal", "half zeros", "zeros", "none"]), min_size=3, max_size=3
-        ),
-        exponent=st.integers(-3, 3),
-        seed=SEEDS,
-    )
+    @rule(kinds=KINDS, exponent=EXPONENTS, seed=SEEDS)
     def differentiate(self, kinds: list[str], exponent: int, seed: int) -> None:
         """New gradients, as a backward pass would leave them; some parameters take no part in it."""
         rng = np.random.default_rng(seed)
@@ -98,6 +95,13 @@ class OptimizerMachine(RuleBasedStateMachine):
             g = np.array(g * 0 if kind == "zeros" else g, p.dtype, order="F" if seed % 2 else "C")
             p.grad = None if kind == "none" else g
             self.grads[i] = None if kind == "none" else g.copy()
+
+    @rule(kinds=KINDS, exponent=EXPONENTS, seed=SEEDS, times=st.integers(1, 3))
+    def train(self, kinds: list[str], exponent: int, seed: int, times: int) -> None:
+        """A few steps, each along gradients of its own."""
+        for t in range(times):
+            self.differentiate(kinds, exponent, seed + t)
+            self.step()
 
     @rule()
     def zero_grad(self) -> None:
@@ -118,16 +122,15 @@ class OptimizerMachine(RuleBasedStateMachine):
         self.factor = SCHEDULES[schedule](done / 8)
         self.optimizer.lr = self.lr * self.factor
 
-    @rule(times=st.integers(1, 2))
-    def step(self, times: int) -> None:
+    @rule()
+    def step(self) -> None:
         """The parameters with a gradient are changed; whether rightly, is seen in the end."""
-        for _ in range(times):
-            self.optimizer.step()
-            for history, p, g in zip(self.histories, self.tensors, self.grads, strict=True):
-                if g is not None:
-                    history.gradients.append(g)
-                    history.factors.append(self.factor)
-                    history.after.append(p.data.copy())
+        self.optimizer.step()
+        for history, p, g in zip(self.histories, self.tensors, self.grads, strict=True):
+            if g is not None:
+                history.gradients.append(g)
+                history.factors.append(self.factor)
+                history.after.append(p.data.copy())
 
     @rule(file=st.booleans())
     def save_and_load(self, file: bool) -> None:
@@ -253,7 +256,7 @@ def spoiled(state: Mapping[str, Any], what: str, number: int) -> tuple[dict[str,
         case "another shape":
             new[name] = np.zeros((*value.shape, 2), value.dtype)
         case "another dtype":
-            new[name] = value.astype(np.float16)
+            new[name] = np.zeros(value.shape, np.float16)
         case "more parameters":
             return {**new, name: [*new[name], 1]}, f"of {len(new[name]) + 1} parameters"
         case "steps that are no counts":

@@ -2,50 +2,32 @@
 
 import numpy as np
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradcheck import GradientError, cases
-from gradcheck.strategies import cotangents, examples, parameters
+from gradcheck import cases
+from gradcheck.planted import SEEK, noticed
+from gradcheck.strategies import cotangents, examples
 from gradcheck.verification import (
     CHANGES,
     LayerCall,
-    Problem,
-    VerificationError,
     broken,
     check_fast_method,
     check_gradient,
     check_layer_gradient,
     check_layer_value,
-    check_numeric_trajectory,
     check_recording,
-    check_resumed,
     check_second_order,
-    check_trajectory,
     check_value,
     like,
     positions,
 )
-from gradcore import Op, Tensor, nn, optim, registry
+from gradcore import Op, Tensor, nn, registry
 from gradcore.ops import mean, reshape
 from gradcore.ops.linalg import linear
 
-SEEK = settings(max_examples=60, phases=[Phase.generate], derandomize=True, database=None)
 OPS = registry.ops
 RULES = [(e, i) for e in OPS.values() if isinstance(e, Op) for i in positions(e)]
-
-
-def noticed(strategy, check):
-    """Whether the check raises on any of some examples, and what it says."""
-
-    @SEEK
-    @given(strategy)
-    def holds(example):
-        check(example)
-
-    with pytest.raises((VerificationError, GradientError)) as caught:
-        holds()
-    return str(caught.value)
 
 
 def of(entry, **more):
@@ -296,74 +278,6 @@ def test_a_wrong_layer_is_noticed(layer, training, check):
         st.integers(0, 2**32 - 1),
     )
     assert layer.__name__ in noticed(calls, lambda drawn: check(*drawn))
-
-
-# --- optimizers -------------------------------------------------------------------------------------------------------
-
-
-class Uphill(optim.SGD):
-    def _update(self, p, g, s, *state):
-        super()._update(p, -g, s, *state)
-
-
-class Uncorrected(optim.Adam):
-    def _update(self, p, g, s, *state):
-        before, p[...] = p.copy(), 0
-        super()._update(p, g, s, *state)
-        p[...] = before + p * 0.999
-
-
-class ForgetsState(optim.RMSprop):
-    def state_dict(self):
-        return {name: value for name, value in super().state_dict().items() if ".square" not in name}
-
-
-class OneStateForAll(optim.SGD):
-    def step(self):
-        super().step()
-        for state in self._state[1:]:
-            if state and state["velocity"].shape == self._state[0]["velocity"].shape:
-                state["velocity"][...] = self._state[0]["velocity"]
-
-
-class Widens(optim.SGD):
-    def step(self):
-        super().step()
-        for p in self.params:
-            p.data = p.data.astype(np.float64)
-
-
-def problems(steps=5, dtype=np.float64):
-    return st.builds(
-        Problem.draw, st.just([(2,), (2,)]), st.just(steps), st.integers(0, 2**32 - 1), st.just(dtype)
-    )
-
-
-@pytest.mark.parametrize("cls", [Uphill, Uncorrected, OneStateForAll])
-def test_an_optimizer_that_goes_elsewhere_is_noticed(cls):
-    drawn = st.tuples(problems(), parameters(cls.spec.params))
-    assert cls.__name__ in noticed(drawn, lambda given: check_trajectory(cls, *given))
-
-
-def test_an_optimizer_that_changes_the_dtype_is_noticed():
-    drawn = st.tuples(problems(dtype=np.float32), parameters(Widens.spec.params))
-    noticed(drawn, lambda given: check_trajectory(Widens, *given))
-
-
-def test_state_that_is_not_saved_is_noticed():
-    drawn = st.tuples(problems(), parameters(ForgetsState.spec.params))
-    assert "saved and loaded before step 2" in noticed(
-        drawn, lambda given: check_resumed(ForgetsState, *given, 2)
-    )
-
-
-def test_gradients_that_are_not_those_of_the_function_are_noticed(monkeypatch):
-    wrong = broken(OPS["mul"], 0, CHANGES["factor 1.001"])
-    monkeypatch.setattr(Tensor, "__mul__", lambda x, y: wrong(x, y))
-    drawn = st.tuples(problems(steps=3), parameters(optim.SGD.spec.params))
-    assert "with numeric gradients" in noticed(
-        drawn, lambda given: check_numeric_trajectory(optim.SGD, *given)
-    )
 
 
 # --- and nothing is noticed where nothing is wrong --------------------------------------------------------------------
