@@ -6,7 +6,15 @@ Hypothesis, so that planted mistakes, scripts and the suite all go through the v
 
 from gradcheck.verification.breaking import CHANGES, broken, like, positions
 from gradcheck.verification.gradients import Tally, check_gradient, check_recording, check_second_order
-from gradcheck.verification.layers import LayerCall, check_layer_gradient, check_layer_value
+from gradcheck.verification.layers import (
+    LayerCall,
+    check_layer_gradient,
+    check_layer_rows,
+    check_layer_second_order,
+    check_layer_start,
+    check_layer_state,
+    check_layer_value,
+)
 from gradcheck.verification.optimizers import (
     History,
     Problem,
@@ -33,6 +41,10 @@ __all__ = [
     "check_gradient",
     "check_history",
     "check_layer_gradient",
+    "check_layer_rows",
+    "check_layer_second_order",
+    "check_layer_start",
+    "check_layer_state",
     "check_layer_value",
     "check_numeric_trajectory",
     "check_recording",

@@ -10,21 +10,16 @@ from gradcheck.planted import SEEK, noticed
 from gradcheck.strategies import cotangents, examples
 from gradcheck.verification import (
     CHANGES,
-    LayerCall,
     broken,
     check_fast_method,
     check_gradient,
-    check_layer_gradient,
-    check_layer_value,
     check_recording,
     check_second_order,
     check_value,
     like,
     positions,
 )
-from gradcore import Op, Tensor, nn, registry
-from gradcore.ops import mean, reshape
-from gradcore.ops.linalg import linear
+from gradcore import Op, Tensor, registry
 
 OPS = registry.ops
 RULES = [(e, i) for e in OPS.values() if isinstance(e, Op) for i in positions(e)]
@@ -212,72 +207,6 @@ def test_a_loss_that_loses_a_gradient_is_noticed():
 
     wrong.spec = registry.losses["mse_loss"].spec
     noticed(of(wrong), lambda example: check_gradient(wrong, example))
-
-
-# --- layers -----------------------------------------------------------------------------------------------------------
-
-
-class NoBias(nn.Linear):
-    def forward(self, x):
-        return linear(x, self.weight)
-
-
-class BiasWithoutGradient(nn.Linear):
-    def forward(self, x):
-        return linear(x, self.weight, None if self.bias is None else self.bias.data)
-
-
-class MeanWithoutGradient(nn.BatchNorm1d):
-    def forward(self, x):
-        if not self.training:
-            return super().forward(x)
-        axes = (0, *range(2, len(x.shape)))
-        values = x.data if isinstance(x, Tensor) else x
-        centred = x - values.mean(axes, keepdims=True)
-        variance = mean(centred * centred, axes, True)
-        by_channel = (1, -1, *(1,) * (len(x.shape) - 2))
-        normal = centred / np.sqrt(variance + self.eps)
-        return normal * reshape(self.weight, by_channel) + reshape(self.bias, by_channel)
-
-
-class BatchInEvaluation(nn.BatchNorm1d):
-    def forward(self, x):
-        self.training = True
-        return super().forward(x)
-
-
-class Unscaled(nn.Dropout):
-    def forward(self, x):
-        return super().forward(x) * (1 - self.p if self.training else 1)
-
-
-class DropsInEvaluation(nn.Dropout):
-    def forward(self, x):
-        self.training = True
-        return super().forward(x)
-
-
-LAYERS = [
-    (NoBias, True, check_layer_value),
-    (NoBias, False, check_layer_value),
-    (BiasWithoutGradient, True, check_layer_gradient),
-    (MeanWithoutGradient, True, check_layer_gradient),
-    (BatchInEvaluation, False, check_layer_value),
-    (Unscaled, True, check_layer_value),
-    (DropsInEvaluation, False, check_layer_value),
-]
-
-
-@pytest.mark.parametrize(
-    ("layer", "training", "check"), LAYERS, ids=[f"{c.__name__}-{t}" for c, t, _ in LAYERS]
-)
-def test_a_wrong_layer_is_noticed(layer, training, check):
-    calls = st.builds(
-        lambda example, seed: (LayerCall.draw(layer, example, training, "random", seed), example),
-        of(layer),
-        st.integers(0, 2**32 - 1),
-    )
-    assert layer.__name__ in noticed(calls, lambda drawn: check(*drawn))
 
 
 # --- and nothing is noticed where nothing is wrong --------------------------------------------------------------------
