@@ -144,7 +144,7 @@ class BatchNorm2d(_BatchNorm):
 @layer(
     spec=LayerSpec(
         case(reals(), params={"mean": OneOf(0.0, -1.5, 0.25), "std": OneOf(1.0, 0.1, 3.0)}),
-        reference=lambda s, _t, x, **_: x / s["std"] - s["mean"] / s["std"],
+        reference=lambda s, _t, x, mean=0.0, std=1.0: x / s["std"] - s["mean"] / s["std"],
         initial=lambda _rng, mean=0.0, std=1.0: {"mean": mean, "std": std},
     )
 )
