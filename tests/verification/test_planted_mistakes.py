@@ -5,11 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradcheck import cases
+from gradcheck import cases, gradcheck
 from gradcheck.planted import SEEK, noticed
 from gradcheck.strategies import cotangents, examples
 from gradcheck.verification import (
     CHANGES,
+    Tally,
+    VerificationError,
     broken,
     check_fast_method,
     check_gradient,
@@ -182,6 +184,17 @@ def test_a_fast_method_that_records_something_else_is_noticed(monkeypatch):
     module = "gradcheck.verification.recorded.binary_method"
     monkeypatch.setattr(module, lambda op, swapped=False: lambda x, y: op(Tensor(getattr(x, "data", x)), y))
     noticed(of(OPS["mul"]), lambda example: check_fast_method(OPS["mul"], example))
+
+
+# --- checks that tell nothing -----------------------------------------------------------------------------------------
+
+
+def test_a_contract_that_was_never_examined_is_noticed():
+    tally = Tally("sin")
+    for names in (["linear", "stateless"], ["deterministic"]):
+        tally.add(gradcheck(OPS["sin"], (np.array([0.5, 2.0]),), contracts=names))
+    with pytest.raises(VerificationError, match=r"^sin: no example showed whether any_layout, .* holds"):
+        tally.conclude()
 
 
 # --- and nothing is noticed where nothing is wrong --------------------------------------------------------------------
