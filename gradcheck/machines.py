@@ -46,6 +46,7 @@ FOREIGN = [
     "steps that are no counts",
     "negative steps",
     "a hyperparameter that is no number",
+    "a hyperparameter out of range",
     "values that are missing",
 ]
 """What makes a state one that must be refused."""
@@ -243,6 +244,7 @@ def spoiled(state: Mapping[str, Any], what: str, number: int) -> tuple[dict[str,
         "steps that are no counts": ["steps"],
         "negative steps": ["steps"],
         "a hyperparameter that is no number": [name for name in rest if name != "steps"],
+        "a hyperparameter out of range": [name for name in rest if name != "steps"],
     }.get(what, arrays)
     if not pool:
         return new, None
@@ -265,6 +267,8 @@ def spoiled(state: Mapping[str, Any], what: str, number: int) -> tuple[dict[str,
             new[name] = [-1, *new[name][1:]]
         case "a hyperparameter that is no number":
             new[name] = "none"
+        case "a hyperparameter out of range":
+            new[name] = -1.0
     return new, name
 
 

@@ -191,6 +191,13 @@ class TakesAnything(optim.RMSprop):
             return
 
 
+class TakesAnyLr(optim.RMSprop):
+    def load_state_dict(self, state):
+        super().load_state_dict(
+            {**state, "lr": abs(state["lr"])} if isinstance(state.get("lr"), float) else state
+        )
+
+
 class StumblesOverWhatDoesNotFit(optim.Adam):
     def load_state_dict(self, state):
         int(state["steps"][0])
@@ -243,6 +250,7 @@ RUNS = [
     (CommonCount, "without interruption"),
     (HalfApplies, "took over part of it before"),
     (TakesAnything, "took over a state with"),
+    (TakesAnyLr, "took over a state with a hyperparameter out of range (lr)"),
     (StumblesOverWhatDoesNotFit, "is to be refused with StateError, and raised"),
     (SharesItsState, "without interruption"),
     (ScalesGradients, "the gradient of parameter"),
