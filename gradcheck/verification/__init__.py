@@ -9,6 +9,7 @@ from gradcheck.verification.gradients import Tally, check_gradient, check_record
 from gradcheck.verification.layers import (
     LayerCall,
     check_layer_gradient,
+    check_layer_misfit,
     check_layer_rows,
     check_layer_second_order,
     check_layer_start,
@@ -41,6 +42,7 @@ __all__ = [
     "check_gradient",
     "check_history",
     "check_layer_gradient",
+    "check_layer_misfit",
     "check_layer_rows",
     "check_layer_second_order",
     "check_layer_start",

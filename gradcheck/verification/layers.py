@@ -313,3 +313,25 @@ def check_layer_rows(call: LayerCall, example: Example) -> None:
             return call(*map(_tensor, arrays), parameters).data
 
         check_agreement(what, ours, call.reference, values, _moves(call, example))
+
+
+def check_layer_misfit(call: LayerCall, example: Example, letters: Mapping[str, int]) -> None:
+    """An input that is larger by one along an axis whose size the constructor was told, is refused with its shape.
+
+    letters: those axes of the first array, by the constructor's argument. Raises `VerificationError`.
+    """
+    for name, axis in letters.items():
+        shape = list(example.arrays[0].shape)  # type: ignore[union-attr]
+        shape[axis] += 1
+        x = np.ones(shape, call.dtype)
+        layer = call.layer(call.dtype)
+        before = state_of(layer)
+        what = f"{call.on([x])}, where {name} is another"
+        try:
+            layer(Tensor(x), *example.arrays[1:])
+        except ShapeError as error:
+            if str(x.shape) not in str(error):
+                raise VerificationError(f"{what}, was refused without telling its shape: {error}") from error
+            _unchanged(what, before, state_of(layer), "by a call that was refused")
+        else:
+            raise VerificationError(f"{what}, was not refused")

@@ -10,12 +10,14 @@ from gradcheck.verification import (
     LayerCall,
     Tally,
     check_layer_gradient,
+    check_layer_misfit,
     check_layer_rows,
     check_layer_second_order,
     check_layer_start,
     check_layer_state,
     check_layer_value,
 )
+from gradcore.spec import Size
 
 LAYERS = cases.layers()
 
@@ -36,6 +38,16 @@ def calls(unit, training, dtypes=(np.float64, np.float32)):
         st.sampled_from(["random", "zeros"]),
         st.integers(0, 2**32 - 1),
     )
+
+
+def told_axes(unit):
+    """The axes of the first input whose sizes the constructor is told, by its arguments' names."""
+    tokens = unit.case.arrays[0].shape.split(" ")
+    return {
+        name: tokens.index(param.letter)
+        for name, param in unit.case.params.items()
+        if isinstance(param, Size) and param.letter in tokens
+    }
 
 
 @MODES
@@ -83,3 +95,10 @@ def test_a_call_changes_what_its_spec_says_and_nothing_in_evaluation(unit, train
 @each([u for u in LAYERS if u.case.arrays[0].shape.split(" ")[0] == "n"])
 def test_a_batch_of_one_or_none_is_right_or_refused(unit, training, verify):
     verify(calls(unit, training), lambda drawn: check_layer_rows(*drawn), share=0.5)
+
+
+@MODES
+@each([u for u in LAYERS if told_axes(u)])
+def test_an_input_of_another_size_than_told_is_refused(unit, training, verify):
+    axes = told_axes(unit)
+    verify(calls(unit, training), lambda drawn: check_layer_misfit(*drawn, axes), share=0.25)

@@ -11,6 +11,7 @@ from gradcheck.verification import (
     LayerCall,
     VerificationError,
     check_layer_gradient,
+    check_layer_misfit,
     check_layer_rows,
     check_layer_second_order,
     check_layer_start,
@@ -248,6 +249,31 @@ def test_and_by_value_and_gradient_alone_it_is_not(layer, training, check):
         check_layer_gradient(*drawn)
 
     passes()
+
+
+# --- inputs that do not fit -------------------------------------------------------------------------------------------
+
+
+class CutsWhatIsTooMuch(nn.BatchNorm1d):
+    def forward(self, x):
+        return super().forward(x[:, : self.features])
+
+
+class RefusesLate(nn.BatchNorm1d):
+    """The batch is followed before it is looked at."""
+
+    def forward(self, x):
+        self._follow(plain(x)[:, : self.features])
+        return super().forward(x)
+
+
+@pytest.mark.parametrize(
+    ("layer", "told"),
+    [(CutsWhatIsTooMuch, "was not refused"), (RefusesLate, "by a call that was refused")],
+)
+def test_an_input_that_does_not_fit_and_is_taken_is_noticed(layer, told):
+    check = lambda drawn: check_layer_misfit(*drawn, {"features": 1})  # noqa: E731
+    assert told in noticed(calls(layer, True), check)
 
 
 # --- what a new layer holds -------------------------------------------------------------------------------------------
