@@ -166,7 +166,7 @@ class Optimizer:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` gave, for parameters of the same shapes and dtypes in the same order.
 
-        Raises StateError, and changes nothing, where names, shapes or dtypes differ, of which the message lists every one,
+        Raises StateError, and changes nothing, where names, shapes or dtypes differ (the message lists every difference),
         or where a hyperparameter is out of range.
         """
         told = f"this state does not fit {type(self).__name__}"
@@ -212,7 +212,7 @@ def _flat(*arrays: NDArray[Any]) -> bool:
 
 def _counts(steps: Any) -> list[int]:
     """`steps` as a list of whole numbers from 0 up, else DomainError."""
-    counts = np.asarray(steps)
-    if counts.ndim != 1 or (counts.size and (counts.dtype.kind not in "iu" or counts.min() < 0)):
+    sequence = isinstance(steps, list | tuple | np.ndarray)
+    if not sequence or not all(isinstance(n, int | np.integer) and n >= 0 for n in steps):
         raise DomainError(f"steps={steps!r} is no list of whole numbers from 0 up, one a parameter")
-    return [int(n) for n in counts]
+    return [int(n) for n in steps]
