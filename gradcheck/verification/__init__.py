@@ -22,6 +22,7 @@ from gradcheck.verification.optimizers import (
     check_clipping,
     check_history,
     check_numeric_trajectory,
+    check_refusals,
     check_trajectory,
 )
 from gradcheck.verification.outcome import VerificationError
@@ -50,6 +51,7 @@ __all__ = [
     "check_layer_value",
     "check_numeric_trajectory",
     "check_recording",
+    "check_refusals",
     "check_second_order",
     "check_tensor_method",
     "check_trajectory",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from gradcheck.differences import derivative
 from gradcheck.verification.outcome import VerificationError, first_difference
 from gradcheck.verification.rounding import check_agreement, moved
+from gradcore.errors import DomainError, GraphError, ShapeError
 from gradcore.optim import clip_grad_norm, clip_grad_value
 from gradcore.tensor import Tensor
 
@@ -211,6 +213,47 @@ def check_clipping(kind: str, gradients: Sequence[Values], most: float) -> None:
     shapes = ", ".join(f"{g.dtype} {g.shape}" for g in gradients)
     what = f"clip_grad_{kind}({shapes}; {most})"
     check_agreement(what, ours, reference, gradients, (True,) * len(gradients))
+
+
+def check_refusals(cls: Any) -> None:
+    """Parameters, hyperparameters and gradients that can't be are refused by name. Raises `VerificationError`."""
+
+    def parameter() -> Tensor:
+        return Tensor(np.ones(2), requires_grad=True)
+
+    def stepped() -> None:
+        p = parameter()
+        p.grad = np.ones(3)
+        cls([p]).step()
+
+    one = parameter()
+    tries: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
+        ("no parameters", lambda: cls([]), GraphError, "no parameters"),
+        ("a constant", lambda: cls([one, Tensor(np.ones(2))]), GraphError, "parameter 1"),
+        ("an array", lambda: cls([np.ones(2)]), GraphError, "parameter 0"),
+        ("a result", lambda: cls([one * 2]), GraphError, "parameter 0"),
+        ("one parameter twice", lambda: cls([one, one]), GraphError, "twice"),
+        ("a gradient of another shape", stepped, ShapeError, "(3,)"),
+    ]
+    tries += [
+        (f"{name}={value!r}", partial(cls, [one], **{name: value}), DomainError, name)
+        for name in cls.hyper
+        for value in (-1.0, "none")
+    ]
+    for what, attempt, kind, told in tries:
+        try:
+            attempt()
+        except kind as error:
+            if told not in str(error):
+                raise VerificationError(
+                    f"{cls.__name__} refused {what} without saying so: {error}"
+                ) from error
+        except Exception as error:
+            raise VerificationError(
+                f"{cls.__name__} is to refuse {what} with {kind.__name__}, and raised {type(error).__name__}: {error}"
+            ) from error
+        else:
+            raise VerificationError(f"{cls.__name__} took {what}")
 
 
 def check_numeric_trajectory(cls: Any, problem: Problem, params: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from gradcheck.machines import optimizer_machine
 from gradcheck.strategies import parameters
-from gradcheck.verification import Problem, check_numeric_trajectory, check_trajectory
+from gradcheck.verification import Problem, check_numeric_trajectory, check_refusals, check_trajectory
 from gradcore import registry
 from gradcore.optim import base
 
@@ -52,3 +52,8 @@ def test_whatever_happens_in_a_run_only_gradients_and_lr_decide_where_it_leads(c
     profile = settings()
     few = settings(profile, max_examples=max(5, profile.max_examples // 2), stateful_step_count=25)
     run_state_machine_as_test(optimizer_machine(cls), settings=few)
+
+
+@EACH
+def test_what_can_not_be_is_refused(cls):
+    check_refusals(cls)

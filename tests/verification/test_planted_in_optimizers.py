@@ -1,5 +1,7 @@
 """Stage 1 can fail: mistakes in optimizers, each noticed by the very check that the suite runs."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,6 +17,7 @@ from gradcheck.verification import (
     broken,
     check_clipping,
     check_numeric_trajectory,
+    check_refusals,
     check_trajectory,
 )
 from gradcore import Tensor, optim, registry
@@ -278,3 +281,43 @@ def test_and_by_its_steps_alone_it_is_not(cls):
         check_trajectory(cls, *drawn)
 
     passes()
+
+
+# --- what can't be ----------------------------------------------------------------------------------------------------
+
+
+class TakesNothing(optim.SGD):
+    def __init__(self, params, **hyper):
+        params = list(params)
+        super().__init__(params or [Tensor(np.ones(1), requires_grad=True)], **hyper)
+
+
+class DropsWhatComesTwice(optim.Adam):
+    def __init__(self, params, **hyper):
+        super().__init__({id(p): p for p in params}.values(), **hyper)
+
+
+class TakesAnyMomentum(optim.RMSprop):
+    hyper: ClassVar = {**optim.RMSprop.hyper, "momentum": lambda name, value: value}
+
+
+class BroadcastsGradients(optim.SGD):
+    def step(self):
+        for p in self.params:
+            if p.grad is not None and p.grad.shape != p.shape:
+                p.grad = np.resize(p.grad, p.shape)
+        super().step()
+
+
+@pytest.mark.parametrize(
+    ("cls", "told"),
+    [
+        (TakesNothing, "took no parameters"),
+        (DropsWhatComesTwice, "took one parameter twice"),
+        (TakesAnyMomentum, r"took momentum=-1\.0"),
+        (BroadcastsGradients, "took a gradient of another shape"),
+    ],
+)
+def test_an_optimizer_that_takes_what_can_not_be_is_noticed(cls, told):
+    with pytest.raises(VerificationError, match=f"^{cls.__name__} {told}"):
+        check_refusals(cls)
