@@ -22,12 +22,14 @@ def calls(unit, training):
     )
 
 
+@pytest.mark.checks("value")
 @MODES
 @EACH
 def test_the_output_is_the_references(unit, training, verify):
     verify(calls(unit, training), lambda drawn: check_layer_value(*drawn))
 
 
+@pytest.mark.checks("gradient")
 @MODES
 @EACH
 def test_every_input_and_every_parameter_gets_the_numeric_gradient(unit, training, verify):

@@ -22,6 +22,7 @@ def problems(steps, axis=3, dtypes=(np.float64, np.float32)):
     )
 
 
+@pytest.mark.checks("trajectory")
 @EACH
 def test_the_trajectory_is_the_references(cls, verify):
     verify(
@@ -30,6 +31,7 @@ def test_the_trajectory_is_the_references(cls, verify):
     )
 
 
+@pytest.mark.checks("numeric")
 @EACH
 def test_numeric_gradients_lead_to_the_same_place(cls, verify):
     verify(
@@ -39,6 +41,7 @@ def test_numeric_gradients_lead_to_the_same_place(cls, verify):
     )
 
 
+@pytest.mark.checks("resumed")
 @EACH
 def test_saving_and_loading_in_between_changes_nothing(cls, verify):
     verify(
