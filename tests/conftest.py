@@ -16,14 +16,14 @@ settings.register_profile("ci", max_examples=20, derandomize=True, **_COMMON)
 settings.register_profile("nightly", max_examples=2000, **_COMMON)
 settings.load_profile("ci")
 
-_DECORATOR = re.compile(r"@reproduce_failure\(('[^']*'), (b'[^']*')\)")
+_DECORATOR = re.compile(r"@?reproduce_failure\(('[^']*'), (b'[^']*')\)")
 
 
 def _replay(text):
     found = _DECORATOR.fullmatch(text)
     if found is None:
         raise argparse.ArgumentTypeError(
-            f"expected \"@reproduce_failure('...', b'...')\" as Hypothesis prints it, got {text!r}"
+            f"expected \"reproduce_failure('...', b'...')\" as Hypothesis prints it, got {text!r}"
         )
     return tuple(map(ast.literal_eval, found.groups()))
 
@@ -33,7 +33,7 @@ def pytest_addoption(parser):
         "--replay",
         metavar="BLOB",
         type=_replay,
-        help="run the selected check of stage 1 on the one example of this @reproduce_failure(...)",
+        help="run the selected check of stage 1 on the one example of this reproduce_failure(...)",
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gradcheck.summary import page, table
-from gradcheck.summary.recording import PROPERTY
+from gradcheck.summary.recording import PROPERTY, UNRECORDED
 from gradcheck.summary.results import Check, Summary, gathered
 
 if TYPE_CHECKING:
@@ -69,23 +69,31 @@ class Collector:
         return Summary([check for checks in self._checks.values() for check in checks])
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take in one phase of one test; xdist reports the crash of a worker under the test that it ran."""
+        """Take in one phase of one test; xdist reports the crash of a worker under the test that it ran.
+
+        All that a test recorded comes with its last phase. `-x` may end the run, and a crash the worker, before that: so
+        what came earlier counts for a failure.
+        """
         test = report.nodeid
+        if report.when not in ("setup", "call", "teardown"):
+            self._keep(test, self._begun.pop(test, []), "crashed", report.duration)
+            return
         if report.when == "setup":
-            self._outcomes.pop(test, None)
             self._begun[test] = _told(report)
-        if report.when == "call":
-            bad = report.failed or (report.skipped and hasattr(report, "wasxfail"))
-            outcome = "failed" if bad else "skipped" if report.skipped else "passed"
-            self._outcomes[test] = (outcome, report.duration)
-        elif report.when == "teardown":
+            self._outcomes[test] = ("failed" if report.failed else "skipped", 0.0)
+        elif report.when == "call":
+            xfailed = report.skipped and hasattr(report, "wasxfail")
+            self._outcomes[test] = ("failed" if xfailed else report.outcome, report.duration)
+        outcome, seconds = self._outcomes.get(test, ("skipped", 0.0))
+        if report.failed or (report.when == "teardown" and outcome != "skipped"):
+            self._keep(test, _told(report), "failed" if report.failed else outcome, seconds)
+        if report.when == "teardown":
             self._begun.pop(test, None)
-            outcome, seconds = self._outcomes.pop(test, ("skipped", 0.0))
-            if outcome != "skipped":
-                outcome = "failed" if report.failed else outcome
-                self._checks[test] = gathered(_told(report), test, outcome, seconds)
-        elif report.when != "setup" and report.failed:
-            self._checks[test] = gathered(self._begun.pop(test, []), test, "crashed", report.duration)
+            self._outcomes.pop(test, None)
+
+    def _keep(self, test: str, told: list[dict[str, Any]], outcome: str, seconds: float) -> None:
+        known = [t for t in told if outcome != "passed" or t["property"] != UNRECORDED]
+        self._checks[test] = gathered(known, test, outcome, seconds)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the files; a run whose files can't be written has failed."""

@@ -24,7 +24,7 @@ def html_page(summary: Summary) -> str:
     """One HTML document, self-contained: a table for each kind, and every check with its time."""
     tables = "".join([_table(kind, entries, summary) for kind, entries in summary.kinds.items()])
     told = headline(summary)
-    good = "bad" if any(entry.failed for entry in summary.entries) else "good"
+    good = "bad" if summary.failed else "good"
     return (
         "<!DOCTYPE html>\n<html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width'><title>Gradients verified</title>"
@@ -66,7 +66,7 @@ def _class(failed: bool, silent: bool) -> str:
 def _checks(summary: Summary) -> str:
     rows = "".join(
         [
-            f"<tr><td>{escape(check.test)}</td><td>{escape(check.entry)}</td><td>{escape(check.property)}</td>"
+            f"<tr><td>{escape(check.test)}</td><td>{escape(check.entry)}</td><td>{escape(check.checked)}</td>"
             f"<td{_class(check.outcome != 'passed', False)}>{check.outcome}</td><td>{check.examples}</td>"
             f"<td>{check.seconds:.2f}</td></tr>\n"
             for check in summary.slowest

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from gradcheck.verified import Verification
 
 PROPERTY = "gradcheck"
+UNRECORDED = "unrecorded"
 
 
 @pytest.fixture
@@ -24,13 +24,17 @@ def gradcheck_record(request: pytest.FixtureRequest) -> Any:
     what `gradcheck` or `verify` returned. kind: rows of one kind stand together. Returns a `Tally`, whose `add` takes
     more of them while the test runs, and whose `conclude` fails where they told too little.
 
-    A test that fails is shown as a failure of what it recorded, so record before the check that may raise::
+    A test that fails is shown as a failure of what it recorded; so record before a check that may raise::
 
         def test_softplus(gradcheck_record):
             tally = gradcheck_record("softplus", "gradient")
             tally.add(verify(softplus, like=(x,), vjp=rule))
     """
     node = request.node
+    places = [len(node.user_properties)]
+    # All that is known where the test fails before it records something, or its process dies.
+    unknown = {"kind": "test", "entry": node.name, "property": UNRECORDED}
+    node.user_properties.append((PROPERTY, json.dumps(unknown)))
 
     def record(entry: str, checked: str, *results: Report | Verification, kind: str = "function") -> Tally:
         for name, value in (("entry", entry), ("checked", checked), ("kind", kind)):
@@ -40,8 +44,8 @@ def gradcheck_record(request: pytest.FixtureRequest) -> Any:
 
         tally = Tally(entry)
         told: dict[str, Any] = {"kind": kind, "entry": entry, "property": checked}
-        place = len(node.user_properties)
-        node.user_properties.append((PROPERTY, json.dumps(told)))  # all that is known if the process dies
+        place = places.pop() if places else len(node.user_properties)
+        node.user_properties[place : place + 1] = [(PROPERTY, json.dumps(told))]
 
         def conclude() -> None:
             told.update(counts=dict(tally.counts), sensitivity=tally.sensitivity)

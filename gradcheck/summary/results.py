@@ -14,19 +14,20 @@ SCHEMA = 1
 VERDICTS = ("pass", "subgradient", "inconclusive", "vacuous", "fail")
 
 _KINDS = ("op", "layer", "loss", "optimizer")
+_PROPERTIES = ("value", "gradient", "kinks", "2nd order", "recording")
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
     """What one test found out about one property of one entry.
 
-    counts: examples by verdict. sensitivity: the worst, None where there is none. outcome: "passed", "failed" or
+    checked: the property, such as "gradient". counts: examples by verdict. sensitivity: the worst, None where there is none. outcome: "passed", "failed" or
     "crashed", the test's own. seconds: the whole test's.
     """
 
     kind: str
     entry: str
-    property: str
+    checked: str
     test: str
     counts: Counter[str]
     sensitivity: float | None
@@ -57,7 +58,7 @@ class Cell:
 
     @property
     def failed(self) -> bool:
-        """Whether anything failed."""
+        """Whether any check failed."""
         return self.counts["fail"] > 0
 
     @property
@@ -110,9 +111,9 @@ class Summary:
         """Entries by kind: gradcore's own kinds first, then others in the order of the alphabet, names likewise."""
         found: dict[tuple[str, str], dict[str, list[Check]]] = {}
         for check in self.checks:
-            found.setdefault((check.kind, check.entry), {}).setdefault(check.property, []).append(check)
+            found.setdefault((check.kind, check.entry), {}).setdefault(check.checked, []).append(check)
         entries: dict[str, list[Entry]] = {}
-        for kind, name in sorted(found, key=lambda key: (_rank(key[0]), *key)):
+        for kind, name in sorted(found, key=lambda key: (_rank(key[0], _KINDS), *key)):
             cells = {checked: Cell(checks) for checked, checks in found[kind, name].items()}
             entries.setdefault(kind, []).append(Entry(kind, name, cells))
         return entries
@@ -124,9 +125,14 @@ class Summary:
 
     @cached_property
     def properties(self) -> list[str]:
-        """Every property, those of the most entries first."""
+        """Every property: the common ones in their usual order, then others, those of the most entries first."""
         entries = Counter([name for entry in self.entries for name in entry.cells])
-        return sorted(entries, key=lambda name: (-entries[name], name))
+        return sorted(entries, key=lambda name: (_rank(name, _PROPERTIES), -entries[name], name))
+
+    @property
+    def failed(self) -> bool:
+        """Whether any entry failed."""
+        return any(entry.failed for entry in self.entries)
 
     @property
     def examples(self) -> int:
@@ -140,10 +146,10 @@ class Summary:
 
     def seconds(self) -> dict[str, float]:
         """Time by property, the most first."""
-        spent: Counter[str] = Counter()
+        spent = dict.fromkeys(self.properties, 0.0)
         for check in self.checks:
-            spent[check.property] += check.seconds  # type: ignore[assignment]
-        return dict(spent.most_common())
+            spent[check.checked] += check.seconds
+        return dict(sorted(spent.items(), key=lambda item: -item[1]))
 
     def to_json(self) -> str:
         """The summary as JSON text, one object with these keys (schema 1):
@@ -157,14 +163,14 @@ class Summary:
         return json.dumps(_plain(self), indent=2, ensure_ascii=False, allow_nan=False)
 
 
-def _rank(kind: str) -> int:
-    return _KINDS.index(kind) if kind in _KINDS else len(_KINDS)
+def _rank(name: str, usual: tuple[str, ...]) -> int:
+    return usual.index(name) if name in usual else len(usual)
 
 
 def _plain(s: Summary) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
-        "failed": any(entry.failed for entry in s.entries),
+        "failed": s.failed,
         "examples": s.examples,
         "entries": [
             {
@@ -188,7 +194,7 @@ def _plain(s: Summary) -> dict[str, Any]:
                 "test": check.test,
                 "kind": check.kind,
                 "entry": check.entry,
-                "property": check.property,
+                "property": check.checked,
                 "outcome": check.outcome,
                 "examples": check.examples,
                 "seconds": round(check.seconds, 3),

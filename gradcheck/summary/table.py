@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -36,7 +37,7 @@ def lines(summary: Summary, width: int, brief: bool = False) -> list[Line]:
     }
     found = [line for kind, entries in shown.items() if entries for line in _table(kind, entries, summary)]
     if not brief:
-        found += _legend([line.text for line in found])
+        found += _legend([line.text for line in found], width)
         found += _times(summary, width)
     return [*found, headline(summary)]
 
@@ -45,7 +46,7 @@ def headline(summary: Summary) -> Line:
     """One line: how much was verified, and what failed."""
     failed = [f"{entry.kind} {entry.name}" for entry in summary.entries if entry.failed]
     kinds = ", ".join([_many(len(entries), kind) for kind, entries in summary.kinds.items()])
-    told = f"{kinds} verified on {summary.examples:,} examples"
+    told = f"{kinds} verified on {_many(summary.examples, 'example')}"
     if not failed:
         return Line(f"{told}: all right", {"green": True})
     more = f" and {len(failed) - NAMED} more" if len(failed) > NAMED else ""
@@ -63,7 +64,7 @@ def cell_text(cell: Cell | None) -> str:
 
 
 def sensitivity_text(value: float | None) -> str:
-    """ "3e-07", or a dash for none."""
+    """Its order of magnitude, such as 3e-07, or a dash for none."""
     return "-" if value is None else f"{value:.0e}"
 
 
@@ -89,27 +90,27 @@ def _column(name: str, cells: list[Cell | None]) -> list[str]:
     return [_cut(name, NAME), *(f"{count:>{size}} {odd}".rstrip() for count, _, odd in split)]
 
 
-def _legend(texts: Iterable[str]) -> list[Line]:
+def _legend(texts: Iterable[str], width: int) -> list[Line]:
     words = {word[-1] for text in texts for word in text.split() if word[:-1].isdigit()}
-    told = ["examples", *(text for sign, text in _LEGEND.items() if sign in words)]
-    noticed = "notices: smallest relative error in one entry that the worst example would have shown"
-    return [Line("; ".join(told), {"light": True}), Line(noticed, {"light": True})]
+    told = ["counts are examples", *(text for sign, text in _LEGEND.items() if sign in words)]
+    told.append("notices: smallest relative error in one entry that the worst example would have shown")
+    return [Line(text, {"light": True}) for text in textwrap.wrap("; ".join(told), width)]
 
 
 def _times(summary: Summary, width: int) -> list[Line]:
     total = sum(summary.seconds().values())
     shares = [f"{name} {100 * s / total:.0f} %" for name, s in summary.seconds().items() if s > 0.005 * total]
-    found = [Line(f"{total:.0f} s of checks: " + ", ".join(shares), {})] if total else []
-    found.append(Line("slowest:", {}))
+    told = f"{total:.0f} s of checks: {', '.join(shares)}; the slowest:"
+    found = [Line(text, {}) for text in textwrap.wrap(told, width)]
     for check in summary.slowest[:SLOWEST]:
-        text = f"{check.seconds:7.2f} s {check.examples:6} examples  "
+        text = f"{check.seconds:7.2f} s {_many(check.examples, 'example'):>15}  "
         found.append(Line(text + _cut_left(check.test, max(20, width - len(text) - 1)), {}))
     return found
 
 
 def _many(count: int, kind: str) -> str:
     plural = f"{kind}es" if kind.endswith("s") else f"{kind}s"
-    return f"{count} {kind if count == 1 else plural}"
+    return f"{count:,} {kind if count == 1 else plural}"
 
 
 def _cut(text: str, size: int) -> str:

@@ -23,10 +23,10 @@ def identity(node):
 
 
 def blobs(error):
-    """The decorators that Hypothesis prints with an error, or with each of a group of them."""
+    """The decorators that Hypothesis prints with an error, or with each of a group of them; @ means a file to pytest."""
     errors = error.exceptions if isinstance(error, ExceptionGroup) else [error]
     notes = [note for e in errors for note in getattr(e, "__notes__", ())]
-    return re.findall(r"@reproduce_failure\([^)]*\)", "\n".join(notes))
+    return re.findall(r"@(reproduce_failure\([^)]*\))", "\n".join(notes))
 
 
 @pytest.fixture
