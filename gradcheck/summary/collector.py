@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,7 +116,7 @@ class Collector:
         """Show the table, or under ``-q`` only what failed; where nothing was verified, nothing."""
         if self.summary:
             terminalreporter.write_sep("=", "gradients verified")
-            width, brief = terminalreporter._tw.fullwidth, config.get_verbosity() < 0
+            width, brief = shutil.get_terminal_size().columns, config.get_verbosity() < 0
             for line in table.lines(self.summary, width, brief):
                 terminalreporter.write_line(line.text, **line.markup)
         for text in self._unwritten:

@@ -99,7 +99,7 @@ def _legend(texts: Iterable[str], width: int) -> list[Line]:
 
 def _times(summary: Summary, width: int) -> list[Line]:
     total = sum(summary.seconds().values())
-    shares = [f"{name} {100 * s / total:.0f} %" for name, s in summary.seconds().items() if s > 0.005 * total]
+    shares = [f"{name} {100 * s / total:.0f}%" for name, s in summary.seconds().items() if s > 0.005 * total]
     told = f"{total:.0f} s of checks: {', '.join(shares)}; the slowest:"
     found = [Line(text, {}) for text in textwrap.wrap(told, width)]
     for check in summary.slowest[:SLOWEST]:
