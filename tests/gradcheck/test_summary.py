@@ -198,8 +198,11 @@ def test_quiet_shows_what_failed_and_one_line(run):
 
 
 @EITHER
-def test_the_failure_that_ends_a_run_is_shown(run, how):
-    text = "import pytest\ndef test_a(gradcheck_record):\n    gradcheck_record('f', 'p')\n    assert 0\ndef test_b(): pass"
+def test_the_failure_that_ends_a_run_is_shown_however_long_its_end_takes(run, how):
+    text = (
+        "import pytest, time\n@pytest.fixture\ndef slow(gradcheck_record):\n    yield gradcheck_record('f', 'p')\n"
+        "    time.sleep(1)\ndef test_a(slow): assert 0\ndef test_b(): pass"
+    )
     assert run(text, *how, "-x").shows("f +FAIL +-")
 
 
