@@ -70,27 +70,24 @@ class Collector:
         return Summary([check for checks in self._checks.values() for check in checks])
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take in one phase of one test; xdist reports the crash of a worker under the test that it ran.
+        """Take in one phase of one test: what it recorded comes with the last one, or not at all if a worker crashes.
 
-        All that a test recorded comes with its last phase. `-x` may end the run, and a crash the worker, before that: so
-        what came earlier counts for a failure.
+        xdist reports a crash under the test that the worker ran; what the first phase brought tells which check that was.
         """
         test = report.nodeid
         if report.when not in ("setup", "call", "teardown"):
             self._keep(test, self._begun.pop(test, []), "crashed", report.duration)
-            return
-        if report.when == "setup":
+        elif report.when == "setup":
             self._begun[test] = _told(report)
             self._outcomes[test] = ("failed" if report.failed else "skipped", 0.0)
         elif report.when == "call":
             xfailed = report.skipped and hasattr(report, "wasxfail")
             self._outcomes[test] = ("failed" if xfailed else report.outcome, report.duration)
-        outcome, seconds = self._outcomes.get(test, ("skipped", 0.0))
-        if report.failed or (report.when == "teardown" and outcome != "skipped"):
-            self._keep(test, _told(report), "failed" if report.failed else outcome, seconds)
-        if report.when == "teardown":
+        else:
             self._begun.pop(test, None)
-            self._outcomes.pop(test, None)
+            outcome, seconds = self._outcomes.pop(test, ("skipped", 0.0))
+            if report.failed or outcome != "skipped":
+                self._keep(test, _told(report), "failed" if report.failed else outcome, seconds)
 
     def _keep(self, test: str, told: list[dict[str, Any]], outcome: str, seconds: float) -> None:
         known = [t for t in told if outcome != "passed" or t["property"] != UNRECORDED]
