@@ -5,7 +5,7 @@ Hypothesis, so that planted mistakes, scripts and the suite all go through the v
 """
 
 from gradcheck.verification.breaking import CHANGES, broken, like, positions
-from gradcheck.verification.gradients import Tally, check_gradient, check_recording, check_second_order
+from gradcheck.verification.gradients import check_gradient, check_recording, check_second_order
 from gradcheck.verification.layers import (
     LayerCall,
     check_layer_gradient,
@@ -28,6 +28,7 @@ from gradcheck.verification.optimizers import (
 from gradcheck.verification.outcome import VerificationError
 from gradcheck.verification.recorded import check_fast_method, check_tensor_method
 from gradcheck.verification.rounding import check_agreement, check_value
+from gradcheck.verification.tally import Tally
 
 __all__ = [
     "CHANGES",

@@ -8,7 +8,6 @@ from gradcheck import cases
 from gradcheck.strategies import examples
 from gradcheck.verification import (
     LayerCall,
-    Tally,
     check_layer_gradient,
     check_layer_misfit,
     check_layer_rows,
@@ -50,32 +49,33 @@ def told_axes(unit):
     }
 
 
+@pytest.mark.checks("value")
 @MODES
 @EACH
 def test_the_output_is_the_references(unit, training, verify):
     verify(calls(unit, training), lambda drawn: check_layer_value(*drawn))
 
 
+@pytest.mark.checks("gradient")
 @MODES
 @EACH
 def test_every_input_and_every_parameter_gets_the_numeric_gradient(unit, training, verify):
-    tally = Tally(unit.id)
-    verify(calls(unit, training), lambda drawn: tally.add(check_layer_gradient(*drawn)))
-    tally.conclude()
+    verify(calls(unit, training), lambda drawn: check_layer_gradient(*drawn)).conclude()
 
 
+@pytest.mark.checks("2nd order")
 @MODES
 @each([u for u in LAYERS if u.entry.spec.second_order])
 def test_the_gradient_is_itself_differentiable(unit, training, verify):
-    tally = Tally(unit.id)
-    verify(
+    found = verify(
         calls(unit, training, dtypes=(np.float64,)),
-        lambda drawn: tally.add(check_layer_second_order(*drawn)),
+        lambda drawn: check_layer_second_order(*drawn),
         share=0.25,
     )
-    assert tally.told + tally.vacuous >= tally.inconclusive, tally.reasons[-1]
+    found.conclude(everything=False)
 
 
+@pytest.mark.checks("start")
 @EACH
 def test_a_new_layer_holds_what_its_spec_says(unit, verify):
     verify(
@@ -85,18 +85,21 @@ def test_a_new_layer_holds_what_its_spec_says(unit, verify):
     )
 
 
+@pytest.mark.checks("state")
 @MODES
 @EACH
 def test_a_call_changes_what_its_spec_says_and_nothing_in_evaluation(unit, training, verify):
     verify(calls(unit, training), lambda drawn: check_layer_state(*drawn), share=0.5)
 
 
+@pytest.mark.checks("batches")
 @MODES
 @each([u for u in LAYERS if u.case.arrays[0].shape.split(" ")[0] == "n"])
 def test_a_batch_of_one_or_none_is_right_or_refused(unit, training, verify):
     verify(calls(unit, training), lambda drawn: check_layer_rows(*drawn), share=0.5)
 
 
+@pytest.mark.checks("misfits")
 @MODES
 @each([u for u in LAYERS if told_axes(u)])
 def test_an_input_of_another_size_than_told_is_refused(unit, training, verify):

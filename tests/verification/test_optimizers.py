@@ -26,6 +26,7 @@ def problems(steps, axis=3, dtypes=(np.float64, np.float32)):
     )
 
 
+@pytest.mark.checks("trajectory")
 @EACH
 def test_the_trajectory_is_the_references(cls, verify):
     verify(
@@ -34,6 +35,7 @@ def test_the_trajectory_is_the_references(cls, verify):
     )
 
 
+@pytest.mark.checks("numeric")
 @EACH
 def test_numeric_gradients_lead_to_the_same_place(cls, verify):
     verify(
@@ -43,17 +45,23 @@ def test_numeric_gradients_lead_to_the_same_place(cls, verify):
     )
 
 
+@pytest.mark.checks("runs")
 @EACH
 @pytest.mark.parametrize("block", [base.BLOCK, 3], ids=["whole", "in blocks"])
-def test_whatever_happens_in_a_run_only_gradients_and_lr_decide_where_it_leads(cls, block, monkeypatch):
+def test_whatever_happens_in_a_run_only_gradients_and_lr_decide_where_it_leads(
+    cls, block, monkeypatch, tally
+):
     monkeypatch.setattr(
         base, "BLOCK", block
     )  # three entries at a time, so that small arrays are cut as long ones are
     profile = settings()
     few = settings(profile, max_examples=max(5, profile.max_examples // 2), stateful_step_count=25)
     run_state_machine_as_test(optimizer_machine(cls), settings=few)
+    tally.passed()
 
 
+@pytest.mark.checks("misfits")
 @EACH
-def test_what_can_not_be_is_refused(cls):
+def test_what_can_not_be_is_refused(cls, tally):
     check_refusals(cls)
+    tally.passed()
