@@ -22,6 +22,9 @@ EVALUATIONS = 24
 NEIGHBOURS = 48
 """Random points next to a kink at which slopes are taken, besides those of a stable order."""
 
+FIRST, ALIKE = 12, 2.0**-8
+"""So many of these slopes that agree to so much, relative to the largest, are taken for those of a smooth function."""
+
 NEXT_TO = (-20, -26)
 """How far they are, as powers of 2 of the inputs' size."""
 
@@ -75,7 +78,7 @@ def between_neighbours(look: Look, e: Evidence) -> bool:
         return False
     (low, high), (lower, higher) = (_slopes_around(look, e, power) for power in NEXT_TO)
     width, finer = high - low, higher - lower
-    slack = 2.0**-8 * max(abs(low), abs(high))
+    slack = ALIKE * max(abs(low), abs(high))
     persists = slack < width and 0.5 * width < finer < 2.0 * width
     return bool(persists and low - slack <= e.comparison.analytic <= high + slack)
 
@@ -102,6 +105,8 @@ def _slopes_around(look: Look, e: Evidence, power: int) -> tuple[float, float]:
             except Exception:  # noqa: BLE001 - next to the edge of the domain
                 sides.append(np.nan)
         slopes.append((sides[0] - sides[1]) / (2.0 * step))
+        if len(slopes) == FIRST and np.ptp(slopes) <= ALIKE * np.max(np.abs(slopes)):
+            break  # smooth here
     found = [slope for slope in slopes if np.isfinite(slope)]
     return (min(found), max(found)) if found else (np.nan, np.nan)
 
@@ -206,8 +211,9 @@ def with_given(look: Look, usable: Sequence[Array] | None) -> list[Evidence]:
         return []
     v = look.aim(gx)
     numeric = look.numeric(v, evaluations=AGAIN)
-    again = look.held(numeric, gx, v, before)
-    return [Evidence(v, numeric, tuple(before), tuple(gx), again)] if again.verdict is Verdict.FAIL else []
+    found = Evidence(v, numeric, tuple(before), tuple(gx), look.held(numeric, gx, v, before))
+    wrong = found.comparison.verdict is Verdict.FAIL and not between_neighbours(look, found)
+    return [found] if wrong else []
 
 
 def _rounded_only(
