@@ -4,6 +4,7 @@ import argparse
 import ast
 import re
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["pytester"]
@@ -28,6 +29,12 @@ def _replay(text):
     return tuple(map(ast.literal_eval, found.groups()))
 
 
+def _positive(text):
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of examples, 1 or more, got {text!r}")
+    return int(text)
+
+
 def pytest_addoption(parser):
     parser.addoption(
         "--replay",
@@ -35,9 +42,20 @@ def pytest_addoption(parser):
         type=_replay,
         help="run the selected check of stage 1 on the one example of this reproduce_failure(...)",
     )
+    parser.addoption(
+        "--examples",
+        metavar="N",
+        type=_positive,
+        help="so many examples for each check of stage 1, in place of the profile's number",
+    )
 
 
+@pytest.hookimpl(trylast=True)  # after Hypothesis has loaded the profile
 def pytest_configure(config):
+    count = config.getoption("examples")
+    if count is not None:
+        settings.register_profile("counted", settings(), max_examples=count)
+        settings.load_profile("counted")
     config.addinivalue_line(
         "markers",
         "checks(property, kind=, entry=): what a test of stage 1 checks: its column in the summary, and its row.",
