@@ -71,7 +71,7 @@ def alike(look: Look, arrays: Sequence[Array], gys: Sequence[Array], a: Result, 
     """Whether two results at `arrays` differ by rounding only.
 
     Where they differ by more than a few eps, the function may be one that amplifies rounding (a sum that cancels): then
-    moving the inputs by a unit in their last place, and nothing else, makes as large a difference.
+    moving the inputs and gy by a unit in their last place, and nothing else, makes as large a difference.
     """
     first, second = [*a[0], *a[1]], [*b[0], *b[1]]
     if close(first, second):
@@ -82,20 +82,23 @@ def alike(look: Look, arrays: Sequence[Array], gys: Sequence[Array], a: Result, 
     rng = np.random.default_rng([look.seed, 4])
     spreads = [0.0] * len(first)
     for _ in range(3):
-        moved = [
-            x * (1 + np.finfo(x.dtype).eps * rng.choice(np.array([-1.0, 1.0], x.dtype), x.shape))
-            if x.dtype.kind == "f"
-            else x.copy()
-            for x in arrays
-        ]
+        moved, turned = [[_by_an_ulp(x, rng) for x in some] for some in (arrays, gys)]
         try:
-            run = look.forward([np.asarray(m, x.dtype) for m, x in zip(moved, arrays, strict=True)])
-            shaken = [*run.outputs, *look.pulled(gys, run)]
+            run = look.forward(moved)
+            shaken = [*run.outputs, *look.pulled(turned, run)]
         except Exception:  # noqa: BLE001 - the edge of the domain is next to this point, and no measure of rounding
             return False
         spreads = [max(s, _apart(x, y)) for s, x, y in zip(spreads, first, shaken, strict=True)]
     pairs = zip(first, second, spreads, strict=True)
     return all(close([x], [y]) or _apart(x, y) <= AMPLIFIED * spread for x, y, spread in pairs)
+
+
+def _by_an_ulp(x: Array, rng: np.random.Generator) -> Array:
+    if x.dtype.kind != "f":
+        return x.copy()
+    return np.asarray(
+        x * (1 + np.finfo(x.dtype).eps * rng.choice(np.array([-1.0, 1.0], x.dtype), x.shape)), x.dtype
+    )
 
 
 def _apart(x: Array | None, y: Array | None) -> float:
