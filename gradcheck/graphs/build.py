@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 BIGGEST = 64
 """No value of a graph has more entries, so that it can be printed and is quick to check."""
 
+STEP = 2.0**-12
+"""A move that is smaller than every margin, and larger than rounding."""
+
 
 @dataclass
 class Builder:
@@ -67,13 +70,32 @@ class Builder:
         return self._add(Leaf(array, "array"), array, False)
 
     def node(self, op: str, inputs: tuple[int | None, ...], params: Mapping[str, Any]) -> int:
-        """A call of the op. Raises Unfit where its value is large, or no number."""
+        """A call of the op. Raises Unfit where its value is large, or no number, or changes too steeply."""
         arrays = [None if j is None else self.values[j] for j in inputs]
         with np.errstate(all="ignore"):
             y = np.asarray(forward_of(entry_of(op))(*arrays, **params))
         if y.size > BIGGEST or not (np.abs(y) <= LARGEST).all():
             raise Unfit
+        if self._steep(op, inputs, params, y):
+            raise Unfit
         return self._add(Node(op, inputs, params), y, any(self.needs[j] for j in inputs if j is not None))
+
+    def _steep(
+        self, op: str, inputs: tuple[int | None, ...], params: Mapping[str, Any], y: NDArray[Any]
+    ) -> bool:
+        """Whether a small move of the inputs is enlarged so much that rounding would be, too.
+
+        Normalising entries that are all equal is such a place: what is left of its gradient is rounding alone.
+        """
+        rng = np.random.default_rng(0)
+        moved: list[Any] = [None if j is None else self.values[j] for j in inputs]
+        for place, j in enumerate(inputs):
+            if j is not None and self.needs[j]:
+                x = self.values[j]
+                moved[place] = x + (STEP * rng.choice([-1.0, 1.0], x.shape)).astype(x.dtype)
+        with np.errstate(all="ignore"):
+            change = np.abs(np.asarray(forward_of(entry_of(op))(*moved, **params)) - y)
+        return not (change <= LARGEST * STEP).all()
 
     def _add(self, step: Leaf | Node, value: NDArray[Any], needs: bool) -> int:
         self.steps.append(step)
