@@ -92,7 +92,7 @@ class Builder:
         for place, j in enumerate(inputs):
             if j is not None and self.needs[j]:
                 x = self.values[j]
-                moved[place] = x + (STEP * rng.choice([-1.0, 1.0], x.shape)).astype(x.dtype)
+                moved[place] = x + (STEP * rng.uniform(-1.0, 1.0, x.shape)).astype(x.dtype)
         with np.errstate(all="ignore"):
             change = np.abs(np.asarray(forward_of(entry_of(op))(*moved, **params)) - y)
         return not (change <= LARGEST * STEP).all()
