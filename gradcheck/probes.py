@@ -19,7 +19,7 @@ REACH = 32
 """Powers of two by which an entry moves further than its own size, at most: what a fine step has to undo, to see it."""
 
 
-HEADROOM = 0.625
+HEADROOM = 0.5
 """Power of a dtype's largest number that no cotangent exceeds: what a rule multiplies and adds up has to stay in range."""
 
 

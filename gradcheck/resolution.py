@@ -8,6 +8,7 @@ import numpy as np
 
 from gradcheck.backends.protocol import Array
 from gradcheck.compare import Comparison, Verdict
+from gradcheck.line import Line
 from gradcheck.look import EPS, Direction, Evidence, Look
 
 FINE = (-49, -48, -47)
@@ -19,10 +20,16 @@ AT_ZERO = (-100, -99, -98)
 PLATEAU, LEAST = (-44, -43, -42), -38
 """Steps over which a function of steps (floor) stands still, and a power near the ladder's least, over which it does not."""
 
-STEPS = 44
+LEAST_MOVE = 2.0**-24
+"""Of the scale: how far a value that did not move is looked for a change at first."""
+
+GRAINS = 4.0
+"""So many grains a right claim may be off, over the distance on which the value stands still."""
+
+STEPS = 72
 """Doublings by which a point is moved until a value changes that no step of the ladder changed."""
 
-HALVINGS = 24
+HALVINGS = 40
 
 LOOKED_AT = 4
 """So many outputs that did not move are looked at."""
@@ -67,22 +74,36 @@ def _sides(look: Look, v: Direction, power: float) -> list[list[Array]] | None:
 
 
 def _other_slope(look: Look, e: Evidence, v: Direction, powers: Sequence[float]) -> bool:
-    slopes = []
+    """Whether three fine steps show one slope, to both sides or to one of them, that is not the measured one."""
+    center = [np.asarray(y) for y in look.outputs]
+    seen: list[list[float]] = [[], [], []]
+    noise = (
+        64 * float(np.finfo(np.float64).eps) * _weighted(e.gys, [np.abs(y) for y in center], absolute=True)
+    )
     for power in powers:
         sides = _sides(look, v, power)
         if sides is None:
             return False
-        change, noise = 0.0, 0.0
-        for gy, above, below in zip(e.gys, *sides, strict=True):
-            change += float(np.real(np.sum(np.conj(gy) * (above - below))))
-            noise += float(np.sum(np.abs(gy) * np.abs(above)))
-        if not abs(change) > 64 * np.finfo(np.float64).eps * noise:
-            return False
-        slopes.append(change / 2.0 ** (power + 1))
+        above, below = (_weighted(e.gys, [y - y0 for y, y0 in zip(ys, center, strict=True)]) for ys in sides)
+        for slopes, change, width in zip(seen, (above - below, above, -below), (2, 1, 1), strict=True):
+            slopes.append(change / (width * 2.0**power) if abs(change) > noise else np.nan)
     c = e.comparison
-    apart = min(abs(slope - c.numeric) for slope in slopes)
-    largest = max(map(abs, slopes))
-    return bool(max(slopes) - min(slopes) <= 0.3 * largest and apart > max(4 * c.bound, 0.5 * largest))
+    for slopes in seen:
+        largest = max(map(abs, slopes))
+        apart = min(abs(slope - c.numeric) for slope in slopes)
+        if max(slopes) - min(slopes) <= 0.3 * largest and apart > max(4 * c.bound, 0.5 * largest):
+            return True
+    return False
+
+
+def _weighted(gys: Sequence[Array], ys: Sequence[Array], *, absolute: bool = False) -> float:
+    """`<gy, y>`; absolute: of the sizes of gy."""
+    with np.errstate(all="ignore"):
+        parts = [
+            np.sum(np.where(gy == 0, 0, np.real((np.abs(gy) if absolute else np.conj(gy)) * y)))
+            for gy, y in zip(gys, ys, strict=True)
+        ]
+    return float(sum(parts))
 
 
 def _stands_still(look: Look, e: Evidence) -> bool:
@@ -119,12 +140,13 @@ def _coarser_than_steps(look: Look, e: Evidence) -> bool:
         difference = e.comparison.difference
     still = still[np.argsort(-weights[still])]
     back = tuple([None if t is None else -t for t in e.v])
-    grain = max(
-        float(weights[place] * _grain(look, v, int(place)))
+    scale = Line(look.outputs_at, look.wide, e.v).scale()
+    steepest = max(
+        float(weights[place] * _hidden_slope(look, v, int(place), scale))
         for place in still[:LOOKED_AT]
         for v in (e.v, back)
     )
-    return bool(difference * COARSEST <= GRAINS * grain * np.sqrt(still.size))
+    return bool(difference <= GRAINS * steepest * np.sqrt(still.size))
 
 
 def _without(look: Look, e: Evidence, out: Array) -> Comparison:
@@ -138,12 +160,11 @@ def _without(look: Look, e: Evidence, out: Array) -> Comparison:
     return look.held(e.numeric, found[0], e.v, gys)
 
 
-COARSEST, GRAINS = 2.0**-3, 4.0
-"""The ladder's first step, as a part of the entries' size, and the grains that a right claim may be off over it."""
+def _hidden_slope(look: Look, v: Direction, place: int, scale: float) -> float:
+    """The slope that an output (of all in a row) may have behind its grain: 0 where it never changes along v.
 
-
-def _grain(look: Look, v: Direction, place: int) -> float:
-    """The smallest change of this output (of all in a row) that moving along v makes, 0 where it never changes."""
+    The smallest change that is found on the way to the first one, over the distance without any.
+    """
 
     def value(t: float) -> float:
         moved = [x.copy() if d is None else x + t * d for x, d in zip(look.wide, v, strict=True)]
@@ -157,7 +178,7 @@ def _grain(look: Look, v: Direction, place: int) -> float:
 
     center, low = value(0.0), 0.0
     for k in range(STEPS):
-        high = COARSEST * 2.0**k
+        high = scale * LEAST_MOVE * 2.0**k
         if value(high) != center:
             break
         low = high
@@ -172,4 +193,4 @@ def _grain(look: Look, v: Direction, place: int) -> float:
         else:
             high = middle
             grain = min(grain, change) if np.isfinite(change) else grain
-    return float(grain) if np.isfinite(grain) else 0.0
+    return float(grain / low) if np.isfinite(grain) and low > 0 else 0.0
