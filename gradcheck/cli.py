@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -27,9 +28,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CallError as error:
         print(f"gradcheck {options.command}: {error}", file=sys.stderr)
         return MISCALLED
-    except BrokenPipeError:  # the reader of our output has gone, as in `gradcheck ... | head`
-        sys.stderr.close()
-        return RIGHT
+    except SystemExit as error:
+        print(
+            f"gradcheck {options.command}: the code under check ended the program (SystemExit: {error.code}); a forward or a "
+            "rule has to return or to raise an error",
+            file=sys.stderr,
+        )
+        return MISCALLED
+
+
+def _say(text: object) -> None:
+    """Print; nothing where the reader has gone, as in `gradcheck ... | head`: the verdict is still to be told."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # what Python flushes at its end goes there
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -103,9 +118,12 @@ def _shape(text: str) -> tuple[int, ...]:
     from gradcheck.errors import CallError
 
     try:
-        return tuple([int(n) for n in text.split(",") if n.strip()])
-    except ValueError as error:
-        raise CallError(f"{text!r} is no shape: write sizes with commas between them, such as 4,3") from error
+        shape = tuple([int(n) for n in text.split(",") if n.strip()])
+    except ValueError:
+        shape = (-1,)
+    if any(n < 0 for n in shape):
+        raise CallError(f"{text!r} is no shape: write sizes from 0 up with commas between them, such as 4,3")
+    return shape
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -127,7 +145,7 @@ def _check(options: argparse.Namespace) -> int:
         seed=options.seed,
         raise_exception=False,
     )
-    print(report.to_json() if options.json else report)
+    _say(report.to_json() if options.json else report)
     return _status(report)
 
 
@@ -181,8 +199,8 @@ def _unit(unit: Any, count: int, seed: int) -> int:
     try:
         run()
     except GradientError as error:
-        print(error.report)
+        _say(error.report)
         return WRONG
     words = ", ".join([f"{n} {verdict.value}" for verdict, n in told.items() if n])
-    print(f"{unit.id}: {words}")
+    _say(f"{unit.id}: {words}")
     return RIGHT if told[Verdict.PASS] + told[Verdict.SUBGRADIENT] else UNDECIDED

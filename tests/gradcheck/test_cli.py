@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -30,6 +33,9 @@ def flat(gy, y, x):
     return gy * 0
 
 whole = (np.array([1.0, 2.0]),)
+
+def leaves(gy, y, x):
+    raise SystemExit(0)
 """
 
 
@@ -84,13 +90,29 @@ def test_the_report_comes_as_json_on_request(capsys):
     assert told["second"]["order"] == 2
 
 
+def test_a_wrong_gradient_keeps_its_status_where_the_reader_has_gone():
+    call = [sys.executable, "-m", "gradcheck", "check", "numpy:sin", "--vjp", "mine_to_check:wrong"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([*call, "--shapes", "3"], stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert done.returncode == WRONG
+    assert done.stderr == ""
+
+
+def test_a_rule_that_ends_the_program_is_told_and_never_right(capsys):
+    assert main(["check", "numpy:sin", "--vjp", "mine_to_check:leaves", "--shapes", "3"]) == MISCALLED
+    assert "the code under check ended the program (SystemExit: 0)" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
         (["check", "numpy.sin", "--shapes", "3"], "write module:name, such as numpy:sin"),
         (["check", "nowhere_to_be_found:sin", "--shapes", "3"], "can't be loaded: No module named"),
         (["check", "numpy:no_such", "--shapes", "3"], "can't be loaded: module 'numpy' has no attribute"),
-        (["check", "numpy:sin", "--shapes", "a"], "'a' is no shape: write sizes with commas"),
+        (["check", "numpy:sin", "--shapes", "a"], "'a' is no shape: write sizes from 0 up with commas"),
+        (["check", "numpy:sin", "--shapes", "-3"], "'-3' is no shape"),
         (["op", "no such op"], "there is no differentiable op named 'no such op': choose among abs, add"),
     ],
 )
