@@ -7,18 +7,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
+from gradcheck.arguments import contracts_of, cotangents_of, seed_of
 from gradcheck.backends import Subject, as_subject
 from gradcheck.backends.core import Core
-from gradcheck.backends.protocol import Array
 from gradcheck.compare import Verdict
 from gradcheck.contracts import CONTRACTS, examine
 from gradcheck.errors import CallError, ForwardError, GradientError, RuleError
 from gradcheck.faults import Told, tell
 from gradcheck.look import Look
 from gradcheck.report import ContractResult, Fault, InputResult, Report
-from gradcheck.second import gradient_subject
+from gradcheck.second import gradient_subject, loses_history
 from gradcheck.snippet import call_snippet, entry_snippet, in_its_layout
 from gradcheck.tree import described, name_of
 from gradcheck.values import ValueResult, explained, judge
@@ -72,7 +70,7 @@ def gradcheck(
         raise CallError(
             f"order={order!r}: pass 1 for the gradient, or 2 for the gradient of the gradient as well"
         )
-    names = _names(contracts)
+    names, seed = contracts_of(contracts, CONTRACTS), seed_of(seed)
     subject = as_subject(f, inputs, vjp=vjp, wrt=wrt, params=params)
     call = _call_text("gradcheck", f, vjp, wrt, params, seed, gy)
     report = _check(subject, names, seed, 1, inputs, call, gy)
@@ -100,7 +98,7 @@ def gradgradcheck(
     functions and Ops the recorded backward pass is differentiated. With `vjp`, `f` and the rule are run on Tensors: both
     have to be written with NumPy functions that gradcore has rules for.
     """
-    names = _names(contracts)
+    names, seed = contracts_of(contracts, CONTRACTS), seed_of(seed)
     report = _second(f, inputs, vjp, wrt, params, names, seed)
     if raise_exception and report.verdict is Verdict.FAIL:
         raise GradientError(report)
@@ -119,20 +117,13 @@ def _second(
     subject = gradient_subject(f, inputs, vjp=vjp, wrt=wrt, params=params, seed=seed)
     # One Tensor in two places has one gradient, so (x, y, gy) -> (gx, gy) is no function of it as two arguments.
     names = set(CONTRACTS if names is None else names) - {"aliased_arguments"}
-    return _check(subject, names, seed, 2, inputs, _call_text("gradgradcheck", f, vjp, wrt, params, seed))
-
-
-def _names(contracts: bool | Collection[str]) -> Collection[str] | None:
-    if isinstance(contracts, bool):
-        return None if contracts else ()
-    names = {contracts} if isinstance(contracts, str) else set(contracts)
-    unknown = names - set(CONTRACTS)
-    if unknown:
+    report = _check(subject, names, seed, 2, inputs, _call_text("gradgradcheck", f, vjp, wrt, params, seed))
+    if vjp is not None and report.verdict is Verdict.FAIL and loses_history(f, inputs, vjp, params):
         raise CallError(
-            f"contracts= names {sorted(unknown)}, and there is no such contract: choose among "
-            f"{', '.join(CONTRACTS)}"
+            f"{name_of(f)} or its rule makes a Python number of an input, as math.sin(x) and float(x) do, and its gradient "
+            "can't be recorded through that: a second order needs NumPy functions throughout, such as np.sin(x)"
         )
-    return names
+    return report
 
 
 def _check(
@@ -157,7 +148,7 @@ def _check(
     values: ValueResult | None = None
     results: Sequence[ContractResult] = ()
     try:
-        look.given_gys = _given(look, gy)
+        look.given_gys = cotangents_of(gy, subject.name, look.outputs)
         look.prepare()
         if CONTRACTS["cotangent_shape"](look) is None:
             values = judge(look)
@@ -201,20 +192,6 @@ def _check(
         snippet=snippet,
         ratio=max([e.comparison.ratio for e in look.evidence], default=math.nan),
     )
-
-
-def _given(look: Look, gy: Any) -> tuple[Array, ...] | None:
-    """The caller's cotangents, one per floating output."""
-    if gy is None:
-        return None
-    given = tuple([np.asarray(g) for g in (gy if isinstance(gy, tuple | list) else (gy,))])
-    shapes, expected = [g.shape for g in given], [y.shape for y in look.outputs]
-    if shapes != expected or any(g.dtype != y.dtype for g, y in zip(given, look.outputs, strict=True)):
-        raise CallError(
-            f"gy= is {', '.join(map(described, given))}, and {look.subject.name} returned "
-            f"{', '.join(map(described, look.outputs))}: pass a cotangent of the output's shape and dtype"
-        )
-    return given
 
 
 def _input_results(look: Look, values: ValueResult | None, wrong: set[str]) -> tuple[InputResult, ...]:

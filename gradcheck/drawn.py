@@ -31,7 +31,7 @@ class Call:
     seed: int
 
 
-def of_cases(cases: Sequence[Case], params: Mapping[str, Any]) -> st.SearchStrategy[Call]:
+def of_cases(cases: Sequence[Case], params: Mapping[str, Any], wrt: Any = None) -> st.SearchStrategy[Call]:
     """Calls of what the cases describe, at smooth points and at kinks, in double and in single precision."""
 
     @st.composite
@@ -40,13 +40,19 @@ def of_cases(cases: Sequence[Case], params: Mapping[str, Any]) -> st.SearchStrat
         dtype = draw(st.sampled_from([np.float64] * 3 + [np.float32]))
         mode: Mode = draw(st.sampled_from(["smooth", "smooth", "kinks"]))
         example = draw(examples(case, dtype=dtype, mode=mode))
-        return _call(draw, example.arrays, {**example.params, **params}, _wanted(example))
+        return _call(draw, example.arrays, {**example.params, **params}, _wanted(example, wrt))
 
     return calls()
 
 
-def _wanted(example: Example) -> list[int]:
-    return [i for i, takes in enumerate(example.takes_gradient) if takes]
+def _wanted(example: Example, wrt: Any) -> Any:
+    """What to differentiate by: the caller's choice without arrays that are left out, or all that take a gradient."""
+    if wrt is None:
+        return tuple([i for i, takes in enumerate(example.takes_gradient) if takes])
+    absent = [i for i, array in enumerate(example.arrays) if array is None]
+    gone = {*absent, *[i - len(example.arrays) for i in absent], *[f"inputs[{i}]" for i in absent]}
+    names = tuple(wrt) if isinstance(wrt, list | tuple | set | frozenset) else (wrt,)
+    return tuple([name for name in names if name not in gone]) or names
 
 
 def of_tuples(
@@ -58,7 +64,7 @@ def of_tuples(
     def calls(draw: st.DrawFn) -> Call:
         inputs = draw(strategy)
         if isinstance(inputs, Example):
-            return _call(draw, inputs.arrays, {**inputs.params, **params}, _wanted(inputs))
+            return _call(draw, inputs.arrays, {**inputs.params, **params}, _wanted(inputs, wrt))
         if not isinstance(inputs, tuple):
             raise CallError(
                 f"the strategy drew {described(inputs)}: it has to draw tuples with the arguments of f, such as "

@@ -13,7 +13,9 @@ import numpy as np
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings, target
 from hypothesis import seed as seeded
 from hypothesis import strategies as st
+from hypothesis.errors import FailedHealthCheck, Unsatisfiable
 
+from gradcheck.arguments import params_of, seed_of, whole
 from gradcheck.backends import as_subject
 from gradcheck.backends.protocol import differentiable
 from gradcheck.check import gradcheck
@@ -67,12 +69,11 @@ def verify(
     >>> bool(result), result.verdicts["pass"] > 10
     (True, True)
     """
-    if max_examples < 1:
-        raise CallError(f"max_examples={max_examples}: at least one example has to be drawn")
-    explorer = _Explorer(f, vjp, max_examples, seed)
+    max_examples = whole("max_examples", max_examples, 1, "as at least one example has to be drawn")
+    explorer = _Explorer(f, vjp, max_examples, seed_of(seed))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # special values overflow and divide by zero, and mean it
-        result = explorer.over(domain, like, wrt, dict(params or {}))
+        result = explorer.over(domain, like, wrt, params_of(params))
     if raise_exception and result.verdict is Verdict.FAIL and result.smallest is not None:
         raise GradientError(result.smallest, result)
     return result
@@ -86,6 +87,11 @@ class _Outcome:
     aside: str = ""
     size: int = 0
     plan: Plan | None = None
+
+    @property
+    def refused(self) -> bool:
+        """Whether the example can't be judged, whatever f makes of it."""
+        return self.report is None and not self.aside.startswith("forward")
 
     @property
     def cause(self) -> str:
@@ -108,7 +114,10 @@ class _Explorer:
     max_examples: int
     seed: int
     outcomes: list[_Outcome] = field(default_factory=list)
+    refusal: CallError | None = None
+    """Why the first example that can't be judged can't."""
     wrong: Exception | None = None
+    """What else than a verdict came of an example, to be let out of Hypothesis."""
 
     def over(self, domain: Any, like: Any, wrt: Any, params: dict[str, Any]) -> Verification:
         """Look at the example itself, then at drawn ones, then for the smallest that fails for the same cause."""
@@ -132,6 +141,8 @@ class _Explorer:
             derived, strategy, left = None, self._strategy(domain, params, wrt), self.max_examples
         if not self._failing() and left:
             self._collect(strategy, left)
+        if self.refusal is not None and all(o.refused for o in self.outcomes):
+            raise self.refusal
         smallest = None
         if self._failing():
             cause = self._cause()
@@ -149,7 +160,7 @@ class _Explorer:
         cases = getattr(domain, "cases", domain)
         cases = (cases,) if isinstance(cases, Case) else cases
         if isinstance(cases, tuple | list) and cases and all(isinstance(c, Case) for c in cases):
-            return of_cases(cases, params)
+            return of_cases(cases, params, wrt)
         raise CallError(
             f"the domain is {described(domain)}: pass a gradcore.spec case, such as case(reals('n')), a Hypothesis strategy "
             "of tuples with the inputs, or one example of the inputs as like=(x, w)"
@@ -161,8 +172,10 @@ class _Explorer:
         """Why these inputs are none for forward ("" where they are), and what it returns for them."""
         try:
             subject = as_subject(self.f, inputs, vjp=self.vjp, wrt=wrt, params=params)
-        except CallError:
-            return "nothing to differentiate by", None
+        except CallError as error:
+            self.refusal = self.refusal or error
+            nothing = str(error).startswith("nothing")
+            return "nothing to differentiate by" if nothing else "a call that can't be judged", None
         try:
             with np.errstate(all="ignore"):
                 run = subject.run([np.array(item.array) for item in subject.inputs])
@@ -243,11 +256,13 @@ class _Explorer:
         def body(call: Call) -> None:
             try:
                 look(call)
-            except CallError as error:
+            except (_Stop, _Found):
+                raise
+            except Exception as error:
                 self.wrong = error
                 raise _Stop from error
 
-        run = settings(
+        quietly = settings(
             max_examples=count,
             phases=phases,
             deadline=None,
@@ -256,12 +271,28 @@ class _Explorer:
             report_multiple_bugs=False,
             suppress_health_check=list(HealthCheck),
             print_blob=False,
-        )(seeded(seed)(given(strategy)(body)))
+        )
         try:
-            run()
+            quietly(seeded(seed)(given(strategy)(body)))()
         except (_Stop, _Found):
             if self.wrong is not None:
                 raise self.wrong from None
+        except CallError:
+            raise
+        except FailedHealthCheck as error:
+            raise CallError(
+                "verify draws examples of its own, and was called inside a test that draws some as well (@given): call "
+                "gradcheck on what the test draws, or suppress HealthCheck.nested_given in the settings of that test"
+            ) from error
+        except Unsatisfiable as error:
+            raise CallError(
+                "the domain has no example, or Hypothesis finds none: its shapes and predicates (where=, values_where=, "
+                "filters) refuse all that is drawn. Make them weaker"
+            ) from error
+        except Exception as error:
+            raise CallError(
+                f"no example can be drawn from the domain, which raised {type(error).__name__}: {error}"
+            ) from error
 
     def _failing(self) -> list[_Outcome]:
         return [o for o in self.outcomes if o.report is not None and o.report.verdict is Verdict.FAIL]
