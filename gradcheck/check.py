@@ -7,11 +7,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from gradcheck.arguments import contracts_of, cotangents_of, seed_of
 from gradcheck.backends import Subject, as_subject
 from gradcheck.backends.core import Core
 from gradcheck.compare import Verdict
 from gradcheck.contracts import CONTRACTS, examine
+from gradcheck.coverage import coverage, unseen
 from gradcheck.errors import CallError, ForwardError, GradientError, RuleError
 from gradcheck.faults import Told, tell
 from gradcheck.look import Look
@@ -168,6 +171,11 @@ def _check(
             )
         )
     verdict = Verdict.FAIL if told.faults or values is None else values.comparison.verdict
+    reason = _why(look, values) if values is not None and verdict is Verdict.INCONCLUSIVE else ""
+    covered = coverage(look)
+    if verdict in (Verdict.PASS, Verdict.SUBGRADIENT) and not covered.enough:
+        verdict = Verdict.INCONCLUSIVE
+        reason = f"only {covered.words()} could be judged, too few for a verdict on the function"
     snippet = ""
     if verdict is Verdict.FAIL:
         snippet = call_snippet(inputs, call)
@@ -180,10 +188,11 @@ def _check(
     return Report(
         name=subject.name,
         verdict=verdict,
-        inputs=_input_results(look, values, {fault.input for fault in told.faults}),
+        inputs=_input_results(look, values, {fault.input for fault in told.faults}, verdict),
         contracts=tuple(results),
         faults=told.faults,
-        reason=explained(values.reason) if values is not None and verdict is Verdict.INCONCLUSIVE else "",
+        reason=reason,
+        judged=covered.words() if verdict in (Verdict.PASS, Verdict.SUBGRADIENT) else "",
         note=values.note if values is not None else "",
         order=order,
         seed=seed,
@@ -194,7 +203,17 @@ def _check(
     )
 
 
-def _input_results(look: Look, values: ValueResult | None, wrong: set[str]) -> tuple[InputResult, ...]:
+def _why(look: Look, values: ValueResult) -> str:
+    """Why nothing could be told."""
+    zero = all(not np.any(g) for e in look.evidence for g in e.gx if g is not None)
+    if values.reason == "noise" and zero:
+        return "the claimed gradient is zero at this point, and the numbers show no other: try another point"
+    return explained(values.reason)
+
+
+def _input_results(
+    look: Look, values: ValueResult | None, wrong: set[str], overall: Verdict
+) -> tuple[InputResult, ...]:
     results = []
     for i, item in enumerate(look.subject.inputs):
         if item.wanted:
@@ -203,8 +222,11 @@ def _input_results(look: Look, values: ValueResult | None, wrong: set[str]) -> t
                 verdict, sensitivity, vacuous = values.verdicts[i], values.sensitivities[i], values.vacuous[i]
             if item.path in wrong:
                 verdict = Verdict.FAIL
+            elif overall is Verdict.INCONCLUSIVE and verdict in (Verdict.PASS, Verdict.SUBGRADIENT):
+                verdict = overall if len(look.evidence) else None
+            hidden = unseen(look, i) if math.isfinite(sensitivity) else 0
             shape, dtype = item.array.shape, str(item.array.dtype)
-            results.append(InputResult(item.path, shape, dtype, verdict, sensitivity, vacuous))
+            results.append(InputResult(item.path, shape, dtype, verdict, sensitivity, vacuous, hidden))
     return tuple(results)
 
 
