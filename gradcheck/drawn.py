@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 from gradcheck.errors import CallError
 from gradcheck.like import Around, Leaf
 from gradcheck.resized import drawn_floats, drawn_integers, resized
-from gradcheck.strategies import COTANGENTS, Example, Mode, examples
+from gradcheck.strategies import COTANGENTS, Example, Mode
+from gradcheck.strategies.choice import Chooser
+from gradcheck.strategies.examples import drawn_example
+from gradcheck.strategies.values import tied_to
 from gradcheck.tree import described
 from gradcore.spec import Case
 
@@ -36,11 +39,13 @@ def of_cases(cases: Sequence[Case], params: Mapping[str, Any], wrt: Any = None) 
 
     @st.composite
     def calls(draw: st.DrawFn) -> Call:
-        case = cases[draw(st.integers(0, len(cases) - 1))]
-        dtype = draw(st.sampled_from([np.float64] * 3 + [np.float32]))
-        mode: Mode = draw(st.sampled_from(["smooth", "smooth", "kinks"]))
-        example = draw(examples(case, dtype=dtype, mode=mode))
-        return _call(draw, example.arrays, {**example.params, **params}, _wanted(example, wrt))
+        choose = Chooser(draw)
+        case = choose.pick(cases)
+        dtype = choose.pick([np.float64] * 3 + [np.float32])
+        modes: tuple[Mode, ...] = ("smooth", "smooth", "kinks")
+        kind = choose.pick(COTANGENTS)
+        example = drawn_example(choose, case, dtype, choose.pick(modes))
+        return Call(example.arrays, {**example.params, **params}, _wanted(example, wrt), kind, choose.seed())
 
     return calls()
 
@@ -76,8 +81,8 @@ def of_tuples(
 
 
 def _call(draw: st.DrawFn, inputs: tuple[Any, ...], params: dict[str, Any], wrt: Any) -> Call:
-    kind = draw(st.sampled_from(COTANGENTS))
-    return Call(inputs, params, wrt, kind, draw(st.integers(0, 2**16)))
+    choose = Chooser(draw)
+    return Call(inputs, params, wrt, choose.pick(COTANGENTS), choose.seed())
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,7 @@ class Plan:
         for i, (leaf, style) in enumerate(zip(domain.arrays, self.styles, strict=True)):
             rng = np.random.default_rng([self.seed, i])
             array = _values(leaf, leaf.shape(self.sizes), style, self.sizes, rng)
-            changed[leaf.place] = _tied_to(array, list(changed.values()), rng) if self.tied else array
+            changed[leaf.place] = tied_to(array, list(changed.values()), rng) if self.tied else array
         inputs, params = domain.call(changed, dict(self.statics))
         return Call(inputs, params, wrt, self.cotangent, self.seed)
 
@@ -165,18 +170,14 @@ def around_example(domain: Around, wrt: Any) -> st.SearchStrategy[Call]:
 
     @st.composite
     def calls(draw: st.DrawFn) -> Call:
+        choose = Chooser(draw)
         plan = Plan(
-            tuple(_sizes(draw, domain)),
-            tuple(
-                [
-                    (name, values[draw(st.integers(0, len(values) - 1))])
-                    for name, values in domain.statics.items()
-                ]
-            ),
-            tuple([draw(st.sampled_from(leaf.styles)) for leaf in domain.arrays]),
-            draw(st.integers(0, 3)) == 3,
-            draw(st.integers(0, 2**32 - 1)),
-            draw(st.sampled_from(COTANGENTS)),
+            tuple(_sizes(choose, domain)),
+            tuple([(name, choose.pick(values)) for name, values in domain.statics.items()]),
+            tuple([choose.pick(leaf.styles) for leaf in domain.arrays]),
+            choose.pick((False, False, False, True)),
+            choose.seed(),
+            choose.pick(COTANGENTS),
         )
         return plan.call(domain, wrt)
 
@@ -215,14 +216,14 @@ SIMPLE = ("plain", "integers")
 """Styles that read well, simplest first."""
 
 
-def _sizes(draw: st.DrawFn, domain: Around) -> list[int]:
+def _sizes(choose: Chooser, domain: Around) -> list[int]:
     """The example's sizes; or others from 1 to 7, odd and even; seldom 0."""
-    how = draw(st.integers(0, 7))
+    how = choose.between(0, 7)
     if how >= 5:
         return list(domain.sizes)
     if how == 4:
-        return [draw(st.sampled_from([n, 1, 0])) for n in domain.sizes]
-    return [draw(st.sampled_from(sorted({1, 2, 3, 5, 7, n, n + 1, max(1, n - 1)}))) for n in domain.sizes]
+        return [choose.pick((n, 1, 0)) for n in domain.sizes]
+    return [choose.pick(sorted({1, 2, 3, 5, 7, n, n + 1, max(1, n - 1)})) for n in domain.sizes]
 
 
 def _values(
@@ -236,11 +237,3 @@ def _values(
             leaf.array, shape, style, None if leaf.below is None else sizes[leaf.below], rng
         )
     return drawn_floats(leaf.array, shape, style, leaf.signs, rng)
-
-
-def _tied_to(array: Any, others: list[Any], rng: np.random.Generator) -> Any:
-    """Half of the entries equal to those of an earlier array of this shape and dtype."""
-    for other in others:
-        if other.shape == array.shape and other.dtype == array.dtype:
-            return np.where(rng.random(array.shape) < 0.5, array, other)
-    return array
