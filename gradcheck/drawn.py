@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -108,8 +109,8 @@ class Plan:
 
 
 def sweep(domain: Around, count: int, seed: int) -> Iterator[Plan]:
-    """Plans that reach each special class: every static value, with values at large and with small whole ones; then
-    sizes, styles, static values and cotangents, each in a cycle of its own, so that each is met before any comes again.
+    """Plans that reach each special class: every static value, with values at large and with small whole ones; one large
+    array; then sizes, styles, static values and cotangents, each in a cycle of its own, so that each is met before any comes again.
     """
     rng = np.random.default_rng([seed, 11])
     given = tuple([values[0] for values in domain.statics.values()])
@@ -120,16 +121,19 @@ def sweep(domain: Around, count: int, seed: int) -> Iterator[Plan]:
             for style in ("integers", "given"):
                 statics = (*given[:place], value, *given[place + 1 :])
                 if made < count // 2:
-                    styles = tuple([style if style in leaf.styles else "given" for leaf in domain.arrays])
                     yield Plan(
                         tuple(domain.sizes),
                         tuple(zip(names, statics, strict=True)),
-                        styles,
+                        _all(domain, style),
                         False,
                         made,
                         "dense",
                     )
                     made += 1
+    large = _large_sizes(domain)
+    if large is not None and made < count:
+        yield Plan(large, tuple(zip(names, given, strict=True)), _all(domain, "random"), False, made, "dense")
+        made += 1
     sizes = _cycle(_size_options(domain), rng)
     cots, ties = _cycle(COTANGENTS, rng), _cycle((False, False, True), rng)
     styled = [_cycle(leaf.styles, rng) for leaf in domain.arrays]
@@ -145,11 +149,34 @@ def sweep(domain: Around, count: int, seed: int) -> Iterator[Plan]:
         )
 
 
+def _all(domain: Around, style: str) -> tuple[str, ...]:
+    """This style for every array that takes it, the example's values for the others."""
+    return tuple([style if style in leaf.styles else "given" for leaf in domain.arrays])
+
+
 def _cycle(options: Sequence[Any], rng: np.random.Generator) -> Iterator[Any]:
     """All of the options in a random order, then all of them in another, without end."""
     while True:
         for i in rng.permutation(len(options)):
             yield options[i]
+
+
+LARGE = 3000
+"""Entries of one array that is tried: more than the blocks that implementations work in (1,024 or 2,048)."""
+
+
+def _large_sizes(domain: Around) -> tuple[int, ...] | None:
+    """Sizes that make an array large by one letter alone, the others as small as can be; None where none can."""
+    found = []
+    for letter, given in enumerate(domain.sizes):
+        sizes = list(domain.sizes)
+        entries = [math.prod(leaf.shape(sizes)) for leaf in domain.arrays if letter in leaf.axes]
+        while entries and 0 < max(entries) < LARGE:
+            sizes[letter] += max(1, sizes[letter] // 4)
+            entries = [math.prod(leaf.shape(sizes)) for leaf in domain.arrays if letter in leaf.axes]
+        if sizes[letter] > given:
+            found.append((sum(entries), tuple(sizes)))
+    return min(found)[1] if found else None
 
 
 def _size_options(domain: Around) -> list[tuple[int, ...]]:

@@ -33,6 +33,9 @@ from gradcore.tensor import Tensor
 ENOUGH = 5
 """So many failing examples are looked at before one cause is chosen and shrunk."""
 
+WIDEST = 100_000
+"""Around an example that gives fewer, one with more output entries than this takes long and shows no more than another."""
+
 SHRINKS = 200
 """So many examples are checked on the way to the smallest one."""
 
@@ -114,6 +117,8 @@ class _Explorer:
     max_examples: int
     seed: int
     outcomes: list[_Outcome] = field(default_factory=list)
+    widest: float = math.inf
+    """Most output entries of an example that is judged."""
     refusal: CallError | None = None
     """Why the first example that can't be judged can't."""
     wrong: Exception | None = None
@@ -196,6 +201,11 @@ class _Explorer:
                 if example:  # the user's own: gradcheck says what is wrong with it
                     gradcheck(self.f, inputs, vjp=self.vjp, wrt=call.wrt, params=call.params)
                 return _Outcome(None, why)
+            entries = sum(y.size for y in outputs or ())
+            if example:
+                self.widest = max(WIDEST, 4 * entries)
+            elif entries > self.widest:
+                return _Outcome(None, f"forward gave more than {self.widest:,.0f} entries")
             kind, gy = call.cotangent, None
             if kind != "dense":
                 made = [cotangent(y.shape, y.dtype, kind, call.seed + i) for i, y in enumerate(outputs)]
