@@ -126,15 +126,16 @@ def _coarsest(arrays: Sequence[NDArray[Any]]) -> float:
 
 
 def _terms(pairs: Sequence[tuple[Any, Any]]) -> Values:
-    """Products gx_i v_i, in float64; a complex entry gives two."""
+    """Products gx_i v_i, in float64, 0 where v_i is whatever gx_i; a complex entry gives two."""
     parts = []
     for g, t in pairs:
         tangent = np.asarray(t)
         gradient = np.zeros(tangent.shape) if g is None else np.asarray(g)
         if tangent.dtype.kind == "c":
-            parts.append(flatten([gradient.astype(np.complex128)]) * flatten([tangent.astype(np.complex128)]))
+            claim, way = flatten([gradient.astype(np.complex128)]), flatten([tangent.astype(np.complex128)])
         else:
-            parts.append(flatten([np.real(gradient)]) * flatten([tangent]))
+            claim, way = flatten([np.real(gradient)]), flatten([tangent])
+        parts.append(np.where(way == 0, 0.0, claim * way))
     return np.concatenate(parts) if parts else np.zeros(0)
 
 
@@ -203,6 +204,7 @@ def _judge(
         if np.isfinite(analytic) or not np.isfinite(error).all():
             return told(Verdict.INCONCLUSIVE, "unresolved")
     if not np.isfinite(analytic):
+        bound = numeric_bound + kink_bound
         return told(Verdict.FAIL, "nonfinite")
     difference = abs(measured - analytic)
     if difference > bound:

@@ -15,6 +15,9 @@ WIDEST = 6
 SAFETY = 5.0
 """Weight of observed disagreement, which is a sample of the noise: by chance it can come out small."""
 
+GOES_ON = 0.75
+"""A change of the slope so many times as large as the one before, over a step that is a fiftieth, tends to no limit."""
+
 FLOOR = 4.0
 """Rounding of one difference, in units of eps·max|Y|: two evaluations with an error of 2 eps each."""
 
@@ -226,4 +229,13 @@ def one_sided(samples: Samples, slopes: Array, values: Array) -> tuple[Array, Ar
     chosen, _ = _lepski(best_value, best_bound)
     column = np.arange(m)
     value, bound = best_value[chosen, column], best_bound[chosen, column]
-    return value, np.where(np.isnan(value), np.inf, bound)
+    return value, np.where(np.isnan(value) | _without_limit(slopes, noise), np.inf, bound)
+
+
+def _without_limit(slopes: Array, noise: Array) -> NDArray[np.bool_]:
+    """Whether slopes over finer and finer steps go on changing by as much, as those of x log x at 0 do: (m,)."""
+    if len(slopes) < 4:
+        return np.zeros(slopes.shape[1], dtype=bool)
+    changes = np.abs(np.diff(slopes[-4:], axis=0))
+    real = changes > 4.0 * (noise[-4:-1] + noise[-3:])
+    return np.asarray(np.all(real, axis=0) & np.all(changes[1:] > GOES_ON * changes[:-1], axis=0))

@@ -21,6 +21,8 @@ Cotangents = list[Array | None]
 Direction = tuple[Array | None, ...]
 
 
+EPS = float(np.finfo(np.float64).eps)
+
 APART = 2.0**14
 """Normally distributed outputs are evened by less than this: it tells scales apart, and no chance."""
 
@@ -263,6 +265,20 @@ class Look:
                 result.append(g if out is None else np.where(out, g.dtype.type(0), g))
         return result
 
+    def narrowed(self, gx: Sequence[Array | None]) -> Cotangents:
+        """The cotangents of narrow inputs in their dtype, whatever wider one a constant promoted them to."""
+        return [
+            g.astype(x.dtype)
+            if g is not None and g.dtype.kind == x.dtype.kind == "f" and g.dtype.itemsize > x.dtype.itemsize
+            else g
+            for g, x in zip(gx, self.arrays, strict=True)
+        ]
+
+    def nothing_left(self) -> bool:
+        """Whether every entry of every wanted input was left out of the check."""
+        outs = [out for out, want in zip(self.left_out, self.wanted, strict=True) if want]
+        return all(out is not None and bool(out.all()) for out in outs)
+
     def numeric(
         self,
         v: Direction,
@@ -274,7 +290,7 @@ class Look:
         """Derivative of all differentiable outputs along `v`; with `gys`, no sharper than `<gy, J v>` needs it."""
         try:
             found = derivative(
-                self._values,
+                self.outputs_at,
                 self.wide,
                 v,
                 max_evaluations=evaluations,
@@ -298,7 +314,8 @@ class Look:
             "take the same inputs each time"
         )
 
-    def _values(self, *arrays: Array) -> tuple[Array, ...]:
+    def outputs_at(self, *arrays: Array) -> tuple[Array, ...]:
+        """The differentiable outputs in double precision's arithmetic; ValueError and ArithmeticError are the edge of the domain."""
         try:
             return self.subject.values(arrays)
         except (ValueError, ArithmeticError):  # `derivative` takes these for the edge of the domain

@@ -13,20 +13,30 @@ or, for whole folders, one line each in the pytest settings::
 
     gradcheck_verification = tests/gradients
     gradcheck_training = tests/training
+
+It also ends the run with a summary of what was verified (`gradcheck.summary`): a table of entries and properties, from
+what the tests record with the fixture `gradcheck_record`, and on request the same as a file::
+
+    pytest --gradcheck-json summary.json --gradcheck-html summary.html
 """
 
 from __future__ import annotations
 
 import pytest
 
-from gradcheck import gate
+from gradcheck import gate, summary
+from gradcheck.summary import gradcheck_record
+
+__all__ = ["gradcheck_record", "pytest_addoption", "pytest_configure"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declare the settings `gradcheck_verification` and `gradcheck_training`."""
+    """Declare the gate's settings and the summary's options."""
     gate.add_settings(parser)
+    summary.add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the two markers and the part of the gate that this process plays."""
+    """Register the two markers, and the parts that this process plays in the gate and in the summary."""
     gate.install(config)
+    summary.install(config)

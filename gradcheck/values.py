@@ -10,9 +10,10 @@ import numpy as np
 from gradcheck.backends.protocol import Array, wide
 from gradcheck.compare import Comparison, Verdict, merge
 from gradcheck.differences import Derivative, Diagnosis
-from gradcheck.look import Cotangents, Direction, Evidence, Look
-from gradcheck.rounding import EPS, of_comparison, out_of_range, widened
-from gradcheck.special import at_kinks, finer_than_steps, with_given
+from gradcheck.look import EPS, Cotangents, Direction, Evidence, Look
+from gradcheck.resolution import untold
+from gradcheck.rounding import of_comparison, out_of_range, widened
+from gradcheck.special import at_kinks, between_neighbours, with_given
 
 SHARP = 1e-3
 """A pass as sharp as this needs no more evaluations, and the second direction gets the fewest that give a bound."""
@@ -69,7 +70,8 @@ def judge(look: Look) -> ValueResult:
     aimed = gx if look.even_gys is None else look.even_gx
     first = _all_held(look, look.aim(aimed), gys, gx, wide_gx, evaluations=FEW, even=True)
     note = ""
-    if not _sharp(look, first):
+    finite = all(g is None or bool(np.isfinite(g).all()) for g in look.fitted(gx))
+    if not (finite and _sharp(look, first)):
         note = _leave_out(look, gx)
         first = _all_held(look, look.aim(aimed) if note else first[0].v, gys, gx, wide_gx, even=True)
     kept = _on_usable_outputs(look, first[0].numeric, gys)
@@ -89,16 +91,20 @@ def judge(look: Look) -> ValueResult:
     merged = merge([e.comparison for e in look.evidence])
     precision = False
     if merged.verdict is Verdict.FAIL:
+        merged = _beside_the_kink(look, merged)
+    if merged.verdict is Verdict.FAIL:
         merged, precision = _second_opinion(look, merged)
-        if merged.verdict is Verdict.FAIL and any(finer_than_steps(look, e) for e in _failing(look.evidence)):
+        if merged.verdict is Verdict.FAIL and any(untold(look, e) for e in _failing(look.evidence)):
             merged, precision = replace(merged, verdict=Verdict.INCONCLUSIVE, reason="unresolved"), False
     if merged.verdict is not Verdict.FAIL:
         found = with_given(look, None if kept is None else _usable(first[0].numeric))
         if merged.verdict is Verdict.SUBGRADIENT and not found:
             found = at_kinks(look)
-        if found and not any(finer_than_steps(look, e) for e in found):
+        if found and not any(untold(look, e) for e in found):
             look.evidence += found
             merged = merge([e.comparison for e in found])
+    if look.nothing_left():
+        merged = replace(merged, verdict=Verdict.INCONCLUSIVE, reason="unresolved")
     n = len(look.wanted)
     result = ValueResult(
         merged, merged.reason, [None] * n, [np.inf] * n, [False] * n, precision=precision, note=note
@@ -123,8 +129,16 @@ def explained(reason: str) -> str:
 
 
 def _hold(
-    look: Look, numeric: Derivative, v: Direction, gys: Sequence[Array], gx: Sequence[Array | None]
+    look: Look,
+    numeric: Derivative,
+    v: Direction,
+    gys: Sequence[Array],
+    gx: Sequence[Array | None],
+    *,
+    in_double: bool = False,
 ) -> Evidence:
+    """The evidence on a claim; `in_double`: it was made from inputs in double precision, not from those given."""
+    gx = gx if in_double else look.narrowed(gx)
     return Evidence(v, numeric, tuple(gys), tuple(gx), look.held(numeric, gx, v, gys))
 
 
@@ -151,9 +165,9 @@ def _all_held(
     numeric = look.numeric(v, evaluations=evaluations, gys=None if both else gys)
     held = [_hold(look, numeric, v, gys, gx)]
     if wide_gx is not None:
-        held.append(_hold(look, numeric, v, [wide(gy) for gy in gys], wide_gx))
+        held.append(_hold(look, numeric, v, [wide(gy) for gy in gys], wide_gx, in_double=True))
     if both and look.even_gys is not None:
-        held += _telling(held[0], _hold(look, numeric, v, look.even_gys, look.even_gx))
+        held += _telling(held[0], _hold(look, numeric, v, look.even_gys, look.even_gx, in_double=True))
     return held
 
 
@@ -164,13 +178,14 @@ def _pulled_and_held(
     found = [_hold(look, numeric, v, gys, look.pulled(gys, look.fresh()))]
     if look.wide_gxs:
         found += [
-            _hold(look, numeric, v, [wide(gy) for gy in gys], gx) for gx in look.pulled_in_double([gys])
+            _hold(look, numeric, v, [wide(gy) for gy in gys], gx, in_double=True)
+            for gx in look.pulled_in_double([gys])
         ]
     if even and look.even_gys is not None:
         evened = look.draw(usable=_usable(numeric), even=True)
         gxs = [look.pulled(evened, look.fresh())] if look.in_double else look.pulled_in_double([evened])
         for gx in gxs:
-            found += _telling(found[0], _hold(look, numeric, v, evened, gx))
+            found += _telling(found[0], _hold(look, numeric, v, evened, gx, in_double=True))
     return found
 
 
@@ -259,6 +274,19 @@ def _second_opinion(look: Look, first: Comparison) -> tuple[Comparison, bool]:
     return merge([e.comparison for e in look.evidence]), False
 
 
+def _beside_the_kink(look: Look, told: Comparison) -> Comparison:
+    """The verdict on a fail at a kink: a subgradient where each failing claim is what it is right to say close by."""
+    if not all(between_neighbours(look, e) for e in _failing(look.evidence)):
+        return told
+    look.evidence = [
+        replace(e, comparison=replace(e.comparison, verdict=Verdict.SUBGRADIENT, reason=""))
+        if e.comparison.verdict is Verdict.FAIL
+        else e
+        for e in look.evidence
+    ]
+    return merge([e.comparison for e in look.evidence])
+
+
 def _measured_again(look: Look) -> list[Evidence]:
     """The evidence with its failed directions measured once more, with every step of the ladder."""
     known: dict[int, Derivative] = {}
@@ -267,7 +295,7 @@ def _measured_again(look: Look) -> list[Evidence]:
         if e.comparison.verdict is Verdict.FAIL:
             if id(e.numeric) not in known:
                 known[id(e.numeric)] = look.numeric(e.v, gys=e.gys, thorough=True)
-            e = _hold(look, known[id(e.numeric)], e.v, e.gys, e.gx)
+            e = _hold(look, known[id(e.numeric)], e.v, e.gys, e.gx, in_double=True)
         result.append(e)
     return result
 
@@ -295,6 +323,8 @@ def _each_of_a_pass(look: Look, result: ValueResult) -> None:
         if alone.comparison.verdict is Verdict.FAIL:
             again = _measure(look, look.aim(only=i), gys, list(base.gx), evaluations=80)
             if again.comparison.verdict is not Verdict.FAIL or result.precision:
+                continue
+            if between_neighbours(look, alone):
                 continue
             result.evidence[i] = alone
             result.comparison, result.reason = alone.comparison, alone.comparison.reason

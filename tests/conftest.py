@@ -1,14 +1,62 @@
 """Settings for all tests."""
 
-import os
+import argparse
+import ast
+import re
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["pytester"]
 
-# One of these is chosen by --hypothesis-profile, or by HYPOTHESIS_PROFILE.
+# --hypothesis-profile chooses one of these. `ci` draws the same examples every time, `dev` and `nightly` others each time,
+# unless --hypothesis-seed says which.
 _COMMON = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("dev", max_examples=10, **_COMMON)
 settings.register_profile("ci", max_examples=20, derandomize=True, **_COMMON)
 settings.register_profile("nightly", max_examples=2000, **_COMMON)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+settings.load_profile("ci")
+
+_DECORATOR = re.compile(r"@?reproduce_failure\(('[^']*'), (b'[^']*')\)")
+
+
+def _replay(text):
+    found = _DECORATOR.fullmatch(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(
+            f"expected \"reproduce_failure('...', b'...')\" as Hypothesis prints it, got {text!r}"
+        )
+    return tuple(map(ast.literal_eval, found.groups()))
+
+
+def _positive(text):
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of examples, 1 or more, got {text!r}")
+    return int(text)
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--replay",
+        metavar="BLOB",
+        type=_replay,
+        help="run the selected check of stage 1 on the one example of this reproduce_failure(...)",
+    )
+    parser.addoption(
+        "--examples",
+        metavar="N",
+        type=_positive,
+        help="so many examples for each check of stage 1, in place of the profile's number",
+    )
+
+
+@pytest.hookimpl(trylast=True)  # after Hypothesis has loaded the profile
+def pytest_configure(config):
+    count = config.getoption("examples")
+    if count is not None:
+        settings.register_profile("counted", settings(), max_examples=count)
+        settings.load_profile("counted")
+    config.addinivalue_line(
+        "markers",
+        "checks(property, kind=, entry=): what a test of stage 1 checks: its column in the summary, and its row.",
+    )

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gradcheck.check import gradcheck, gradgradcheck
-from gradcheck.compare import Verdict
 from gradcheck.verification.outcome import VerificationError, described
 from gradcore.graph import unbroadcast
 from gradcore.op import Op
@@ -19,52 +17,6 @@ if TYPE_CHECKING:
 
     from gradcheck.report import Report
     from gradcheck.strategies import Example
-
-
-@dataclass
-class Tally:
-    """What the checks of one entry could tell, so that a check that never tells anything is not taken for a pass."""
-
-    name: str
-    told: int = 0
-    vacuous: int = 0
-    inconclusive: int = 0
-    informed: set[str] = field(default_factory=set)
-    expected: set[str] = field(default_factory=set)
-    reasons: list[str] = field(default_factory=list)
-
-    def add(self, report: Report, smooth: bool = True) -> None:
-        """Count one report; at a smooth example, a kink is as little an answer as none."""
-        self.expected |= {i.path for i in report.inputs}
-        self.informed |= {
-            i.path
-            for i in report.inputs
-            if not i.vacuous
-            and i.verdict is not None
-            and (i.verdict is Verdict.PASS or (i.verdict is Verdict.SUBGRADIENT and not smooth))
-        }
-        if report.verdict is Verdict.INCONCLUSIVE or (smooth and report.verdict is Verdict.SUBGRADIENT):
-            self.inconclusive += 1
-            self.reasons.append(str(report))
-        elif len(report.vacuous) == len(report.inputs):
-            self.vacuous += 1
-        else:
-            self.told += 1
-
-    def conclude(self) -> None:
-        """Raises `VerificationError` where most checks told nothing, or where some input's gradient was never seen."""
-        blind = sorted(self.expected - self.informed)
-        if blind and self.told + self.inconclusive:  # all of them vacuous is the truth for x^0, say
-            raise VerificationError(
-                f"{self.name}: no example showed a gradient by {', '.join(blind)}: it was zero or could not be measured "
-                "at any of them. Change the spec's domain, or declare the array differentiable=False"
-            )
-        if self.inconclusive > self.told + self.vacuous:
-            raise VerificationError(
-                f"{self.name}: {self.inconclusive} of {self.inconclusive + self.told + self.vacuous} checks could not "
-                f"tell. Change the spec's domain to one where a derivative can be measured. The last one:\n"
-                f"{self.reasons[-1]}"
-            )
 
 
 def check_gradient(entry: Any, example: Example, *, seed: int = 0) -> Report:

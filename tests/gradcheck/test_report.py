@@ -94,7 +94,15 @@ def test_the_json_has_the_documented_keys_and_the_documented_version():
     assert told["schema"] == 1
     assert told["verdict"] == "fail"
     assert list(told["faults"][0]) == ["cause", "text", "input", "index", "analytic", "numeric", "bound"]
-    assert list(told["inputs"][0]) == ["path", "shape", "dtype", "verdict", "sensitivity", "vacuous", "hidden"]
+    assert list(told["inputs"][0]) == [
+        "path",
+        "shape",
+        "dtype",
+        "verdict",
+        "sensitivity",
+        "vacuous",
+        "hidden",
+    ]
     assert list(told["contracts"][0]) == ["name", "status", "text"]
 
 

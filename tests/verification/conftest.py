@@ -1,19 +1,76 @@
-"""How the checks of stage 1 are run over drawn examples."""
+"""How the checks of stage 1 are run over drawn examples, and recorded for the summary."""
+
+import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reproduce_failure, settings
+
+from gradcheck import cases
+from gradcheck.report import Report
+
+
+def identity(node):
+    """(kind, name) of what a test is parametrised by: a unit, an optimizer, or an op's name as `name`."""
+    params = node.callspec.params if hasattr(node, "callspec") else {}
+    for value in params.values():
+        if isinstance(value, cases.Unit):
+            return value.kind, value.name
+        if isinstance(value, type):
+            return "optimizer", value.__name__
+    if "name" in params:
+        return "op", params["name"]
+    return "other", node.callspec.id if params else node.name
+
+
+def blobs(error):
+    """The decorators that Hypothesis prints with an error, or with each of a group of them; @ means a file to pytest."""
+    errors = error.exceptions if isinstance(error, ExceptionGroup) else [error]
+    notes = [note for e in errors for note in getattr(e, "__notes__", ())]
+    return re.findall(r"@(reproduce_failure\([^)]*\))", "\n".join(notes))
 
 
 @pytest.fixture
-def verify():
-    """`verify(strategy, check)` calls the check with every example of the current profile, `share` of them."""
+def tally(request, gradcheck_record):
+    """Counts what the test finds out, for the row that it is parametrised by and the column that its mark `checks` names.
 
-    def run(strategy, check, share=1.0):
-        @settings(max_examples=max(5, int(settings().max_examples * share)))
-        @given(strategy)
+    The mark's `kind` and `entry` name another row.
+    """
+    node = request.node
+    kind, entry = identity(node)
+    mark = node.get_closest_marker("checks")
+    (checked,) = mark.args if mark else [node.originalname.removeprefix("test_").replace("_", " ")]
+    row = {"kind": kind, "entry": entry, **(mark.kwargs if mark else {})}
+    return gradcheck_record(row["entry"], checked, kind=row["kind"])
+
+
+@pytest.fixture
+def verify(request, tally):
+    """`verify(strategy, check)` calls the check with every example of the current profile, `share` of them.
+
+    What the check returns, a report or nothing, is counted in the Tally that it returns. smooth: as for `Tally.add`.
+    """
+    nodeid, replayed = request.node.nodeid, request.config.getoption("replay")
+
+    def run(strategy, check, share=1.0, smooth=True):
         def holds(example):
-            check(example)
+            result = check(example)
+            if isinstance(result, Report):
+                tally.add(result, smooth)
+            else:
+                tally.passed()
 
-        holds()
+        # Hypothesis tells functions apart by source and signature, for the choices of `ci` and for its database: without
+        # this, all tests would share theirs.
+        holds.__annotations__["example"] = nodeid
+        drawn = given(strategy)(settings(max_examples=max(5, int(settings().max_examples * share)))(holds))
+        if replayed:
+            drawn = reproduce_failure(*replayed)(drawn)
+        try:
+            drawn()
+        except Exception as error:
+            for blob in blobs(error):
+                error.add_note(f'Replay it: pytest -n 0 "{nodeid}" --replay "{blob}"')
+            raise
+        return tally
 
     return run

@@ -1,0 +1,61 @@
+"""Runs stage 1 with the `nightly` profile under several seeds: a check that fails under any of them is a flake or a find.
+
+    python ci/nightly.py [--seeds 10] [--first 0] [--examples N] [PYTEST ARGUMENT ...]
+
+Prints a line for each run, and what failed with the command that replays it; the exit status is 1 where anything did.
+`--examples` takes so many for each check in place of the profile's 2,000, which keep two cores busy for an hour or so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+import time
+
+TOLD = re.compile(
+    r"^(E? *Replay it:.*|FAILED .*|ERROR .*|.* examples: .*|.*(passed|failed).* in .*)$", re.MULTILINE
+)
+
+
+def main() -> int:
+    """Run, print, and return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--examples", type=int)
+    options, more = parser.parse_known_args()
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-n",
+        "auto",
+        "-p",
+        "no:cacheprovider",
+        *(more or ["tests/verification"]),
+    ]
+    command += ["--hypothesis-profile", "nightly"]
+    if options.examples is not None:
+        command += ["--examples", str(options.examples)]
+    failed = []
+    for seed in range(options.first, options.first + options.seeds):
+        start = time.perf_counter()
+        run = subprocess.run(
+            [*command, "--hypothesis-seed", str(seed)], capture_output=True, text=True, check=False
+        )
+        print(f"seed {seed}: exit status {run.returncode}, {time.perf_counter() - start:.0f} s", flush=True)
+        for line in TOLD.finditer(run.stdout):
+            print("  ", line.group().strip(), flush=True)
+        if run.returncode:
+            failed.append(seed)
+            if not TOLD.search(run.stdout):
+                print(run.stdout[-3000:], run.stderr[-3000:])
+    print(f"{options.seeds - len(failed)} of {options.seeds} runs without a failure")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,11 @@
+"""The summary of a verification run: a table in the terminal, JSON and HTML on request.
+
+In the process that runs a test, `recording` lets the test say what it checked and sends it along with pytest's own
+reports, which also cross from an xdist worker. In the process that writes, `collector` gathers them into a `Summary`
+(`results`), which `table` and `page` word. None of it loads NumPy before a test records a result or a file is asked for.
+"""
+
+from gradcheck.summary.collector import add_options, install
+from gradcheck.summary.recording import gradcheck_record
+
+__all__ = ["add_options", "gradcheck_record", "install"]

@@ -1,0 +1,127 @@
+"""The side that writes: gathers what the tests recorded, shows it at the end, and writes the files asked for."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gradcheck.summary import page, table
+from gradcheck.summary.recording import PROPERTY, UNRECORDED
+from gradcheck.summary.results import Check, Summary, gathered
+
+if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter
+
+_FILES = {"--gradcheck-json": "JSON", "--gradcheck-html": "a web page"}
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare `--gradcheck-json` and `--gradcheck-html`."""
+    group = parser.getgroup("gradcheck", "verification of gradients")
+    for option, what in _FILES.items():
+        group.addoption(option, metavar="FILE", help=f"write the summary of what was verified as {what}")
+
+
+def install(config: pytest.Config) -> None:
+    """Register the collector in the process that writes.
+
+    Raises `pytest.UsageError` where a file that was asked for can't be written.
+    """
+    if hasattr(config, "workerinput"):
+        return
+    files = {}
+    for option in _FILES:
+        given = config.getoption(option)
+        if given is not None and not config.getoption("collectonly"):
+            files[option] = _writable(config.invocation_params.dir / given, option)
+    config.pluginmanager.register(Collector(files), "gradcheck-summary")
+
+
+def _writable(path: Path, option: str) -> Path:
+    from gradcore.errors import OutputError
+    from gradcore.io import ensure_writable
+
+    if path.is_dir():
+        raise pytest.UsageError(f"{option}: {path} is a folder: name a file")
+    try:
+        ensure_writable(path.parent)
+    except OutputError as error:
+        raise pytest.UsageError(f"{option}: {error}") from error
+    return path
+
+
+class Collector:
+    """Watches pytest's reports; a plugin of the process that writes them (alone or xdist controller)."""
+
+    def __init__(self, files: dict[str, Path]) -> None:
+        self._files = files
+        self._checks: dict[str, list[Check]] = {}
+        self._begun: dict[str, list[dict[str, Any]]] = {}
+        self._outcomes: dict[str, tuple[str, float]] = {}
+        self._unwritten: list[str] = []
+
+    @property
+    def summary(self) -> Summary:
+        """What has been verified so far."""
+        return Summary([check for checks in self._checks.values() for check in checks])
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take in one phase of one test: what it recorded comes with the last one, or not at all if a worker crashes.
+
+        xdist reports a crash under the test that the worker ran; what the first phase brought tells which check that was.
+        """
+        test = report.nodeid
+        if report.when not in ("setup", "call", "teardown"):
+            self._keep(test, self._begun.pop(test, []), "crashed", report.duration)
+        elif report.when == "setup":
+            self._begun[test] = _told(report)
+            self._outcomes[test] = ("failed" if report.failed else "skipped", 0.0)
+        elif report.when == "call":
+            xfailed = report.skipped and hasattr(report, "wasxfail")
+            self._outcomes[test] = ("failed" if xfailed else report.outcome, report.duration)
+        else:
+            self._begun.pop(test, None)
+            outcome, seconds = self._outcomes.pop(test, ("skipped", 0.0))
+            if report.failed or outcome != "skipped":
+                self._keep(test, _told(report), "failed" if report.failed else outcome, seconds)
+
+    def _keep(self, test: str, told: list[dict[str, Any]], outcome: str, seconds: float) -> None:
+        known = [t for t in told if outcome != "passed" or t["property"] != UNRECORDED]
+        self._checks[test] = gathered(known, test, outcome, seconds)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write the files; a run whose files can't be written has failed."""
+        if not self._files:
+            return
+        from gradcore.errors import OutputError
+        from gradcore.io import write_atomically
+
+        words = {"--gradcheck-json": Summary.to_json, "--gradcheck-html": page.html_page}
+        for option, path in self._files.items():
+            try:
+                write_atomically(path, words[option](self.summary).encode())
+            except OutputError as error:
+                self._unwritten.append(f"{option}: {error}")
+        if self._unwritten and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+
+    def pytest_terminal_summary(self, terminalreporter: TerminalReporter, config: pytest.Config) -> None:
+        """Show the table, or under ``-q`` only what failed; where nothing was verified, nothing."""
+        if self.summary:
+            terminalreporter.write_sep("=", "gradients verified")
+            width, brief = shutil.get_terminal_size().columns, config.get_verbosity() < 0
+            for line in table.lines(self.summary, width, brief):
+                terminalreporter.write_line(line.text, **line.markup)
+        for text in self._unwritten:
+            terminalreporter.write_line(text, red=True)
+        if self.summary and not self._unwritten:
+            for path in self._files.values():
+                terminalreporter.write_line(f"written: {path}")
+
+
+def _told(report: pytest.TestReport) -> list[dict[str, Any]]:
+    return [json.loads(str(text)) for name, text in report.user_properties if name == PROPERTY]

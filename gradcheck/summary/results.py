@@ -1,0 +1,221 @@
+"""What a run verified: one `Check` per entry, property and test, gathered into rows of entries."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+SCHEMA = 1
+
+VERDICTS = ("pass", "subgradient", "inconclusive", "vacuous", "fail")
+
+_KINDS = ("op", "layer", "loss", "optimizer")
+_PROPERTIES = ("value", "gradient", "kinks", "2nd order", "recording")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What one test found out about one property of one entry.
+
+    checked: the property, such as "gradient". counts: examples by verdict. sensitivity: the worst, None where there is none. outcome: "passed", "failed" or
+    "crashed", the test's own. seconds: the whole test's.
+    """
+
+    kind: str
+    entry: str
+    checked: str
+    test: str
+    counts: Counter[str]
+    sensitivity: float | None
+    outcome: str
+    seconds: float
+
+    @property
+    def examples(self) -> int:
+        """How many examples were judged."""
+        return self.counts.total()
+
+
+@dataclass(frozen=True)
+class Cell:
+    """All checks of one property of one entry."""
+
+    checks: Sequence[Check]
+
+    @cached_property
+    def counts(self) -> Counter[str]:
+        """Examples by verdict; "fail" has at least one for each test that failed."""
+        counts: Counter[str] = Counter()
+        for check in self.checks:
+            counts.update(check.counts)
+            if check.outcome != "passed" and not check.counts["fail"]:
+                counts["fail"] += 1
+        return counts
+
+    @property
+    def failed(self) -> bool:
+        """Whether any check failed."""
+        return self.counts["fail"] > 0
+
+    @property
+    def silent(self) -> bool:
+        """Whether no example told anything."""
+        told = self.counts["pass"] + self.counts["subgradient"] + self.counts["fail"]
+        return not told
+
+    @property
+    def sensitivity(self) -> float | None:
+        """The worst; None where there is none."""
+        return max([c.sensitivity for c in self.checks if c.sensitivity is not None], default=None)
+
+    @property
+    def seconds(self) -> float:
+        """Time of all tests."""
+        return sum([c.seconds for c in self.checks])
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row: a function, layer or whatever else was verified, with a cell per property."""
+
+    kind: str
+    name: str
+    cells: dict[str, Cell]
+
+    @property
+    def failed(self) -> bool:
+        """Whether any property failed."""
+        return any(cell.failed for cell in self.cells.values())
+
+    @property
+    def sensitivity(self) -> float | None:
+        """The worst; None where there is none."""
+        return max([c.sensitivity for c in self.cells.values() if c.sensitivity is not None], default=None)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All that a run verified. False as a condition where that is nothing."""
+
+    checks: Sequence[Check] = field(default_factory=tuple)
+
+    def __bool__(self) -> bool:
+        return bool(self.checks)
+
+    @cached_property
+    def kinds(self) -> dict[str, list[Entry]]:
+        """Entries by kind: gradcore's own kinds first, then others in the order of the alphabet, names likewise."""
+        found: dict[tuple[str, str], dict[str, list[Check]]] = {}
+        for check in self.checks:
+            found.setdefault((check.kind, check.entry), {}).setdefault(check.checked, []).append(check)
+        entries: dict[str, list[Entry]] = {}
+        for kind, name in sorted(found, key=lambda key: (_rank(key[0], _KINDS), *key)):
+            cells = {checked: Cell(checks) for checked, checks in found[kind, name].items()}
+            entries.setdefault(kind, []).append(Entry(kind, name, cells))
+        return entries
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The entries of all kinds."""
+        return [entry for entries in self.kinds.values() for entry in entries]
+
+    @cached_property
+    def properties(self) -> list[str]:
+        """Every property: the common ones in their usual order, then others, those of the most entries first."""
+        entries = Counter([name for entry in self.entries for name in entry.cells])
+        return sorted(entries, key=lambda name: (_rank(name, _PROPERTIES), -entries[name], name))
+
+    @property
+    def failed(self) -> bool:
+        """Whether any entry failed."""
+        return any(entry.failed for entry in self.entries)
+
+    @property
+    def examples(self) -> int:
+        """How many examples were judged."""
+        return sum([check.examples for check in self.checks])
+
+    @property
+    def slowest(self) -> list[Check]:
+        """The checks, the slowest first."""
+        return sorted(self.checks, key=lambda check: -check.seconds)
+
+    def seconds(self) -> dict[str, float]:
+        """Time by property, the most first."""
+        spent = dict.fromkeys(self.properties, 0.0)
+        for check in self.checks:
+            spent[check.checked] += check.seconds
+        return dict(sorted(spent.items(), key=lambda item: -item[1]))
+
+    def to_json(self) -> str:
+        """The summary as JSON text, one object with these keys (schema 1):
+
+        schema (1) · failed: whether anything failed · examples · entries: list of {kind, name, failed, sensitivity (null:
+        none), properties: object by property of {examples by verdict as pass, subgradient, inconclusive, vacuous, fail,
+        where fail counts at least one for each test that failed · sensitivity (null: none) · seconds}} · checks: one
+        for each test and property, the slowest first, list of {test: pytest's node id, kind, entry, property, outcome
+        ("passed", "failed", "crashed"), examples, seconds of the whole test}.
+        """
+        return json.dumps(_plain(self), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _rank(name: str, usual: tuple[str, ...]) -> int:
+    return usual.index(name) if name in usual else len(usual)
+
+
+def _plain(s: Summary) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "failed": s.failed,
+        "examples": s.examples,
+        "entries": [
+            {
+                "kind": entry.kind,
+                "name": entry.name,
+                "failed": entry.failed,
+                "sensitivity": entry.sensitivity,
+                "properties": {
+                    name: {
+                        **{verdict: cell.counts[verdict] for verdict in VERDICTS},
+                        "sensitivity": cell.sensitivity,
+                        "seconds": round(cell.seconds, 3),
+                    }
+                    for name, cell in entry.cells.items()
+                },
+            }
+            for entry in s.entries
+        ],
+        "checks": [
+            {
+                "test": check.test,
+                "kind": check.kind,
+                "entry": check.entry,
+                "property": check.checked,
+                "outcome": check.outcome,
+                "examples": check.examples,
+                "seconds": round(check.seconds, 3),
+            }
+            for check in s.slowest
+        ],
+    }
+
+
+def gathered(records: Iterable[dict[str, Any]], test: str, outcome: str, seconds: float) -> list[Check]:
+    """Checks of one test from what it said about itself."""
+    return [
+        Check(
+            told["kind"],
+            told["entry"],
+            told["property"],
+            test,
+            Counter(told.get("counts", {})),
+            told.get("sensitivity"),
+            outcome,
+            seconds,
+        )
+        for told in records
+    ]

@@ -1,0 +1,104 @@
+"""What a failure of stage 1 prints runs the same example again, in every profile."""
+
+import json
+import os
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+
+# What was drawn is kept, the example that fails last.
+CHECKS = """
+import json, pytest
+from gradcheck.strategies import examples
+from gradcore.spec import case, reals
+
+def kept(name, verify, check):
+    drawn = []
+    def run(example):
+        drawn.append(repr(example.arrays))
+        check(*example.arrays)
+    try:
+        verify(examples(case(reals("m n"))), run, share=0.05)
+    finally:
+        with open(f"{name}.json", "w") as file:
+            json.dump(drawn, file)
+
+@pytest.mark.parametrize("name", ["one", "two"])
+def test_wrong(name, verify):
+    def check(x):
+        assert x.size < 3
+    kept(f"{name}-wrong", verify, check)
+
+@pytest.mark.parametrize("name", ["one", "two"])
+def test_right(name, verify):
+    kept(name, verify, lambda x: None)
+"""
+
+
+@pytest.fixture
+def suite(pytester, monkeypatch):
+    """Runs the tests above with the settings and the fixtures of our own suite; -> (what it printed, what was drawn by name)."""
+    for name in [*os.environ]:
+        if name.startswith(("PYTEST_XDIST", "PYTEST_ADDOPTS")):
+            monkeypatch.delenv(name)
+    (pytester.path / "pytest.ini").write_text("[pytest]\naddopts = --strict-markers --import-mode=importlib")
+    (pytester.path / "conftest.py").write_text((TESTS / "conftest.py").read_text())
+    folder = pytester.path / "v"
+    folder.mkdir()
+    (folder / "conftest.py").write_text((TESTS / "verification" / "conftest.py").read_text())
+    (folder / "test_v.py").write_text(CHECKS)
+
+    def run(*options):
+        for old in pytester.path.glob("*.json"):
+            old.unlink()
+        result = pytester.runpytest_subprocess(*options)
+        drawn = {path.stem: json.loads(path.read_text()) for path in pytester.path.glob("*.json")}
+        return result.stdout.str() + result.stderr.str(), drawn
+
+    return run
+
+
+@pytest.mark.parametrize("profile", ["dev", "ci", "nightly"])
+def test_a_failure_prints_a_command_that_replays_its_example(suite, profile):
+    text, drawn = suite("-n", "1", f"--hypothesis-profile={profile}", "-k", "wrong and one")
+    (command,) = dict.fromkeys(re.findall("Replay it: pytest (.*)", text))
+    text, again = suite(*shlex.split(command))
+    assert "1 failed" in text
+    assert again == {"one-wrong": [drawn["one-wrong"][-1]]}
+
+
+@pytest.mark.parametrize("blob", ["AAEA", "reproduce_failure('6', 'x') and more"])
+def test_what_is_no_blob_is_refused(suite, blob):
+    text, _ = suite("-n", "0", "--replay", blob)
+    assert (
+        f"error: argument --replay: expected \"reproduce_failure('...', b'...')\" as Hypothesis prints it, got {blob!r}"
+        in text
+    )
+
+
+def test_ci_draws_the_same_each_time_and_each_test_its_own(suite):
+    first = suite("-n", "0", "-k", "right")[1]
+    assert first["one"] != first["two"]
+    assert first == suite("-n", "2", "-k", "right")[1]
+
+
+def test_nightly_draws_what_the_seed_says(suite):
+    def drawn(*options):
+        return suite("--hypothesis-profile=nightly", "-k", "right and one", *options)[1]["one"]
+
+    seeded = drawn("-n", "0", "--hypothesis-seed=7")
+    assert seeded == drawn("-n", "1", "--hypothesis-seed=7")
+    assert seeded != drawn("-n", "0", "--hypothesis-seed=8")
+    assert len(seeded) == 100  # a twentieth of its 2000
+
+
+def test_what_failed_is_tried_next_time_by_its_own_test(suite):
+    options = ("-n", "0", "--hypothesis-profile=dev", "-k", "one")
+    smallest = suite(*options)[1]["one-wrong"][-1]
+    again = suite(*options)[1]
+    assert again["one-wrong"][0] == smallest
+    assert again["one"][0] != smallest

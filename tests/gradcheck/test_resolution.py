@@ -1,0 +1,77 @@
+"""What the steps can't show is no mistake, and what they can is."""
+
+import numpy as np
+import pytest
+
+from gradcheck import Verdict, gradcheck
+
+
+def verdict(f, inputs, rule):
+    return gradcheck(f, inputs, vjp=rule, raise_exception=False).verdict
+
+
+def coarse_tanh(x):
+    return np.tanh(x.astype(np.float32)).astype(x.dtype)
+
+
+def tanh_rule(gy, y, x):
+    return gy * (1 - np.tanh(x) ** 2)
+
+
+@pytest.mark.parametrize("x", [8.5, 9.0, 10.0, 10.037717710213943])
+def test_values_that_a_coarse_dtype_inside_holds_still_accuse_nobody(x):
+    assert verdict(coarse_tanh, (np.array([x]),), tanh_rule) is not Verdict.FAIL
+    assert verdict(coarse_tanh, (np.array([x, 0.5]),), tanh_rule) is not Verdict.FAIL
+
+
+def test_values_that_a_subtraction_inside_holds_still_accuse_nobody():
+    def log_cosh(x):
+        return np.logaddexp(x, -x) - float(np.log(2))
+
+    found = verdict(log_cosh, (np.array([-1.2e-12]),), lambda gy, y, x: gy * np.tanh(x))
+    assert found is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("x", [[-1.0], [-1.0, 2.0], [-3.0, -0.1, -7.0]])
+def test_a_function_that_really_stands_still_convicts_a_rule_that_says_otherwise(x):
+    def relu(x):
+        return np.maximum(x, 0)
+
+    assert verdict(relu, (np.array(x),), lambda gy, y, x: gy) is Verdict.FAIL
+    assert verdict(relu, (np.array(x),), lambda gy, y, x: gy * 1e-3) is Verdict.FAIL
+
+
+def test_a_wrong_entry_beside_one_that_stands_still_is_a_mistake_all_the_same():
+    x = np.array([9.0, 0.5])
+
+    def wrong(gy, y, x):
+        return tanh_rule(gy, y, x) * np.where(x < 1, 1.5, 1)
+
+    assert verdict(coarse_tanh, (x,), wrong) is Verdict.FAIL
+
+
+@pytest.mark.parametrize(
+    ("f", "inputs", "rule"),
+    [
+        (np.sin, (np.array([1e17, 0.0, 0.0]),), lambda gy, y, x: gy * np.cos(x)),
+        (np.floor, (np.array([1e12 + 0.3]),), lambda gy, y, x: gy * 0),
+        (np.sin, (np.array([1e12]),), lambda gy, y, x: gy * np.cos(x)),
+    ],
+    ids=["waves around a zero next to 1e17", "a million steps within the least", "waves at 1e12"],
+)
+def test_what_is_finer_than_the_steps_accuses_nobody(f, inputs, rule):
+    assert verdict(f, inputs, rule) is not Verdict.FAIL
+
+
+def test_a_gradient_of_zero_for_a_coarse_dtype_inside_is_a_mistake():
+    assert verdict(coarse_tanh, (np.array([0.5, 0.7]),), lambda gy, y, x: gy * 0) is Verdict.FAIL
+
+
+def test_a_slope_that_grows_without_limit_is_not_measured():
+    def entropy(x):
+        return np.where(x > 0, x * np.log(np.where(x > 0, x, 1)), 0.0)
+
+    report = gradcheck(
+        entropy, (np.array([0.0]),), vjp=lambda gy, y, x: gy * (np.log(x) + 1), raise_exception=False
+    )
+    assert report.verdict is Verdict.INCONCLUSIVE

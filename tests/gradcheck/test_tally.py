@@ -1,0 +1,71 @@
+"""A check that never tells anything is not taken for a pass."""
+
+import numpy as np
+import pytest
+
+from gradcheck import Report, Verdict, gradcheck, verify
+from gradcheck.report import InputResult
+from gradcheck.verification import Tally, VerificationError
+
+
+def report(*inputs, verdict=Verdict.PASS):
+    """A report on inputs that are each "seen" or "zero"."""
+    results = [
+        InputResult(
+            f"inputs[{i}]", (2,), "float64", verdict, np.inf if how == "zero" else 1e-9, how == "zero"
+        )
+        for i, how in enumerate(inputs)
+    ]
+    return Report("f", verdict, tuple(results), reason="no bound")
+
+
+def tally_of(*reports, smooth=True):
+    tally = Tally("f")
+    for each in reports:
+        assert tally.add(each, smooth) is each
+    return tally
+
+
+def test_an_input_whose_gradient_was_never_seen_is_told():
+    with pytest.raises(VerificationError, match=r"f: no example showed a gradient by inputs\[1\]:"):
+        tally_of(report("seen", "zero"), report("seen", "zero")).conclude()
+    tally_of(report("seen", "zero"), report("zero", "seen")).conclude()
+    tally_of(report("seen", "zero")).conclude(everything=False)
+    tally_of(report("zero", "zero")).conclude()
+
+
+@pytest.mark.parametrize("verdict", [Verdict.INCONCLUSIVE, Verdict.SUBGRADIENT])
+def test_more_answers_that_tell_nothing_than_others_are_told(verdict):
+    unclear, clear = report("seen", verdict=verdict), report("seen")
+    with pytest.raises(VerificationError, match="f: 2 of 3 checks could not tell"):
+        tally_of(unclear, clear, unclear).conclude()
+    tally_of(unclear, clear).conclude()
+
+
+def test_where_kinks_are_sought_a_subgradient_tells():
+    tally = tally_of(report("seen", verdict=Verdict.SUBGRADIENT), smooth=False)
+    tally.conclude()
+    assert (tally.told, tally.counts) == (1, {"subgradient": 1})
+
+
+def test_what_verify_found_counts_with_all_its_examples():
+    def found(f, **more):
+        return verify(f, like=np.array([0.5, 2.0]), max_examples=6, raise_exception=False, **more)
+
+    right = found(np.sin, vjp=lambda gy, y, x: gy * np.cos(x))
+    tally = tally_of(right)
+    assert tally.examples == right.examples
+    assert tally.sensitivity == right.sensitivity
+    constant = tally_of(found(lambda x: np.ones(3), vjp=lambda gy, y, x: 0 * x))
+    assert constant.vacuous == constant.examples > 0
+    assert constant.told == 0
+    wrong = tally_of(found(np.sin, vjp=lambda gy, y, x: gy))
+    assert wrong.counts["fail"] > 0
+
+
+def test_the_worst_pass_is_kept():
+    def at(x):
+        return gradcheck(np.sin, np.array([x]), vjp=lambda gy, y, x: gy * np.cos(x))
+
+    sharp, blunt = sorted([at(0.5), at(1.57079)], key=lambda r: r.sensitivity)
+    assert tally_of(blunt, sharp).sensitivity == blunt.sensitivity > sharp.sensitivity
