@@ -10,10 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from hypothesis import HealthCheck, Phase, Verbosity, given, settings, target
-from hypothesis import seed as seeded
+from hypothesis import Phase, target
 from hypothesis import strategies as st
-from hypothesis.errors import FailedHealthCheck, Unsatisfiable
 
 from gradcheck.arguments import params_of, seed_of, whole
 from gradcheck.backends import as_subject
@@ -24,6 +22,7 @@ from gradcheck.drawn import Call, Plan, around_example, near, of_cases, of_tuple
 from gradcheck.errors import CallError, ForwardError, GradientError
 from gradcheck.like import Around, around
 from gradcheck.report import Report
+from gradcheck.running import Found, Stop, run_examples
 from gradcheck.strategies.cotangents import cotangent
 from gradcheck.tree import described, leaves, name_of, rebuild
 from gradcheck.verified import Verification
@@ -102,14 +101,6 @@ class _Outcome:
         return self.report.causes[0] if self.report is not None and self.report.causes else ""
 
 
-class _Found(Exception):  # noqa: N818
-    """A failing example with the cause that is looked for."""
-
-
-class _Stop(Exception):  # noqa: N818
-    """Enough was seen."""
-
-
 @dataclass
 class _Explorer:
     f: Callable[..., Any]
@@ -121,8 +112,6 @@ class _Explorer:
     """Most output entries of an example that is judged."""
     refusal: CallError | None = None
     """Why the first example that can't be judged can't."""
-    wrong: Exception | None = None
-    """What else than a verdict came of an example, to be let out of Hypothesis."""
 
     def over(self, domain: Any, like: Any, wrt: Any, params: dict[str, Any]) -> Verification:
         """Look at the example itself, then at drawn ones, then for the smallest that fails for the same cause."""
@@ -246,63 +235,14 @@ class _Explorer:
             outcome = self._judge(call)
             self.outcomes.append(outcome)
             if self._enough():
-                raise _Stop
+                raise Stop
             if outcome.report is not None and math.isfinite(outcome.report.ratio):
                 target(min(outcome.report.ratio, 1e3), label="error in units of its bound")
 
         seeking = count // 4
-        self._run(strategy, look, [Phase.generate], count - seeking, self.seed)
+        run_examples(strategy, look, [Phase.generate], count - seeking, self.seed)
         if seeking and not self._failing():
-            self._run(strategy, look, [Phase.generate, Phase.target], seeking, self.seed + 1)
-
-    def _run(
-        self,
-        strategy: st.SearchStrategy[Call],
-        look: Callable[[Call], None],
-        phases: list[Phase],
-        count: int,
-        seed: int,
-    ) -> None:
-        def body(call: Call) -> None:
-            try:
-                look(call)
-            except (_Stop, _Found):
-                raise
-            except Exception as error:
-                self.wrong = error
-                raise _Stop from error
-
-        quietly = settings(
-            max_examples=count,
-            phases=phases,
-            deadline=None,
-            database=None,
-            verbosity=Verbosity.quiet,
-            report_multiple_bugs=False,
-            suppress_health_check=list(HealthCheck),
-            print_blob=False,
-        )
-        try:
-            quietly(seeded(seed)(given(strategy)(body)))()
-        except (_Stop, _Found):
-            if self.wrong is not None:
-                raise self.wrong from None
-        except CallError:
-            raise
-        except FailedHealthCheck as error:
-            raise CallError(
-                "verify draws examples of its own, and was called inside a test that draws some as well (@given): call "
-                "gradcheck on what the test draws, or suppress HealthCheck.nested_given in the settings of that test"
-            ) from error
-        except Unsatisfiable as error:
-            raise CallError(
-                "the domain has no example, or Hypothesis finds none: its shapes and predicates (where=, values_where=, "
-                "filters) refuse all that is drawn. Make them weaker"
-            ) from error
-        except Exception as error:
-            raise CallError(
-                f"no example can be drawn from the domain, which raised {type(error).__name__}: {error}"
-            ) from error
+            run_examples(strategy, look, [Phase.generate, Phase.target], seeking, self.seed + 1)
 
     def _failing(self) -> list[_Outcome]:
         return [o for o in self.outcomes if o.report is not None and o.report.verdict is Verdict.FAIL]
@@ -337,9 +277,9 @@ class _Explorer:
                 if fails:
                     found.append((key, outcome))
             if fails:
-                raise _Found
+                raise Found
 
-        self._run(strategy, look, [Phase.generate, Phase.shrink], self.max_examples, self.seed)
+        run_examples(strategy, look, [Phase.generate, Phase.shrink], self.max_examples, self.seed)
         smallest = min([best, *(o for _, o in found)], key=lambda o: (o.size, _digits(o)))
         if smallest.report is None:
             raise CallError("an example failed without a report")
