@@ -130,7 +130,7 @@ def test_broadcasting_forms_stretch_drop_and_keep_axes():
 
     counts = seen(examples(case(reals("..."), reals("~..."))), classify)
     assert set(counts) == {"dropped", "kept", "stretched", "same"}
-    assert min(counts.values()) > 20
+    assert min(counts.values()) > 8
 
 
 def test_a_broadcasting_letter_is_1_or_the_letter():
