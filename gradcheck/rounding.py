@@ -38,8 +38,8 @@ def apart(x: Array | None, y: Array | None) -> float:
 def spreads(look: Look, arrays: Sequence[Array], gys: Sequence[Array]) -> list[float] | None:
     """By how much rounding moves each output and each cotangent, the largest entry of it; None at the edge of the domain.
 
-    Two ways to see it: inputs moved by one unit in their last place, each in its own dtype; and the even part of the
-    values at `x ± d`, which shows the steps of values that were computed in a coarser dtype inside.
+    Two ways to see it: inputs and cotangents moved by one unit in their last place, each in its own dtype; and the even
+    part of the values at `x ± d`, which shows the steps of values that were computed in a coarser dtype inside.
     """
     rng = np.random.default_rng([look.seed, 4])
 
@@ -48,17 +48,18 @@ def spreads(look: Look, arrays: Sequence[Array], gys: Sequence[Array]) -> list[f
             np.finfo(x.dtype).eps ** power * _signs(x, rng) if x.dtype.kind in "fc" else None for x in arrays
         ]
 
-    def results(by: Sequence[Array | None], sign: float = 1.0) -> list[Array | None]:
+    def results(by: Sequence[Array | None], sign: float = 1.0, units: float = 0.0) -> list[Array | None]:
         moved = [
             x.copy() if d is None else np.asarray(x * (1 + sign * d), x.dtype)
             for x, d in zip(arrays, by, strict=True)
         ]
         run = look.forward(moved)
-        return [*[y.copy() for y in run.outputs], *look.pulled(gys, run)]
+        return [*[y.copy() for y in run.outputs], *look.pulled(_shaken(gys, units, rng), run)]
 
     try:
         center = results([None] * len(arrays))
-        seen = [[apart(x, y) for x, y in zip(center, results(moves(1.0)), strict=True)] for _ in range(3)]
+        shaken = [results(moves(1.0), units=1.0) for _ in range(3)]
+        seen = [[apart(x, y) for x, y in zip(center, each, strict=True)] for each in shaken]
         for _ in range(2):
             d = moves(FURTHER)
             sides = zip(center, results(d), results(d, -1.0), strict=True)
@@ -72,20 +73,12 @@ def pull_spreads(look: Look, gys: Sequence[Array]) -> list[float]:
     """By how much rounding moves each cotangent, the largest entry: gys, and y, moved by one unit in their last place."""
     rng = np.random.default_rng([look.seed, 5])
 
-    def shaken(arrays: Sequence[Array], units: float) -> list[Array]:
-        return [
-            np.asarray(a * (1 + units * np.finfo(a.dtype).eps * _signs(a, rng)), a.dtype)
-            if a.dtype.kind in "fc"
-            else a
-            for a in arrays
-        ]
-
     def pulled(of_gys: float, of_outputs: float = 0.0) -> Cotangents:
         run = look.forward(look.copies())  # a run of its own: a rule may spend what it was left
-        for y, moved in zip(run.outputs, shaken(run.outputs, of_outputs), strict=True):
+        for y, moved in zip(run.outputs, _shaken(run.outputs, of_outputs, rng), strict=True):
             if of_outputs and y.flags.writeable:
                 y[...] = moved
-        return look.pulled(shaken(gys, of_gys), run)
+        return look.pulled(_shaken(gys, of_gys, rng), run)
 
     def changes(*by: float) -> list[Array]:
         each = [pulled(*by) for _ in range(3)]
@@ -111,6 +104,16 @@ def _change(x: Array | None, y: Array | None) -> Array:
     return np.asarray(np.where(np.isfinite(x) == np.isfinite(y), change, np.inf))
 
 
+def _shaken(arrays: Sequence[Array], units: float, rng: np.random.Generator) -> list[Array]:
+    """The arrays with each entry moved by so many units in its last place."""
+    return [
+        np.asarray(a * (1 + units * np.finfo(a.dtype).eps * _signs(a, rng)), a.dtype)
+        if a.dtype.kind in "fc"
+        else a
+        for a in arrays
+    ]
+
+
 def _signs(x: Array, rng: np.random.Generator) -> Array:
     return rng.choice(np.array([-1.0, 1.0], x.real.dtype), x.shape)
 
@@ -127,64 +130,63 @@ def _uneven(x: Array | None, above: Array | None, below: Array | None) -> float:
 def of_comparison(look: Look, e: Evidence) -> float:
     """How far off rounding alone may make the comparison of a right rule, measured.
 
-    Inputs and cotangents are moved by one unit in their last place, and, apart from them, the results that the rule gets.
-    What that does to the claim is the rounding of the rule; what it does to the values, over the steps that resolve most
-    functions, is the rounding of the function. A narrow rule may also round what it subtracts (1 - p where p is nearly 1):
-    by as much as its results are large elsewhere.
+    Inputs, cotangents, and the results that the rule gets, are each moved by one unit in their last place. What that does
+    to the claim is the rounding of the rule; what it does to the values, over the steps that resolve most functions, is the
+    rounding of the function. A narrow rule may also round what it subtracts (1 - p where p is nearly 1): by as much as its
+    results are large elsewhere.
 
     An entry that a move of many units changes no more than one of a single unit does not round, it jumps. Of moved results
     that says nothing (`x == y` no longer holds for a moved y). Of moved inputs it says that a kink is within the rounding of
     a narrow dtype, which the function was not measured in; unless the point itself is at one.
     """
     eps = look.eps(e.gx, e.gys)
-    masked = eps <= EPS or e.at_kink() or e.comparison.reason == "tie"
     rng = np.random.default_rng([look.seed, 2])
     gys = [wide(gy) for gy in e.gys]
+    ways = [[rng.choice([-1.0, 1.0], x.shape) for x in look.wide] for _ in range(SAMPLES // 2)]
+    ways += [[-signs for signs in way] for way in ways]  # of one entry, both sides
+    values: list[list[Array]] = []
 
-    def result(size: float, of_outputs: float = 0.0, by: Sequence[Array] = ()) -> tuple[Array, list[Array]]:
+    def shaken(array: Array, size: float) -> Array:
+        return np.asarray(array * (1 + size * rng.choice([-1.0, 1.0], array.shape)))
+
+    def claim(
+        way: Sequence[Array], inputs: float = 0.0, outputs: float = 0.0, cotangents: float = 0.0
+    ) -> Array:
         moved = [
-            x * (1 + size * signs) if want and size else x.copy()
-            for x, want, signs in zip(look.wide, look.wanted, by, strict=True)
+            x * (1 + inputs * signs) if want and inputs else x.copy()
+            for x, want, signs in zip(look.wide, look.wanted, way, strict=True)
         ]
-        shaken = [gy * (1 + size * rng.choice([-1.0, 1.0], gy.shape)) for gy in gys]
         run = look.forward(moved)
-        outputs = [wide(y).copy() for y in differentiable(run.outputs)]
+        values.append([wide(y).copy() for y in differentiable(run.outputs)])
         for y in run.outputs:  # a rule that uses y gets it rounded: 1 - y^2 of tanh has few digits left
-            if of_outputs and y.dtype.kind in "fc" and y.flags.writeable:
-                y *= 1 + of_outputs * rng.choice([-1.0, 1.0], y.shape)
-        with np.errstate(all="ignore"):
-            return _terms(look.fitted(look.pulled(shaken, run)), e.v), outputs
+            if outputs and y.dtype.kind in "fc" and y.flags.writeable:
+                y[...] = shaken(y, outputs)
+        gx = look.pulled([shaken(gy, cotangents) for gy in gys], run)
+        return _terms(look.fitted(gx), e.v)
 
-    def rounding(near: Array, far: Array | None) -> float:
-        if far is not None:
+    def rounding(of: str, *, jumps: bool) -> float:
+        near = np.stack([claim(way, **{of: eps}) for way in ways]) - center
+        if not jumps:
+            far = np.stack([claim(way, **{of: FAR * eps}) for way in ways]) - center
             near = np.where(np.max(np.abs(far), axis=0) >= GROWTH * np.max(np.abs(near), axis=0), near, 0.0)
         return float(np.max(np.abs(np.sum(near, axis=1))))
 
-    try:
-        ways = [[rng.choice([-1.0, 1.0], x.shape) for x in look.wide] for _ in range(SAMPLES // 2)]
-        ways += [[-signs for signs in way] for way in ways]  # of one entry, both sides
-        center, values = result(0.0, by=ways[0])
-        moved = [result(eps, by=way) for way in ways]
-        with np.errstate(all="ignore"):
-            near = np.stack([terms for terms, _ in moved]) - center
-            far = np.stack([result(FAR * eps, by=way)[0] for way in ways]) - center if masked else None
-            seen = rounding(near, far)
-            near, far = (
-                np.stack([result(0.0, size, way)[0] for way in ways]) - center for size in (eps, FAR * eps)
-            )
-            seen += rounding(near, far)
-    except Exception:  # noqa: BLE001 - the edge of the domain is next to this point, and no measure of rounding
-        return 0.0
     with np.errstate(all="ignore"):
-        if not eps <= EPS:  # the function was measured in double precision
+        try:
+            center = claim(ways[0])
+            at_kink = e.at_kink() or e.comparison.reason == "tie"
+            seen = rounding("inputs", jumps=eps > EPS and not at_kink)
+            there, moved = values[0], values[1 : SAMPLES + 1]
+            seen += rounding("outputs", jumps=False) + rounding("cotangents", jumps=True)
+        except Exception:  # noqa: BLE001 - the edge of the domain is next to this point, and no measure of rounding
+            return 0.0
+        if eps > EPS:  # the function was measured in double precision
             return SHAKEN * (seen + _narrow(look, e))
-        scatter = [
-            np.linalg.norm(
-                [np.linalg.norm(np.ravel(gy * (y - y0))) for gy, y, y0 in zip(gys, ys, values, strict=True)]
-            )
-            for _, ys in moved
+        weighted = [
+            [np.ravel(gy * (y - y0)) for gy, y, y0 in zip(gys, ys, there, strict=True)] for ys in moved
         ]
-    return float(SHAKEN * (seen + max(scatter) * RESOLVING))
+        scatter = max(float(np.linalg.norm(np.concatenate(each))) for each in weighted)
+    return float(SHAKEN * (seen + scatter * RESOLVING))
 
 
 def _narrow(look: Look, e: Evidence) -> float:

@@ -15,26 +15,29 @@ MOST = 100
 """Arrays of more entries than this are named by shape and dtype instead of being written out."""
 
 
-def literal(value: Any) -> str:
-    """A value as code that makes it again, exactly; `...` and a comment's worth of words for what is too large.
+def literal(value: Any, most: int = MOST) -> str:
+    """A value as code that makes it again, exactly; of an array of more than `most` entries, only some, with `...`.
 
     >>> literal((np.array([1.5, 2.0], np.float32), 3))
     '(array([1.5, 2. ], dtype=float32), 3)'
     """
     if isinstance(value, Tensor):
         needs = ", requires_grad=True" if value.requires_grad else ""
-        return f"Tensor({literal(value.data)}{needs})"
+        return f"Tensor({literal(value.data, most)}{needs})"
     if isinstance(value, np.ndarray):
-        with np.printoptions(threshold=MOST, precision=17, floatmode="unique", linewidth=100):
+        if not value.size:  # NumPy's own repr of these can't be run
+            return f"zeros({value.shape}, {value.dtype.name!r})"
+        with np.printoptions(threshold=most, precision=17, floatmode="unique", linewidth=100):
             return repr(value)
     if isinstance(value, np.generic):
         return f"{type(value).__name__}({value.item()!r})"
     if isinstance(value, dict):
-        return "{" + ", ".join([f"{key!r}: {literal(item)}" for key, item in value.items()]) + "}"
+        return "{" + ", ".join([f"{key!r}: {literal(item, most)}" for key, item in value.items()]) + "}"
     if isinstance(value, tuple):
-        return "(" + ", ".join([literal(item) for item in value]) + ("," if len(value) == 1 else "") + ")"
+        items = ", ".join([literal(item, most) for item in value])
+        return f"({items}{',' if len(value) == 1 else ''})"
     if isinstance(value, list):
-        return "[" + ", ".join([literal(item) for item in value]) + "]"
+        return "[" + ", ".join([literal(item, most) for item in value]) + "]"
     return repr(value)
 
 
@@ -69,8 +72,10 @@ def call_snippet(inputs: Any, call: str) -> str:
         if any(isinstance(leaf, Tensor) for _, leaf in leaves(given, ""))
         else ""
     )
-    names = sorted({"array", "nan", "inf"} | {a.dtype.name for a in arrays if isinstance(a, np.ndarray)})
-    names = [n for n in names if n in ("array", "nan", "inf") or hasattr(np, n)]
+    names = sorted(
+        {"array", "zeros", "nan", "inf"} | {a.dtype.name for a in arrays if isinstance(a, np.ndarray)}
+    )
+    names = [n for n in names if n in ("array", "zeros", "nan", "inf") or hasattr(np, n)]
     text = literal(tuple(given))
     used = [n for n in names if n in text + call]
     head = "import numpy as np\n" if "np." in call else ""

@@ -72,7 +72,7 @@ def alike(look: Look, arrays: Sequence[Array], gys: Sequence[Array], a: Result, 
     """Whether two results at `arrays` differ by rounding only.
 
     Where they differ by more than a few eps, the function may be one that amplifies rounding (a sum that cancels): then
-    moving the inputs by a unit in their last place, and nothing else, makes as large a difference.
+    moving the inputs and gy by a unit in their last place, and nothing else, makes as large a difference.
     """
     first, second = [*a[0], *a[1]], [*b[0], *b[1]]
     if close(first, second):
@@ -104,17 +104,16 @@ def agrees(
     """
     if close(gx, reference):
         return True
+    each = [pull_spreads(look, some) for some in (gys, *parts)]
+    if _within(gx, reference, [sum(one) for one in zip(*each, strict=True)]):
+        return True
     told = [e.comparison.verdict for e in look.evidence]
     if Verdict.FAIL in told or not {Verdict.PASS, Verdict.SUBGRADIENT} & set(told):
         return close(gx, reference, 1e-3 / np.finfo(np.float64).eps)
     wanted = [g if w else None for g, w in zip(gx, look.wanted, strict=True)]
     if any(g is not None and g.shape != x.shape for g, x in zip(wanted, look.arrays, strict=True)):
         return False
-    verdicts = [look.held(e.numeric, gx, e.v, gys).verdict for e in look.evidence]
-    if Verdict.FAIL not in verdicts:
-        return True
-    each = [pull_spreads(look, some) for some in (gys, *parts)]
-    return _within(gx, reference, [sum(one) for one in zip(*each, strict=True)])
+    return all(look.held(e.numeric, gx, e.v, gys).verdict is not Verdict.FAIL for e in look.evidence)
 
 
 def examine(look: Look, names: Collection[str] | None = None) -> list[ContractResult]:

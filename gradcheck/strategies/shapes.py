@@ -72,7 +72,8 @@ def evaluate(expression: Bound, sizes: Mapping[str, int]) -> Any:
     return value(_parsed(expression))
 
 
-def _names(expression: Bound) -> list[str]:
+def names_in(expression: Bound) -> list[str]:
+    """The letters of a bound or of a shape's token, in order of appearance."""
     if not isinstance(expression, str):
         return []
     return [node.id for node in ast.walk(_parsed(expression)) if isinstance(node, ast.Name)]
@@ -84,13 +85,13 @@ def letters_of(case: Case) -> list[str]:
     for array in case.arrays:
         for token in array.shape.split():
             if token not in ("...", "~..."):
-                found += _names(token.removeprefix("~"))
-        found += _names(array.low) + _names(array.high)
+                found += names_in(token.removeprefix("~"))
+        found += names_in(array.low) + names_in(array.high)
     for param in case.params.values():
         if isinstance(param, Size):
             found.append(param.letter)
         elif isinstance(param, Integers):
-            found += _names(param.low) + _names(param.high)
+            found += names_in(param.low) + names_in(param.high)
     return list(dict.fromkeys([*found, *case.sizes]))
 
 

@@ -6,6 +6,12 @@ Hypothesis, so that planted mistakes, scripts and the suite all go through the v
 
 from gradcheck.verification.breaking import CHANGES, broken, like, positions
 from gradcheck.verification.gradients import check_gradient, check_recording, check_second_order
+from gradcheck.verification.graphs import (
+    check_graph_backward,
+    check_graph_gradient,
+    check_graph_promises,
+    check_graph_second_order,
+)
 from gradcheck.verification.layers import (
     LayerCall,
     check_layer_gradient,
@@ -42,6 +48,10 @@ __all__ = [
     "check_clipping",
     "check_fast_method",
     "check_gradient",
+    "check_graph_backward",
+    "check_graph_gradient",
+    "check_graph_promises",
+    "check_graph_second_order",
     "check_history",
     "check_layer_gradient",
     "check_layer_misfit",

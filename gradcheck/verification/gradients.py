@@ -8,7 +8,7 @@ import numpy as np
 
 from gradcheck.check import gradcheck, gradgradcheck
 from gradcheck.verification.outcome import VerificationError, described
-from gradcore.graph import unbroadcast
+from gradcheck.verification.reverse import cotangents_of
 from gradcore.op import Op
 from gradcore.tensor import Tensor
 
@@ -71,23 +71,7 @@ def check_recording(entry: Any, example: Example, gy: NDArray[Any], name: str) -
 
 
 def _pair(op: Op[..., Any], gy: Any, y: Any, example: Example) -> list[Any]:
-    """What the rules give for the arrays that take a gradient, broadcasting and promotion undone, without the engine."""
+    """What the rules give for the arrays that take a gradient, without the engine."""
     arrays = (*example.arrays, *op._defaults[len(example.arrays) :])
     needs = (*example.takes_gradient, *(False for _ in arrays[len(example.arrays) :]))
-    if op.rules is None:
-        found = op.whole_rule(gy, y, arrays, example.params, needs)
-    else:
-        found = tuple(
-            [
-                rule(gy, y, *arrays, **example.params) if need else None
-                for rule, need in zip(op.rules, needs, strict=True)
-            ]
-        )
-    fitted: list[Any] = []
-    for gx, x, need in zip(found, arrays, needs, strict=True):
-        if not need or gx is None:
-            fitted.append(None)
-            continue
-        gx = unbroadcast(gx, x.shape) if op.broadcasts and gx.shape != x.shape else gx
-        fitted.append(gx.astype(x.dtype))
-    return fitted[: len(example.arrays)]
+    return cotangents_of(op, gy, y, arrays, example.params, needs)[: len(example.arrays)]

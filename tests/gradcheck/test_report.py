@@ -80,6 +80,17 @@ def test_a_snippet_with_tensors_and_float32_runs():
     assert float(heard.getvalue()) == pytest.approx(report.faults[0].numeric, rel=1e-6)
 
 
+def test_a_snippet_with_an_empty_input_runs():
+    def wrong_for_one(gy, y, x, z):
+        return gy * 0.5, np.zeros_like(z)
+
+    inputs = (X, np.zeros((0, 3)))
+    report = gradcheck(lambda x, z: x + z.sum(), inputs, vjp=wrong_for_one, raise_exception=False)
+    names = {}
+    exec(report.snippet.split("gradcheck(")[0], names)
+    assert [a.shape for a in names["inputs"]] == [X.shape, (0, 3)]
+
+
 def test_large_inputs_are_named_in_the_snippet_and_not_printed():
     report = gradcheck(np.sin, (np.ones(10_000),), vjp=wrong, raise_exception=False)
     assert "inputs = ...  # as passed: inputs[0]: a float64 array of shape (10000,)" in report.snippet

@@ -1,0 +1,305 @@
+"""Random graphs of everything registered: by the numbers, against the pairs alone, and what the engine promises."""
+
+import heapq
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+import gradcore
+from gradcheck import GradientError
+from gradcheck.graphs import Leaf, classes, differentiable_ops, graphs
+from gradcheck.graphs.graph import entry_of
+from gradcheck.verification import (
+    CHANGES,
+    VerificationError,
+    broken,
+    check_graph_backward,
+    check_graph_gradient,
+    check_graph_promises,
+    check_graph_second_order,
+    like,
+)
+from gradcore import graph as engine
+from gradcore import registry
+from gradcore.errors import GraphError
+
+OPS = differentiable_ops()
+DIFFERENTIABLE_TWICE = [name for name in OPS if entry_of(name).spec.second_order]
+STRUCTURES = [
+    "fan-out",
+    "diamond",
+    "used twice",
+    "broadcast left",
+    "broadcast right",
+    "view",
+    "several outputs",
+]
+
+
+def backward(graph):
+    """All that is asked of a graph's backward pass; the report on its gradient."""
+    check_graph_backward(graph)
+    check_graph_promises(graph)
+    return check_graph_gradient(graph)
+
+
+@pytest.mark.checks("graphs")
+@pytest.mark.parametrize("name", OPS)
+def test_graphs_that_contain_the_op_go_backward_as_they_should(name, verify):
+    verify(graphs(containing=name), backward, share=0.5).conclude(everything=False)
+
+
+@pytest.mark.checks("graphs", kind="structure")
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_graphs_of_this_structure_go_backward_as_they_should(structure, verify):
+    of_it = graphs().filter(lambda graph: structure in classes(graph))
+    verify(of_it, backward, share=0.5).conclude(everything=False)
+
+
+@pytest.mark.checks("graphs 2nd")
+@pytest.mark.parametrize("name", DIFFERENTIABLE_TWICE)
+def test_small_graphs_that_contain_the_op_can_be_differentiated_twice(name, verify):
+    small = graphs(containing=name, dtype="float64", most=3)
+    verify(small, check_graph_second_order, share=0.25).conclude(everything=False)
+
+
+# --- planted mistakes -------------------------------------------------------------------------------------------------
+
+TENSOR = sys.modules["gradcore.tensor"]  # gradcore.tensor is the function
+SHRINK = settings(
+    max_examples=150,
+    phases=[Phase.generate, Phase.shrink],
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    report_multiple_bugs=False,
+)
+
+
+def shrunk(check, strategy=None):
+    """The smallest graph that Hypothesis finds on which the check raises."""
+    failing = []
+
+    @SHRINK
+    @given(graphs() if strategy is None else strategy)
+    def holds(graph):
+        try:
+            check(graph)
+        except (VerificationError, GradientError):
+            failing.append(graph)
+            raise
+
+    with pytest.raises((VerificationError, GradientError)):
+        holds()
+    return failing[-1]
+
+
+def overwrites(monkeypatch):
+    def accumulate(entry, gy):
+        entry[1] = gy
+
+    monkeypatch.setattr(engine, "_accumulate", accumulate)
+
+
+def adds_in_place(monkeypatch):
+    def accumulate(entry, gy):
+        if entry[1].flags.writeable:
+            np.add(entry[1], gy, out=entry[1])  # which others may have been given as well
+        else:
+            entry[1] = entry[1] + gy
+
+    monkeypatch.setattr(engine, "_accumulate", accumulate)
+
+
+def unbroadcast_with(monkeypatch, wrong):
+    genuine = engine.unbroadcast
+    monkeypatch.setattr(
+        engine,
+        "unbroadcast",
+        lambda gx, shape: wrong(gx, shape) if type(gx) is np.ndarray else genuine(gx, shape),
+    )
+
+
+def sums_nothing(monkeypatch):
+    unbroadcast_with(monkeypatch, lambda gx, shape: np.resize(gx, shape))
+
+
+def sums_the_last_axis(monkeypatch):
+    unbroadcast_with(monkeypatch, lambda gx, shape: np.resize(gx.sum(axis=-1), shape))
+
+
+def leaves_the_shape(monkeypatch):
+    unbroadcast_with(monkeypatch, lambda gx, shape: gx)
+
+
+def oldest_first(monkeypatch):
+    monkeypatch.setattr(engine, "heappush", lambda heap, order: heapq.heappush(heap, -order))
+    monkeypatch.setattr(engine, "heappop", lambda heap: -heapq.heappop(heap))
+
+
+def one_output_only(monkeypatch):
+    genuine = engine.backward_pass
+    monkeypatch.setattr(engine, "backward_pass", lambda roots, **more: genuine(list(roots)[:1], **more))
+
+
+def frees_nothing(monkeypatch):
+    genuine = engine.backward_pass
+    monkeypatch.setattr(
+        TENSOR, "backward_pass", lambda roots, **more: genuine(roots, **{**more, "retain_graph": True})
+    )
+
+
+def frees_everything(monkeypatch):
+    genuine = engine.backward_pass
+    monkeypatch.setattr(TENSOR, "backward_pass", lambda roots, **more: genuine(roots))
+
+
+def keeps_the_cotangent(monkeypatch):
+    def receive(self, gx, ours):
+        self.grad = gx if self.grad is None else self.grad + gx
+
+    monkeypatch.setattr(gradcore.Tensor, "_receive", receive)
+
+
+def replaces_the_grad(monkeypatch):
+    def receive(self, gx, ours):
+        self.grad = np.array(gx)
+
+    monkeypatch.setattr(gradcore.Tensor, "_receive", receive)
+
+
+def records_always(monkeypatch):
+    monkeypatch.setattr(engine.no_grad, "_value", True)
+
+
+def grad_for_nodes(monkeypatch):
+    genuine = gradcore.Tensor.backward
+
+    def backward(self, gy=None, *, retain_graph=False):
+        genuine(self, gy, retain_graph=retain_graph)
+        self.grad = np.array(gy)
+
+    monkeypatch.setattr(gradcore.Tensor, "backward", backward)
+
+
+def keeps_every_node(monkeypatch):
+    genuine, kept = engine.backward_pass, []
+
+    def backward_pass(roots, **more):
+        kept.append(list(roots))
+        return genuine(kept[-1], **more)
+
+    monkeypatch.setattr(TENSOR, "backward_pass", backward_pass)
+
+
+def adds_before_it_raises(monkeypatch):
+    genuine, last = engine.backward_pass, []
+
+    def backward_pass(roots, **more):
+        try:
+            last[:] = genuine(roots, **more)
+        except GraphError:
+            for leaf, _ in last:
+                leaf.grad = leaf.grad + 1
+            raise
+        return list(last)
+
+    monkeypatch.setattr(TENSOR, "backward_pass", backward_pass)
+
+
+def forgets_a_leaf(monkeypatch):
+    genuine = engine.backward_pass
+    monkeypatch.setattr(TENSOR, "backward_pass", lambda roots, **more: genuine(roots, **more)[1:])
+
+
+def moves_the_leaf(monkeypatch):
+    genuine = gradcore.Tensor._receive
+
+    def receive(self, gx, ours):
+        genuine(self, gx, ours)
+        self.data += 0.5
+
+    monkeypatch.setattr(gradcore.Tensor, "_receive", receive)
+
+
+def changes_the_cotangent(monkeypatch):
+    genuine = gradcore.Tensor._cotangent
+
+    def cotangent(self, gy):
+        found = genuine(self, gy)
+        gy *= 2.0
+        return found
+
+    monkeypatch.setattr(gradcore.Tensor, "_cotangent", cotangent)
+
+
+# mistake, the check that notices it, and the most nodes that the smallest graph may have; one or two would do
+ENGINE_MISTAKES = [
+    (overwrites, check_graph_backward, 3),
+    (adds_in_place, check_graph_backward, 3),
+    (sums_nothing, check_graph_backward, 3),
+    (leaves_the_shape, check_graph_backward, 3),
+    (sums_the_last_axis, check_graph_backward, 3),
+    (oldest_first, check_graph_backward, 4),
+    (one_output_only, check_graph_backward, 4),
+    (frees_nothing, check_graph_promises, 1),
+    (frees_everything, check_graph_promises, 1),
+    (keeps_the_cotangent, check_graph_promises, 1),
+    (replaces_the_grad, check_graph_backward, 4),
+    (records_always, check_graph_promises, 1),
+    (grad_for_nodes, check_graph_promises, 1),
+    (keeps_every_node, check_graph_promises, 1),
+    (adds_before_it_raises, check_graph_promises, 1),
+    (forgets_a_leaf, check_graph_backward, 1),
+    (moves_the_leaf, check_graph_promises, 1),
+    (changes_the_cotangent, check_graph_promises, 1),
+]
+
+
+def check_that_it_is_small_and_runs(graph, nodes):
+    assert len(graph.nodes) <= nodes
+    assert all(leaf.array.size <= 16 for leaf in graph.steps if isinstance(leaf, Leaf))
+    names = {}
+    exec(str(graph), names)
+    assert all(names[f"x{i}"].grad is not None for i in graph.wanted if i in graph.reached())
+
+
+@pytest.mark.parametrize(
+    ("plant", "check", "nodes"), ENGINE_MISTAKES, ids=[p.__name__ for p, _, _ in ENGINE_MISTAKES]
+)
+def test_a_mistake_of_the_engine_is_noticed_in_a_small_graph_whose_code_runs(
+    plant, check, nodes, monkeypatch
+):
+    with monkeypatch.context() as planted:
+        plant(planted)
+        graph = shrunk(check)
+    check(graph)  # it was the mistake that made it fail
+    check_that_it_is_small_and_runs(graph, nodes)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [("exp", "factor 1.001"), ("mul", "sign"), ("matmul", "one entry by 0.1 %"), ("transpose", "zero")],
+)
+def test_a_wrong_rule_of_one_op_is_noticed_in_a_small_graph_that_has_it(name, change, monkeypatch):
+    with monkeypatch.context() as planted:
+        planted.setitem(registry.ops, name, broken(registry.ops[name], 0, CHANGES[change]))
+        graph = shrunk(check_graph_gradient, graphs(containing=name))
+        assert name in [graph.steps[i].op for i in graph.nodes]
+        assert f'registry.ops["{name}"]' in str(graph)  # so that the code shows it again
+    check_graph_gradient(graph)
+    check_that_it_is_small_and_runs(graph, 3)
+
+
+def test_a_rule_that_cannot_be_differentiated_itself_is_noticed(monkeypatch):
+    def as_a_constant(gy, y, x):
+        return gy * np.exp(x.data if isinstance(x, gradcore.Tensor) else x)
+
+    with monkeypatch.context() as planted:
+        planted.setitem(registry.ops, "exp", like(registry.ops["exp"], vjp=as_a_constant))
+        graph = shrunk(check_graph_second_order, graphs(containing="exp", dtype="float64", most=3))
+    check_graph_second_order(graph)
+    check_that_it_is_small_and_runs(graph, 2)
