@@ -9,16 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from gradcheck.arguments import contracts_of, cotangents_of, seed_of
 from gradcheck.backends import Subject, as_subject
 from gradcheck.backends.core import Core
-from gradcheck.backends.protocol import Array
 from gradcheck.compare import Verdict
 from gradcheck.contracts import CONTRACTS, examine
+from gradcheck.coverage import coverage, unseen
 from gradcheck.errors import CallError, ForwardError, GradientError, RuleError
 from gradcheck.faults import Told, tell
 from gradcheck.look import Look
 from gradcheck.report import ContractResult, Fault, InputResult, Report
-from gradcheck.second import gradient_subject
+from gradcheck.second import gradient_subject, loses_history
 from gradcheck.snippet import call_snippet, entry_snippet, in_its_layout
 from gradcheck.tree import described, name_of
 from gradcheck.values import ValueResult, explained, judge
@@ -72,7 +73,7 @@ def gradcheck(
         raise CallError(
             f"order={order!r}: pass 1 for the gradient, or 2 for the gradient of the gradient as well"
         )
-    names = _names(contracts)
+    names, seed = contracts_of(contracts, CONTRACTS), seed_of(seed)
     subject = as_subject(f, inputs, vjp=vjp, wrt=wrt, params=params)
     call = _call_text("gradcheck", f, vjp, wrt, params, seed, gy)
     report = _check(subject, names, seed, 1, inputs, call, gy)
@@ -100,7 +101,7 @@ def gradgradcheck(
     functions and Ops the recorded backward pass is differentiated. With `vjp`, `f` and the rule are run on Tensors: both
     have to be written with NumPy functions that gradcore has rules for.
     """
-    names = _names(contracts)
+    names, seed = contracts_of(contracts, CONTRACTS), seed_of(seed)
     report = _second(f, inputs, vjp, wrt, params, names, seed)
     if raise_exception and report.verdict is Verdict.FAIL:
         raise GradientError(report)
@@ -119,20 +120,13 @@ def _second(
     subject = gradient_subject(f, inputs, vjp=vjp, wrt=wrt, params=params, seed=seed)
     # One Tensor in two places has one gradient, so (x, y, gy) -> (gx, gy) is no function of it as two arguments.
     names = set(CONTRACTS if names is None else names) - {"aliased_arguments"}
-    return _check(subject, names, seed, 2, inputs, _call_text("gradgradcheck", f, vjp, wrt, params, seed))
-
-
-def _names(contracts: bool | Collection[str]) -> Collection[str] | None:
-    if isinstance(contracts, bool):
-        return None if contracts else ()
-    names = {contracts} if isinstance(contracts, str) else set(contracts)
-    unknown = names - set(CONTRACTS)
-    if unknown:
+    report = _check(subject, names, seed, 2, inputs, _call_text("gradgradcheck", f, vjp, wrt, params, seed))
+    if vjp is not None and report.verdict is Verdict.FAIL and loses_history(f, inputs, vjp, params):
         raise CallError(
-            f"contracts= names {sorted(unknown)}, and there is no such contract: choose among "
-            f"{', '.join(CONTRACTS)}"
+            f"{name_of(f)} or its rule makes a Python number of an input, as math.sin(x) and float(x) do, and its gradient "
+            "can't be recorded through that: a second order needs NumPy functions throughout, such as np.sin(x)"
         )
-    return names
+    return report
 
 
 def _check(
@@ -157,7 +151,7 @@ def _check(
     values: ValueResult | None = None
     results: Sequence[ContractResult] = ()
     try:
-        look.given_gys = _given(look, gy)
+        look.given_gys = cotangents_of(gy, subject.name, look.outputs)
         look.prepare()
         if CONTRACTS["cotangent_shape"](look) is None:
             values = judge(look)
@@ -177,6 +171,11 @@ def _check(
             )
         )
     verdict = Verdict.FAIL if told.faults or values is None else values.comparison.verdict
+    reason = _why(look, values) if values is not None and verdict is Verdict.INCONCLUSIVE else ""
+    covered = coverage(look)
+    if verdict in (Verdict.PASS, Verdict.SUBGRADIENT) and not covered.enough:
+        verdict = Verdict.INCONCLUSIVE
+        reason = f"only {covered.words()} could be judged, too few for a verdict on the function"
     snippet = ""
     if verdict is Verdict.FAIL:
         snippet = call_snippet(inputs, call)
@@ -189,10 +188,11 @@ def _check(
     return Report(
         name=subject.name,
         verdict=verdict,
-        inputs=_input_results(look, values, {fault.input for fault in told.faults}),
+        inputs=_input_results(look, values, {fault.input for fault in told.faults}, verdict),
         contracts=tuple(results),
         faults=told.faults,
-        reason=explained(values.reason) if values is not None and verdict is Verdict.INCONCLUSIVE else "",
+        reason=reason,
+        judged=covered.words() if verdict in (Verdict.PASS, Verdict.SUBGRADIENT) else "",
         note=values.note if values is not None else "",
         order=order,
         seed=seed,
@@ -203,21 +203,17 @@ def _check(
     )
 
 
-def _given(look: Look, gy: Any) -> tuple[Array, ...] | None:
-    """The caller's cotangents, one per floating output."""
-    if gy is None:
-        return None
-    given = tuple([np.asarray(g) for g in (gy if isinstance(gy, tuple | list) else (gy,))])
-    shapes, expected = [g.shape for g in given], [y.shape for y in look.outputs]
-    if shapes != expected or any(g.dtype != y.dtype for g, y in zip(given, look.outputs, strict=True)):
-        raise CallError(
-            f"gy= is {', '.join(map(described, given))}, and {look.subject.name} returned "
-            f"{', '.join(map(described, look.outputs))}: pass a cotangent of the output's shape and dtype"
-        )
-    return given
+def _why(look: Look, values: ValueResult) -> str:
+    """Why nothing could be told."""
+    zero = all(not np.any(g) for e in look.evidence for g in e.gx if g is not None)
+    if values.reason == "noise" and zero:
+        return "the claimed gradient is zero at this point, and the numbers show no other: try another point"
+    return explained(values.reason)
 
 
-def _input_results(look: Look, values: ValueResult | None, wrong: set[str]) -> tuple[InputResult, ...]:
+def _input_results(
+    look: Look, values: ValueResult | None, wrong: set[str], overall: Verdict
+) -> tuple[InputResult, ...]:
     results = []
     for i, item in enumerate(look.subject.inputs):
         if item.wanted:
@@ -226,8 +222,11 @@ def _input_results(look: Look, values: ValueResult | None, wrong: set[str]) -> t
                 verdict, sensitivity, vacuous = values.verdicts[i], values.sensitivities[i], values.vacuous[i]
             if item.path in wrong:
                 verdict = Verdict.FAIL
+            elif overall is Verdict.INCONCLUSIVE and verdict in (Verdict.PASS, Verdict.SUBGRADIENT):
+                verdict = overall if len(look.evidence) else None
+            hidden = unseen(look, i) if math.isfinite(sensitivity) else 0
             shape, dtype = item.array.shape, str(item.array.dtype)
-            results.append(InputResult(item.path, shape, dtype, verdict, sensitivity, vacuous))
+            results.append(InputResult(item.path, shape, dtype, verdict, sensitivity, vacuous, hidden))
     return tuple(results)
 
 

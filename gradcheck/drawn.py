@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,10 @@ from hypothesis import strategies as st
 from gradcheck.errors import CallError
 from gradcheck.like import Around, Leaf
 from gradcheck.resized import drawn_floats, drawn_integers, resized
-from gradcheck.strategies import COTANGENTS, Example, Mode, examples
+from gradcheck.strategies import COTANGENTS, Example, Mode
+from gradcheck.strategies.choice import Chooser
+from gradcheck.strategies.examples import drawn_example
+from gradcheck.strategies.values import tied_to
 from gradcheck.tree import described
 from gradcore.spec import Case
 
@@ -31,22 +35,30 @@ class Call:
     seed: int
 
 
-def of_cases(cases: Sequence[Case], params: Mapping[str, Any]) -> st.SearchStrategy[Call]:
+def of_cases(cases: Sequence[Case], params: Mapping[str, Any], wrt: Any = None) -> st.SearchStrategy[Call]:
     """Calls of what the cases describe, at smooth points and at kinks, in double and in single precision."""
 
     @st.composite
     def calls(draw: st.DrawFn) -> Call:
-        case = cases[draw(st.integers(0, len(cases) - 1))]
-        dtype = draw(st.sampled_from([np.float64] * 3 + [np.float32]))
-        mode: Mode = draw(st.sampled_from(["smooth", "smooth", "kinks"]))
-        example = draw(examples(case, dtype=dtype, mode=mode))
-        return _call(draw, example.arrays, {**example.params, **params}, _wanted(example))
+        choose = Chooser(draw)
+        case = choose.pick(cases)
+        dtype = choose.pick([np.float64] * 3 + [np.float32])
+        modes: tuple[Mode, ...] = ("smooth", "smooth", "kinks")
+        kind = choose.pick(COTANGENTS)
+        example = drawn_example(choose, case, dtype, choose.pick(modes))
+        return Call(example.arrays, {**example.params, **params}, _wanted(example, wrt), kind, choose.seed())
 
     return calls()
 
 
-def _wanted(example: Example) -> list[int]:
-    return [i for i, takes in enumerate(example.takes_gradient) if takes]
+def _wanted(example: Example, wrt: Any) -> Any:
+    """What to differentiate by: the caller's choice without arrays that are left out, or all that take a gradient."""
+    if wrt is None:
+        return tuple([i for i, takes in enumerate(example.takes_gradient) if takes])
+    absent = [i for i, array in enumerate(example.arrays) if array is None]
+    gone = {*absent, *[i - len(example.arrays) for i in absent], *[f"inputs[{i}]" for i in absent]}
+    names = tuple(wrt) if isinstance(wrt, list | tuple | set | frozenset) else (wrt,)
+    return tuple([name for name in names if name not in gone]) or names
 
 
 def of_tuples(
@@ -58,7 +70,7 @@ def of_tuples(
     def calls(draw: st.DrawFn) -> Call:
         inputs = draw(strategy)
         if isinstance(inputs, Example):
-            return _call(draw, inputs.arrays, {**inputs.params, **params}, _wanted(inputs))
+            return _call(draw, inputs.arrays, {**inputs.params, **params}, _wanted(inputs, wrt))
         if not isinstance(inputs, tuple):
             raise CallError(
                 f"the strategy drew {described(inputs)}: it has to draw tuples with the arguments of f, such as "
@@ -70,8 +82,8 @@ def of_tuples(
 
 
 def _call(draw: st.DrawFn, inputs: tuple[Any, ...], params: dict[str, Any], wrt: Any) -> Call:
-    kind = draw(st.sampled_from(COTANGENTS))
-    return Call(inputs, params, wrt, kind, draw(st.integers(0, 2**16)))
+    choose = Chooser(draw)
+    return Call(inputs, params, wrt, choose.pick(COTANGENTS), choose.seed())
 
 
 @dataclass(frozen=True)
@@ -91,14 +103,14 @@ class Plan:
         for i, (leaf, style) in enumerate(zip(domain.arrays, self.styles, strict=True)):
             rng = np.random.default_rng([self.seed, i])
             array = _values(leaf, leaf.shape(self.sizes), style, self.sizes, rng)
-            changed[leaf.place] = _tied_to(array, list(changed.values()), rng) if self.tied else array
+            changed[leaf.place] = tied_to(array, list(changed.values()), rng) if self.tied else array
         inputs, params = domain.call(changed, dict(self.statics))
         return Call(inputs, params, wrt, self.cotangent, self.seed)
 
 
 def sweep(domain: Around, count: int, seed: int) -> Iterator[Plan]:
-    """Plans that reach each special class: every static value, with values at large and with small whole ones; then
-    sizes, styles, static values and cotangents, each in a cycle of its own, so that each is met before any comes again.
+    """Plans that reach each special class: every static value, with values at large and with small whole ones; one large
+    array; then sizes, styles, static values and cotangents, each in a cycle of its own, so that each is met before any comes again.
     """
     rng = np.random.default_rng([seed, 11])
     given = tuple([values[0] for values in domain.statics.values()])
@@ -109,16 +121,19 @@ def sweep(domain: Around, count: int, seed: int) -> Iterator[Plan]:
             for style in ("integers", "given"):
                 statics = (*given[:place], value, *given[place + 1 :])
                 if made < count // 2:
-                    styles = tuple([style if style in leaf.styles else "given" for leaf in domain.arrays])
                     yield Plan(
                         tuple(domain.sizes),
                         tuple(zip(names, statics, strict=True)),
-                        styles,
+                        _all(domain, style),
                         False,
                         made,
                         "dense",
                     )
                     made += 1
+    large = _large_sizes(domain)
+    if large is not None and made < count:
+        yield Plan(large, tuple(zip(names, given, strict=True)), _all(domain, "random"), False, made, "dense")
+        made += 1
     sizes = _cycle(_size_options(domain), rng)
     cots, ties = _cycle(COTANGENTS, rng), _cycle((False, False, True), rng)
     styled = [_cycle(leaf.styles, rng) for leaf in domain.arrays]
@@ -134,11 +149,34 @@ def sweep(domain: Around, count: int, seed: int) -> Iterator[Plan]:
         )
 
 
+def _all(domain: Around, style: str) -> tuple[str, ...]:
+    """This style for every array that takes it, the example's values for the others."""
+    return tuple([style if style in leaf.styles else "given" for leaf in domain.arrays])
+
+
 def _cycle(options: Sequence[Any], rng: np.random.Generator) -> Iterator[Any]:
     """All of the options in a random order, then all of them in another, without end."""
     while True:
         for i in rng.permutation(len(options)):
             yield options[i]
+
+
+LARGE = 3000
+"""Entries of one array that is tried: more than the blocks that implementations work in (1,024 or 2,048)."""
+
+
+def _large_sizes(domain: Around) -> tuple[int, ...] | None:
+    """Sizes that make an array large by one letter alone, the others as small as can be; None where none can."""
+    found = []
+    for letter, given in enumerate(domain.sizes):
+        sizes = list(domain.sizes)
+        entries = [math.prod(leaf.shape(sizes)) for leaf in domain.arrays if letter in leaf.axes]
+        while entries and 0 < max(entries) < LARGE:
+            sizes[letter] += max(1, sizes[letter] // 4)
+            entries = [math.prod(leaf.shape(sizes)) for leaf in domain.arrays if letter in leaf.axes]
+        if sizes[letter] > given:
+            found.append((sum(entries), tuple(sizes)))
+    return min(found)[1] if found else None
 
 
 def _size_options(domain: Around) -> list[tuple[int, ...]]:
@@ -159,18 +197,14 @@ def around_example(domain: Around, wrt: Any) -> st.SearchStrategy[Call]:
 
     @st.composite
     def calls(draw: st.DrawFn) -> Call:
+        choose = Chooser(draw)
         plan = Plan(
-            tuple(_sizes(draw, domain)),
-            tuple(
-                [
-                    (name, values[draw(st.integers(0, len(values) - 1))])
-                    for name, values in domain.statics.items()
-                ]
-            ),
-            tuple([draw(st.sampled_from(leaf.styles)) for leaf in domain.arrays]),
-            draw(st.integers(0, 3)) == 3,
-            draw(st.integers(0, 2**32 - 1)),
-            draw(st.sampled_from(COTANGENTS)),
+            tuple(_sizes(choose, domain)),
+            tuple([(name, choose.pick(values)) for name, values in domain.statics.items()]),
+            tuple([choose.pick(leaf.styles) for leaf in domain.arrays]),
+            choose.pick((False, False, False, True)),
+            choose.seed(),
+            choose.pick(COTANGENTS),
         )
         return plan.call(domain, wrt)
 
@@ -209,14 +243,14 @@ SIMPLE = ("plain", "integers")
 """Styles that read well, simplest first."""
 
 
-def _sizes(draw: st.DrawFn, domain: Around) -> list[int]:
+def _sizes(choose: Chooser, domain: Around) -> list[int]:
     """The example's sizes; or others from 1 to 7, odd and even; seldom 0."""
-    how = draw(st.integers(0, 7))
+    how = choose.between(0, 7)
     if how >= 5:
         return list(domain.sizes)
     if how == 4:
-        return [draw(st.sampled_from([n, 1, 0])) for n in domain.sizes]
-    return [draw(st.sampled_from(sorted({1, 2, 3, 5, 7, n, n + 1, max(1, n - 1)}))) for n in domain.sizes]
+        return [choose.pick((n, 1, 0)) for n in domain.sizes]
+    return [choose.pick(sorted({1, 2, 3, 5, 7, n, n + 1, max(1, n - 1)})) for n in domain.sizes]
 
 
 def _values(
@@ -230,11 +264,3 @@ def _values(
             leaf.array, shape, style, None if leaf.below is None else sizes[leaf.below], rng
         )
     return drawn_floats(leaf.array, shape, style, leaf.signs, rng)
-
-
-def _tied_to(array: Any, others: list[Any], rng: np.random.Generator) -> Any:
-    """Half of the entries equal to those of an earlier array of this shape and dtype."""
-    for other in others:
-        if other.shape == array.shape and other.dtype == array.dtype:
-            return np.where(rng.random(array.shape) < 0.5, array, other)
-    return array

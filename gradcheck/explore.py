@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from hypothesis import HealthCheck, Phase, Verbosity, given, settings, target
-from hypothesis import seed as seeded
+from hypothesis import Phase, target
 from hypothesis import strategies as st
 
+from gradcheck.arguments import params_of, seed_of, whole
 from gradcheck.backends import as_subject
 from gradcheck.backends.protocol import differentiable
 from gradcheck.check import gradcheck
@@ -22,6 +22,7 @@ from gradcheck.drawn import Call, Plan, around_example, near, of_cases, of_tuple
 from gradcheck.errors import CallError, ForwardError, GradientError
 from gradcheck.like import Around, around
 from gradcheck.report import Report
+from gradcheck.running import Found, Stop, run_examples
 from gradcheck.strategies.cotangents import cotangent
 from gradcheck.tree import described, leaves, name_of, rebuild
 from gradcheck.verified import Verification
@@ -30,6 +31,9 @@ from gradcore.tensor import Tensor
 
 ENOUGH = 5
 """So many failing examples are looked at before one cause is chosen and shrunk."""
+
+WIDEST = 100_000
+"""Around an example that gives fewer, one with more output entries than this takes long and shows no more than another."""
 
 SHRINKS = 200
 """So many examples are checked on the way to the smallest one."""
@@ -67,12 +71,11 @@ def verify(
     >>> bool(result), result.verdicts["pass"] > 10
     (True, True)
     """
-    if max_examples < 1:
-        raise CallError(f"max_examples={max_examples}: at least one example has to be drawn")
-    explorer = _Explorer(f, vjp, max_examples, seed)
+    max_examples = whole("max_examples", max_examples, 1, "as at least one example has to be drawn")
+    explorer = _Explorer(f, vjp, max_examples, seed_of(seed))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # special values overflow and divide by zero, and mean it
-        result = explorer.over(domain, like, wrt, dict(params or {}))
+        result = explorer.over(domain, like, wrt, params_of(params))
     if raise_exception and result.verdict is Verdict.FAIL and result.smallest is not None:
         raise GradientError(result.smallest, result)
     return result
@@ -88,17 +91,14 @@ class _Outcome:
     plan: Plan | None = None
 
     @property
+    def refused(self) -> bool:
+        """Whether the example can't be judged, whatever f makes of it."""
+        return self.report is None and not self.aside.startswith("forward")
+
+    @property
     def cause(self) -> str:
         """The first cause told, "" where nothing is wrong."""
         return self.report.causes[0] if self.report is not None and self.report.causes else ""
-
-
-class _Found(Exception):  # noqa: N818
-    """A failing example with the cause that is looked for."""
-
-
-class _Stop(Exception):  # noqa: N818
-    """Enough was seen."""
 
 
 @dataclass
@@ -108,7 +108,10 @@ class _Explorer:
     max_examples: int
     seed: int
     outcomes: list[_Outcome] = field(default_factory=list)
-    wrong: Exception | None = None
+    widest: float = math.inf
+    """Most output entries of an example that is judged."""
+    refusal: CallError | None = None
+    """Why the first example that can't be judged can't."""
 
     def over(self, domain: Any, like: Any, wrt: Any, params: dict[str, Any]) -> Verification:
         """Look at the example itself, then at drawn ones, then for the smallest that fails for the same cause."""
@@ -132,6 +135,8 @@ class _Explorer:
             derived, strategy, left = None, self._strategy(domain, params, wrt), self.max_examples
         if not self._failing() and left:
             self._collect(strategy, left)
+        if self.refusal is not None and all(o.refused for o in self.outcomes):
+            raise self.refusal
         smallest = None
         if self._failing():
             cause = self._cause()
@@ -149,7 +154,7 @@ class _Explorer:
         cases = getattr(domain, "cases", domain)
         cases = (cases,) if isinstance(cases, Case) else cases
         if isinstance(cases, tuple | list) and cases and all(isinstance(c, Case) for c in cases):
-            return of_cases(cases, params)
+            return of_cases(cases, params, wrt)
         raise CallError(
             f"the domain is {described(domain)}: pass a gradcore.spec case, such as case(reals('n')), a Hypothesis strategy "
             "of tuples with the inputs, or one example of the inputs as like=(x, w)"
@@ -161,8 +166,10 @@ class _Explorer:
         """Why these inputs are none for forward ("" where they are), and what it returns for them."""
         try:
             subject = as_subject(self.f, inputs, vjp=self.vjp, wrt=wrt, params=params)
-        except CallError:
-            return "nothing to differentiate by", None
+        except CallError as error:
+            self.refusal = self.refusal or error
+            nothing = str(error).startswith("nothing")
+            return "nothing to differentiate by" if nothing else "a call that can't be judged", None
         try:
             with np.errstate(all="ignore"):
                 run = subject.run([np.array(item.array) for item in subject.inputs])
@@ -183,6 +190,11 @@ class _Explorer:
                 if example:  # the user's own: gradcheck says what is wrong with it
                     gradcheck(self.f, inputs, vjp=self.vjp, wrt=call.wrt, params=call.params)
                 return _Outcome(None, why)
+            entries = sum(y.size for y in outputs or ())
+            if example:
+                self.widest = max(WIDEST, 4 * entries)
+            elif entries > self.widest:
+                return _Outcome(None, f"forward gave more than {self.widest:,.0f} entries")
             kind, gy = call.cotangent, None
             if kind != "dense":
                 made = [cotangent(y.shape, y.dtype, kind, call.seed + i) for i, y in enumerate(outputs)]
@@ -223,45 +235,14 @@ class _Explorer:
             outcome = self._judge(call)
             self.outcomes.append(outcome)
             if self._enough():
-                raise _Stop
+                raise Stop
             if outcome.report is not None and math.isfinite(outcome.report.ratio):
                 target(min(outcome.report.ratio, 1e3), label="error in units of its bound")
 
         seeking = count // 4
-        self._run(strategy, look, [Phase.generate], count - seeking, self.seed)
+        run_examples(strategy, look, [Phase.generate], count - seeking, self.seed)
         if seeking and not self._failing():
-            self._run(strategy, look, [Phase.generate, Phase.target], seeking, self.seed + 1)
-
-    def _run(
-        self,
-        strategy: st.SearchStrategy[Call],
-        look: Callable[[Call], None],
-        phases: list[Phase],
-        count: int,
-        seed: int,
-    ) -> None:
-        def body(call: Call) -> None:
-            try:
-                look(call)
-            except CallError as error:
-                self.wrong = error
-                raise _Stop from error
-
-        run = settings(
-            max_examples=count,
-            phases=phases,
-            deadline=None,
-            database=None,
-            verbosity=Verbosity.quiet,
-            report_multiple_bugs=False,
-            suppress_health_check=list(HealthCheck),
-            print_blob=False,
-        )(seeded(seed)(given(strategy)(body)))
-        try:
-            run()
-        except (_Stop, _Found):
-            if self.wrong is not None:
-                raise self.wrong from None
+            run_examples(strategy, look, [Phase.generate, Phase.target], seeking, self.seed + 1)
 
     def _failing(self) -> list[_Outcome]:
         return [o for o in self.outcomes if o.report is not None and o.report.verdict is Verdict.FAIL]
@@ -296,9 +277,9 @@ class _Explorer:
                 if fails:
                     found.append((key, outcome))
             if fails:
-                raise _Found
+                raise Found
 
-        self._run(strategy, look, [Phase.generate, Phase.shrink], self.max_examples, self.seed)
+        run_examples(strategy, look, [Phase.generate, Phase.shrink], self.max_examples, self.seed)
         smallest = min([best, *(o for _, o in found)], key=lambda o: (o.size, _digits(o)))
         if smallest.report is None:
             raise CallError("an example failed without a report")

@@ -97,6 +97,12 @@ class Line:
     """
 
     def __init__(self, f: Callable[..., Any], x: Any, v: Any, *, widen: bool = True) -> None:
+        if not callable(f):
+            raise DtypeError(f"f is {f!r:.60}, and it has to be the function: derivative(np.sin, x, v)")
+        if v is None:
+            raise ShapeError(
+                "v is None: pass a direction, an array (or None for one that stays) for every array of x"
+            )
         points, tangents = as_tuple(x), as_tuple(v)
         if len(points) != len(tangents):
             raise ShapeError(
@@ -158,16 +164,17 @@ class Line:
     def slip(self, step: float) -> float:
         """Largest relative part of an entry's step that rounding of `x ± h v` takes away; 0 where all are exact."""
         worst = 0.0
-        for point, tangent in zip(self.x, self.v, strict=True):
-            if tangent is None or not tangent.size:
-                continue
-            right, left = self._moved(point, tangent, step), self._moved(point, tangent, -step)
-            for name in ("real", "imag") if point.dtype.kind == "c" else ("real",):
-                speed = getattr(tangent, name).reshape(-1)
-                went = (getattr(right, name) - getattr(left, name)).reshape(-1) / (2.0 * step)
-                moving = speed != 0
-                lost = np.abs(went[moving].astype(np.float64) - speed[moving]) / np.abs(speed[moving])
-                worst = max(worst, float(np.max(lost, initial=0.0)))
+        with np.errstate(all="ignore"):  # infinity minus infinity, where the point is
+            for point, tangent in zip(self.x, self.v, strict=True):
+                if tangent is None or not tangent.size:
+                    continue
+                right, left = self._moved(point, tangent, step), self._moved(point, tangent, -step)
+                for name in ("real", "imag") if point.dtype.kind == "c" else ("real",):
+                    speed = getattr(tangent, name).reshape(-1)
+                    went = (getattr(right, name) - getattr(left, name)).reshape(-1) / (2.0 * step)
+                    moving = speed != 0
+                    lost = np.abs(went[moving].astype(np.float64) - speed[moving]) / np.abs(speed[moving])
+                    worst = max(worst, float(np.max(lost, initial=0.0)))
         return worst
 
     @staticmethod

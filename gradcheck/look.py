@@ -15,6 +15,7 @@ from gradcheck.differences import Derivative, Diagnosis, derivative
 from gradcheck.errors import CallError, ForwardError, RuleError
 from gradcheck.line import flatten
 from gradcheck.probes import cotangents, direction, unit_direction
+from gradcore.errors import GradcoreError
 
 Cotangents = list[Array | None]
 Direction = tuple[Array | None, ...]
@@ -195,7 +196,12 @@ class Look:
         """A run at the inputs after which forward has not been called on anything else."""
         if self._latest is None:
             self.latest_given = self.copies()
-            self._latest = self.forward(self.latest_given)
+            try:
+                self._latest = self.forward(self.latest_given)
+            except CallError:
+                raise
+            except Exception as error:
+                raise self._raised_later(error) from error
         return self._latest
 
     def pull(self, gys: Sequence[Array], run: Run | None = None) -> Cotangents:
@@ -282,19 +288,31 @@ class Look:
         thorough: bool = False,
     ) -> Derivative:
         """Derivative of all differentiable outputs along `v`; with `gys`, no sharper than `<gy, J v>` needs it."""
-        found = derivative(
-            self.outputs_at,
-            self.wide,
-            v,
-            max_evaluations=evaluations,
-            thorough=thorough,
-            y=self._center,
-            gy=None if gys is None else tuple(gys),
-        )
+        try:
+            found = derivative(
+                self.outputs_at,
+                self.wide,
+                v,
+                max_evaluations=evaluations,
+                thorough=thorough,
+                y=self._center,
+                gy=None if gys is None else tuple(gys),
+            )
+        except (CallError, GradcoreError):
+            raise
+        except (ValueError, ArithmeticError) as error:
+            raise self._raised_later(error) from error
         self.forwards += found.evaluations
         self._center = found.y
         self._latest = None
         return found
+
+    def _raised_later(self, error: Exception) -> ForwardError:
+        return ForwardError(
+            f"{self.subject.name} takes these inputs, and raised {type(error).__name__} when it was called with the same "
+            f"values again, in double precision where they are not: {error}. A check calls f many times, so it has to "
+            "take the same inputs each time"
+        )
 
     def outputs_at(self, *arrays: Array) -> tuple[Array, ...]:
         """The differentiable outputs in double precision's arithmetic; ValueError and ArithmeticError are the edge of the domain."""

@@ -5,12 +5,16 @@ from __future__ import annotations
 import html
 import json
 import math
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gradcheck.compare import Verdict
 
 SCHEMA = 1
+
+LISTED = 12
+"""Of more inputs than this, the others are counted."""
 
 _HEADLINES = {
     Verdict.PASS: "the gradient is right",
@@ -20,12 +24,18 @@ _HEADLINES = {
 }
 
 
+def noticed(sensitivity: float) -> str:
+    """What a sensitivity says, in words."""
+    return f"an error of {sensitivity:.1e} in one entry would have been noticed, relative to the median entry's |gx x|"
+
+
 @dataclass(frozen=True, slots=True)
 class InputResult:
     """The verdict on the gradient by one input.
 
-    verdict: None where the input was not judged by itself. sensitivity: smallest relative error in one entry of typical
-    contribution that would have been noticed; infinite where the gradient is zero. vacuous: gradient and truth are zero.
+    verdict: None where the input was not judged by itself. sensitivity: smallest error in one entry that would have been
+    noticed, relative to the contribution |gx x| of the input's median entry; infinite where the gradient is zero. vacuous:
+    gradient and truth are zero. hidden: how many entries contribute less than that error, so that theirs could be any.
     """
 
     path: str
@@ -34,6 +44,7 @@ class InputResult:
     verdict: Verdict | None
     sensitivity: float
     vacuous: bool
+    hidden: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +80,8 @@ class Report:
     name: the function's. order: 1, or 2 for a gradient checked as a function. reason: why an inconclusive check is that.
     sensitivity: the worst of the inputs'. ratio: the largest error in units of its bound, over 1 for a
     fail, NaN where nothing was measured. evaluations, pulls: forward and vjp calls made. snippet: code that shows the
-    fault again. second: the report on the second order, where it was asked for.
+    fault again. judged: of a pass, which part of the entries it speaks of, "" for all. second: the report on the second
+    order, where it was asked for.
     """
 
     name: str
@@ -85,11 +97,12 @@ class Report:
     pulls: int = 0
     snippet: str = ""
     ratio: float = math.nan
+    judged: str = ""
     second: Report | None = field(default=None)
 
     @property
     def sensitivity(self) -> float:
-        """Smallest relative error in one entry that would have been noticed in any input with a gradient."""
+        """The worst sensitivity of any input with a gradient."""
         return max(
             [i.sensitivity for i in self.inputs if not i.vacuous and i.verdict is not None], default=math.inf
         )
@@ -124,9 +137,9 @@ class Report:
     def to_json(self) -> str:
         """The report as JSON text, one object with these keys (schema 1):
 
-        schema (1) · name · verdict ("pass", "subgradient", "fail", "inconclusive") · reason · note · order · seed ·
-        evaluations · pulls · sensitivity (null: infinite) · ratio (null: infinite or nothing measured) · inputs: list of {path, shape, dtype, verdict or null,
-        sensitivity or null, vacuous} · contracts: list of {name, status ("held", "broken", "skipped"), text} ·
+        schema (1) · name · verdict ("pass", "subgradient", "fail", "inconclusive") · reason · note · judged · order · seed ·
+        evaluations · pulls · sensitivity (null: infinite) · ratio (null: infinite or nothing measured) · inputs:
+        list of {path, shape, dtype, verdict or null, sensitivity or null, vacuous, hidden} · contracts: list of {name, status ("held", "broken", "skipped"), text} ·
         faults: list of {cause, text, input, index or null, analytic, numeric, bound: numbers or null; a complex number is
         [real, imaginary], and NaN and infinities are the texts "nan", "inf", "-inf"} · snippet · second (such an
         object or null).
@@ -142,11 +155,13 @@ class Report:
 def _lines(r: Report) -> list[str]:
     gradient = "gradient of the gradient" if r.order == 2 else "gradient"
     own = _own_verdict(r)
-    lines = [f"{own.value.upper()}  {r.name}: {_HEADLINES[own].replace('gradient', gradient, 1)}"]
+    lines = [f"{own.value.upper()}  {r.name}: {_headline(r, own).replace('gradient', gradient, 1)}"]
     if own is Verdict.INCONCLUSIVE:
         lines.append(f"  why: {r.reason}")
     lines += [f"  {f.cause}: {f.text}" for f in r.faults]
-    lines += [f"  {i.path}  {i.dtype} {i.shape}  {_told(i)}" for i in r.inputs]
+    listed, others = _listed(r.inputs)
+    lines += [f"  {i.path}  {i.dtype} {i.shape}  {_told(i)}" for i in listed]
+    lines += [f"  {others}"] * bool(others)
     if r.note:
         lines.append(f"  note: {r.note}")
     skipped = [c for c in r.contracts if c.status == "skipped"]
@@ -173,13 +188,32 @@ def _own_verdict(r: Report) -> Verdict:
     return Verdict.SUBGRADIENT if kinked else Verdict.PASS
 
 
+def _headline(r: Report, own: Verdict) -> str:
+    part = f" for the {r.judged} that could be judged" if r.judged else ""
+    return _HEADLINES[own].replace("is right", f"is right{part}")
+
+
+def _listed(inputs: tuple[InputResult, ...]) -> tuple[tuple[InputResult, ...], str]:
+    """The inputs to be told one by one, those that are not right first, and a line that counts the others."""
+    if len(inputs) <= LISTED:
+        return inputs, ""
+    rank = [Verdict.FAIL, Verdict.INCONCLUSIVE, None, Verdict.SUBGRADIENT, Verdict.PASS]
+    ordered = sorted(inputs, key=lambda i: rank.index(i.verdict))
+    counts = Counter(["not judged" if i.verdict is None else i.verdict.value for i in ordered[LISTED:]])
+    told = ", ".join([f"{n} {word}" for word, n in counts.items()])
+    return tuple(ordered[:LISTED]), f"and {len(inputs) - LISTED} more inputs: {told}"
+
+
 def _told(i: InputResult) -> str:
     if i.verdict is None:
         return "not judged by itself"
-    if i.vacuous:
+    if i.vacuous and i.verdict is not Verdict.INCONCLUSIVE:
         return "pass, but vacuous: gradient and truth are zero at this point, so try another one"
     if i.verdict in (Verdict.PASS, Verdict.SUBGRADIENT) and math.isfinite(i.sensitivity):
-        return f"{i.verdict.value}; an error of {i.sensitivity:.1e} in one entry would have been noticed"
+        hidden = ""
+        if i.hidden:
+            hidden = f"; {i.hidden} of {math.prod(i.shape)} entries are smaller than that, and not judged"
+        return f"{i.verdict.value}; {noticed(i.sensitivity)}{hidden}"
     return i.verdict.value
 
 
@@ -189,15 +223,15 @@ def _html(r: Report) -> str:
     rows = "".join(
         f"<tr><td {cell}><code>{html.escape(i.path)}</code></td><td {cell}>{html.escape(i.dtype)} {i.shape}</td>"
         f"<td {cell}>{html.escape(_told(i))}</td></tr>"
-        for i in r.inputs
+        for i in _listed(r.inputs)[0]
     )
     faults = "".join(f"<li><b>{html.escape(f.cause)}</b>: {html.escape(f.text)}</li>" for f in r.faults)
     own = _own_verdict(r)
     parts = [
-        f"<b style='color:{color[own.value]}'>{own.value.upper()}</b> {html.escape(r.name)}: {_HEADLINES[own]}",
+        f"<b style='color:{color[own.value]}'>{own.value.upper()}</b> {html.escape(r.name)}: {html.escape(_headline(r, own))}",
         f"<p>{html.escape(r.reason)}</p>" if r.reason else "",
         f"<ul>{faults}</ul>" if faults else "",
-        f"<table>{rows}</table>",
+        f"<table>{rows}</table>{html.escape(_listed(r.inputs)[1])}",
         f"<p>{html.escape(r.note)}</p>" if r.note else "",
         f"<details><summary>to reproduce</summary><pre>{html.escape(r.snippet)}</pre></details>"
         if r.snippet
@@ -226,6 +260,7 @@ def _plain(r: Report) -> dict[str, Any]:
         "verdict": r.verdict.value,
         "reason": r.reason,
         "note": r.note,
+        "judged": r.judged,
         "order": r.order,
         "seed": r.seed,
         "evaluations": r.evaluations,
@@ -240,6 +275,7 @@ def _plain(r: Report) -> dict[str, Any]:
                 "verdict": None if i.verdict is None else i.verdict.value,
                 "sensitivity": size(i.sensitivity),
                 "vacuous": i.vacuous,
+                "hidden": i.hidden,
             }
             for i in r.inputs
         ],

@@ -14,7 +14,44 @@ from gradcheck.backends.protocol import spread
 from gradcheck.errors import CallError
 from gradcheck.look import Look
 from gradcheck.probes import cotangents
-from gradcheck.tree import rebuild
+from gradcheck.tree import leaves, rebuild
+from gradcore.tensor import Tensor
+
+
+class _History(Exception):  # noqa: N818
+    """A number was made of an array."""
+
+
+class _Kept(np.ndarray[Any, Any]):
+    """An array, and all that is computed from it, that can't be made a Python number."""
+
+    def __float__(self) -> float:
+        raise _History
+
+
+def loses_history(
+    f: Callable[..., Any], inputs: Any, vjp: Callable[..., Any], params: Mapping[str, Any] | None
+) -> bool:
+    """Whether `f` or its rule makes a Python number of an input (`math.sin(x)`), in which no Tensor's history is left."""
+    given = inputs if isinstance(inputs, tuple) else tuple(inputs) if isinstance(inputs, list) else (inputs,)
+
+    def kept(value: Any) -> Any:
+        value = value.data if isinstance(value, Tensor) else value
+        floating = isinstance(value, np.ndarray | np.generic) and value.dtype.kind in "fc"
+        return np.asarray(value).view(_Kept) if floating else value
+
+    def held(value: Any) -> Any:
+        return rebuild(value, (kept(leaf) for _, leaf in leaves(value, "")))
+
+    arguments, named = held(given), dict(params or {})
+    try:
+        y = f(*arguments, **named)
+        vjp(held(rebuild(y, (np.ones_like(leaf) for _, leaf in leaves(y, "")))), y, *arguments, **named)
+    except _History:
+        return True
+    except Exception:  # noqa: BLE001 - whatever else it raises says nothing of this
+        return False
+    return False
 
 
 def gradient_subject(

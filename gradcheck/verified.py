@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gradcheck.compare import Verdict
-from gradcheck.report import Report
+from gradcheck.report import Report, noticed
 
 SCHEMA = 1
 
@@ -27,7 +27,7 @@ class Verification:
 
     name: the function's. examples: how many were judged. set_aside: how many more were not, as forward raised or gave NaN
     or infinity; `aside` counts why. verdicts: how many examples had each verdict (before shrinking). sensitivity: smallest
-    relative error that any pass would have noticed, at the worst of its examples. ratio: largest error in units of its
+    error in one entry that any pass would have noticed, at the worst of its examples (see `Report`). ratio: largest error in units of its
     bound among those that passed. vacuous: inputs whose gradient was zero at every example. causes: how often each cause
     was the first one told. smallest: the report on the smallest failing example found. domain: what was drawn from.
     reason: why nothing could be told.
@@ -85,9 +85,7 @@ def _head(v: Verification) -> list[str]:
     if v.causes and v.smallest is not None and len(v.causes) > 1:
         lines.append(f"  causes told: {', '.join([f'{name} ({n})' for name, n in v.causes.items()])}")
     if math.isfinite(v.sensitivity):
-        lines.append(
-            f"  at the worst example an error of {v.sensitivity:.1e} in one entry would have been noticed"
-        )
+        lines.append(f"  at the worst example {noticed(v.sensitivity)}")
     if v.vacuous:
         lines.append(f"  vacuous: the gradient by {', '.join(v.vacuous)} was zero at every example")
     if v.domain:

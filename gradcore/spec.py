@@ -30,6 +30,11 @@ Kind = Literal["float", "int", "bool"]
 Structure = Literal["", "symmetric", "spd", "invertible", "orthogonal", "lower", "upper"]
 
 
+def _ordered(what: str, low: Bound, high: Bound) -> None:
+    if not (isinstance(low, str | None) or isinstance(high, str | None) or low <= high):
+        raise SpecError(f"the bounds of {what} are {low} and {high}: give the lower one first")
+
+
 @dataclass(frozen=True, slots=True)
 class Array:
     """The domain of one array argument.
@@ -53,6 +58,10 @@ class Array:
     structure: Structure = ""
     differentiable: bool = True
     optional: bool = False
+
+    def __post_init__(self) -> None:
+        _ordered("an array's values", self.low, self.high)
+        _ordered("an array's scale", *self.scale)
 
     @property
     def takes_gradient(self) -> bool:
@@ -107,6 +116,9 @@ class Integers:
     low: Bound
     high: Bound
 
+    def __post_init__(self) -> None:
+        _ordered("Integers", self.low, self.high)
+
 
 @dataclass(frozen=True, slots=True)
 class Floats:
@@ -116,6 +128,9 @@ class Floats:
     high: float
     specials: tuple[float, ...] = ()
     log: bool = False
+
+    def __post_init__(self) -> None:
+        _ordered("Floats", self.low, self.high)
 
 
 @dataclass(frozen=True, slots=True)

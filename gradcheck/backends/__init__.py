@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gradcheck.arguments import params_of, plain, rule_fits
 from gradcheck.backends.core import Core
 from gradcheck.backends.pair import Pair, op_rule
 from gradcheck.backends.protocol import Array, Input, Run, Subject
@@ -40,14 +41,15 @@ def as_subject(
     if vjp is not None and not callable(vjp):
         raise CallError(f"vjp= is {described(vjp)}: pass the rule itself, a function rule(gy, y, *inputs)")
     template = _as_inputs(inputs)
-    params = dict(params or {})
+    params = params_of(params)
     if isinstance(f, partial) and isinstance(f.func, Op) and not f.args:
         params = {**f.keywords, **params}
         f = f.func
     places, found = _arrays(template, wrt)
     if vjp is not None:
-        plain = _plain(template)
-        return Pair(f.forward if isinstance(f, Op) else f, vjp, plain, found, places, params)
+        template = _plain(template)
+        rule_fits(vjp, template, params)
+        return Pair(f.forward if isinstance(f, Op) else f, vjp, template, found, places, params)
     if isinstance(f, Op):
         names = [path for path, _ in leaves(template, "inputs")]
         wanted_paths = {item.path for item in found if item.wanted}
@@ -100,7 +102,7 @@ def _arrays(template: tuple[Any, ...], wrt: Any) -> tuple[list[int], tuple[Input
     for place, (path, leaf) in enumerate(named):
         if not isinstance(leaf, np.ndarray | np.floating | np.complexfloating | Tensor):
             continue
-        array: Array = leaf.data if isinstance(leaf, Tensor) else np.asarray(leaf)
+        array: Array = leaf.data if isinstance(leaf, Tensor) else plain(leaf, path, "f is run on")
         if array.dtype.kind not in "fciub":
             raise CallError(
                 f"{path} is an array of {array.dtype}, which holds no numbers: pass a floating array, or the value "

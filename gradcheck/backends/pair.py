@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from gradcheck.arguments import plain
 from gradcheck.backends.protocol import Array, Input, differentiable
 from gradcheck.errors import CallError, RuleError
 from gradcheck.tree import aligned, described, leaves, name_of, rebuild
@@ -24,7 +25,7 @@ def output_arrays(result: Any, name: str) -> tuple[tuple[str, ...], tuple[Array,
                 "a function of gradcore Tensors leave vjp= out; without vjp=, a plain NumPy function needs its rule"
             )
         paths.append(path)
-        arrays.append(np.asarray(leaf))
+        arrays.append(plain(leaf, f"{path} of {name}", "the rule gets"))
     return tuple(paths), tuple(arrays)
 
 
@@ -106,13 +107,23 @@ class Pair:
                 raise CallError(
                     f"{what} for {item.path} is {described(gx)}: return an array of the input's shape, or None"
                 )
-            result.append(None if gx is None else np.asarray(gx))
+            result.append(None if gx is None else _numbers(gx, f"{what} for {item.path}"))
         return result
 
     def _sole(self) -> int | None:
         """The place of the only input that holds arrays."""
         places = [i for i, item in enumerate(self._template) if any(True for _ in _array_leaves(item))]
         return places[0] if len(places) == 1 else None
+
+
+def _numbers(gx: Any, what: str) -> Array:
+    """A cotangent as an array of numbers."""
+    array = plain(gx, what, "the checker compares")
+    if array.dtype.kind not in "fciu":
+        raise CallError(
+            f"{what} is {described(array)}: return numbers of the input's dtype (a mask times gy, where it is one)"
+        )
+    return array
 
 
 def _array_leaves(item: Any) -> Any:

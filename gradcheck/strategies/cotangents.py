@@ -8,10 +8,12 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import DTypeLike, NDArray
 
+from gradcheck.strategies.choice import Chooser
 from gradcheck.strategies.layouts import with_layout
 
 COTANGENTS = (
     "dense",
+    "full",
     "one-hot",
     "with zeros",
     "zero",
@@ -22,7 +24,7 @@ COTANGENTS = (
     "negative",
     "readonly",
 )
-"""All entries of like size; a single 1; half zeros; zeros; about a million; about a millionth; all equal behind strides
+"""All entries of like size, with few bits; the same with all bits; a single 1; half zeros; zeros; about a million; about a millionth; all equal behind strides
 of 0; dense in Fortran order, behind negative strides, and not writeable."""
 
 LARGE = 2.0**20
@@ -33,8 +35,8 @@ def cotangents(
     draw: st.DrawFn, shape: tuple[int, ...], dtype: DTypeLike = np.float64, *, kind: str | None = None
 ) -> NDArray[Any]:
     """A cotangent for an output of this shape and dtype; `kind` (one of `COTANGENTS`) fixes what is drawn otherwise."""
-    kind = kind or draw(st.sampled_from(COTANGENTS))
-    return cotangent(shape, dtype, kind, draw(st.integers(0, 2**32 - 1)))
+    choose = Chooser(draw)
+    return cotangent(shape, dtype, kind or choose.pick(COTANGENTS), choose.seed())
 
 
 def cotangent(shape: tuple[int, ...], dtype: DTypeLike, kind: str, seed: int) -> NDArray[Any]:
@@ -54,8 +56,10 @@ def cotangent(shape: tuple[int, ...], dtype: DTypeLike, kind: str, seed: int) ->
         return gy
     # Multiples of 1/8 between 1/2 and 2, of either sign: products with them are exact and easy to read.
     values = rng.integers(4, 17, shape) / 8.0 * rng.choice([-1.0, 1.0], shape)
+    if kind == "full":  # whose rounding to a coarser dtype shows
+        values = values + rng.uniform(0.0, 1.0 / 16.0, shape)
     factor = {"large": LARGE, "tiny": 1 / LARGE}.get(kind, 1.0)
     gy = np.asarray(values * (factor if np.dtype(dtype).itemsize > 2 else factor**0.25), dtype)
     if kind == "with zeros":
         return np.where(rng.random(shape) < 0.5, gy, 0).astype(dtype)
-    return gy if kind in ("dense", "large", "tiny") else with_layout(gy, kind)
+    return gy if kind in ("dense", "full", "large", "tiny") else with_layout(gy, kind)

@@ -9,11 +9,12 @@ import numpy as np
 from hypothesis import reject
 from hypothesis import strategies as st
 
+from gradcheck.strategies.choice import Chooser
 from gradcheck.strategies.layouts import layouts as layout_names
 from gradcheck.strategies.layouts import with_layout
 from gradcheck.strategies.params import draw_params
 from gradcheck.strategies.shapes import Unfit, draw_shape, draw_sizes, evaluate
-from gradcheck.strategies.values import STYLES, Domain, draw_values
+from gradcheck.strategies.values import STYLES, Domain, draw_values, tied_to
 from gradcore.spec import Env
 
 if TYPE_CHECKING:
@@ -82,17 +83,21 @@ def examples(
     mode: "smooth" keeps away from kinks and ties, "kinks" seeks them. layouts: draw memory layouts as well.
     Where the case's predicates refuse nearly everything, an example is set aside, which Hypothesis reports.
     """
-    call = _call(draw, case)
+    return drawn_example(Chooser(draw), case, dtype, mode, layouts)
+
+
+def drawn_example(choose: Chooser, case: Case, dtype: DTypeLike, mode: Mode, layouts: bool = True) -> Example:
+    """What `examples` draws, for a strategy that has choices of its own to make."""
+    call = _call(choose, case)
     if call is None:
         reject()
     sizes, domains, params = call
-    absent = [d.array.optional and draw(st.booleans()) for d in domains]
-    styles = [draw(st.sampled_from(STYLES)) for _ in domains]
+    absent = [d.array.optional and choose.pick((False, True)) for d in domains]
+    styles = [choose.pick(STYLES) for _ in domains]
     kinds = ["C"] * len(domains)
     if layouts:
-        kinds = [draw(layout_names(equal=d.equal or mode == "kinks")) for d in domains]
-    seed = draw(st.integers(0, 2**32 - 1))
-    arrays = _values(case, domains, params, mode, np.dtype(dtype), styles, kinds, absent, seed)
+        kinds = [choose.pick(layout_names(equal=d.equal or mode == "kinks")) for d in domains]
+    arrays = _values(case, domains, params, mode, np.dtype(dtype), styles, kinds, absent, choose.seed())
     if arrays is None:
         reject()
     return Example(arrays, params, sizes, domains)
@@ -102,22 +107,22 @@ def examples(
 def parameters(draw: st.DrawFn, params: Mapping[str, Param]) -> dict[str, Any]:
     """Values for static parameters that depend on no array, such as an optimizer's hyperparameters."""
     try:
-        return draw_params(draw, params, {}, ())
+        return draw_params(Chooser(draw), params, {}, ())
     except Unfit:
         reject()
 
 
-def _call(draw: st.DrawFn, case: Case) -> _Call | None:
+def _call(choose: Chooser, case: Case) -> _Call | None:
     """Sizes, domains and parameters that the case's predicate accepts; None where no attempt found any."""
     described = list(case.arrays)
     if case.variadic is not None:
         low, high = case.variadic
-        described += described[-1:] * (draw(st.integers(low, high)) - 1)
+        described += described[-1:] * (choose.between(low, high) - 1)
     for _ in range(ATTEMPTS):
         try:
-            sizes, block = draw_sizes(draw, case)
-            shapes = tuple([draw_shape(draw, array.shape, sizes, block) for array in described])
-            params = draw_params(draw, case.params, sizes, shapes)
+            sizes, block = draw_sizes(choose, case)
+            shapes = tuple([draw_shape(choose, array.shape, sizes, block) for array in described])
+            params = draw_params(choose, case.params, sizes, shapes)
         except Unfit:
             continue
         if case.where is None or case.where(Env(sizes, shapes, params)):
@@ -141,7 +146,8 @@ def _values(
     seed: int,
 ) -> tuple[NDArray[Any] | None, ...] | None:
     """Arrays in the styles and layouts asked for; ever tamer ones while the predicates refuse them; None if they do."""
-    if mode == "kinks" and case.smooth_where is not None:
+    tie = mode == "kinks" and case.smooth_where is not None
+    if tie:
         styles = ["plain"] * len(styles)  # halves tie with halves
     demands = [case.values_where] + [case.smooth_where] * (mode == "smooth")
     for attempt in range(24):
@@ -158,6 +164,10 @@ def _values(
                 arrays = _all_apart(domains, mode, dtype, np.random.default_rng((seed, attempt)))
         except Unfit:
             continue
+        if tie and wild:
+            rng = np.random.default_rng((seed, attempt, len(arrays)))
+            for i, d in enumerate(domains[1:], 1):
+                arrays[i] = d.clip(tied_to(arrays[i], arrays[:i], rng))
         found = tuple(
             [
                 None if left_out else with_layout(array, kind if wild else "C")

@@ -7,14 +7,13 @@ import operator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import strategies as st
-
 from gradcore.errors import SpecError
 from gradcore.spec import Integers, Size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from gradcheck.strategies.choice import Chooser
     from gradcore.spec import Bound, Case
 
 Shape = tuple[int, ...]
@@ -96,40 +95,44 @@ def letters_of(case: Case) -> list[str]:
     return list(dict.fromkeys([*found, *case.sizes]))
 
 
-def draw_sizes(draw: st.DrawFn, case: Case) -> tuple[dict[str, int], Shape]:
+def draw_sizes(choose: Chooser, case: Case) -> tuple[dict[str, int], Shape]:
     """A size for each letter, and the shape of ``...``.
 
-    Empty axes are kept to one case in eight: where every letter could be 0, most arrays would be empty.
+    In one example of eight one axis is empty, or all are: where every letter could be 0, most arrays would be empty.
     """
-    empty = draw(st.integers(0, 7)) == 7
-    sizes: dict[str, int] = {}
-    for letter in letters_of(case):
-        low, high = case.sizes.get(letter, SIZES)
+    letters = letters_of(case)
+    bounds = {letter: case.sizes.get(letter, SIZES) for letter in letters}
+    for letter, (low, high) in bounds.items():
         if low > high:
             raise SpecError(f"the sizes of letter {letter!r} go from {low} to {high}: give (low, high)")
-        if empty:
-            high = max(low, min(high, 2))
-        elif low == 0:
-            low = min(1, high)
-        sizes[letter] = draw(st.integers(low, high))
+    has_block = any("..." in array.shape for array in case.arrays)
+    may_be_empty = [letter for letter, (low, _) in bounds.items() if low <= 0] + ["..."] * has_block
+    empty = choose.pick([False] * 7 + [True]) and len(may_be_empty) > 0
+    chosen = choose.pick([*[[name] for name in may_be_empty], may_be_empty]) if empty else []
+    sizes = {
+        letter: 0 if letter in chosen else choose.between(min(max(low, 1), high), high)
+        for letter, (low, high) in bounds.items()
+    }
     block: Shape = ()
-    if any("..." in array.shape for array in case.arrays):
-        axis = st.integers(0, 2) if empty else st.integers(1, 4)
-        block = tuple(draw(st.lists(axis, min_size=0, max_size=3)))
+    if has_block:
+        axes = [choose.between(1, 4) for _ in range(choose.between("..." in chosen, 3))]
+        if "..." in chosen:
+            axes[choose.between(0, len(axes) - 1)] = 0
+        block = tuple(axes)
     return sizes, block
 
 
-def draw_shape(draw: st.DrawFn, shape: str, sizes: Mapping[str, int], block: Shape) -> Shape:
+def draw_shape(choose: Chooser, shape: str, sizes: Mapping[str, int], block: Shape) -> Shape:
     """The shape that the tokens stand for; raises Unfit where arithmetic gives a negative size."""
     found: list[int] = []
     for axis in shape.split():
         if axis == "...":
             found += block
         elif axis == "~...":
-            kept = [1 if draw(st.booleans()) else n for n in block]
-            found += kept[draw(st.integers(0, len(block))) :]
+            kept = [choose.pick((n, 1)) for n in block]
+            found += kept[choose.between(0, len(block)) :]
         elif axis.startswith("~"):
-            found.append(1 if draw(st.booleans()) else evaluate(axis[1:], sizes))
+            found.append(choose.pick((evaluate(axis[1:], sizes), 1)))
         else:
             found.append(evaluate(axis, sizes))
     if any(n < 0 for n in found):

@@ -29,11 +29,11 @@ def structured(structure: Structure, shape: tuple[int, ...], rng: np.random.Gene
         case "symmetric":
             return np.asarray((a + np.swapaxes(a, -1, -2)) / 2)
         case "orthogonal":
-            return _orthogonal(a)
+            return _orthogonal(a, rng)
         case "invertible":
-            return _with_spectrum(_orthogonal(a), _orthogonal(rng.standard_normal(shape)), rng)
+            return _with_spectrum(_orthogonal(a, rng), _orthogonal(rng.standard_normal(shape), rng), rng)
         case "spd":
-            q = _orthogonal(a)
+            q = _orthogonal(a, rng)
             found = _with_spectrum(q, np.swapaxes(q, -1, -2), rng)
             return np.asarray((found + np.swapaxes(found, -1, -2)) / 2)
     diagonal = np.eye(shape[-2], shape[-1], dtype=bool)
@@ -41,8 +41,11 @@ def structured(structure: Structure, shape: tuple[int, ...], rng: np.random.Gene
     return np.tril(a) if structure == "lower" else np.triu(a)
 
 
-def _orthogonal(a: NDArray[Any]) -> NDArray[Any]:
-    return np.asarray(np.linalg.qr(a).Q)
+def _orthogonal(a: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
+    """Rotations, and reflections as often: the Q of a decomposition alone has a determinant of one sign."""
+    q = np.array(np.linalg.qr(a).Q)
+    q[..., :1, :] *= rng.choice([-1.0, 1.0], (*a.shape[:-2], 1, 1))
+    return q
 
 
 def _with_spectrum(left: NDArray[Any], right: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:

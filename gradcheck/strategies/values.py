@@ -12,14 +12,17 @@ from gradcheck.strategies.shapes import Unfit
 from gradcheck.strategies.structures import structured
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from gradcore.spec import Array
 
 Mode = Literal["smooth", "kinks"]
 
-STYLES = ("plain", "random", "mixed", "specials", "ties")
-"""Halves; one scale for all; scales over four decades; zeros, ones, bounds and whatever the spec names; few values."""
+STYLES = ("plain", "random", "mixed", "specials", "zeros", "ties")
+"""Halves; one scale for all; scales over four decades; zeros, ones, bounds and whatever the spec names; half the entries
+zero, of either sign; few values."""
 
 MARGIN = 1 / 16
 """Distance kept from a kink, in units of the larger of |kink| and the array's scale.
@@ -88,7 +91,7 @@ def draw_values(
 
 
 def _booleans(domain: Domain, style: str, rng: np.random.Generator) -> NDArray[Any]:
-    if style in ("specials", "ties"):
+    if style in ("specials", "zeros", "ties"):
         return np.full(domain.shape, rng.random() < 0.5)
     return rng.random(domain.shape) < 0.5
 
@@ -164,9 +167,40 @@ def _floats(domain: Domain, style: str, scale: float, rng: np.random.Generator) 
         ]
         if bounds or inside:
             values = np.where(rng.random(shape) < 0.5, values, rng.choice(inside + bounds, shape))
+    elif style == "zeros" and _holds_zero(domain):
+        zeros = np.zeros(shape) if low is not None and low >= 0 else rng.choice([0.0, -0.0], shape)
+        values = np.where(rng.random(shape) < 0.5, values, zeros)
     elif style == "ties":
         values = _tied(values, rng)
     return np.asarray(values)
+
+
+def _holds_zero(domain: Domain) -> bool:
+    """Whether zero is among the values that the spec asks for, or a bound."""
+    named = (*domain.array.specials, domain.low, domain.high)
+    return 0.0 in named and (domain.low or 0.0) <= 0.0 <= (domain.high or 0.0)
+
+
+def tied_to(array: Any, others: Sequence[Any], rng: np.random.Generator) -> Any:
+    """Half of the entries equal to those of an earlier array that broadcasts with this one, where there is one."""
+    for other in others:
+        if other is not None and other.dtype == array.dtype and _broadcast(other, array) is not None:
+            return np.where(rng.random(array.shape) < 0.5, array, _broadcast(other, array))
+    return array
+
+
+def _broadcast(other: Any, array: Any) -> Any:
+    """`other` in the shape of `array`, the first entries of an axis that is 1 there; None where they do not broadcast."""
+    extra = other.ndim - array.ndim
+    if extra > 0:
+        other = other[(0,) * extra] if 0 not in other.shape[:extra] else None
+    if other is None:
+        return None
+    cut = tuple([slice(0, 1) if n == 1 else slice(None) for n in array.shape[array.ndim - other.ndim :]])
+    try:
+        return np.broadcast_to(other[cut], array.shape)
+    except ValueError:
+        return None
 
 
 def _tied(values: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -30,6 +33,17 @@ def flat(gy, y, x):
     return gy * 0
 
 whole = (np.array([1.0, 2.0]),)
+
+def leaves(gy, y, x):
+    raise SystemExit(0)
+
+def spread(gy, y, x, *, axis=None):
+    if axis == 0:
+        return np.broadcast_to(gy, x.shape)
+    return np.broadcast_to(np.expand_dims(gy, axis), x.shape)
+
+def first_only(gy, y, a, b):
+    return gy * b, None
 """
 
 
@@ -84,13 +98,67 @@ def test_the_report_comes_as_json_on_request(capsys):
     assert told["second"]["order"] == 2
 
 
+def test_a_wrong_gradient_keeps_its_status_where_the_reader_has_gone():
+    call = [sys.executable, "-m", "gradcheck", "check", "numpy:sin", "--vjp", "mine_to_check:wrong"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([*call, "--shapes", "3"], stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert done.returncode == WRONG
+    assert done.stderr == ""
+
+
+def test_a_rule_that_ends_the_program_is_told_and_never_right(capsys):
+    assert main(["check", "numpy:sin", "--vjp", "mine_to_check:leaves", "--shapes", "3"]) == MISCALLED
+    assert "the code under check ended the program (SystemExit: 0)" in capsys.readouterr().err
+
+
+def test_static_parameters_and_the_inputs_to_differentiate_by_are_options():
+    summed = ["check", "numpy:sum", "--vjp", "mine_to_check:spread", "--shapes", "4,3,2", "--params"]
+    assert main([*summed, '{"axis": 1}']) == RIGHT
+    assert main([*summed, '{"axis": [0, 2]}']) == RIGHT
+    product = ["check", "numpy:multiply", "--vjp", "mine_to_check:first_only", "--shapes", "3", "3"]
+    assert main([*product, "--wrt", "0"]) == RIGHT
+    assert main([*product, "--wrt", "inputs[0]"]) == RIGHT
+    assert main([*product, "--wrt", "0", "1"]) == WRONG
+
+
+def test_a_function_is_verified_over_the_domain_around_an_example(capsys):
+    call = ["verify", "numpy:sin", "--vjp", "mine_to_check:rule", "--examples", "20"]
+    assert main([*call, "--like", "mine_to_check:inputs"]) == RIGHT
+    assert "PASS  np.sin: no example shows a wrong gradient" in capsys.readouterr().out
+    assert main([*call, "--shapes", "2,2", "--json"]) == RIGHT
+    assert json.loads(capsys.readouterr().out)["verdict"] == "pass"
+    wrong = ["verify", "numpy:sin", "--vjp", "mine_to_check:wrong", "--examples", "20", "--shapes", "3"]
+    assert main(wrong) == WRONG
+    assert "the smallest failing example" in capsys.readouterr().out
+
+
+def test_the_command_leaves_nothing_in_the_folder_that_it_is_called_from(tmp_path):
+    call = [sys.executable, "-B", "-m", "gradcheck", "verify", "numpy:sin", "--vjp", "mine_to_check:rule"]
+    done = subprocess.run([*call, "--shapes", "3", "--examples", "5"], stdout=subprocess.DEVNULL)
+    assert done.returncode == RIGHT
+    assert [p.name for p in tmp_path.iterdir()] == ["mine_to_check.py"]
+
+
+def test_the_version_is_that_of_the_distribution(capsys):
+    from importlib.metadata import version
+
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"gradcheck {version('gradcore')}\n"
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
         (["check", "numpy.sin", "--shapes", "3"], "write module:name, such as numpy:sin"),
         (["check", "nowhere_to_be_found:sin", "--shapes", "3"], "can't be loaded: No module named"),
         (["check", "numpy:no_such", "--shapes", "3"], "can't be loaded: module 'numpy' has no attribute"),
-        (["check", "numpy:sin", "--shapes", "a"], "'a' is no shape: write sizes with commas"),
+        (["check", "numpy:sin", "--shapes", "a"], "'a' is no shape: write sizes from 0 up with commas"),
+        (["check", "numpy:sin", "--shapes", "-3"], "'-3' is no shape"),
+        (["check", "numpy:sin", "--shapes", "3", "--params", "[1]"], "has no names: write an object"),
+        (["check", "numpy:sin", "--shapes", "3", "--params", "{a"], "is no JSON"),
         (["op", "no such op"], "there is no differentiable op named 'no such op': choose among abs, add"),
     ],
 )

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import gradcore
-from gradcheck import verify
-from gradcheck.drawn import sweep
+from gradcheck import Verdict, verify
+from gradcheck.drawn import _large_sizes, sweep
 from gradcheck.explore import _Explorer
 from gradcheck.like import around
 from gradcheck.resized import FLOATS, drawn_floats, drawn_integers, resized
@@ -152,3 +152,39 @@ def test_indices_are_drawn_in_range_also_from_the_end():
         made = drawn_integers(np.array([0, 7, 3]), (20,), style, 4, rng)
         assert ((made >= -4) & (made < 4)).all()
         assert (made < 0).any() == (style == "negative")
+
+
+def test_one_array_is_made_large_by_one_letter_where_one_can_be():
+    def sizes(*arrays):
+        return _large_sizes(domain(lambda *a: sum([np.sum(np.sin(x)) for x in a]), *arrays))
+
+    (n,) = sizes(drawn(8))
+    assert 3000 <= n < 4000
+    n, m = sizes(drawn(4, 3))
+    assert 3000 <= n * m < 4000
+    assert n == 4 or m == 3
+    assert _large_sizes(domain(np.linalg.det, np.eye(3) + drawn(3, 3)))[0] ** 2 >= 3000
+    assert sizes(drawn()) is None
+    assert sizes(drawn(4000)) is None
+
+
+def test_a_rule_that_is_wrong_beyond_its_first_block_is_found_from_a_few_entries():
+    def in_blocks(gy, y, x):  # forgets what comes after 1,024 entries
+        gx = gy * np.cos(x)
+        return np.where(np.arange(x.size) < 1024, gx, 0.0)
+
+    result = verify(np.sin, like=(drawn(8),), vjp=in_blocks, raise_exception=False)
+    assert result.verdict is Verdict.FAIL
+    assert result.smallest.inputs[0].shape[0] > 1024
+
+
+def test_a_large_array_whose_output_is_far_larger_is_set_aside():
+    def outer(x):
+        return np.multiply.outer(x, x)
+
+    def rule(gy, y, x):
+        return gy @ x + x @ gy
+
+    result = verify(outer, like=(drawn(4),), vjp=rule, max_examples=40)
+    assert result
+    assert result.aside["forward gave more than 100,000 entries"] == 1

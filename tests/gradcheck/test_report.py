@@ -32,7 +32,7 @@ def test_a_pass_says_how_small_an_error_it_would_have_noticed():
     text = str(gradcheck(np.sin, (X,), vjp=sin_rule))
     assert text.startswith("PASS  np.sin: the gradient is right\n")
     assert "inputs[0]  float64 (4, 3)  pass; an error of " in text
-    assert " in one entry would have been noticed" in text
+    assert " in one entry would have been noticed, relative to the median entry's |gx x|\n" in text
     assert "contracts: 15 held, 0 broken, 2 left out" in text
 
 
@@ -99,13 +99,21 @@ def test_large_inputs_are_named_in_the_snippet_and_not_printed():
 
 def test_the_json_has_the_documented_keys_and_the_documented_version():
     told = json.loads(failed().to_json())
-    documented = "schema name verdict reason note order seed evaluations pulls sensitivity ratio inputs contracts faults snippet second"
+    documented = "schema name verdict reason note judged order seed evaluations pulls sensitivity ratio inputs contracts faults snippet second"
     assert list(told) == documented.split()
     assert all(key in Report.to_json.__doc__ for key in told)
     assert told["schema"] == 1
     assert told["verdict"] == "fail"
     assert list(told["faults"][0]) == ["cause", "text", "input", "index", "analytic", "numeric", "bound"]
-    assert list(told["inputs"][0]) == ["path", "shape", "dtype", "verdict", "sensitivity", "vacuous"]
+    assert list(told["inputs"][0]) == [
+        "path",
+        "shape",
+        "dtype",
+        "verdict",
+        "sensitivity",
+        "vacuous",
+        "hidden",
+    ]
     assert list(told["contracts"][0]) == ["name", "status", "text"]
 
 
@@ -164,3 +172,99 @@ def test_the_examples_in_the_docstrings_hold(module):
     found = doctest.testmod(import_module(f"gradcheck.{module}"))
     assert found.attempted
     assert not found.failed
+
+
+# --- how much a verdict says ------------------------------------------------------------------------------------------
+
+
+def logarithm(x):
+    return np.log(x)
+
+
+def logarithm_rule(gy, y, x):
+    return gy / x
+
+
+def test_a_pass_on_one_output_of_a_thousand_is_none():
+    x = np.concatenate([-np.ones(999), [1.0]])
+    report = gradcheck(logarithm, (x,), vjp=logarithm_rule)
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert not report
+    assert "why: only 1 of 1000 output entries could be judged, too few for a verdict on the function" in str(
+        report
+    )
+    assert report.inputs[0].verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_pass_on_most_of_the_outputs_says_so_in_its_headline():
+    x = np.concatenate([-np.ones(3), np.arange(1.0, 8.0)])
+    report = gradcheck(logarithm, (x,), vjp=logarithm_rule)
+    first = str(report).splitlines()[0]
+    assert (
+        first == "PASS  logarithm: the gradient is right for the 7 of 10 output entries that could be judged"
+    )
+    assert first.partition("logarithm: ")[2] in report._repr_html_()
+    assert json.loads(report.to_json())["judged"] == "7 of 10 output entries"
+    assert gradcheck(logarithm, (x[3:],), vjp=logarithm_rule).judged == ""
+
+
+def test_a_wrong_gradient_at_the_few_outputs_that_can_be_judged_is_still_a_fail():
+    x = np.concatenate([-np.ones(999), [1.0]])
+    report = gradcheck(logarithm, (x,), vjp=lambda gy, y, x: 2 * gy / x, raise_exception=False)
+    assert report.verdict is Verdict.FAIL
+
+
+def test_entries_too_small_to_be_judged_next_to_the_others_are_counted():
+    def logsumexp(x):
+        return x.max() + np.log(np.exp(x - x.max()).sum())
+
+    def doubled(gy, y, x):  # wrong in an entry whose gradient is 3e-27
+        p = np.exp(x - y)
+        p[1] *= 2
+        return gy * p
+
+    report = gradcheck(logsumexp, (np.array([1.0, -60.0]),), vjp=doubled, raise_exception=False)
+    assert report.inputs[0].hidden == 1
+    assert "1 of 2 entries are smaller than that, and not judged" in str(report)
+    rectified = gradcheck(lambda x: np.maximum(x, 0), (X.reshape(-1),), vjp=lambda gy, y, x: gy * (x > 0))
+    assert rectified.inputs[0].hidden == 0  # a gradient of zero is judged as any other
+
+
+def test_an_input_drowned_by_another_is_judged_and_its_entries_are_not_counted_as_hidden():
+    report = gradcheck(
+        lambda a, b: a.sum() * 1e12 + b.sum(),
+        (X, X),
+        vjp=lambda gy, y, a, b: (np.full(X.shape, 1e12 * gy), np.full(X.shape, gy)),
+        raise_exception=False,
+    )
+    assert [i.hidden for i in report.inputs if i.verdict is Verdict.PASS] == [0] * sum(
+        i.verdict is Verdict.PASS for i in report.inputs
+    )
+
+
+def test_of_very_many_inputs_the_wrong_ones_are_told_first_and_the_others_counted():
+    n = 40
+    inputs = tuple(np.full(2, 1.0 + i) for i in range(n))
+    report = gradcheck(lambda *a: sum(a), inputs, vjp=lambda gy, y, *a: (gy,) * n, contracts=False)
+    lines = str(report).splitlines()
+    assert sum(line.startswith("  inputs[") for line in lines) == 12
+    assert "  and 28 more inputs: 28 pass" in lines
+    assert "and 28 more inputs: 28 pass" in report._repr_html_()
+    told = [InputResult(f"inputs[{i}]", (), "float64", Verdict.PASS, 1e-9, False) for i in range(n)]
+    told[30] = InputResult("inputs[30]", (), "float64", Verdict.FAIL, 1e-9, False)
+    listed = str(Report("f", Verdict.FAIL, tuple(told))).splitlines()
+    assert listed[1].startswith("  inputs[30]  float64 ()  fail")
+
+
+def test_a_gradient_of_zero_is_not_called_noise():
+    for n in (1, 3):
+        report = gradcheck(
+            lambda x: x**3, (np.zeros(n),), vjp=lambda gy, y, x: 3 * gy * x * x, raise_exception=False
+        )
+        if report.verdict is Verdict.INCONCLUSIVE:
+            assert (
+                "the claimed gradient is zero at this point, and the numbers show no other" in report.reason
+            )
+            assert "vacuous" not in str(report)
+        else:
+            assert report.vacuous == ("inputs[0]",)

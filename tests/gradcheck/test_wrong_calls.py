@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import warnings
+
 import numpy as np
 import pytest
 
 import gradcore
-from gradcheck import CallError, gradcheck, gradgradcheck
+from gradcheck import CallError, ForwardError, derivative, gradcheck, gradgradcheck
+from gradcore.errors import DtypeError, ShapeError, SpecError
+from gradcore.spec import Floats, Integers, interval
 
 X = np.array([[0.5, -1.0], [2.0, 0.25]])
 
@@ -154,3 +159,157 @@ def test_a_rule_that_tensors_cannot_run_is_told_for_the_second_order():
         CallError, match=r"the rule of np\.sin can't be run on gradcore Tensors .*gradcheck\(gradient"
     ):
         gradgradcheck(np.sin, (X,), vjp=lambda gy, y, x: gy * np.heaviside(x, 0.5))
+
+
+# --- arguments --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", ["a", -1, 1.5, None, True])
+def test_a_seed_that_repeats_nothing_is_refused_and_not_blamed_on_the_function(seed):
+    message = refused(np.sin, (X,), vjp=rule, seed=seed)
+    assert message.startswith(f"seed={seed!r}: pass a whole number from 0 up")
+    with pytest.raises(CallError, match="pass a whole number from 0 up"):
+        gradgradcheck(np.sin, (X,), vjp=rule, seed=seed)
+
+
+def test_a_whole_number_of_numpys_is_a_seed():
+    assert gradcheck(np.sin, (X,), vjp=rule, seed=np.int64(3)).seed == 3
+
+
+@pytest.mark.parametrize("contracts", [None, 1, [1]])
+def test_contracts_that_are_no_names_are_refused(contracts):
+    message = refused(np.sin, (X,), vjp=rule, contracts=contracts)
+    assert "pass True for all, False for none, or the names of some" in message
+
+
+@pytest.mark.parametrize("params", [[1], {1: 2}, "axis"])
+def test_parameters_without_names_are_refused(params):
+    assert "pass a dict with the static parameters by name" in refused(np.sin, (X,), vjp=rule, params=params)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_given_cotangent_that_is_not_finite_is_refused(bad):
+    message = refused(np.sin, (X,), vjp=rule, gy=np.array([[bad, 1.0], [1.0, 1.0]]))
+    assert "gy= holds NaN or infinity (1 of 4 entries)" in message
+
+
+@pytest.mark.parametrize(
+    ("made", "name"),
+    [(X.view(np.matrix), "numpy.matrix"), (np.ma.masked_array(X, X > 0), "numpy.MaskedArray")],
+)
+def test_arrays_of_another_class_are_refused_wherever_they_come(made, name):
+    assert f"inputs[0] is a {name}" in refused(np.sin, (made,), vjp=rule)
+    assert f"output of f is a {name}" in refused(lambda x: made, (X,), vjp=rule)
+    message = refused(np.sin, (X,), vjp=lambda gy, y, x: made)
+    assert f"for inputs[0] is a {name}" in message
+    assert "write np.asarray(x) in its place" in message
+    assert f"gy is a {name}" in refused(np.sin, (X,), vjp=rule, gy=made)
+
+
+def test_arrays_in_a_file_are_arrays_as_any(tmp_path):
+    stored = np.memmap(tmp_path / "x", np.float64, "w+", shape=(3,))
+    stored[:] = [0.5, 1.0, -2.0]
+    assert gradcheck(np.sin, (stored,), vjp=rule)
+
+
+# --- rules ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_rule_with_too_few_parameters_is_told_what_it_is_called_with():
+    def short(gy, x):
+        return gy * np.cos(x)
+
+    message = refused(np.sin, (X,), vjp=short)
+    assert message.startswith("the rule short takes (gy, x), and it is called as rule(gy, y, *inputs)")
+    assert message.endswith("define it as rule(gy, y, x)")
+
+
+def test_a_rule_with_too_many_parameters_or_other_keywords_is_refused():
+    assert "rule(gy, y, x0, x1)" in refused(np.multiply, (X, X), vjp=lambda gy, y, a, b, c: (gy, gy))
+    message = refused(np.sum, (X,), vjp=rule, params={"axis": 0})
+    assert "the parameters axis=0" in message
+    assert message.endswith("define it as rule(gy, y, x, axis=0)")
+
+
+def test_a_rule_that_raises_a_type_error_of_its_own_is_still_a_fail():
+    report = gradcheck(np.sin, (X,), vjp=lambda gy, y, x: len(3), raise_exception=False)
+    assert report.causes == ("raises",)
+
+
+@pytest.mark.parametrize(
+    "gx", [np.full(X.shape, "a"), np.full(X.shape, None), X > 0], ids=["text", "objects", "booleans"]
+)
+def test_a_cotangent_without_numbers_is_refused(gx):
+    message = refused(np.sin, (X,), vjp=lambda gy, y, x: gx)
+    assert "return numbers of the input's dtype" in message
+    assert str(gx.dtype) in message
+
+
+# --- forward ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("call", [2, 3, 4, 8, 12])
+def test_a_forward_that_raises_on_a_later_call_is_told(call, dtype):
+    calls = []
+
+    def tired(x):
+        calls.append(1)
+        if len(calls) >= call:
+            raise ZeroDivisionError("enough")
+        return np.sin(x)
+
+    with pytest.raises(
+        ForwardError, match="tired takes these inputs, and raised ZeroDivisionError when it was called"
+    ):
+        gradcheck(tired, (X.astype(dtype),), vjp=rule)
+
+
+def test_infinity_among_the_inputs_makes_no_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert gradcheck(np.tanh, (np.array([np.inf, 1.0]),), vjp=lambda gy, y, x: gy * (1 - y * y))
+
+
+@pytest.mark.parametrize(
+    ("f", "second"),
+    [
+        (lambda x: math.sin(x), lambda gy, y, x: gy * math.cos(x)),
+        (np.sin, lambda gy, y, x: gy * math.cos(2 * x - x)),
+        (np.sin, lambda gy, y, x: gy * np.cos(float(x))),
+    ],
+    ids=["both", "rule", "float"],
+)
+def test_a_second_order_through_a_python_number_is_no_wrong_gradient(f, second):
+    with pytest.raises(CallError, match=r"makes a Python number of an input, as math\.sin"):
+        gradgradcheck(f, (np.array(0.3),), vjp=second)
+
+
+def test_a_second_order_that_is_wrong_by_itself_is_still_told():
+    report = gradgradcheck(
+        lambda x: gradcore.exp(x),
+        (np.array(0.3),),
+        vjp=lambda gy, y, x: gy * np.exp(x) + 0.0 * x.sum(),
+        raise_exception=False,
+    )
+    assert report
+    wrong = gradgradcheck(
+        np.sin, (np.array(0.3),), vjp=lambda gy, y, x: gy * np.cos(x.data), raise_exception=False
+    )
+    assert wrong.causes[0] == "missing"
+
+
+# --- the other entrances ----------------------------------------------------------------------------------------------
+
+
+def test_the_derivative_of_no_function_or_in_no_direction_is_refused():
+    with pytest.raises(DtypeError, match="f is 'a', and it has to be the function"):
+        derivative("a", (X,), (X,))
+    with pytest.raises(ShapeError, match="v is None: pass a direction"):
+        derivative(np.sin, (X,), None)
+
+
+def test_bounds_in_the_wrong_order_are_refused():
+    for made in (lambda: interval(3, 1), lambda: Integers(3, 1), lambda: Floats(3.0, 1.0)):
+        with pytest.raises(SpecError, match=r"are 3.* and 1.*: give the lower one first"):
+            made()

@@ -1,0 +1,125 @@
+"""Arguments of `gradcheck`, `gradgradcheck` and `verify`, looked at before anything is run.
+
+Each function returns the argument in the form that the checker works with, or raises `CallError` with a sentence on what
+came, what was expected and what to pass.
+"""
+
+from __future__ import annotations
+
+import inspect
+import operator
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.errors import CallError
+from gradcheck.tree import described, name_of
+
+Array = NDArray[Any]
+
+
+def whole(name: str, value: Any, least: int, why: str) -> int:
+    """A whole number from `least` up."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if isinstance(value, bool | np.bool_) or number < least:
+        raise CallError(f"{name}={value!r}: pass a whole number from {least} up, {why}")
+    return number
+
+
+def seed_of(value: Any) -> int:
+    """A seed that the same run can be made with again."""
+    return whole("seed", value, 0, "so that the same seed gives the same check again")
+
+
+def params_of(value: Any) -> dict[str, Any]:
+    """Static parameters by name."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        raise CallError(
+            f"params= is {described(value)}: pass a dict with the static parameters by name, such as params={{'axis': 0}}"
+        )
+    return dict(value)
+
+
+def contracts_of(value: Any, known: Collection[str]) -> Collection[str] | None:
+    """Names of the contracts to try, None for all."""
+    if isinstance(value, bool):
+        return None if value else ()
+    if isinstance(value, str):
+        value = {value}
+    if not isinstance(value, Collection) or not all(isinstance(name, str) for name in value):
+        raise CallError(
+            f"contracts= is {described(value)}: pass True for all, False for none, or the names of some, such as "
+            f"contracts=['{next(iter(known))}']"
+        )
+    unknown = set(value) - set(known)
+    if unknown:
+        raise CallError(
+            f"contracts= names {sorted(unknown)}, and there is no such contract: choose among {', '.join(known)}"
+        )
+    return set(value)
+
+
+def plain(array: Any, path: str, what: str) -> Array:
+    """An array of numbers of NumPy's own type.
+
+    A subclass has other operations: f and the rule, which are run on plain arrays, would be other functions of it.
+    `what` says of which call the array is a part.
+    """
+    if isinstance(array, np.ndarray) and type(array) not in (np.ndarray, np.memmap):
+        mask = " without its mask" if isinstance(array, np.ma.MaskedArray) else ""
+        kind = f"{type(array).__module__.partition('.')[0]}.{type(array).__name__}"
+        raise CallError(
+            f"{path} is a {kind}, and {what} plain arrays{mask}: write np.asarray(x) in its place"
+        )
+    return np.asarray(array)
+
+
+def rule_fits(rule: Callable[..., Any], inputs: tuple[Any, ...], params: Mapping[str, Any]) -> None:
+    """Whether the rule can be called as it will be; nothing where Python can't say so without a call."""
+    try:
+        signature = inspect.signature(rule)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(None, None, *inputs, **params)
+    except TypeError as error:
+        count = len(inputs)
+        names = [name for name, p in signature.parameters.items() if p.kind is not p.VAR_KEYWORD]
+        keywords = "".join([f", {name}={value!r}" for name, value in params.items()])
+        raise CallError(
+            f"the rule {name_of(rule)} takes ({', '.join(names)}), and it is called as rule(gy, y, *inputs) with the "
+            f"cotangent gy of the output, the output y and the {count} input{'s' * (count != 1)} of f"
+            f"{f' and the parameters {keywords[2:]}' if params else ''} ({error}): define it as "
+            f"rule({', '.join(['gy', 'y', *_input_names(count)])}{keywords})"
+        ) from error
+
+
+def _input_names(count: int) -> list[str]:
+    return ["x"] if count == 1 else [f"x{i}" for i in range(count)] if count <= 4 else ["*inputs"]
+
+
+def cotangents_of(gy: Any, name: str, outputs: tuple[Array, ...]) -> tuple[Array, ...] | None:
+    """The caller's cotangents, one per floating output."""
+    if gy is None:
+        return None
+    given = tuple([plain(g, "gy", "the rule gets") for g in (gy if isinstance(gy, tuple | list) else (gy,))])
+    shapes, expected = [g.shape for g in given], [y.shape for y in outputs]
+    if shapes != expected or any(g.dtype != y.dtype for g, y in zip(given, outputs, strict=True)):
+        raise CallError(
+            f"gy= is {', '.join(map(described, given))}, and {name} returned {', '.join(map(described, outputs))}: pass a "
+            "cotangent of the output's shape and dtype"
+        )
+    for g in given:
+        if not np.isfinite(g).all():
+            raise CallError(
+                f"gy= holds NaN or infinity ({np.count_nonzero(~np.isfinite(g))} of {g.size} entries), and nothing can be "
+                "held against such a cotangent: pass finite numbers"
+            )
+    return given

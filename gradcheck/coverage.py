@@ -1,0 +1,70 @@
+"""How much of a function a verdict speaks of: output entries and input entries that were judged at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradcheck.backends.protocol import Array
+from gradcheck.compare import Verdict
+from gradcheck.look import Evidence, Look
+
+ENOUGH = 0.5
+"""A pass is a statement on a function, not on a few of its entries: so much of outputs and inputs has to be judged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Entries judged, and how many there are: of the floating outputs, and of the inputs that a gradient is asked for."""
+
+    outputs: tuple[int, int]
+    inputs: tuple[int, int]
+
+    @property
+    def enough(self) -> bool:
+        """Whether the judged entries can speak for the function."""
+        return all(judged >= ENOUGH * total for judged, total in (self.outputs, self.inputs))
+
+    def words(self) -> str:
+        """What the verdict covers, "" where it is everything."""
+        parts = [("output", self.outputs), ("input", self.inputs)]
+        return " and ".join([f"{n} of {all_} {what} entries" for what, (n, all_) in parts if n < all_])
+
+
+def coverage(look: Look) -> Coverage:
+    """What the passes of a look have judged: an output entry with a cotangent of 0 throughout was left out."""
+    judged = [np.zeros(y.shape, dtype=bool) for y in look.outputs]
+    for e in _passed(look):
+        for seen, gy in zip(judged, e.gys, strict=True):
+            seen |= np.asarray(gy) != 0
+    wanted = [(a, out) for a, out, want in zip(look.arrays, look.left_out, look.wanted, strict=True) if want]
+    entries = sum(a.size for a, _ in wanted)
+    left_out = sum(int(np.count_nonzero(out)) for _, out in wanted if out is not None)
+    total = sum(y.size for y in look.outputs)
+    return Coverage((sum(int(j.sum()) for j in judged), total), (entries - left_out, entries))
+
+
+def unseen(look: Look, i: int) -> int:
+    """How many entries of input `i` have a gradient that is not zero, and too small for an error of its size to show."""
+    nonzero, seen = np.zeros(look.arrays[i].shape, bool), np.zeros(look.arrays[i].shape, bool)
+    for e in _passed(look):
+        terms = _contributions(e, i)
+        if terms is not None:
+            nonzero |= terms > 0
+            seen |= terms >= 2.0 * e.comparison.bound
+    return int(np.count_nonzero(nonzero & ~seen)) if seen.any() else 0  # none: it was looked at alone
+
+
+def _passed(look: Look) -> list[Evidence]:
+    return [e for e in look.evidence if e.comparison.verdict in (Verdict.PASS, Verdict.SUBGRADIENT)]
+
+
+def _contributions(e: Evidence, i: int) -> Array | None:
+    """|gx v| of each entry, 0 where it is not finite."""
+    gx, v = e.gx[i], e.v[i]
+    if gx is None or v is None or gx.shape != v.shape:
+        return None
+    with np.errstate(all="ignore"):
+        terms = np.abs((gx if v.dtype.kind == "c" else np.real(gx)) * v)
+    return np.where(np.isfinite(terms), terms, 0.0)
