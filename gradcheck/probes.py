@@ -19,8 +19,10 @@ REACH = 32
 """Powers of two by which an entry moves further than its own size, at most: what a fine step has to undo, to see it."""
 
 
-HEADROOM = 0.5
-"""Power of a dtype's largest number that no cotangent exceeds: what a rule multiplies and adds up has to stay in range."""
+def _largest(dtype: np.dtype[Any]) -> float:
+    """What no entry of a cotangent exceeds, so that what a rule multiplies and adds up stays in the dtype's range."""
+    half = np.finfo(dtype).maxexp <= 16
+    return float(np.finfo(dtype).max ** (0.5 if half else 0.625))
 
 
 def _size(array: Array) -> NDArray[np.float64]:
@@ -126,7 +128,7 @@ def cotangents(
         magnitude = np.abs(output).astype(np.float64)
         magnitude = magnitude[np.isfinite(magnitude) & (magnitude > 0)]
         typical = float(np.exp2(-np.floor(np.log2(np.median(magnitude))))) if magnitude.size else 1.0
-        largest = float(np.finfo(output.dtype).max) ** HEADROOM
+        largest = _largest(output.dtype)
         typical = min(max(typical, 1.0 / largest), largest)
         size = np.full(output.shape, typical)
         if even and magnitude.size:

@@ -80,15 +80,16 @@ def pull_spreads(look: Look, gys: Sequence[Array]) -> list[float]:
                 y[...] = moved
         return look.pulled(_shaken(gys, of_gys, rng), run)
 
-    def changes(*by: float) -> list[Array]:
-        each = [pulled(*by) for _ in range(3)]
+    def changes(*moves: tuple[float, float]) -> list[Array]:
+        each = [pulled(*by) for by in moves]
         pairs = [[_change(x, g) for g in gs] for x, *gs in zip(center, *each, strict=True)]
         return [np.max(np.abs(np.stack(pair)), axis=0) for pair in pairs]
 
     center = pulled(0.0)
     if not same(center, pulled(0.0)):  # what differs without a move is no rounding
         return [0.0] * len(center)
-    by_gys, near, far = changes(1.0), changes(0.0, 1.0), changes(0.0, FAR)
+    by_gys = changes(*[(float(units), 0.0) for units in (1, 1, 1, 2, 3, 5, 7)])  # each rounds in its own way
+    near, far = changes(*[(0.0, 1.0)] * 3), changes(*[(0.0, FAR)] * 3)
     return [
         float(np.max(a, initial=0.0) + np.max(np.where(c >= GROWTH * b, b, 0.0), initial=0.0))
         for a, b, c in zip(by_gys, near, far, strict=True)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from gradcheck.graphs.build import Builder
 from gradcheck.graphs.fit import bind, fits, takes_values, tame
 from gradcheck.graphs.graph import Graph, entry_of
+from gradcheck.strategies.choice import Chooser
 from gradcheck.strategies.cotangents import cotangent
 from gradcheck.strategies.params import draw_params
 from gradcheck.strategies.shapes import SIZES, Shape, Unfit, draw_shape, evaluate, letters_of
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 4
 """How often shapes and parameters of a node are drawn anew before it is left out."""
+
+OWN = 24
+"""Bytes from which a node's own shapes and static parameters are chosen."""
 
 DTYPES = (("float64",),) * 4 + (("float32",),) * 2 + (("float64", "float32"),) * 2
 _ANY = st.integers(0, 23)
@@ -201,6 +205,7 @@ def _plan(draw: st.DrawFn, made: Builder, op: str) -> _Plan:
     sizes, block = _sizes(
         draw, case, sizes, block, stretch=anchored >= 0 and "~..." in described[anchored].shape
     )
+    choose = Chooser(draw, OWN)
     sources: list[_Source] = []
     shapes: list[Shape] = []
     for place, array in enumerate(described):
@@ -218,8 +223,8 @@ def _plan(draw: st.DrawFn, made: Builder, op: str) -> _Plan:
         elif source is not None and fits(array.shape, made.values[source].shape, sizes, block):
             shapes.append(made.values[source].shape)
         else:
-            shapes.append(draw_shape(draw, array.shape, sizes, block))
-    params = draw_params(draw, case.params, sizes, tuple(shapes))
+            shapes.append(draw_shape(choose, array.shape, sizes, block))
+    params = draw_params(choose, case.params, sizes, tuple(shapes))
     if case.where is not None and not case.where(Env(sizes, tuple(shapes), params)):
         raise Unfit
     domains = [

@@ -22,15 +22,18 @@ WIDTH = 2
 
 
 class Chooser:
-    """The choices of one example, made in the order in which they are asked for."""
+    """The choices of one example, made in the order in which they are asked for.
 
-    def __init__(self, draw: st.DrawFn) -> None:
-        self._bytes: bytes = draw(st.binary(min_size=LENGTH, max_size=LENGTH))
+    length: bytes that are drawn; choices beyond them follow from all of them.
+    """
+
+    def __init__(self, draw: st.DrawFn, length: int = LENGTH) -> None:
+        self._bytes: bytes = draw(st.binary(min_size=length, max_size=length))
         self._place = 0
 
     def _number(self, width: int) -> int:
         start, self._place = self._place, self._place + width
-        if self._place <= LENGTH:
+        if self._place <= len(self._bytes):
             return int.from_bytes(self._bytes[start : self._place], "big")
         if not any(self._bytes):
             return 0
