@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from gradcheck.graphs.build import Builder
 from gradcheck.graphs.fit import bind, fits, takes_values, tame
 from gradcheck.graphs.graph import Graph, entry_of
+from gradcheck.strategies.choice import Chooser
 from gradcheck.strategies.cotangents import cotangent
 from gradcheck.strategies.params import draw_params
 from gradcheck.strategies.shapes import SIZES, Shape, Unfit, draw_shape, evaluate, letters_of
@@ -93,7 +94,7 @@ def _one_more(draw: st.DrawFn, made: Builder, names: list[str]) -> bool:
         return False
     length = len(made.steps)
     node = draw(_node(made, names))
-    if draw(st.integers(0, 15)) == 0 and node is not None and made.values[node].dtype.kind == "f":
+    if draw(st.integers(0, 15)) == 0 and node is not None and made.values[node].dtype.name in made.dtypes:
         value = made.values[node]
         made.forget(length)
         made.given(value)
@@ -179,7 +180,7 @@ class _Plan:
 
 def _plan(draw: st.DrawFn, made: Builder, op: str) -> _Plan:
     """What to call the op on: one value that fits a place of one of its cases, and others or new leaves around it."""
-    cases = entry_of(op).spec.cases
+    cases, choose = entry_of(op).spec.cases, Chooser(draw)
     values = made.floats()
     anchored_at_all, latest, which = draw(st.integers(0, 3)), draw(_ANY), draw(_ANY)
     anchor = values[latest % len(values)] if values and anchored_at_all else None
@@ -218,8 +219,8 @@ def _plan(draw: st.DrawFn, made: Builder, op: str) -> _Plan:
         elif source is not None and fits(array.shape, made.values[source].shape, sizes, block):
             shapes.append(made.values[source].shape)
         else:
-            shapes.append(draw_shape(draw, array.shape, sizes, block))
-    params = draw_params(draw, case.params, sizes, tuple(shapes))
+            shapes.append(draw_shape(choose, array.shape, sizes, block))
+    params = draw_params(choose, case.params, sizes, tuple(shapes))
     if case.where is not None and not case.where(Env(sizes, tuple(shapes), params)):
         raise Unfit
     domains = [
