@@ -156,7 +156,7 @@ def sinc_rule(gy, y, x):
 
 
 def product_rule(gy, y, x):
-    return gy * np.array([np.prod(np.delete(x, i)) for i in range(len(x))])
+    return gy * np.array([np.prod(np.delete(x, i)) for i in range(len(x))], x.dtype)
 
 
 def halves(x):

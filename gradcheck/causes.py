@@ -12,9 +12,10 @@ import numpy as np
 
 from gradcheck.backends.protocol import Array, wide
 from gradcheck.compare import Verdict
-from gradcheck.differences import Diagnosis
+from gradcheck.differences import Diagnosis, derivative
+from gradcheck.errors import RuleError
 from gradcheck.locate import Located
-from gradcheck.look import Cotangents, Evidence, Look
+from gradcheck.look import Cotangents, Evidence, Look, same
 from gradcore.graph import unbroadcast
 
 CAUSES = {
@@ -25,6 +26,7 @@ CAUSES = {
     "overwritten": "an entry that is used several times got one of its cotangents instead of their sum",
     "wrong axis": "the rule works along another axis than forward",
     "conjugated": "the complex conjugate is right: <a, b> = Re sum(conj(a) b)",
+    "input ignored": "two inputs with different derivatives get the same cotangent",
     "cotangent ignored": "the rule does not use gy, as if it were all ones",
     "diagonal only": "each entry is differentiated as if its output depended on it alone",
     "swapped": "two inputs have each other's cotangents",
@@ -63,7 +65,7 @@ def why(look: Look, i: int, seen: Sequence[Evidence], at: Located | None) -> Cau
         return Cause("kink", AT_A_KINK)
     if at is not None and at.alone and any(e.comparison.reason == "kink" for e in seen):
         return Cause("kink", AT_A_KINK)
-    for hypothesis in (_zero, _sign, _conjugated):
+    for hypothesis in (_zero, _same_elsewhere, _sign, _conjugated):
         found = hypothesis(look, i, seen)
         if found is not None:
             return found
@@ -147,6 +149,30 @@ def _zero(look: Look, i: int, seen: Sequence[Evidence]) -> Cause | None:
     return None
 
 
+def _same_elsewhere(look: Look, i: int, seen: Sequence[Evidence]) -> Cause | None:
+    """Whether the rule gives the same at two points between which the derivative changes, as a stale cache does."""
+    other, here = look.elsewhere(), look.first_gx[i]
+    if other is None or here is None or not look.in_double:
+        return None
+    try:
+        there = look.pulled(look.first_gys, other)
+    except RuleError:
+        return None
+    if not same([here], [there[i]]):
+        return None
+    v = seen[0].v
+    before = look.held(seen[0].numeric, look.first_gx, v, look.first_gys)
+    moved = derivative(look.outputs_at, tuple(look.other_arrays), v)
+    after = look.held(moved, there, v, look.first_gys)
+    if not abs(before.numeric - after.numeric) > before.bound + after.bound:
+        return None
+    return Cause(
+        "input ignored",
+        "two different inputs of one shape get the same cotangent, and the derivative differs between them: the rule does "
+        "not use the input, or remembers an earlier one (a cache by shape or by address)",
+    )
+
+
 def _sign(look: Look, i: int, seen: Sequence[Evidence]) -> Cause | None:
     return (
         Cause("sign", "every entry has the wrong sign")
@@ -156,9 +182,22 @@ def _sign(look: Look, i: int, seen: Sequence[Evidence]) -> Cause | None:
 
 
 def _conjugated(look: Look, i: int, seen: Sequence[Evidence]) -> Cause | None:
-    if look.arrays[i].dtype.kind != "c" or not look.explains(_with(i, np.conj), seen):
+    if look.arrays[i].dtype.kind == "c" and look.explains(_with(i, np.conj), seen):
+        return Cause("conjugated", "its complex conjugate is right, as <a, b> = Re sum(conj(a) b) here")
+    if not any(y.dtype.kind == "c" for y in look.outputs):
         return None
-    return Cause("conjugated", "its complex conjugate is right, as <a, b> = Re sum(conj(a) b) here")
+
+    def factor(_gx: Cotangents, gys: Sequence[Array]) -> Cotangents | None:
+        found = look.by_rule(look.arrays, look.outputs_before, [np.conj(gy) for gy in gys])
+        if found is None or found[i] is None:
+            return None
+        return [np.conj(g) if k == i and g is not None else None for k, g in enumerate(found)]
+
+    if look.explains(factor, seen):
+        return Cause(
+            "conjugated", "the complex conjugate of what gy is multiplied by is right: gy * np.conj(...)"
+        )
+    return None
 
 
 def _factor(look: Look, i: int, seen: Sequence[Evidence]) -> Cause | None:

@@ -195,10 +195,10 @@ def _telling(flat: Evidence, evened: Evidence) -> list[Evidence]:
     return [] if chance else [evened]
 
 
-def _usable(numeric: Derivative) -> tuple[Array, ...]:
-    """For every output entry, whether its derivative was measured."""
+def _usable(numeric: Derivative, below: Diagnosis = Diagnosis.UNRESOLVED) -> tuple[Array, ...]:
+    """For every output entry, whether its derivative was measured, or its diagnosis is better than another one."""
     diagnosis = numeric.diagnosis if isinstance(numeric.diagnosis, tuple) else (numeric.diagnosis,)
-    return tuple([np.asarray(d) < Diagnosis.UNRESOLVED for d in diagnosis])
+    return tuple([np.asarray(d) < below for d in diagnosis])
 
 
 def _leave_out(look: Look, gx: Cotangents) -> str:
@@ -247,17 +247,33 @@ def _second_opinion(look: Look, first: Comparison) -> tuple[Comparison, bool]:
     if not failed:
         return merge([e.comparison for e in look.evidence]), False
     look.rng = np.random.default_rng([look.seed, 1])
-    usable, base = _usable(look.evidence[0].numeric), failed[0]
+    base, seen = failed[0], [e.numeric for e in look.evidence]
     again: list[Evidence] = []
-    for aim in (look.aim, look.aim_evenly, lambda: look.aim(base.gx)):  # one may not see what another one saw
+    measured, smooth = Diagnosis.UNRESOLVED, Diagnosis.KINK
+    for aim, below in (  # one may not see what another one saw, or what the kinks of other outputs hide
+        (look.aim, measured),
+        (look.aim_evenly, measured),
+        (lambda: look.aim(base.gx), measured),
+        (look.aim, smooth),
+    ):
+        usable = [
+            np.logical_and.reduce(each) for each in zip(*[_usable(n, below) for n in seen], strict=True)
+        ]
+        if not any(part.any() for part in usable):
+            continue
         v, gys = aim(), look.draw(usable=usable)
         numeric = look.numeric(v, gys=None if look.even_gys else gys, thorough=True)
+        seen.append(numeric)
         again = _pulled_and_held(look, numeric, v, gys, even=True)
         if _failing(again):
             break
     else:
-        unsure = again[0].comparison.verdict is Verdict.INCONCLUSIVE
-        reason = again[0].comparison.reason if unsure else "disagreement"
+        told = (
+            again[0].comparison
+            if again
+            else replace(first, verdict=Verdict.INCONCLUSIVE, reason="unresolved")
+        )
+        reason = told.reason if told.verdict is Verdict.INCONCLUSIVE else "disagreement"
         return replace(first, verdict=Verdict.INCONCLUSIVE, reason=reason), False
     look.evidence += again
     failed = _failing(look.evidence)

@@ -97,7 +97,7 @@ def _one_more(draw: st.DrawFn, made: Builder, names: list[str]) -> bool:
         return False
     length = len(made.steps)
     node = draw(_node(made, names))
-    if draw(st.integers(0, 15)) == 0 and node is not None and made.values[node].dtype.kind == "f":
+    if draw(st.integers(0, 15)) == 0 and node is not None and made.values[node].dtype.name in made.dtypes:
         value = made.values[node]
         made.forget(length)
         made.given(value)
@@ -183,7 +183,7 @@ class _Plan:
 
 def _plan(draw: st.DrawFn, made: Builder, op: str) -> _Plan:
     """What to call the op on: one value that fits a place of one of its cases, and others or new leaves around it."""
-    cases = entry_of(op).spec.cases
+    cases, choose = entry_of(op).spec.cases, Chooser(draw)
     values = made.floats()
     anchored_at_all, latest, which = draw(st.integers(0, 3)), draw(_ANY), draw(_ANY)
     anchor = values[latest % len(values)] if values and anchored_at_all else None

@@ -61,7 +61,7 @@ def test_most_ops_are_reached_within_a_default_run_without_being_asked_for(some)
 @pytest.mark.parametrize("name", OPS)
 def test_every_registered_op_is_reached_on_the_way_to_an_output_with_others_before_and_behind_it(name):
     seen = set()
-    for graph in drawn(graphs(containing=name), 40):
+    for graph in drawn(graphs(containing=name), 60):
         reached = graph.reached()
         places = [i for i in graph.nodes if graph.steps[i].op == name and i in reached]
         assert places

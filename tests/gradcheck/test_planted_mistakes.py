@@ -337,6 +337,7 @@ MISTAKES = [
     Mistake("bias keeps an axis", "bias", "unsummed broadcast", lambda gy, y, x, b: (gy, gy.sum(0, keepdims=True))),
     Mistake("the last duplicate wins", "take", "overwritten", last_wins),
     Mistake("the first duplicate wins", "take", "overwritten", first_wins),
+    Mistake("input ignored", "sin", "input ignored", lambda gy, y, x: gy),
     # the cotangent
     Mistake("cotangent ignored", "sin", "cotangent ignored", lambda gy, y, x: np.cos(x)),
     Mistake("cotangent of a loss ignored", "mse", "cotangent ignored", lambda gy, y, a, b: (2 * (a - b) / a.size, -2 * gy * (a - b) / a.size)),

@@ -256,6 +256,22 @@ def test_of_very_many_inputs_the_wrong_ones_are_told_first_and_the_others_counte
     assert listed[1].startswith("  inputs[30]  float64 ()  fail")
 
 
+def test_a_rule_that_remembers_an_earlier_input_of_the_shape_is_told_so():
+    slopes = {X.shape: np.cos(2 * X)}
+    report = gradcheck(np.sin, (X,), vjp=lambda gy, y, x: gy * slopes[x.shape], raise_exception=False)
+    assert report.causes[0] == "input ignored"
+    assert "a cache by shape or by address" in str(report)
+    scaled = gradcheck(lambda x: 3 * x, (X,), vjp=lambda gy, y, x: 2.5 * gy, raise_exception=False)
+    assert scaled.causes[0] == "factor"  # the derivative is the same everywhere
+
+
+def test_a_factor_without_its_conjugate_is_told_so():
+    z = X + 1j * X[::-1]
+    report = gradcheck(np.exp, (z,), vjp=lambda gy, y, z: gy * y, raise_exception=False)
+    assert report.causes[0] == "conjugated"
+    assert "of what gy is multiplied by is right" in str(report)
+
+
 def test_a_gradient_of_zero_is_not_called_noise():
     for n in (1, 3):
         report = gradcheck(
