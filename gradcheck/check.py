@@ -215,6 +215,9 @@ def _input_results(
     look: Look, values: ValueResult | None, wrong: set[str], overall: Verdict
 ) -> tuple[InputResult, ...]:
     results = []
+    told = (
+        values is not None and Verdict.INCONCLUSIVE in values.verdicts
+    )  # of which inputs nothing could be told
     for i, item in enumerate(look.subject.inputs):
         if item.wanted:
             verdict, sensitivity, vacuous = None, math.inf, False
@@ -222,8 +225,8 @@ def _input_results(
                 verdict, sensitivity, vacuous = values.verdicts[i], values.sensitivities[i], values.vacuous[i]
             if item.path in wrong:
                 verdict = Verdict.FAIL
-            elif overall is Verdict.INCONCLUSIVE and verdict in (Verdict.PASS, Verdict.SUBGRADIENT):
-                verdict = overall if len(look.evidence) else None
+            elif overall is Verdict.INCONCLUSIVE and not told and verdict is not None:
+                verdict = overall if look.evidence else None
             hidden = unseen(look, i) if math.isfinite(sensitivity) else 0
             shape, dtype = item.array.shape, str(item.array.dtype)
             results.append(InputResult(item.path, shape, dtype, verdict, sensitivity, vacuous, hidden))
