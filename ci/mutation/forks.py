@@ -24,9 +24,12 @@ from typing import Any
 import pytest
 
 MEMORY = 20 << 30  # bytes that a fork may ask for: some tests make huge arrays of which they touch little
-SILENCE = 20.0  # seconds that a test may take beyond ten times what it takes as a rule
 
 Tell = Callable[[dict[str, Any]], None]
+
+
+class Unable(Exception):  # noqa: N818
+    """A fork could not put its mutant in place: nobody's fault but this tool's."""
 
 
 def preload() -> None:
@@ -125,7 +128,7 @@ class Reporter:
 
 def run_pytest(root: Path, files: list[str], reporter: Reporter) -> int:
     """pytest, in this process, over some files of the project in `root`, up to the first failure."""
-    arguments = ["-q", "-x", "--no-header", "-p", "no:cacheprovider", "-p", "gradcheck.plugin", f"--rootdir={root}"]
+    arguments = ["-q", "-x", "--no-header", "--tb=short", "--assert=plain", "-p", "no:cacheprovider", "-p", "gradcheck.plugin", f"--rootdir={root}"]
     plugin = importlib.import_module("_hypothesis_pytestplugin")
     return int(pytest.main([*arguments, *files], plugins=[reporter, plugin]))
 
@@ -170,6 +173,8 @@ def start(label: Any, task: Callable[[Tell], int], limit: Callable[[], float]) -
             os.dup2(nowhere, stream)
         pipe = os.fdopen(write, "w", buffering=1)
         code = task(lambda message: print(json.dumps(message), file=pipe, flush=True))
+    except Unable as error:
+        os.write(write, json.dumps({"unable": str(error)}).encode() + b"\n")
     except BaseException as error:  # noqa: BLE001, whatever it is, this process must not go on as its parent
         os.write(write, json.dumps({"failed": "start", "why": repr(error)[:200]}).encode() + b"\n")
     finally:

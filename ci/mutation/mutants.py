@@ -11,7 +11,7 @@ import ast
 import difflib
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from source import FUNCTIONS, MODULE, Owner, Source, digest
@@ -82,23 +82,26 @@ def _joined(text: str) -> str:
 
 def mutants(source: Source) -> list[Mutant]:
     """All mutants of a file, in the file's order; none that reads as the file does, and no two that read alike."""
-    seen = {ast.dump(source.tree)}
     keys: Counter[tuple[str, ...]] = Counter()
     found = []
-    for node in _targets(source, source.tree):
-        for name, operator in OPERATORS.items():
-            for begin, end, new in operator(source, node):
-                made = Mutant(source, name, source.owner(source.line(begin)), begin, end, new)
-                try:
-                    dump = ast.dump(ast.parse(made.text))
-                except SyntaxError:
-                    continue
-                if dump in seen:
-                    continue
-                seen.add(dump)
-                key = (made.owner.name, *made.lines)
-                keys[key] += 1
-                found.append(Mutant(source, name, made.owner, begin, end, new, keys[key]))
+    for top in source.tree.body:
+        first, last = source.whole(top)
+        seen = {ast.dump(ast.parse(source.data[first:last]))}
+        for node in _targets(source, top):
+            for name, operator in OPERATORS.items():
+                for begin, end, new in operator(source, node):
+                    text = source.data[first:begin] + new.encode() + source.data[end:last]
+                    try:
+                        dump = ast.dump(ast.parse(text))
+                    except SyntaxError:
+                        continue
+                    if dump in seen:
+                        continue
+                    seen.add(dump)
+                    made = Mutant(source, name, source.owner(source.line(begin)), begin, end, new)
+                    key = (made.owner.name, *made.lines)
+                    keys[key] += 1
+                    found.append(replace(made, occurrence=keys[key]))
     return sorted(found, key=lambda m: (m.begin, m.end))
 
 
@@ -184,6 +187,7 @@ _SIGNS: dict[type, tuple[str, tuple[str, ...]]] = {
     ast.FloorDiv: ("//", ("*", "/")),
     ast.Mod: ("%", ("//",)),
     ast.Pow: ("**", ("*",)),
+    ast.MatMult: ("@", ()),
     ast.BitAnd: ("&", ("|",)),
     ast.BitOr: ("|", ("&",)),
     ast.BitXor: ("^", ("|",)),
@@ -230,12 +234,13 @@ def dropped(source: Source, node: ast.AST) -> Iterator[Change]:
 def swapped(source: Source, node: ast.AST) -> Iterator[Change]:
     """Operands of -, /, @ and ** exchanged, arguments of a call, neighbours in a tuple."""
     if isinstance(node, ast.BinOp) and not isinstance(node.op, ast.Add | ast.Mult | ast.BitAnd | ast.BitOr | ast.BitXor):
-        yield from _exchanged(source, node.left, node.right)
+        written = _SIGNS[type(node.op)][0]
+        yield _instead(source, node, f"{_atom(source, node.right)} {written} {_atom(source, node.left)}")
     elif isinstance(node, ast.Call) and _called(node) not in _SYMMETRIC:
         for left, right in zip(node.args, node.args[1:], strict=False):
             if not isinstance(left, ast.Starred) and not isinstance(right, ast.Starred):
                 yield from _exchanged(source, left, right)
-    elif isinstance(node, ast.Tuple) and isinstance(node.ctx, ast.Load):
+    elif isinstance(node, ast.Tuple) and isinstance(node.ctx, ast.Load) and not _names_of(source.parents[node]):
         for left, right in zip(node.elts, node.elts[1:], strict=False):
             yield from _exchanged(source, left, right)
     elif isinstance(node, ast.IfExp):
@@ -245,9 +250,8 @@ def swapped(source: Source, node: ast.AST) -> Iterator[Change]:
 def _exchanged(source: Source, left: ast.AST, right: ast.AST) -> Iterator[Change]:
     begin, end = source.span(left)[0], source.span(right)[1]
     gap = source.data[source.span(left)[1] : source.span(right)[0]].decode()
-    write = source.code if "," in gap else lambda node: _atom(source, node)
     if gap.count("(") == gap.count(")"):
-        yield begin, end, f"{write(right)}{gap}{write(left)}"
+        yield begin, end, f"{source.code(right)}{gap}{source.code(left)}"
 
 
 _SYMMETRIC = {
@@ -311,7 +315,7 @@ def condition(source: Source, node: ast.AST) -> Iterator[Change]:
             yield from _between(source, left, right, old, new)
         for i in range(len(node.values)):
             rest = f" {old} ".join(_atom(source, v) for j, v in enumerate(node.values) if j != i)
-            yield _instead(source, node, f"({rest})")
+            yield _instead(source, node, f"({rest})" if len(node.values) > 2 else rest)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
         yield _by(source, node, node.operand)
 
@@ -397,7 +401,7 @@ def argument(source: Source, node: ast.AST) -> Iterator[Change]:
     for i, part in enumerate(parts):
         last = i == len(parts) - 1
         if isinstance(part, ast.keyword):
-            if part.arg in {"vjp", "strict", "name"} or source.no_target(part):
+            if part.arg in {"vjp", "strict", "name", "numpy", "methods"} or source.no_target(part):
                 continue
         elif not (last and len(parts) > 1 and _called(node) not in {"isinstance", "hasattr", "setattr", "super"}):
             continue
@@ -509,9 +513,14 @@ def _assigned_before(source: Source, node: ast.Assign, name: str) -> bool:
     return name in arguments or min(stores, default=node.lineno) < node.lineno
 
 
+def _names_of(node: ast.AST) -> bool:
+    """Whether a keyword lists the names of an op, whose order is nothing."""
+    return isinstance(node, ast.keyword) and node.arg in {"numpy", "methods"}
+
+
 def enrolment(source: Source, node: ast.AST) -> Iterator[Change]:
     """A name under which an op is called left out of its decorator."""
-    if isinstance(node, ast.keyword) and node.arg in {"numpy", "methods"} and isinstance(node.value, ast.Tuple):
+    if isinstance(node, ast.keyword) and _names_of(node) and isinstance(node.value, ast.Tuple):
         for i in range(len(node.value.elts)):
             rest = "".join(f"{source.code(e)}, " for j, e in enumerate(node.value.elts) if j != i)
             yield _instead(source, node.value, f"({rest.rstrip()})")

@@ -1,6 +1,6 @@
 """Changes the source of every rule, layer, loss and optimizer, one small change at a time, and asks the tests to notice.
 
-    python ci/mutation/run.py [--only FILE|FUNCTION ...] [--operator NAME ...] [--since REV] [--jobs N] [--fresh] [--list]
+    python ci/mutation/run.py [--only FILE|FUNCTION ...] [--operator NAME ...] [--since REV] [--jobs N] [--near] [--fresh] [--list]
 
 Each mutant runs in a fork, against just the tests that run its function (measured first), up to the first that fails.
 Prints the score of each file and every survivor as a diff, with the entry that would declare it equivalent. Exit status 1
@@ -87,6 +87,8 @@ class Run:
     def __init__(self, options: argparse.Namespace, sources: list[Source]) -> None:
         self.root: Path = options.root
         self.jobs: int = options.jobs
+        self.silence: float = options.silence
+        self.parts = 1 if options.near else 2
         self.sources = sources
         self.store = Store(options.results, options.fresh)
         self.touching = Touching()
@@ -155,6 +157,7 @@ class Run:
         todo = [mutant for mutant in wanted if mutant not in found]
         later = [mutant for mutant in todo if can_wait(mutant, self.touching.at_import)]
         first = [mutant for mutant in todo if mutant not in set(later)]
+        print(f"asked about {len(todo)} of {len(wanted)} mutants: the others were noticed before and are as they were")
         self._ask_all(found, first, len(todo), self._task)
         if later:
 
@@ -186,8 +189,8 @@ class Run:
                     fork = self._start(mutant, part, task)
                     if fork is not None:
                         running.append(fork)
-                    elif part == 0:
-                        waiting.append((mutant, 1))
+                    elif part + 1 < self.parts:
+                        waiting.append((mutant, part + 1))
                     else:
                         survived += 1
                         self._note(found, mutant, Result(None))
@@ -195,8 +198,8 @@ class Run:
                     running.remove(fork)
                     mutant, part, begun, _ = fork.label
                     result = self._result(fork, time.monotonic() - begun)
-                    if result is None and part == 0:
-                        waiting.append((mutant, 1))
+                    if result is None and part + 1 < self.parts:
+                        waiting.append((mutant, part + 1))
                         continue
                     survived += result is None
                     self._note(found, mutant, result or Result(None))
@@ -227,7 +230,7 @@ class Run:
         def limit() -> float:
             done = sum("passed" in message for message in fork.told)
             usual = self.touching.seconds[order[done]] if done < len(order) else 0.0
-            return forks.SILENCE + 10 * usual
+            return self.silence + 10 * usual
 
         fork = forks.start((mutant, part, time.monotonic(), order), task(mutant, order), limit)
         return fork
@@ -235,6 +238,9 @@ class Run:
     def _result(self, fork: forks.Fork, seconds: float) -> Result | None:
         """None where all tests asked have passed."""
         order = fork.label[3]
+        for message in fork.told:
+            if "unable" in message:
+                raise SystemExit(f"{fork.label[0].source.name}:{fork.label[0].line}: {message['unable']}")
         passed = sum("passed" in message for message in fork.told)
         failed = fork.failed
         ended = next((message["ended"] for message in fork.told if "ended" in message), None)
@@ -324,11 +330,8 @@ def told(results: dict[Mutant, Result], equivalent: set[Any]) -> list[Mutant]:
     for mutant in survivors:
         print(f"\nsurvived: {mutant.operator} in {mutant.owner.name}\n{mutant.diff()}")
     counted = sum(mutant.key not in equivalent for mutant in results)
-    print(
-        f"\n{counted - len(survivors)} of {counted} mutants noticed"
-        f" ({(counted - len(survivors)) / counted:.2%})" if counted else "\nno mutants",
-        f"and {len(results) - counted} equivalent",
-    )
+    share = f" ({(counted - len(survivors)) / counted:.2%})" if counted else ""
+    print(f"\n{counted - len(survivors)} of {counted} mutants noticed{share}, and {len(results) - counted} equivalent")
     return survivors
 
 
@@ -339,9 +342,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--operator", nargs="+", choices=list(OPERATORS), help="only these changes")
     parser.add_argument("--since", metavar="REV", help="only functions that differ from this revision")
     parser.add_argument("--jobs", type=int, default=2, help="forks at a time (2)")
+    parser.add_argument("--near", action="store_true", help="ask the nearest tests only: a first look")
     parser.add_argument("--fresh", action="store_true", help="forget what earlier runs noticed")
     parser.add_argument("--list", action="store_true", help="print the mutants and run nothing")
     parser.add_argument("--entries", action="store_true", help="print a declaration to be completed for each survivor")
+    parser.add_argument("--silence", type=float, default=20.0, help="seconds for a test beyond ten times its usual ones (20)")
     parser.add_argument("--root", type=Path, default=HERE.parents[1], help="the project's folder")
     parser.add_argument("--sources", nargs="+", default=list(SOURCES), help="what is changed, as globs below the root")
     parser.add_argument("--tests", nargs="+", default=list(TESTS), help="folders and files of tests below the root")

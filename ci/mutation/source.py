@@ -68,6 +68,12 @@ class Source:
         begin = self._starts[node.lineno - 1] + node.col_offset
         return begin, self._starts[node.end_lineno - 1] + node.end_col_offset
 
+    def whole(self, node: ast.stmt) -> tuple[int, int]:
+        """Where a statement stands with its decorators."""
+        begin, end = self.span(node)
+        decorators = [self.span(d)[0] for d in getattr(node, "decorator_list", ())]
+        return self.data.rfind(b"\n", 0, min([begin, *decorators])) + 1, end
+
     def code(self, node: ast.AST) -> str:
         """A node's own text."""
         begin, end = self.span(node)

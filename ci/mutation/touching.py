@@ -72,19 +72,20 @@ def in_order(
     likely = _OF_RULES if mutant.owner.rule else _OF_VALUES
     names = touching.tests(mutant)
     nth: Counter[str] = Counter()
-    place: dict[str, tuple[Any, ...]] = {}
-    direct = {name: i for i, name in enumerate(names)}
+    close: list[tuple[Any, ...]] = []
+    far: list[tuple[Any, ...]] = []
     for name in names:
         function, _, case = name.partition("[")
         nth[function] += 1
         near = bool(units & set(re.findall(r"\w+", case)))
         rank = next((i for i, word in enumerate(likely) if word in function), len(likely))
-        place[name] = (name != hint, -killers[name], not near, nth[function], rank, touching.seconds[name], direct[name])
-    ordered = sorted(names, key=place.__getitem__)
-    near = [name for name in ordered if not place[name][0] or not place[name][2] or place[name][1]]
-    near = (near or ordered)[:NEAR]
-    chosen = set(near)
-    return near, [name for name in ordered if name not in chosen][: ASKED - len(near)]
+        if name == hint or killers[name] or near:
+            close.append((name != hint, not killers[name], rank, nth[function], touching.seconds[name], name))
+        else:
+            far.append((nth[function], rank, touching.seconds[name], name))
+    ordered = [key[-1] for key in (*sorted(close), *sorted(far))][:ASKED]
+    first = min(len(close), NEAR) or NEAR
+    return ordered[:first], ordered[first:]
 
 
 def measure(root: Path, file: str, sources: Iterable[Source]) -> Callable[[forks.Tell], int]:

@@ -51,12 +51,14 @@ class Functions:
         for value in gc.get_objects():
             if type(value) is FunctionType and value.__code__.co_filename in names:
                 self._found.setdefault(_place(value.__code__), []).append(value)
+        gc.collect()
+        gc.freeze()  # so that forks share what is here
 
     def _compiled(self, source: Source, text: str) -> CodeType:
         return compile(text, str(self._root / source.name), "exec", dont_inherit=True)
 
     def exchange(self, mutant: Mutant) -> None:
-        """Put the mutant's code into every function that has the original's; LookupError where there is none."""
+        """Put the mutant's code into every function that has the original's; forks.Unable where there is none."""
         changed = 0
         for old, new in _pairs(self._codes[mutant.source.name], self._compiled(mutant.source, mutant.text)):
             if old != new:
@@ -64,7 +66,7 @@ class Functions:
                     function.__code__ = new
                     changed += 1
         if not changed:
-            raise LookupError(f"no function has the code of {mutant.owner.name}")
+            raise forks.Unable(f"no function has the code of {mutant.owner.name}")
 
 
 def _place(code: CodeType) -> Any:
@@ -93,8 +95,6 @@ class Server(forks.Reporter):
         """Serve, and run nothing here."""
         self._items = {item.nodeid: item for item in session.items}
         self._session = session
-        gc.collect()
-        gc.freeze()  # so that forks share what is here
         self._serve(self)
         return True
 
