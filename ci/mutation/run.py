@@ -158,7 +158,10 @@ class Run:
         later = [mutant for mutant in todo if can_wait(mutant, self.touching.at_import)]
         first = [mutant for mutant in todo if mutant not in set(later)]
         print(f"asked about {len(todo)} of {len(wanted)} mutants: the others were noticed before and are as they were")
-        self._ask_all(found, first, len(todo), self._task)
+        if self.parts == 1:
+            wanted = [mutant for mutant in wanted if mutant not in set(first)]
+        else:
+            self._ask_all(found, first, len(todo), self._task)
         if later:
 
             def serve(server: Server) -> None:
@@ -342,7 +345,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--operator", nargs="+", choices=list(OPERATORS), help="only these changes")
     parser.add_argument("--since", metavar="REV", help="only functions that differ from this revision")
     parser.add_argument("--jobs", type=int, default=2, help="forks at a time (2)")
-    parser.add_argument("--near", action="store_true", help="ask the nearest tests only: a first look")
+    parser.add_argument("--near", action="store_true", help="a first look: change bodies only, ask the nearest tests only")
     parser.add_argument("--fresh", action="store_true", help="forget what earlier runs noticed")
     parser.add_argument("--list", action="store_true", help="print the mutants and run nothing")
     parser.add_argument("--entries", action="store_true", help="print a declaration to be completed for each survivor")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _OF_RULES = ("gradient", "subgradient", "differentiable", "tensors_give")
 _OF_VALUES = ("value", "output", "trajectory", "gradient", "tensors_give")
 
-NEAR = 60  # tests asked first, from few files
+NEAR = 30  # tests asked first, from few files
 ASKED = 400  # at most; cases of one test take turns with those of all others, so every test is among them
 
 
@@ -66,7 +66,8 @@ def in_order(
 ) -> tuple[list[str], list[str]]:
     """The tests about a mutant, likeliest to notice first: those of its own units, and all others.
 
-    units: the registered names that use the mutant's function. killers: how many mutants of the function each test has
+    units: the registered names that use the mutant's function; of a helper that none in its file uses, the values of all
+    that do are asked first. killers: how many mutants of the function each test has
     noticed. hint: the test that noticed this mutant before.
     """
     likely = _OF_RULES if mutant.owner.rule else _OF_VALUES
@@ -79,12 +80,12 @@ def in_order(
         nth[function] += 1
         near = bool(units & set(re.findall(r"\w+", case)))
         rank = next((i for i, word in enumerate(likely) if word in function), len(likely))
-        if name == hint or killers[name] or near:
+        if name == hint or killers[name] or near or (not units and not rank):
             close.append((name != hint, not killers[name], rank, nth[function], touching.seconds[name], name))
         else:
             far.append((nth[function], rank, touching.seconds[name], name))
     ordered = [key[-1] for key in (*sorted(close), *sorted(far))][:ASKED]
-    first = min(len(close), NEAR) or NEAR
+    first = min(len(close), NEAR if units else 3 * NEAR) or NEAR
     return ordered[:first], ordered[first:]
 
 

@@ -27,6 +27,16 @@ def test_a_bias_is_added_to_each_row():
     assert y.tolist() == [[1.5, 2.25], [3.5, 4.25]]
 
 
+@pytest.mark.parametrize("exponent", [-2.0, 0.0, 1.0, 2.0, 3.0, 4.0, 6.0])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_power_to_one_whole_number_is_numpys_in_value_and_dtype(exponent, dtype):
+    x = np.array([-1.5, 0.5, 2.0], np.float32)
+    y = np.array(exponent, dtype)
+    found, expected = gradcore.pow(x, y), np.power(x, y)
+    assert found.dtype == expected.dtype
+    np.testing.assert_allclose(found, expected, rtol=4 * np.finfo(expected.dtype).eps)
+
+
 def test_relu_zeroes_negatives_and_stops_their_gradient():
     x = tensor([-1.0, 0.0, 2.0], requires_grad=True)
     y = x.relu()
