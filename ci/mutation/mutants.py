@@ -53,6 +53,16 @@ class Mutant:
         return _joined(before + data[self.begin : self.end].decode() + after), _joined(before + self.new + after)
 
     @property
+    def refusal(self) -> bool:
+        """Whether it changes what is refused: the condition of an error, or the raising of it."""
+        for node in ast.walk(self.source.tree):
+            if isinstance(node, ast.If) and any(isinstance(part, ast.Raise) for part in node.body):
+                begin, end = self.source.span(node.test)[0], self.source.span(node.body[-1])[1]
+                if begin <= self.begin and self.end <= end:
+                    return True
+        return False
+
+    @property
     def key(self) -> tuple[str, str, str, str, int]:
         """What names it in equivalent.toml: stable as long as the line and its function are."""
         return (self.source.name, self.owner.name, *self.lines, self.occurrence)

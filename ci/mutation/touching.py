@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 _OF_RULES = ("gradient", "subgradient", "differentiable", "tensors_give")
 _OF_VALUES = ("value", "output", "trajectory", "gradient", "tensors_give")
 
-NEAR = 30  # tests asked first, from few files
+NEAR = 40  # tests asked first, from few files
+CHEAP = 0.03  # seconds: such tests are asked before the long ones
 ASKED = 400  # at most; cases of one test take turns with those of all others, so every test is among them
 
 
@@ -73,20 +74,24 @@ def in_order(
     likely = _OF_RULES if mutant.owner.rule else _OF_VALUES
     names = touching.tests(mutant)
     nth: Counter[str] = Counter()
-    close: list[tuple[Any, ...]] = []
-    far: list[tuple[Any, ...]] = []
+    place: dict[str, tuple[Any, ...]] = {}
     for name in names:
         function, _, case = name.partition("[")
         nth[function] += 1
-        near = bool(units & set(re.findall(r"\w+", case)))
+        seconds = touching.seconds[name]
         rank = next((i for i, word in enumerate(likely) if word in function), len(likely))
-        if name == hint or killers[name] or near or (not units and not rank):
-            close.append((name != hint, not killers[name], rank, nth[function], touching.seconds[name], name))
+        if name == hint or killers[name]:
+            place[name] = (0, name != hint, rank, nth[function])
+        elif seconds < CHEAP:
+            place[name] = (1 if mutant.refusal else 3, seconds)
+        elif units & set(re.findall(r"\w+", case)) or (not units and not rank):
+            place[name] = (2, rank, nth[function], seconds)
         else:
-            far.append((nth[function], rank, touching.seconds[name], name))
-    ordered = [key[-1] for key in (*sorted(close), *sorted(far))][:ASKED]
-    first = min(len(close), NEAR if units else 3 * NEAR) or NEAR
-    return ordered[:first], ordered[first:]
+            place[name] = (4, nth[function], rank, seconds)
+    ordered = sorted(names, key=place.__getitem__)
+    first = [name for name in ordered if place[name][0] < 4][: NEAR if units else 3 * NEAR]
+    chosen = set(first or ordered[:NEAR])
+    return [name for name in ordered if name in chosen], [name for name in ordered if name not in chosen][:ASKED]
 
 
 def measure(root: Path, file: str, sources: Iterable[Source]) -> Callable[[forks.Tell], int]:
