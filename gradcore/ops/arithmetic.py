@@ -81,13 +81,15 @@ def _power(x: Array, y: Array) -> Array:
 
 
 def _pow_base(gy: Array, _out: Array, x: Array, y: Array) -> Array:
-    # d x^0 / dx is 0 at x = 0 too, where 0 * 0^(-1) would be NaN.
-    return gy * y * np.power(x, np.where((x == 0) & (y == 0), np.ones_like(y), y - 1))
+    # d x^0 / dx is 0 at x = 0 too, where 0 * 0^(-1) would be NaN. One in gy's dtype: a y narrower than x would round y - 1.
+    one = np.ones((), gy.dtype)
+    return gy * y * np.power(x, np.where((x == 0) & (y == 0), one, y - one))
 
 
 def _pow_exponent(gy: Array, out: Array, x: Array, _y: Array) -> Array:
     # 0^y is 0 on an interval of exponents y > 0, so its derivative there is 0, where 0 * log(0) would be NaN.
-    return gy * out * np.log(np.where(x == 0, np.ones_like(x), x))
+    # A narrower x is widened by the one of gy's dtype: its logarithm would be that of a rounded number.
+    return gy * out * np.log(np.where(x == 0, np.ones((), gy.dtype), x))
 
 
 @op(

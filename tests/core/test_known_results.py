@@ -1,5 +1,7 @@
 """Results that can be worked out by hand."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -134,3 +136,13 @@ def test_softmax_and_logsumexp_take_minus_infinity_for_what_is_ruled_out():
 def test_sigmoid_is_accurate_in_both_tails():
     x = Tensor(np.array([-745.0, -40.0, 40.0, 800.0]))
     np.testing.assert_allclose(x.sigmoid().data, [np.exp(-745.0), np.exp(-40.0), 1.0, 1.0], rtol=1e-15)
+
+
+def test_the_power_of_a_wide_and_a_narrow_number_has_a_gradient_as_exact_as_the_wide_one():
+    narrow, wide = np.float32(1.1), 0.9
+    x = Tensor(np.array(wide), requires_grad=True)
+    (x ** np.array(narrow)).backward()
+    assert x.grad == pytest.approx(float(narrow) * wide ** (float(narrow) - 1), rel=1e-14)
+    y = Tensor(np.array(wide), requires_grad=True)
+    gradcore.pow(np.array(narrow), y).backward()
+    assert y.grad == pytest.approx(float(narrow) ** wide * math.log(float(narrow)), rel=1e-14)
