@@ -25,7 +25,7 @@ _OF_VALUES = ("value", "output", "trajectory", "gradient", "tensors_give")
 
 NEAR = 40  # tests asked first, from few files
 CHEAP = 0.03  # seconds: such tests are asked before the long ones
-ASKED = 400  # at most; cases of one test take turns with those of all others, so every test is among them
+ASKED = 300  # at most after those; where more run the function, those that run little else
 
 
 @dataclass
@@ -67,8 +67,7 @@ def in_order(
 ) -> tuple[list[str], list[str]]:
     """The tests about a mutant, likeliest to notice first: those of its own units, and all others.
 
-    units: the registered names that use the mutant's function; of a helper that none in its file uses, the values of all
-    that do are asked first. killers: how many mutants of the function each test has
+    units: the registered names that use the mutant's function. killers: how many mutants of the function each test has
     noticed. hint: the test that noticed this mutant before.
     """
     likely = _OF_RULES if mutant.owner.rule else _OF_VALUES
@@ -84,10 +83,10 @@ def in_order(
             place[name] = (0, name != hint, rank, nth[function])
         elif seconds < CHEAP:
             place[name] = (1 if mutant.refusal else 3, seconds)
-        elif units & set(re.findall(r"\w+", case)) or (not units and not rank):
+        elif units & set(re.findall(r"\w+", case)):
             place[name] = (2, rank, nth[function], seconds)
-        else:
-            place[name] = (4, nth[function], rank, seconds)
+        else:  # a test that runs little else is likelier to be about this
+            place[name] = (4 if units else 2, len(touching.functions[name]), nth[function], seconds)
     ordered = sorted(names, key=place.__getitem__)
     first = [name for name in ordered if place[name][0] < 4][: NEAR if units else 3 * NEAR]
     chosen = set(first or ordered[:NEAR])
