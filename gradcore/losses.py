@@ -40,8 +40,20 @@ def _reduced_by_list(values: list[float], shape: tuple[int, ...], reduction: str
 
 @loss(
     spec=LossSpec(
-        case(reals("n c"), reals("n c"), params=_REDUCTIONS, sizes={"n": (1, 5), "c": (1, 4)}),
-        case(reals("n"), reals("n"), params=_REDUCTIONS, sizes={"n": (1, 6)}),
+        case(
+            reals("n c"),
+            reals("n c"),
+            params=_REDUCTIONS,
+            sizes={"n": (0, 5), "c": (1, 4)},
+            where=lambda e: e["reduction"] != "mean" or e["n"] > 0,
+        ),
+        case(
+            reals("n"),
+            reals("n"),
+            params=_REDUCTIONS,
+            sizes={"n": (0, 6)},
+            where=lambda e: e["reduction"] != "mean" or e["n"] > 0,
+        ),
         reference=lambda y, t, reduction="mean": _reduced_by_list(
             [(a - b) ** 2 for a, b in zip(y.ravel().tolist(), t.ravel().tolist(), strict=True)],
             y.shape,

@@ -222,7 +222,6 @@ class OpSpec(_Cases):
 
     reference: an independent way to the same value, on float64 arrays, with forward's signature. It shares no code with
     forward: loops, `math`, or another formula. second_order: whether the rule itself is differentiable.
-    stochastic: forward takes a `rng` parameter that replays it.
     """
 
     cases: tuple[Case, ...]
@@ -245,17 +244,33 @@ class LayerSpec(_Cases):
 
     reference: `reference(state, training, *arrays, **params)`, with `state` the layer's parameters and buffers by name
     before the call; returns the output on float64 arrays, by another route than the layer's own.
-    stochastic: the output depends on the layer's generator (Dropout); checks replay it from the same state.
+    initial: `initial(rng, **params)`, the parameters and buffers of a new layer by name, as arrays, with `rng` the
+    generator that a constructor's `rng` is; None: it has neither.
+    state_after: `state_after(state, *arrays, **params)`, what a forward pass in training changes, by name: buffers as
+    float64 arrays (NaN where the arrays do not tell, which the layer must refuse), the generator as a `numpy` Generator.
+    None: nothing is changed.
+    second_order: whether the gradient is itself differentiable.
     """
 
     cases: tuple[Case, ...]
     reference: Callable[..., Any]
-    stochastic: bool = False
+    initial: Callable[..., Mapping[str, Any]] | None
+    state_after: Callable[..., Mapping[str, Any]] | None
+    second_order: bool
 
-    def __init__(self, *cases: Case, reference: Callable[..., Any], stochastic: bool = False) -> None:
+    def __init__(
+        self,
+        *cases: Case,
+        reference: Callable[..., Any],
+        initial: Callable[..., Mapping[str, Any]] | None = None,
+        state_after: Callable[..., Mapping[str, Any]] | None = None,
+        second_order: bool = True,
+    ) -> None:
         object.__setattr__(self, "cases", cases)
         object.__setattr__(self, "reference", reference)
-        object.__setattr__(self, "stochastic", stochastic)
+        object.__setattr__(self, "initial", initial)
+        object.__setattr__(self, "state_after", state_after)
+        object.__setattr__(self, "second_order", second_order)
         self._check()
 
 
@@ -263,9 +278,10 @@ class LayerSpec(_Cases):
 class OptimizerSpec:
     """The domain of an optimizer: its hyperparameters, and a reference trajectory that is derived differently.
 
-    reference: `reference(p0, gradients, **params) -> p`, the parameter after `len(gradients)` steps, where `gradients`
-    is a sequence of functions of the parameter (so that weight decay and momentum meet a moving target). It writes each
-    running average as the explicit sum over past gradients, not as the recurrence that the optimizer keeps.
+    reference: `reference(p0, gradients, factors, **params)`, which yields the parameter after each step. `gradients` are
+    functions of the parameter (so that weight decay and momentum meet a moving target), one for each step in which the
+    parameter has a gradient; `factors` are what a schedule makes of `lr` at those steps. It writes each running average as
+    the explicit sum over past gradients, not as the recurrence that the optimizer keeps.
     """
 
     params: Mapping[str, Param]

@@ -6,11 +6,23 @@ Hypothesis, so that planted mistakes, scripts and the suite all go through the v
 
 from gradcheck.verification.breaking import CHANGES, broken, like, positions
 from gradcheck.verification.gradients import Tally, check_gradient, check_recording, check_second_order
-from gradcheck.verification.layers import LayerCall, check_layer_gradient, check_layer_value
+from gradcheck.verification.layers import (
+    LayerCall,
+    check_layer_gradient,
+    check_layer_misfit,
+    check_layer_rows,
+    check_layer_second_order,
+    check_layer_start,
+    check_layer_state,
+    check_layer_value,
+)
 from gradcheck.verification.optimizers import (
+    History,
     Problem,
+    check_clipping,
+    check_history,
     check_numeric_trajectory,
-    check_resumed,
+    check_refusals,
     check_trajectory,
 )
 from gradcheck.verification.outcome import VerificationError
@@ -19,19 +31,27 @@ from gradcheck.verification.rounding import check_agreement, check_value
 
 __all__ = [
     "CHANGES",
+    "History",
     "LayerCall",
     "Problem",
     "Tally",
     "VerificationError",
     "broken",
     "check_agreement",
+    "check_clipping",
     "check_fast_method",
     "check_gradient",
+    "check_history",
     "check_layer_gradient",
+    "check_layer_misfit",
+    "check_layer_rows",
+    "check_layer_second_order",
+    "check_layer_start",
+    "check_layer_state",
     "check_layer_value",
     "check_numeric_trajectory",
     "check_recording",
-    "check_resumed",
+    "check_refusals",
     "check_second_order",
     "check_tensor_method",
     "check_trajectory",

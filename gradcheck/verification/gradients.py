@@ -9,6 +9,7 @@ import numpy as np
 
 from gradcheck.check import gradcheck, gradgradcheck
 from gradcheck.compare import Verdict
+from gradcheck.contracts import CONTRACTS
 from gradcheck.verification.outcome import VerificationError, described
 from gradcore.graph import unbroadcast
 from gradcore.op import Op
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
     from gradcheck.report import Report
     from gradcheck.strategies import Example
+
+
+NEED_MORE = {"integers_get_none", "aliased_arguments"}
+"""Contracts that need an input of integers, or two that are alike, which not everything has."""
 
 
 @dataclass
@@ -32,10 +37,14 @@ class Tally:
     informed: set[str] = field(default_factory=set)
     expected: set[str] = field(default_factory=set)
     reasons: list[str] = field(default_factory=list)
+    held: set[str] = field(default_factory=set)
+    skipped: dict[str, str] = field(default_factory=dict)
 
     def add(self, report: Report, smooth: bool = True) -> None:
         """Count one report; at a smooth example, a kink is as little an answer as none."""
         self.expected |= {i.path for i in report.inputs}
+        self.held |= {c.name for c in report.contracts if c.status == "held"}
+        self.skipped.update({c.name: c.text for c in report.contracts if c.status == "skipped"})
         self.informed |= {
             i.path
             for i in report.inputs
@@ -52,12 +61,20 @@ class Tally:
             self.told += 1
 
     def conclude(self) -> None:
-        """Raises `VerificationError` where most checks told nothing, or where some input's gradient was never seen."""
+        """Raises `VerificationError` where most checks told nothing, where some input's gradient was never seen, or where
+        some contract was never examined.
+        """
         blind = sorted(self.expected - self.informed)
         if blind and self.told + self.inconclusive:  # all of them vacuous is the truth for x^0, say
             raise VerificationError(
                 f"{self.name}: no example showed a gradient by {', '.join(blind)}: it was zero or could not be measured "
                 "at any of them. Change the spec's domain, or declare the array differentiable=False"
+            )
+        left = set(CONTRACTS) - self.held - NEED_MORE
+        if left and self.told:
+            raise VerificationError(
+                f"{self.name}: no example showed whether {', '.join(sorted(left))} holds: "
+                f"{next(iter(self.skipped.get(name, 'it was not tried') for name in sorted(left)))}. Change the spec's domain"
             )
         if self.inconclusive > self.told + self.vacuous:
             raise VerificationError(

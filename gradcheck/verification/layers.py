@@ -1,26 +1,30 @@
-"""Layers at an example: the value against the reference, and the gradient by every input and every parameter."""
+"""Layers at an example: value, gradients by every input and every parameter, state, and batches of one or none."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+import inspect
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradcheck.check import gradcheck
+from gradcheck.check import gradcheck, gradgradcheck
 from gradcheck.verification.outcome import VerificationError, described
 from gradcheck.verification.rounding import check_agreement
+from gradcore.errors import ShapeError
 from gradcore.nn.module import functional_call
-from gradcore.tensor import Tensor
+from gradcore.tensor import Tensor, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from gradcheck.report import Report
     from gradcheck.strategies import Example
     from gradcore.nn.module import Module
+    from gradcore.spec import LayerSpec
 
 
 @dataclass(frozen=True)
@@ -70,10 +74,40 @@ class LayerCall:
         """The layer's output for `(*arrays, parameters)`, the last a dict of Tensors by name."""
         *arrays, parameters = inputs
         dtype = next((p.dtype for p in parameters.values()), self.dtype)  # widened by numeric derivatives
+        return functional_call(self.layer(dtype), parameters, *arrays)
+
+    def layer(self, dtype: np.dtype[Any]) -> Module:
+        """A new layer in this mode, with these buffers; its parameters are as it drew them."""
         made = _built(self.cls, self.params, dtype)
         state = made.state_dict()
         made.load_state_dict({**state, **{n: b.astype(state[n].dtype) for n, b in self.buffers.items()}})
-        return functional_call(made.train(self.training), parameters, *arrays)
+        return made.train(self.training)
+
+    def reference(self, *values: Any) -> Any:
+        """The spec's output for `(*arrays, *parameters)`, on float64 arrays."""
+        n = len(values) - len(self.parameters)
+        return self.spec.reference(self._state(values[n:]), self.training, *values[:n], **self.params)
+
+    def state_after(self, *values: Any) -> dict[str, Any]:
+        """What the spec says that this call changes, by name."""
+        if not self.training or self.spec.state_after is None:
+            return {}
+        n = len(values) - len(self.parameters)
+        return dict(self.spec.state_after(self._state(values[n:]), *values[:n], **self.params))
+
+    def _state(self, parameters: Sequence[Any]) -> dict[str, Any]:
+        state = {n: b.astype(np.float64) for n, b in self.buffers.items()}
+        return {**state, **dict(zip(self.parameters, parameters, strict=True))}
+
+    @property
+    def spec(self) -> LayerSpec:
+        """The layer's."""
+        found: LayerSpec = self.cls.spec  # type: ignore[attr-defined]
+        return found
+
+    def on(self, arrays: Sequence[Any]) -> str:
+        """The call in words."""
+        return f"{self} on {described(arrays, self.params)}"
 
     def __str__(self) -> str:
         mode = "training" if self.training else "evaluation"
@@ -95,40 +129,209 @@ def _shaken(example: Example, rng: np.random.Generator) -> list[Any]:
     ]
 
 
+def state_of(layer: Module) -> dict[str, Any]:
+    """Copies of all that a call could change: parameters, buffers, generators, modes, by name."""
+    found: dict[str, Any] = dict(layer.state_dict())
+    for path, module in layer.named_modules():
+        for name, value in vars(module).items():
+            full = f"{path}.{name}" if path else name
+            if isinstance(value, np.random.Generator):
+                found[full] = copy.deepcopy(value)
+            elif name == "training":
+                found[full] = np.array(value)
+    return found
+
+
+def _equal(a: Any, b: Any) -> bool:
+    if isinstance(a, np.random.Generator):
+        return bool(a.bit_generator.state == b.bit_generator.state)
+    return a.dtype == b.dtype and np.array_equal(a, b)
+
+
 def check_layer_value(call: LayerCall, example: Example) -> None:
     """The output against the reference, on arrays as on Tensors, with its shape and dtype. Raises `VerificationError`."""
-    names = list(call.parameters)
-    what = f"{call} on {described(example.arrays, call.params)}"
+    what = call.on(example.arrays)
 
-    def layer(*values: Any) -> Any:
-        arrays, parameters = values[: len(example.arrays)], values[len(example.arrays) :]
-        y = call(*[_tensor(a) for a in arrays], dict(zip(names, map(Tensor, parameters), strict=True)))
-        return y.data
-
-    def reference(*values: Any) -> Any:
-        arrays, parameters = values[: len(example.arrays)], values[len(example.arrays) :]
-        state = {n: b.astype(np.float64) for n, b in call.buffers.items()}
-        state.update(zip(names, parameters, strict=True))
-        return call.cls.spec.reference(state, call.training, *arrays, **call.params)  # type: ignore[attr-defined]
+    def on_tensors(*values: Any) -> Any:
+        arrays, parameters = _split(call, values)
+        return call(*map(_tensor, arrays), parameters).data
 
     values = [*example.arrays, *call.parameters.values()]
-    y = layer(*values)
+    y = on_tensors(*values)
     if y.dtype != call.dtype:
         raise VerificationError(f"{what}: the output is {y.dtype}, and the input {call.dtype}")
-    moves = [*example.takes_gradient, *(True for _ in names)]
-    check_agreement(what, layer, reference, values, moves)
+    arrays, parameters = _split(call, values)
+    on_arrays = plain(call(*arrays, parameters))
+    if on_arrays.dtype != y.dtype or not np.array_equal(on_arrays, y, equal_nan=True):
+        raise VerificationError(f"{what}: the output on arrays is {on_arrays!r}, and on Tensors {y!r}")
+    check_agreement(what, on_tensors, call.reference, values, _moves(call, example))
+
+
+def _split(call: LayerCall, values: Sequence[Any]) -> tuple[Sequence[Any], dict[str, Tensor]]:
+    n = len(values) - len(call.parameters)
+    return values[:n], dict(zip(call.parameters, map(Tensor, values[n:]), strict=True))
 
 
 def _tensor(a: Any) -> Any:
     return Tensor(a) if a is not None and a.dtype.kind == "f" else a
 
 
+def _moves(call: LayerCall, example: Example) -> list[bool]:
+    """Which of arrays and parameters may be moved to measure rounding."""
+    return [*example.takes_gradient, *(True for _ in call.parameters)]
+
+
 def check_layer_gradient(call: LayerCall, example: Example, *, seed: int = 0) -> Report:
-    """The gradient by every input that takes one and every parameter, against numeric derivatives.
+    """The gradient by every input that takes one and every parameter, against numeric derivatives, with all contracts.
 
     Raises `GradientError`.
     """
-    inputs = (*example.arrays, call.parameters)
+    return gradcheck(call, (*example.arrays, call.parameters), wrt=_wanted(call, example), seed=seed)
+
+
+def check_layer_second_order(call: LayerCall, example: Example, *, seed: int = 0) -> Report:
+    """The recorded backward pass as a function of inputs, parameters and cotangent. Raises `GradientError`."""
+    return gradgradcheck(call, (*example.arrays, call.parameters), wrt=_wanted(call, example), seed=seed)
+
+
+def _wanted(call: LayerCall, example: Example) -> list[int | str]:
     wanted: list[int | str] = [i for i, takes in enumerate(example.takes_gradient) if takes]
-    wanted += [f"inputs[{len(example.arrays)}][{name!r}]" for name in call.parameters]
-    return gradcheck(call, inputs, wrt=wanted, seed=seed)
+    return [*wanted, *(f"inputs[{len(example.arrays)}][{name!r}]" for name in call.parameters)]
+
+
+def check_layer_start(cls: type[Module], params: Mapping[str, Any], seed: int) -> None:
+    """A new layer's parameters and buffers against the spec's, to the last bit of float32. Raises `VerificationError`."""
+    what = f"a new {cls.__name__}({', '.join(f'{name}={value!r}' for name, value in params.items())})"
+    takes_rng = "rng" in inspect.signature(cls.__init__).parameters
+    made = cls(**{"rng": seed, **params} if takes_rng else params)
+    spec: LayerSpec = cls.spec  # type: ignore[attr-defined]
+    expected = {} if spec.initial is None else spec.initial(np.random.default_rng(seed), **params)
+    found = made.state_dict()
+    if list(found) != list(expected):
+        raise VerificationError(
+            f"{what} holds {list(found)}, and the spec's `initial` gives {list(expected)}"
+        )
+    for name, array in found.items():
+        if not _equal(array, np.asarray(expected[name], np.float32)):
+            raise VerificationError(f"{what}: {name} is {array!r}, expected {expected[name]!r} in float32")
+    if fixed := [name for name, parameter in made.named_parameters() if not parameter.requires_grad]:
+        raise VerificationError(f"{what}: {', '.join(fixed)} would not be trained: it takes no gradient")
+    if not made.training:
+        raise VerificationError(f"{what} is in evaluation, and should be in training")
+
+
+def check_layer_state(call: LayerCall, example: Example) -> None:
+    """What the layer holds after a call, and after the backward pass: what the spec says, and all else as before.
+
+    In evaluation nothing changes. Raises `VerificationError`.
+    """
+    what = call.on(example.arrays)
+    layer = call.layer(call.dtype)
+    layer.load_state_dict({**layer.state_dict(), **call.parameters})
+    before = state_of(layer)
+    tensors = [
+        Tensor(a, requires_grad=True) if a is not None and takes else a
+        for a, takes in zip(example.arrays, example.takes_gradient, strict=True)
+    ]
+    y = layer(*tensors)
+    after = state_of(layer)
+    y.sum().backward()
+    _unchanged(what, after, state_of(layer), "by the backward pass")
+    values = [*example.arrays, *call.parameters.values()]
+    changed = call.state_after(*[_wide(v) for v in values])
+    _unchanged(what, before, {name: v for name, v in after.items() if name not in changed}, "by the call")
+    for name, expected in changed.items():
+        if isinstance(expected, np.random.Generator):
+            if not _equal(expected, after[name]):
+                raise VerificationError(f"{what}: the generator {name} is not where the spec's is afterwards")
+            continue
+
+        def ours(*moved: Any, name: str = name) -> Any:
+            buffers = dict(zip(call.buffers, moved[len(values) :], strict=True))
+            other = replace(call, buffers=buffers)
+            arrays, parameters = _split(other, moved[: len(values)])
+            made = other.layer(call.dtype)
+            functional_call(made, parameters, *arrays)
+            return made.state_dict()[name]
+
+        def reference(*moved: Any, name: str = name) -> Any:
+            buffers = dict(zip(call.buffers, moved[len(values) :], strict=True))
+            return replace(call, buffers=buffers).state_after(*moved[: len(values)])[name]
+
+        if after[name].dtype != before[name].dtype:
+            raise VerificationError(f"{what}: {name} was {before[name].dtype} and became {after[name].dtype}")
+        moves = [*_moves(call, example), *(True for _ in call.buffers)]
+        check_agreement(
+            f"{what}: {name} afterwards", ours, reference, [*values, *call.buffers.values()], moves
+        )
+
+
+def _unchanged(what: str, before: Mapping[str, Any], after: Mapping[str, Any], by: str) -> None:
+    for name, value in after.items():
+        if not _equal(before[name], value):
+            raise VerificationError(
+                f"{what}: {name} was changed {by}, from {before[name]!r} to {value!r}. If it should be, say so in the "
+                "spec's `state_after`"
+            )
+
+
+def _wide(a: Any) -> Any:
+    return a.astype(np.float64) if a is not None and a.dtype.kind == "f" else a
+
+
+def check_layer_rows(call: LayerCall, example: Example) -> None:
+    """Batches of one example and of none, by the first array's first axis, each against the reference.
+
+    In training, a layer refuses just those after which `state_after` would not be finite, with ShapeError, and is then as
+    before. Raises `VerificationError`.
+    """
+    x, *others = example.arrays
+    if x is None:
+        raise VerificationError(f"{call}: its first input is optional, so it can't be told by rows")
+    for rows in (x[:1], x[:0]):
+        what = call.on([rows, *others])
+        values = [rows, *others, *call.parameters.values()]
+        with np.errstate(all="ignore"):
+            after = call.state_after(*[_wide(v) for v in values])
+        known = all(np.isfinite(v).all() for v in after.values() if not isinstance(v, np.random.Generator))
+        layer = call.layer(call.dtype)
+        before = state_of(layer)
+        try:
+            layer(*map(_tensor, [rows, *others]))
+        except ShapeError as error:
+            if known:
+                raise VerificationError(f"{what} was refused: {error}") from error
+            if str(rows.shape) not in str(error):
+                raise VerificationError(f"{what} was refused without telling its shape: {error}") from error
+            _unchanged(what, before, state_of(layer), "by a call that was refused")
+            continue
+        if not known:
+            raise VerificationError(f"{what} was not refused, and leaves no finite {', '.join(after)}")
+
+        def ours(*values: Any) -> Any:
+            arrays, parameters = _split(call, values)
+            return call(*map(_tensor, arrays), parameters).data
+
+        check_agreement(what, ours, call.reference, values, _moves(call, example))
+
+
+def check_layer_misfit(call: LayerCall, example: Example, letters: Mapping[str, int]) -> None:
+    """An input that is larger by one along an axis whose size the constructor was told, is refused with its shape.
+
+    letters: those axes of the first array, by the constructor's argument. Raises `VerificationError`.
+    """
+    for name, axis in letters.items():
+        shape = list(example.arrays[0].shape)  # type: ignore[union-attr]
+        shape[axis] += 1
+        x = np.ones(shape, call.dtype)
+        layer = call.layer(call.dtype)
+        before = state_of(layer)
+        what = f"{call.on([x])}, where {name} is another"
+        try:
+            layer(Tensor(x), *example.arrays[1:])
+        except ShapeError as error:
+            if str(x.shape) not in str(error):
+                raise VerificationError(f"{what}, was refused without telling its shape: {error}") from error
+            _unchanged(what, before, state_of(layer), "by a call that was refused")
+        else:
+            raise VerificationError(f"{what}, was not refused")

@@ -1,8 +1,10 @@
-"""Optimizers on drawn problems: the trajectory against a reference, numeric gradients, and saving in between."""
+"""Optimizers: the trajectory against a reference, with numeric gradients, as a replay of a history; clipping."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +12,8 @@ import numpy as np
 from gradcheck.differences import derivative
 from gradcheck.verification.outcome import VerificationError, first_difference
 from gradcheck.verification.rounding import check_agreement, moved
+from gradcore.errors import DomainError, GraphError, ShapeError
+from gradcore.optim import clip_grad_norm, clip_grad_value
 from gradcore.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -28,12 +32,14 @@ class Problem:
 
     Curvatures are between 1/4 and 4, of the same sign as in a bowl; the bumps make it no quadratic, and each step's
     function differs, as batches do. start, a, b, c: by parameter, the last three with the steps as their first axis.
+    factors: of lr, by step.
     """
 
     start: tuple[Values, ...]
     a: tuple[Values, ...]
     b: tuple[Values, ...]
     c: tuple[Values, ...]
+    factors: tuple[float, ...]
 
     @classmethod
     def draw(
@@ -45,7 +51,8 @@ class Problem:
         def each(low: float, high: float, *more: int) -> tuple[Values, ...]:
             return tuple([rng.uniform(low, high, (*more, *shape)).astype(dtype) for shape in shapes])
 
-        return cls(each(-2, 2), each(0.25, 4, steps), each(-1, 1, steps), each(-2, 2, steps))
+        factors = tuple(rng.choice([1.0, 0.5, 0.0], steps, p=[0.7, 0.2, 0.1]).tolist())
+        return cls(each(-2, 2), each(0.25, 4, steps), each(-1, 1, steps), each(-2, 2, steps), factors)
 
     @property
     def steps(self) -> int:
@@ -72,26 +79,40 @@ class Problem:
         return slopes, bounds
 
 
+@dataclass
+class History:
+    """What one parameter went through: its start, and of every step that changed it the gradient, lr's factor, the result."""
+
+    start: Values
+    gradients: list[Values] = field(default_factory=list)
+    factors: list[float] = field(default_factory=list)
+    after: list[Values] = field(default_factory=list)
+
+
 def run(
     cls: Callable[..., Optimizer],
-    problem: Problem,
-    params: Mapping[str, Any],
+    start: Sequence[Values],
     gradient: Callable[[int, int, Values], Values],
-    *,
-    reload_at: int | None = None,
+    factors: Sequence[float],
+    params: Mapping[str, Any],
 ) -> list[Values]:
-    """The parameters after all steps; before step `reload_at` a new optimizer takes over the state of the old."""
-    tensors = [Tensor(p.copy(), requires_grad=True) for p in problem.start]
+    """Of each parameter, its values after each step, stacked; `gradient(t, i, p)` is parameter i's at step t."""
+    tensors = [Tensor(p.copy(), requires_grad=True) for p in start]
     optimizer = cls(tensors, **params)
-    for t in range(problem.steps):
-        if t == reload_at:
-            saved = optimizer.state_dict()
-            optimizer = cls(tensors)
-            optimizer.load_state_dict(saved)
+    lr = optimizer.lr
+    seen = [np.empty((len(factors), *p.shape), p.dtype) for p in tensors]
+    for t, factor in enumerate(factors):
+        optimizer.lr = lr * factor
         for i, p in enumerate(tensors):
             p.grad = np.asarray(gradient(t, i, p.data))
         optimizer.step()
-    return [p.data for p in tensors]
+        for values, p, before in zip(seen, tensors, start, strict=True):
+            if (p.dtype, p.shape) != (before.dtype, before.shape):
+                raise VerificationError(
+                    f"{_named(cls, params)}: a parameter was {before.dtype} {before.shape} and became {p.dtype} {p.shape}"
+                )
+            values[t] = p.data
+    return seen
 
 
 def backward(problem: Problem) -> Callable[[int, int, Values], Values]:
@@ -108,33 +129,131 @@ def backward(problem: Problem) -> Callable[[int, int, Values], Values]:
 
 
 def check_trajectory(cls: Any, problem: Problem, params: Mapping[str, Any]) -> None:
-    """Parameters after all steps against the spec's reference, each parameter on its own. Raises `VerificationError`.
+    """Parameters after each step against the spec's reference, each parameter on its own. Raises `VerificationError`.
 
     Rounding is measured as for any value: the start and the functions' coefficients are moved by a few eps.
     """
+    together = run(cls, problem.start, problem.gradient, problem.factors, params)
     for i, start in enumerate(problem.start):
 
-        def ours(p: Any, a: Any, b: Any, c: Any) -> Any:
-            alone = Problem((p,), (a,), (b,), (c,))
-            return run(cls, alone, params, alone.gradient)[0]
+        def alone(p: Any, a: Any, b: Any, c: Any) -> Problem:
+            return Problem((p,), (a,), (b,), (c,), problem.factors)
 
-        def reference(p: Any, a: Any, b: Any, c: Any) -> Any:
-            alone = Problem((p,), (a,), (b,), (c,))
-            gradients = [lambda x, t=t: alone.gradient(t, 0, x) for t in range(alone.steps)]
-            return cls.spec.reference(p, gradients, **params)
+        def ours(*values: Any) -> Any:
+            one = alone(*values)
+            return run(cls, one.start, one.gradient, one.factors, params)[0]
+
+        def reference(*values: Any) -> Any:
+            one = alone(*values)
+            gradients = [lambda x, t=t: one.gradient(t, 0, x) for t in range(one.steps)]
+            return np.array(list(cls.spec.reference(values[0], gradients, one.factors, **params)))
 
         values = (start, problem.a[i], problem.b[i], problem.c[i])
-        what = f"{cls.__name__}({_listed(params)}) after {problem.steps} steps on {start.dtype} {start.shape}"
+        what = f"{_named(cls, params)} over {problem.steps} steps on {start.dtype} {start.shape}"
         check_agreement(what, ours, reference, values, (True,) * 4)
-    together = run(cls, problem, params, problem.gradient)
-    for i, (p, start) in enumerate(zip(together, problem.start, strict=True)):
-        alone = Problem(*[(part[i],) for part in (problem.start, problem.a, problem.b, problem.c)])
-        if p.dtype != start.dtype:
-            raise VerificationError(f"{cls.__name__}: parameter {i} was {start.dtype} and became {p.dtype}")
-        if not np.array_equal(p, run(cls, alone, params, alone.gradient)[0]):
+        if not np.array_equal(together[i], ours(*values)):
             raise VerificationError(
-                f"{cls.__name__}({_listed(params)}): parameter {i} of {len(together)} moves otherwise when it is alone"
+                f"{_named(cls, params)}: parameter {i} of {len(together)} moves otherwise when it is alone"
             )
+
+
+def check_history(cls: Any, history: History, params: Mapping[str, Any]) -> None:
+    """What one parameter went through, along with others and whatever else, against a replay and the spec's reference.
+
+    A new optimizer over the parameter alone must repeat it to the last bit, and the reference agree with that up to
+    measured rounding. Raises `VerificationError`.
+    """
+    steps = len(history.gradients)
+    if not steps:
+        return
+    what = f"{_named(cls, params)} over {steps} steps on {history.start.dtype} {history.start.shape}"
+
+    def ours(start: Any, *gradients: Any) -> Any:
+        return run(cls, [start], lambda t, _i, _p: gradients[t], history.factors, params)[0]
+
+    def reference(start: Any, *gradients: Any) -> Any:
+        constant = [lambda _p, g=g: g for g in gradients]
+        return np.array(list(cls.spec.reference(start, constant, history.factors, **params)))
+
+    replayed = ours(history.start, *history.gradients)
+    difference = first_difference(np.array(history.after), replayed, 0.0)
+    if difference is not None:
+        raise VerificationError(
+            f"{what}: entry {difference[0]} of the values after each step is {difference[1]}, by the same steps of a new "
+            "optimizer without interruption"
+        )
+    values = (history.start, *history.gradients)
+    check_agreement(what, ours, reference, values, (True,) * len(values))
+
+
+def check_clipping(kind: str, gradients: Sequence[Values], most: float) -> None:
+    """Gradients of a few parameters after `clip_grad_norm` (and the norm) or `clip_grad_value`, kind "norm" or "value".
+
+    Raises `VerificationError`.
+    """
+
+    def ours(*arrays: Values) -> Values:
+        tensors = [Tensor(np.zeros_like(g), requires_grad=True) for g in arrays]
+        for tensor, g in zip(tensors, arrays, strict=True):
+            tensor.grad = np.array(g)
+        norm = 0.0
+        if kind == "norm":
+            norm = clip_grad_norm(tensors, most)
+        else:
+            clip_grad_value(tensors, most)
+        return np.concatenate([[norm], *[np.ravel(np.asarray(t.grad)) for t in tensors]])
+
+    def reference(*arrays: Values) -> Values:
+        entries = [float(x) for g in arrays for x in g.ravel()]
+        if kind == "value":
+            return np.array([0.0, *[sorted((-most, x, most))[1] for x in entries]])
+        norm = math.hypot(*entries)
+        return np.array([norm, *[x if norm <= most else x / norm * most for x in entries]])
+
+    shapes = ", ".join(f"{g.dtype} {g.shape}" for g in gradients)
+    what = f"clip_grad_{kind}({shapes}; {most})"
+    check_agreement(what, ours, reference, gradients, (True,) * len(gradients))
+
+
+def check_refusals(cls: Any) -> None:
+    """Parameters, hyperparameters and gradients that can't be are refused by name. Raises `VerificationError`."""
+
+    def parameter() -> Tensor:
+        return Tensor(np.ones(2), requires_grad=True)
+
+    def stepped() -> None:
+        p = parameter()
+        p.grad = np.ones(3)
+        cls([p]).step()
+
+    one = parameter()
+    tries: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
+        ("no parameters", lambda: cls([]), GraphError, "no parameters"),
+        ("a constant", lambda: cls([one, Tensor(np.ones(2))]), GraphError, "parameter 1"),
+        ("an array", lambda: cls([np.ones(2)]), GraphError, "parameter 0"),
+        ("a result", lambda: cls([one * 2]), GraphError, "parameter 0"),
+        ("one parameter twice", lambda: cls([one, one]), GraphError, "twice"),
+        ("a gradient of another shape", stepped, ShapeError, "(3,)"),
+    ]
+    tries += [
+        (f"{name}={value!r}", partial(cls, [one], **{name: value}), DomainError, name)
+        for name in cls.hyper
+        for value in (-1.0, "none")
+    ]
+    for what, attempt, kind, told in tries:
+        try:
+            attempt()
+        except kind as error:
+            if told not in str(error):
+                raise VerificationError(
+                    f"{cls.__name__} refused {what} without saying so: {error}"
+                ) from error
+        except Exception as error:
+            raise VerificationError(
+                f"{cls.__name__} is to refuse {what} with {kind.__name__}, and raised {type(error).__name__}: {error}"
+            ) from error
+        else:
+            raise VerificationError(f"{cls.__name__} took {what}")
 
 
 def check_numeric_trajectory(cls: Any, problem: Problem, params: Mapping[str, Any]) -> None:
@@ -148,9 +267,12 @@ def check_numeric_trajectory(cls: Any, problem: Problem, params: Mapping[str, An
         slopes, bounds[t, i] = problem.numeric_gradient(t, i, p)
         return slopes.astype(p.dtype)
 
+    def led(gradient: Callable[[int, int, Values], Values]) -> list[Values]:
+        return run(cls, problem.start, gradient, problem.factors, params)
+
     analytic = backward(problem)
-    by_numbers = run(cls, problem, params, numeric)
-    by_backward = run(cls, problem, params, analytic)
+    by_numbers = led(numeric)
+    by_backward = led(analytic)
     rng = np.random.default_rng(0)
 
     def shaken(t: int, i: int, p: Values) -> Values:
@@ -158,29 +280,17 @@ def check_numeric_trajectory(cls: Any, problem: Problem, params: Mapping[str, An
         (shifted,) = moved([g], [True], float(np.finfo(g.dtype).eps), rng)
         return np.asarray(shifted + rng.choice([-1.0, 1.0], g.shape) * bounds[t, i], g.dtype)
 
-    runs = [run(cls, problem, params, shaken) for _ in range(8)]
+    runs = [led(shaken) for _ in range(8)]
     for i, (found, expected) in enumerate(zip(by_numbers, by_backward, strict=True)):
-        spread = np.max([np.abs(other[i].astype(np.float64) - expected) for other in runs], axis=0)
+        spread = np.max([np.abs(other[i][-1].astype(np.float64) - expected[-1]) for other in runs], axis=0)
         steps = np.sqrt(problem.steps)  # one source of error a step
-        difference = first_difference(found, expected, (1 + steps) * spread)
+        difference = first_difference(found[-1], expected[-1], (1 + steps) * spread)
         if difference is not None:
             raise VerificationError(
-                f"{cls.__name__}({_listed(params)}): with numeric gradients, entry {difference[0]} of parameter {i} ends "
-                f"at {difference[1]}"
+                f"{_named(cls, params)}: with numeric gradients, entry {difference[0]} of parameter {i} ends at "
+                f"{difference[1]}"
             )
 
 
-def check_resumed(cls: Any, problem: Problem, params: Mapping[str, Any], reload_at: int) -> None:
-    """Saving and loading the state between two steps changes nothing, to the last bit. Raises `VerificationError`."""
-    through = run(cls, problem, params, problem.gradient)
-    resumed = run(cls, problem, params, problem.gradient, reload_at=reload_at)
-    for i, (p, q) in enumerate(zip(through, resumed, strict=True)):
-        if not np.array_equal(p, q):
-            raise VerificationError(
-                f"{cls.__name__}({_listed(params)}): saved and loaded before step {reload_at}, parameter {i} ends at "
-                f"{q!r}, and without at {p!r}"
-            )
-
-
-def _listed(params: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in params.items())
+def _named(cls: Any, params: Mapping[str, Any]) -> str:
+    return f"{cls.__name__}({', '.join(f'{name}={value!r}' for name, value in params.items())})"

@@ -65,7 +65,7 @@ class Flatten(Module):
         return x if len(x.shape) == 2 else reshape(x, (x.shape[0], math.prod(x.shape[1:])))
 
 
-def _dropped(state: Any, training: bool, x: Any, *, p: float, rng: int) -> Any:
+def _dropped(state: Any, training: bool, x: Any, *, p: float = 0.5, rng: Any = None) -> Any:
     if not training:
         return x
     draws = np.random.default_rng(rng).random(x.size)
@@ -75,11 +75,17 @@ def _dropped(state: Any, training: bool, x: Any, *, p: float, rng: int) -> Any:
     return np.array(kept).reshape(x.shape)
 
 
+def _drawn(state: Any, x: Any, *, p: float = 0.5, rng: Any = None) -> Any:
+    """A generator that is past one number for each entry."""
+    bits = np.random.PCG64(rng)
+    return {"rng": np.random.Generator(bits.advance(x.size if p else 0))}
+
+
 @layer(
     spec=LayerSpec(
         case(reals(), params={"p": OneOf(0.5, 0.0, 0.2, 0.9), "rng": OneOf(0, 1, 2)}),
         reference=_dropped,
-        stochastic=True,
+        state_after=_drawn,
     )
 )
 class Dropout(Module):

@@ -24,13 +24,14 @@ def _reference(
     state: Any,
     training: bool,
     x: Any,
+    in_channels: int,
+    out_channels: int,
     kernel_size: Any,
     stride: int = 1,
     padding: int = 0,
     dilation: int = 1,
     groups: int = 1,
     bias: bool = True,
-    **_sizes: Any,
 ) -> Any:
     """One shifted image for each entry of the kernel, weighed and summed."""
     weight = state["weight"]
@@ -53,6 +54,23 @@ def _reference(
         ]
         y = y + np.concatenate(parts, 1)
     return y + state["bias"][:, None, None] if bias else y
+
+
+def _initial(
+    rng: Any,
+    in_channels: int,
+    out_channels: int,
+    kernel_size: Any,
+    groups: int = 1,
+    bias: bool = True,
+    **_: Any,
+) -> Any:
+    """A variance of 2 over the number of inputs to an output, as a uniform distribution has it."""
+    height, width = kernel_size if isinstance(kernel_size, tuple) else (kernel_size, kernel_size)
+    shape = (out_channels, in_channels // groups, height, width)
+    bound = (3 * 2 / (shape[1] * height * width)) ** 0.5
+    found = {"weight": rng.uniform(-bound, bound, shape)}
+    return {**found, "bias": np.zeros(out_channels)} if bias else found
 
 
 _CHANNELS = {"in_channels": Size("c"), "out_channels": Size("o")}
@@ -83,6 +101,7 @@ _SIZES = {"n": (0, 2), "c": (1, 3), "o": (1, 3), "h": (3, 5), "w": (3, 5)}
             sizes=_SIZES,
         ),
         reference=_reference,
+        initial=_initial,
     )
 )
 class Conv2d(Module):

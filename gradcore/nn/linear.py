@@ -14,9 +14,18 @@ from gradcore.spec import LayerSpec, Size, case, flags, reals
 from gradcore.tensor import Tensor
 
 
-def _reference(state: Any, training: bool, x: Any, **config: Any) -> Any:
+def _reference(
+    state: Any, training: bool, x: Any, in_features: int, out_features: int, bias: bool = True
+) -> Any:
     y = np.einsum("...i,io->...o", x, state["weight"])
-    return y + state["bias"] if config["bias"] else y
+    return y + state["bias"] if bias else y
+
+
+def _initial(rng: Any, in_features: int, out_features: int, bias: bool = True) -> Any:
+    """A variance of 2 / in_features, which a uniform distribution has between plus and minus the root of thrice that."""
+    bound = (3 * 2 / in_features) ** 0.5
+    found = {"weight": rng.uniform(-bound, bound, (in_features, out_features))}
+    return {**found, "bias": np.zeros((1, out_features))} if bias else found
 
 
 @layer(
@@ -32,6 +41,7 @@ def _reference(state: Any, training: bool, x: Any, **config: Any) -> Any:
             sizes={"i": (1, 4), "o": (1, 4), "t": (1, 3)},
         ),
         reference=_reference,
+        initial=_initial,
     )
 )
 class Linear(Module):

@@ -15,19 +15,37 @@ from gradcore.spec import LayerSpec, OneOf, Size, case, reals
 from gradcore.tensor import Tensor, plain
 
 
-def _reference(state: Any, training: bool, x: Any, **config: Any) -> Any:
+def _reference(
+    state: Any, training: bool, x: Any, *, features: int, eps: float = 1e-5, momentum: float = 0.1
+) -> Any:
     """Each channel on its own, by NumPy's mean and var."""
     y = np.empty_like(x)
-    for c in range(x.shape[1]):
+    for c in range(features):
         channel = x[:, c]
         mean = channel.mean() if training else state["running_mean"][c]
         variance = channel.var() if training else state["running_var"][c]
-        y[:, c] = (channel - mean) / np.sqrt(variance + config.get("eps", 1e-5)) * state["weight"][c] + state[
-            "bias"
-        ][c]
+        y[:, c] = (channel - mean) / np.sqrt(variance + eps) * state["weight"][c] + state["bias"][c]
     return y
 
 
+def _initial(_rng: Any, *, features: int, **_: Any) -> Any:
+    zeros, ones = [0.0] * features, [1.0] * features
+    return {"weight": ones, "bias": zeros, "running_mean": zeros, "running_var": ones}
+
+
+def _running(state: Any, x: Any, *, features: int, eps: float = 1e-5, momentum: float = 0.1) -> Any:
+    """Each channel on its own; its variance as half the mean square of the differences of all pairs."""
+    means, variances = [], []
+    for c in range(features):
+        channel = x[:, c].ravel()
+        pairs = channel[:, None] - channel
+        means.append(channel.sum() / np.float64(channel.size))
+        variances.append((pairs**2).sum() / 2 / np.float64(channel.size * (channel.size - 1)))
+    now = {"running_mean": np.array(means), "running_var": np.array(variances)}
+    return {name: (1 - momentum) * state[name] + momentum * value for name, value in now.items()}
+
+
+_REFERENCES: dict[str, Any] = {"reference": _reference, "initial": _initial, "state_after": _running}
 _CONFIG = {"features": Size("c"), "eps": OneOf(1e-5, 1e-2), "momentum": OneOf(0.1, 0.5)}
 
 
@@ -68,11 +86,13 @@ class _BatchNorm(Module):
                 "Use a batch of two or more (drop_last=True in the loader), or model.eval()"
             )
         axes = (0, *range(2, x.ndim))
-        for running, now in (
-            (self.running_mean, x.mean(axes)),
-            (self.running_var, x.var(axes) * (count / (count - 1))),
+        for name, now in (
+            ("running_mean", x.mean(axes)),
+            ("running_var", x.var(axes) * (count / (count - 1))),
         ):
-            running += self.momentum * (now - running).astype(running.dtype)
+            running = getattr(self, name)
+            # Not in place: a graph recorded in evaluation holds the array, and its gradient may be asked for later.
+            setattr(self, name, running + self.momentum * (now - running).astype(running.dtype))
 
     def extra_repr(self) -> str:
         return f"{self.features}"
@@ -81,8 +101,13 @@ class _BatchNorm(Module):
 @layer(
     spec=LayerSpec(
         case(reals("n c"), params=_CONFIG, sizes={"n": (2, 6), "c": (1, 4)}),
-        case(reals("n c l"), params=_CONFIG, sizes={"n": (2, 4), "c": (1, 3), "l": (1, 4)}),
-        reference=_reference,
+        case(
+            reals("n c l"),
+            params=_CONFIG,
+            sizes={"n": (1, 4), "c": (1, 3), "l": (1, 4)},
+            where=lambda e: e["n"] * e["l"] > 1,
+        ),
+        **_REFERENCES,
     )
 )
 class BatchNorm1d(_BatchNorm):
@@ -100,8 +125,13 @@ class BatchNorm1d(_BatchNorm):
 
 @layer(
     spec=LayerSpec(
-        case(reals("n c h w"), params=_CONFIG, sizes={"n": (2, 3), "c": (1, 3), "h": (1, 3), "w": (1, 3)}),
-        reference=_reference,
+        case(
+            reals("n c h w"),
+            params=_CONFIG,
+            sizes={"n": (1, 3), "c": (1, 3), "h": (1, 3), "w": (1, 3)},
+            where=lambda e: e["n"] * e["h"] * e["w"] > 1,
+        ),
+        **_REFERENCES,
     )
 )
 class BatchNorm2d(_BatchNorm):
@@ -114,7 +144,8 @@ class BatchNorm2d(_BatchNorm):
 @layer(
     spec=LayerSpec(
         case(reals(), params={"mean": OneOf(0.0, -1.5, 0.25), "std": OneOf(1.0, 0.1, 3.0)}),
-        reference=lambda s, _t, x, **_: x / s["std"] - s["mean"] / s["std"],
+        reference=lambda s, _t, x, mean=0.0, std=1.0: x / s["std"] - s["mean"] / s["std"],
+        initial=lambda _rng, mean=0.0, std=1.0: {"mean": mean, "std": std},
     )
 )
 class Standardize(Module):

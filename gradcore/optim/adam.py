@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -13,10 +13,11 @@ from gradcore.registry import optimizer
 from gradcore.spec import Floats, OneOf, OptimizerSpec, Param
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from gradcore.optim.base import Check
     from gradcore.tensor import Tensor
 
 _DOMAIN: dict[str, Param] = {
@@ -28,11 +29,11 @@ _DOMAIN: dict[str, Param] = {
 
 
 def _by_sums(
-    p: Any, gradients: Any, lr: float, betas: Any, eps: float, coupled: float, decoupled: float
+    p: Any, gradients: Any, factors: Any, lr: float, betas: Any, eps: float, coupled: float, decoupled: float
 ) -> Any:
     """Both moments as weighted means over all past gradients, with weights beta^(t-i) that are divided by their sum."""
     past: list[Any] = []
-    for gradient in gradients:
+    for gradient, factor in zip(gradients, factors, strict=True):
         past.append(gradient(p) + coupled * p)
         ages = range(len(past))[::-1]
         mean, square = (
@@ -40,15 +41,21 @@ def _by_sums(
             / sum(beta**age for age in ages)
             for beta, power in zip(betas, (1, 2), strict=True)
         )
-        p = p - lr * decoupled * p - lr * mean / (square**0.5 + eps)
-    return p
+        p = p - lr * factor * decoupled * p - lr * factor * mean / (square**0.5 + eps)
+        yield p
+
+
+def _betas(name: str, value: Any) -> tuple[float, float]:
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise DomainError(f"{name}={value!r} is no pair of numbers: pass (0.9, 0.999), say")
+    return check(f"{name}[0]", value[0], high=1.0), check(f"{name}[1]", value[1], high=1.0)
 
 
 @optimizer(
     spec=OptimizerSpec(
         _DOMAIN,
-        reference=lambda p, gradients, *, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0: _by_sums(
-            p, gradients, lr, betas, eps, weight_decay, 0.0
+        reference=lambda p, gradients, factors, *, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0: (
+            _by_sums(p, gradients, factors, lr, betas, eps, weight_decay, 0.0)
         ),
     )
 )
@@ -60,7 +67,10 @@ class Adam(Optimizer):
     Kingma and Ba 2015, algorithm 1. The state keeps m / (1 - b1) and v / (1 - b2), so betas are set once and for all.
     """
 
-    hyper = ("lr", "betas", "eps", "weight_decay")
+    hyper: ClassVar[Mapping[str, Check]] = {"lr": check, "betas": _betas, "eps": check, "weight_decay": check}
+    betas: tuple[float, float]
+    eps: float
+    weight_decay: float
 
     def __init__(
         self,
@@ -70,35 +80,36 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(params, lr)
-        if not isinstance(betas, tuple | list) or len(betas) != 2:
-            raise DomainError(f"betas={betas!r} is no pair of numbers: pass (0.9, 0.999), say")
-        self.betas = (check("betas[0]", betas[0], high=1.0), check("betas[1]", betas[1], high=1.0))
-        self.eps = check("eps", eps)
-        self.weight_decay = check("weight_decay", weight_decay)
+        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
     def buffers(self) -> tuple[str, ...]:  # noqa: D102
         return ("sum", "square_sum")
 
-    def _prepare(self, step: int) -> None:
+    def _numbers(self, step: int) -> tuple[float, ...]:
         b1, b2 = self.betas
         # Discounted sums M = m / (1 - b1) and V = v / (1 - b2) are kept in the place of the means, and the corrections
         # for their start leave the arrays for two numbers (the paper's section 2): 10 passes over the arrays, not 14.
         mean = (1 - b1) / (1 - b1**step)
         root = math.sqrt((1 - b2) / (1 - b2**step))
-        self._numbers = (b1, b2, self.eps / root, self.lr * mean / root)
-        self._by_dtype: dict[Any, list[NDArray[Any]]] = {}
+        return (b1, b2, self.eps / root, self.lr * mean / root, self._decay())
 
-    def _decayed(self, p: NDArray[Any], g: NDArray[Any]) -> NDArray[Any]:
-        return g + self.weight_decay * p if self.weight_decay else g
+    def _decay(self) -> float:
+        return self.weight_decay
 
-    def _update(self, p: NDArray[Any], g: NDArray[Any], s: NDArray[Any], *state: NDArray[Any]) -> None:
+    def _decayed(self, p: NDArray[Any], g: NDArray[Any], decay: NDArray[Any]) -> NDArray[Any]:
+        return g + decay * p if self.weight_decay else g
+
+    def _update(
+        self,
+        p: NDArray[Any],
+        g: NDArray[Any],
+        s: NDArray[Any],
+        numbers: Sequence[NDArray[Any]],
+        state: Sequence[NDArray[Any]],
+    ) -> None:
         total, square = state
-        numbers = self._by_dtype.get(p.dtype)
-        if numbers is None:  # as arrays: a Python number takes NumPy longer than a thousand entries do
-            numbers = self._by_dtype[p.dtype] = [np.array(number, p.dtype) for number in self._numbers]
-        b1, b2, eps, size = numbers
-        g = self._decayed(p, g)
+        b1, b2, eps, size, decay = numbers
+        g = self._decayed(p, g, decay)
         total *= b1
         total += g
         np.multiply(g, g, out=s)
@@ -114,8 +125,8 @@ class Adam(Optimizer):
 @optimizer(
     spec=OptimizerSpec(
         _DOMAIN,
-        reference=lambda p, gradients, *, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01: _by_sums(
-            p, gradients, lr, betas, eps, 0.0, weight_decay
+        reference=lambda p, gradients, factors, *, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01: (
+            _by_sums(p, gradients, factors, lr, betas, eps, 0.0, weight_decay)
         ),
     )
 )
@@ -135,6 +146,9 @@ class AdamW(Adam):
     ) -> None:
         super().__init__(params, lr, betas, eps, weight_decay)
 
-    def _decayed(self, p: NDArray[Any], g: NDArray[Any]) -> NDArray[Any]:
-        p *= 1 - self.lr * self.weight_decay
+    def _decay(self) -> float:
+        return 1 - self.lr * self.weight_decay
+
+    def _decayed(self, p: NDArray[Any], g: NDArray[Any], decay: NDArray[Any]) -> NDArray[Any]:
+        p *= decay
         return g

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -12,13 +14,31 @@ from gradcore.state import check_state
 from gradcore.tensor import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
+
+Check: TypeAlias = Callable[[str, Any], Any]
 
 # Long arrays are updated in blocks that stay near the processor: a step is a dozen passes over the same numbers. Smaller
 # blocks cost more in calls than they gain: 100,000 parameters take SGD 37 us in four blocks, 27 us in one.
 BLOCK = 131_072
+
+
+def check(name: str, value: Any, low: float = 0.0, high: float = math.inf) -> float:
+    """`value` where low <= value < high, else DomainError."""
+    if not (isinstance(value, int | float | np.number) and low <= value < high):
+        raise DomainError(
+            f"{name}={value!r} is out of range: it must be a number with {low} <= {name} < {high}"
+        )
+    return float(value)
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """`value` where it is True or False, else DomainError."""
+    if not isinstance(value, bool | np.bool_):
+        raise DomainError(f"{name}={value!r} is neither True nor False")
+    return bool(value)
 
 
 class Optimizer:
@@ -29,11 +49,14 @@ class Optimizer:
     steps. Raises DomainError for a hyperparameter out of range, GraphError for an unusable parameter.
     """
 
-    hyper: ClassVar[tuple[str, ...]] = ("lr",)
+    hyper: ClassVar[Mapping[str, Check]] = {"lr": check}
+    """Each hyperparameter with what turns `(name, value)` into its value, or raises DomainError."""
+    lr: float
 
-    def __init__(self, params: Iterable[Tensor], lr: float) -> None:
+    def __init__(self, params: Iterable[Tensor], **hyper: Any) -> None:
         self.params = list(params)
-        self.lr = check("lr", lr)
+        for name, fit in self.hyper.items():
+            setattr(self, name, fit(name, hyper[name]))
         # How often each was changed: what corrects for a start counts from the parameter's own, not the optimizer's.
         self.steps = [0] * len(self.params)
         if not self.params:
@@ -58,12 +81,24 @@ class Optimizer:
         """Names of the running values kept for each entry of a parameter; for subclasses."""
         return ()
 
-    def _update(self, p: NDArray[Any], g: NDArray[Any], s: NDArray[Any], *state: NDArray[Any]) -> None:
-        """Change p in place by its gradient g; `s` is scratch of p's shape, `state` the arrays that `buffers` names."""
+    def _numbers(self, step: int) -> tuple[float, ...]:
+        """What `_update` calculates with besides arrays, for a parameter that is changed for the time number `step`."""
         raise NotImplementedError
 
-    def _prepare(self, step: int) -> None:
-        """Before the updates of parameters that are changed for the time number `step`: what depends on that alone."""
+    def _update(
+        self,
+        p: NDArray[Any],
+        g: NDArray[Any],
+        s: NDArray[Any],
+        numbers: Sequence[NDArray[Any]],
+        state: Sequence[NDArray[Any]],
+    ) -> None:
+        """Change p in place by its gradient g.
+
+        s: scratch of p's shape. numbers: those of `_numbers`, as 0-d arrays of p's dtype. state: the arrays that `buffers`
+        names, to be kept up to date in place.
+        """
+        raise NotImplementedError
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
@@ -72,8 +107,9 @@ class Optimizer:
 
     def step(self) -> None:
         """Change every parameter that has a gradient, in place."""
-        prepared = 0
         names = self.buffers()
+        prepared = 0
+        by_dtype: dict[Any, list[NDArray[Any]]] = {}
         for i, p in enumerate(self.params):
             g = p.grad
             if g is None:
@@ -85,8 +121,10 @@ class Optimizer:
                 )
             self.steps[i] += 1
             if self.steps[i] != prepared:
-                prepared = self.steps[i]
-                self._prepare(prepared)
+                prepared, by_dtype = self.steps[i], {}
+            numbers = by_dtype.get(x.dtype)
+            if numbers is None:  # as arrays: a Python number takes NumPy longer than a thousand entries do
+                numbers = by_dtype[x.dtype] = [np.array(n, x.dtype) for n in self._numbers(prepared)]
             arrays: list[NDArray[Any]] = []
             if names:
                 state = self._state[i]
@@ -94,13 +132,14 @@ class Optimizer:
                     state.update({name: np.zeros_like(x) for name in names if name not in state})
                 arrays = [state[name] for name in names]
             if x.size <= BLOCK or not _flat(x, g, *arrays):
-                self._update(x, g, self._scratch_for(i, x), *arrays)
+                self._update(x, g, self._scratch_for(i, x), numbers, arrays)
             else:
                 x, g, *arrays = (a.reshape(-1) for a in (x, g, *arrays))
                 scratch = self._scratch_for(i, x[:BLOCK])
                 for start in range(0, x.size, BLOCK):
                     part = slice(start, start + BLOCK)
-                    self._update(x[part], g[part], scratch[: x[part].size], *[a[part] for a in arrays])
+                    room = scratch[: x[part].size]
+                    self._update(x[part], g[part], room, numbers, [a[part] for a in arrays])
 
     def _scratch_for(self, i: int, x: NDArray[Any]) -> NDArray[Any]:
         found = self._scratch[i]
@@ -119,7 +158,7 @@ class Optimizer:
         found: dict[str, Any] = {name: getattr(self, name) for name in self.hyper}
         found["steps"] = list(self.steps)
         for i, (p, state) in enumerate(zip(self.params, self._state, strict=True)):
-            if state:
+            if self.steps[i]:
                 for name in self.buffers():
                     found[f"{i}.{name}"] = state[name].copy() if name in state else np.zeros_like(p.data)
         return found
@@ -127,33 +166,40 @@ class Optimizer:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what `state_dict` gave, for parameters of the same shapes and dtypes in the same order.
 
-        Raises StateError, and changes nothing, where names, shapes or dtypes differ; the message lists every difference.
+        Raises StateError, and changes nothing, where names, shapes or dtypes differ (the message lists every difference),
+        or where a hyperparameter is out of range.
         """
         told = f"this state does not fit {type(self).__name__}"
         if missing := [name for name in (*self.hyper, "steps") if name not in state]:
             raise StateError(f"{told}: it lacks {', '.join(missing)}")
-        if len(state["steps"]) != len(self.params):
-            raise StateError(
-                f"{told}: it is of {len(state['steps'])} parameters, and there are {len(self.params)}"
-            )
-        arrays = {name: value for name, value in state.items() if name not in (*self.hyper, "steps")}
-        # A parameter that never had a gradient has no running values: all of a parameter's are expected, or none.
-        started = [i for i in range(len(self.params)) if any(name.startswith(f"{i}.") for name in arrays)]
-        before = {name: getattr(self, name) for name in self.hyper}
         try:
-            for name in self.hyper:  # first, as they decide which running values there are
-                setattr(self, name, state[name])
-            expected = {f"{i}.{name}": self.params[i].data for i in started for name in self.buffers()}
-            check_state(expected, arrays, told)
-        except StateError:
-            for name, value in before.items():
-                setattr(self, name, value)
-            raise
-        self.steps = [int(n) for n in state["steps"]]
+            hyper = {name: fit(name, state[name]) for name, fit in self.hyper.items()}
+            steps = _counts(state["steps"])
+        except DomainError as error:
+            raise StateError(f"{told}: {error}") from error
+        if len(steps) != len(self.params):
+            raise StateError(f"{told}: it is of {len(steps)} parameters, and there are {len(self.params)}")
+        loaded = copy.copy(self)
+        vars(loaded).update(hyper)
+        # A parameter that never had a gradient has no running values.
+        expected = {
+            f"{i}.{name}": p.data
+            for i, p in enumerate(self.params)
+            if steps[i]
+            for name in loaded.buffers()  # its hyperparameters decide which there are
+        }
+        arrays = {
+            name: np.array(value)
+            for name, value in state.items()
+            if name not in self.hyper and name != "steps"
+        }
+        check_state(expected, arrays, told)
+        vars(self).update(hyper)
+        self.steps = steps
         self._state = [{} for _ in self.params]
         for path in expected:
             number, _, name = path.partition(".")
-            self._state[int(number)][name] = np.array(arrays[path])
+            self._state[int(number)][name] = arrays[path]
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.hyper)
@@ -164,10 +210,9 @@ def _flat(*arrays: NDArray[Any]) -> bool:
     return all(a.flags.c_contiguous for a in arrays)
 
 
-def check(name: str, value: float, low: float = 0.0, high: float = math.inf) -> float:
-    """`value` where low <= value < high, else DomainError."""
-    if not (isinstance(value, int | float | np.number) and low <= value < high):
-        raise DomainError(
-            f"{name}={value!r} is out of range: it must be a number with {low} <= {name} < {high}"
-        )
-    return float(value)
+def _counts(steps: Any) -> list[int]:
+    """`steps` as a list of whole numbers from 0 up, else DomainError."""
+    sequence = isinstance(steps, list | tuple | np.ndarray)
+    if not sequence or not all(isinstance(n, int | np.integer) and n >= 0 for n in steps):
+        raise DomainError(f"steps={steps!r} is no list of whole numbers from 0 up, one a parameter")
+    return [int(n) for n in steps]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -11,18 +12,20 @@ from gradcore.registry import optimizer
 from gradcore.spec import Floats, OptimizerSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from gradcore.optim.base import Check
     from gradcore.tensor import Tensor
 
 
 def _reference(
     p: Any,
     gradients: Any,
+    factors: Any,
     *,
-    lr: float,
+    lr: float = 0.01,
     alpha: float = 0.99,
     eps: float = 1e-8,
     momentum: float = 0.0,
@@ -31,13 +34,13 @@ def _reference(
     """The mean square as an explicit sum: s_t = (1 - alpha) sum_i alpha^(t-i) g_i^2; velocity likewise."""
     past: list[Any] = []
     scaled: list[Any] = []
-    for gradient in gradients:
+    for gradient, factor in zip(gradients, factors, strict=True):
         past.append(gradient(p) + weight_decay * p)
         t = len(past) - 1
         square = (1 - alpha) * sum(alpha ** (t - i) * g**2 for i, g in enumerate(past))
         scaled.append(past[-1] / (square**0.5 + eps))
-        p = p - lr * sum(momentum ** (t - i) * u for i, u in enumerate(scaled))
-    return p
+        p = p - lr * factor * sum(momentum ** (t - i) * u for i, u in enumerate(scaled))
+        yield p
 
 
 @optimizer(
@@ -59,7 +62,17 @@ class RMSprop(Optimizer):
     Tieleman and Hinton 2012, Neural Networks for Machine Learning (Coursera), lecture 6.5.
     """
 
-    hyper = ("lr", "alpha", "eps", "momentum", "weight_decay")
+    hyper: ClassVar[Mapping[str, Check]] = {
+        "lr": check,
+        "alpha": partial(check, high=1.0),
+        "eps": check,
+        "momentum": partial(check, high=1.0),
+        "weight_decay": check,
+    }
+    alpha: float
+    eps: float
+    momentum: float
+    weight_decay: float
 
     def __init__(
         self,
@@ -70,31 +83,38 @@ class RMSprop(Optimizer):
         momentum: float = 0.0,
         weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(params, lr)
-        self.alpha = check("alpha", alpha, high=1.0)
-        self.eps = check("eps", eps)
-        self.momentum = check("momentum", momentum, high=1.0)
-        self.weight_decay = check("weight_decay", weight_decay)
+        super().__init__(params, lr=lr, alpha=alpha, eps=eps, momentum=momentum, weight_decay=weight_decay)
 
     def buffers(self) -> tuple[str, ...]:  # noqa: D102
         return ("square", "velocity") if self.momentum else ("square",)
 
-    def _update(self, p: NDArray[Any], g: NDArray[Any], s: NDArray[Any], *state: NDArray[Any]) -> None:
+    def _numbers(self, step: int) -> tuple[float, ...]:
+        return (self.lr, self.alpha, 1 - self.alpha, self.eps, self.momentum, self.weight_decay)
+
+    def _update(
+        self,
+        p: NDArray[Any],
+        g: NDArray[Any],
+        s: NDArray[Any],
+        numbers: Sequence[NDArray[Any]],
+        state: Sequence[NDArray[Any]],
+    ) -> None:
+        lr, alpha, rest, eps, momentum, decay = numbers
         if self.weight_decay:
-            g = g + self.weight_decay * p
+            g = g + decay * p
         square = state[0]
         np.multiply(g, g, out=s)
-        s *= 1 - self.alpha
-        square *= self.alpha
+        s *= rest
+        square *= alpha
         square += s
         np.sqrt(square, out=s)
-        s += self.eps
+        s += eps
         np.divide(g, s, out=s)
         if self.momentum:
             velocity = state[1]
-            velocity *= self.momentum
+            velocity *= momentum
             velocity += s
-            np.multiply(velocity, self.lr, out=s)
+            np.multiply(velocity, lr, out=s)
         else:
-            s *= self.lr
+            s *= lr
         p -= s

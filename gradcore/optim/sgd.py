@@ -2,41 +2,44 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from gradcore.optim.base import Optimizer, check
+from gradcore.optim.base import Optimizer, check, check_flag
 from gradcore.registry import optimizer
 from gradcore.spec import Floats, OptimizerSpec, flags
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from gradcore.optim.base import Check
     from gradcore.tensor import Tensor
 
 
 def _reference(
     p: Any,
     gradients: Any,
+    factors: Any,
     *,
-    lr: float,
+    lr: float = 0.01,
     momentum: float = 0.0,
     nesterov: bool = False,
     weight_decay: float = 0.0,
 ) -> Any:
     """Velocities as explicit sums over all past gradients: v_t = sum_i momentum^(t-i) g_i."""
     past: list[Any] = []
-    for gradient in gradients:
+    for gradient, factor in zip(gradients, factors, strict=True):
         past.append(gradient(p) + weight_decay * p)
         t = len(past) - 1
         move = sum(momentum ** (t - i) * g for i, g in enumerate(past))
         if nesterov and momentum:
             move = past[-1] + sum(momentum ** (t - i + 1) * g for i, g in enumerate(past))
-        p = p - lr * move
-    return p
+        p = p - lr * factor * move
+        yield p
 
 
 @optimizer(
@@ -57,7 +60,15 @@ class SGD(Optimizer):
     Sutskever et al. 2013, section 2, with the learning rate taken out of the velocity as in PyTorch.
     """
 
-    hyper = ("lr", "momentum", "nesterov", "weight_decay")
+    hyper: ClassVar[Mapping[str, Check]] = {
+        "lr": check,
+        "momentum": partial(check, high=1.0),
+        "nesterov": check_flag,
+        "weight_decay": check,
+    }
+    momentum: float
+    nesterov: bool
+    weight_decay: float
 
     def __init__(
         self,
@@ -67,32 +78,31 @@ class SGD(Optimizer):
         nesterov: bool = False,
         weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(params, lr)
-        self.momentum = check("momentum", momentum, high=1.0)
-        self.weight_decay = check("weight_decay", weight_decay)
-        self.nesterov = nesterov
+        super().__init__(params, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay)
 
     def buffers(self) -> tuple[str, ...]:  # noqa: D102
         return ("velocity",) if self.momentum else ()
 
-    def _prepare(self, step: int) -> None:
-        self._lr_by_dtype: dict[Any, NDArray[Any]] = {}
+    def _numbers(self, step: int) -> tuple[float, ...]:
+        return (self.lr, self.momentum, self.weight_decay)
 
-    def _update(self, p: NDArray[Any], g: NDArray[Any], s: NDArray[Any], *state: NDArray[Any]) -> None:
+    def _update(
+        self,
+        p: NDArray[Any],
+        g: NDArray[Any],
+        s: NDArray[Any],
+        numbers: Sequence[NDArray[Any]],
+        state: Sequence[NDArray[Any]],
+    ) -> None:
+        lr, momentum, decay = numbers
         if self.weight_decay:
-            np.multiply(p, self.weight_decay, out=s)
+            np.multiply(p, decay, out=s)
             s += g
             g = s
         if state:
             (v,) = state
-            v *= self.momentum
+            v *= momentum
             v += g
-            if self.nesterov:
-                g = g + self.momentum * v
-            else:
-                g = v
-        lr = self._lr_by_dtype.get(p.dtype)
-        if lr is None:  # as an array: a Python number takes NumPy longer than a thousand entries do
-            lr = self._lr_by_dtype[p.dtype] = np.array(self.lr, p.dtype)
+            g = g + momentum * v if self.nesterov else v
         np.multiply(g, lr, out=s)
         np.subtract(p, s, out=p)

@@ -122,6 +122,19 @@ def test_batch_norm_in_evaluation_uses_the_running_statistics_and_changes_nothin
     assert layer(x[:1]).shape == (1, *shape[1:])
 
 
+def test_the_gradient_of_an_evaluation_is_its_own_whatever_is_trained_in_between():
+    def gradients(train_in_between):
+        layer = nn.BatchNorm1d(2).astype(np.float64)
+        layer(normal(5, 2) + 3)
+        y = layer.eval()(normal(4, 2, seed=1))
+        if train_in_between:
+            layer.train()(normal(5, 2, seed=2) * 9)
+        y.backward(normal(4, 2, seed=3))
+        return layer.weight.grad
+
+    np.testing.assert_array_equal(gradients(True), gradients(False))
+
+
 def test_running_statistics_are_saved_but_not_trained():
     layer = nn.BatchNorm1d(2)
     assert [name for name, _ in layer.named_parameters()] == ["weight", "bias"]

@@ -302,6 +302,14 @@ def adam_state(**changes):
             r"different: 0\.sum, expected float64 \(2,\), got float32 \(2,\)",
         ),
         ({"steps": [1, 1]}, "it is of 2 parameters, and there are 1"),
+        ({"steps": 1}, "steps=1 is no list of whole numbers from 0 up"),
+        ({"steps": [[1], [1, 2]]}, "is no list of whole numbers"),
+        ({"steps": [0.5]}, "is no list of whole numbers"),
+        ({"steps": [0]}, r"unexpected: 0\.square_sum"),
+        ({"0.sum": None, "0.square_sum": None}, r"missing: 0\.sum.*missing: 0\.square_sum"),
+        ({"0.sum": "a word"}, r"different: 0\.sum, expected float64 \(2,\)"),
+        ({"lr": -1.0, "0.sum": np.ones(2)}, r"lr=-1\.0 is out of range"),
+        ({"betas": [0.9]}, r"betas=\[0\.9\] is no pair of numbers"),
     ],
 )
 def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(changes, message):
@@ -335,6 +343,7 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(changes, messa
         (lambda p: Adam(p, betas=(1.0, 0.9)), r"betas\[0\]=1\.0"),
         (lambda p: Adam(p, betas=(0.9, -0.1)), r"betas\[1\]=-0\.1"),
         (lambda p: Adam(p, betas=0.9), r"betas=0\.9 is no pair of numbers: pass \(0\.9, 0\.999\)"),
+        (lambda p: SGD(p, nesterov="yes"), "nesterov='yes' is neither True nor False"),
         (lambda p: AdamW(p, weight_decay=-0.1), r"weight_decay=-0\.1"),
     ],
 )

@@ -1,5 +1,6 @@
 """Nothing differentiable is left out: what is public is enrolled, what is enrolled has its rules run, by every name."""
 
+import inspect
 import operator
 
 import numpy as np
@@ -24,10 +25,23 @@ NOT_ENROLLED = {
     "Op Tensor op composed Module Optimizer": "what ops, layers and optimizers are made of",
     "no_grad enable_grad is_grad_enabled": "modes",
     "concatenate": "calls the op of its name; see test_numpy_functions",
-    "CrossEntropyLoss MSELoss": "call the losses; see test_a_loss_module_is_its_loss",
+    "CrossEntropyLoss MSELoss": "call the losses; see test_its_module_is_the_loss",
     "Sequential functional_call mlp cnn": "call the layers that they are given, or are made of",
     "clip_grad_norm clip_grad_value": "change gradients, and have none",
 }
+
+
+KINDS = ("ops", "layers", "losses", "optimizers")
+
+
+def named(entry):
+    return getattr(entry, "name", None) or entry.__name__
+
+
+def defaults(function):
+    """The arguments of a function or a class that may be left out, with what they are then."""
+    parameters = inspect.signature(function).parameters.items()
+    return {name: p.default for name, p in parameters if p.default is not p.empty}
 
 
 def cases_of(entry):
@@ -104,7 +118,7 @@ def test_every_layer_loss_and_optimizer_that_is_defined_is_enrolled():
     ],
 )
 def test_registering_without_a_spec_is_refused_and_says_what_to_write(kind, enroll, write):
-    before = {name: dict(getattr(registry, name)) for name in ("ops", "layers", "losses", "optimizers")}
+    before = {name: dict(getattr(registry, name)) for name in KINDS}
     with pytest.raises(SpecError, match=rf"{kind} .* every {kind} is verified from its spec.*Write {write}"):
         enroll()
     assert before == {name: dict(getattr(registry, name)) for name in before}
@@ -113,6 +127,18 @@ def test_registering_without_a_spec_is_refused_and_says_what_to_write(kind, enro
 def test_a_spec_without_a_case_is_refused():
     with pytest.raises(SpecError, match="came with no case: describe what may be passed"):
         gradcore.spec.OpSpec(reference=abs)
+
+
+@pytest.mark.parametrize(
+    "entry", [e for kind in KINDS for e in getattr(registry, kind).values()], ids=lambda entry: named(entry)
+)
+def test_a_reference_states_the_same_defaults(entry):
+    """So that what nobody passes is verified too: the defaults are written twice, and must be the same."""
+    described = getattr(entry.spec, "params", None)
+    names = set(described) if described else {n for c in entry.spec.cases for n in c.params}
+    own = defaults(getattr(entry, "forward", entry) if isinstance(entry, Op) else entry)
+    its = defaults(entry.spec.reference)
+    assert {n: its.get(n, "none") for n in names & set(own)} == {n: own[n] for n in names & set(own)}
 
 
 # --- every rule runs --------------------------------------------------------------------------------------------------
@@ -207,18 +233,6 @@ def test_indexing_is_its_op():
     each_example(
         cases_of(entry), lambda e: check_tensor_method(lambda x, index: x[index], entry, e, "x[index]")
     )
-
-
-@pytest.mark.parametrize(
-    ("module", "loss"), [(nn.MSELoss, "mse_loss"), (nn.CrossEntropyLoss, "cross_entropy")]
-)
-def test_a_loss_module_is_its_loss(module, loss):
-    entry = registry.losses[loss]
-
-    def call(*tensors, reduction):
-        return module(reduction)(*tensors)
-
-    each_example(cases_of(entry), lambda e: check_tensor_method(call, entry, e, module.__name__))
 
 
 def test_a_constant_times_a_tensor_is_a_product():

@@ -1,4 +1,4 @@
-"""Every layer, in training and in evaluation: value, and the gradient by every input and every parameter."""
+"""Every layer, in training and in evaluation: value, gradients, second order, state, batches of one or none."""
 
 import numpy as np
 import pytest
@@ -6,20 +6,48 @@ from hypothesis import strategies as st
 
 from gradcheck import cases
 from gradcheck.strategies import examples
-from gradcheck.verification import LayerCall, Tally, check_layer_gradient, check_layer_value
+from gradcheck.verification import (
+    LayerCall,
+    Tally,
+    check_layer_gradient,
+    check_layer_misfit,
+    check_layer_rows,
+    check_layer_second_order,
+    check_layer_start,
+    check_layer_state,
+    check_layer_value,
+)
+from gradcore.spec import Size
 
-EACH = pytest.mark.parametrize("unit", cases.layers(), ids=lambda unit: unit.id)
+LAYERS = cases.layers()
+
+
+def each(units):
+    return pytest.mark.parametrize("unit", units, ids=lambda unit: unit.id)
+
+
+EACH = each(LAYERS)
 MODES = pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
 
 
-def calls(unit, training):
+def calls(unit, training, dtypes=(np.float64, np.float32)):
     """Examples of the layer's inputs, with the layer in a drawn state."""
     return st.builds(
         lambda example, style, seed: (LayerCall.draw(unit.entry, example, training, style, seed), example),
-        st.sampled_from([np.float64, np.float32]).flatmap(lambda dtype: examples(unit.case, dtype=dtype)),
+        st.sampled_from(dtypes).flatmap(lambda dtype: examples(unit.case, dtype=dtype)),
         st.sampled_from(["random", "zeros"]),
         st.integers(0, 2**32 - 1),
     )
+
+
+def told_axes(unit):
+    """The axes of the first input whose sizes the constructor is told, by its arguments' names."""
+    tokens = unit.case.arrays[0].shape.split(" ")
+    return {
+        name: tokens.index(param.letter)
+        for name, param in unit.case.params.items()
+        if isinstance(param, Size) and param.letter in tokens
+    }
 
 
 @MODES
@@ -34,3 +62,43 @@ def test_every_input_and_every_parameter_gets_the_numeric_gradient(unit, trainin
     tally = Tally(unit.id)
     verify(calls(unit, training), lambda drawn: tally.add(check_layer_gradient(*drawn)))
     tally.conclude()
+
+
+@MODES
+@each([u for u in LAYERS if u.entry.spec.second_order])
+def test_the_gradient_is_itself_differentiable(unit, training, verify):
+    tally = Tally(unit.id)
+    verify(
+        calls(unit, training, dtypes=(np.float64,)),
+        lambda drawn: tally.add(check_layer_second_order(*drawn)),
+        share=0.25,
+    )
+    assert tally.told + tally.vacuous >= tally.inconclusive, tally.reasons[-1]
+
+
+@EACH
+def test_a_new_layer_holds_what_its_spec_says(unit, verify):
+    verify(
+        st.tuples(examples(unit.case), st.integers(0, 2**32 - 1)),
+        lambda drawn: check_layer_start(unit.entry, drawn[0].params, drawn[1]),
+        share=0.5,
+    )
+
+
+@MODES
+@EACH
+def test_a_call_changes_what_its_spec_says_and_nothing_in_evaluation(unit, training, verify):
+    verify(calls(unit, training), lambda drawn: check_layer_state(*drawn), share=0.5)
+
+
+@MODES
+@each([u for u in LAYERS if u.case.arrays[0].shape.split(" ")[0] == "n"])
+def test_a_batch_of_one_or_none_is_right_or_refused(unit, training, verify):
+    verify(calls(unit, training), lambda drawn: check_layer_rows(*drawn), share=0.5)
+
+
+@MODES
+@each([u for u in LAYERS if told_axes(u)])
+def test_an_input_of_another_size_than_told_is_refused(unit, training, verify):
+    axes = told_axes(unit)
+    verify(calls(unit, training), lambda drawn: check_layer_misfit(*drawn, axes), share=0.25)

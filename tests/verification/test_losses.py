@@ -1,4 +1,4 @@
-"""Every loss, with every reduction: value, gradient, second order."""
+"""Every loss, with every reduction: value, gradient, second order, as a module, and what is refused."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,18 @@ from hypothesis import strategies as st
 
 from gradcheck import cases
 from gradcheck.strategies import cotangents, examples
-from gradcheck.verification import Tally, check_gradient, check_recording, check_second_order, check_value
+from gradcheck.verification import (
+    Tally,
+    check_gradient,
+    check_recording,
+    check_second_order,
+    check_tensor_method,
+    check_value,
+)
+from gradcore import nn, registry
+from gradcore.errors import DomainError, ShapeError
 
+MODULES = {"mse_loss": nn.MSELoss, "cross_entropy": nn.CrossEntropyLoss}
 LOSSES = cases.losses()
 EACH = pytest.mark.parametrize("unit", LOSSES, ids=lambda unit: unit.id)
 
@@ -43,3 +53,41 @@ def test_the_gradient_is_itself_differentiable(unit, verify):
     tally = Tally(unit.id)
     verify(examples(unit.case), lambda e: tally.add(check_second_order(unit.entry, e)), share=0.5)
     assert tally.told + tally.vacuous >= tally.inconclusive, tally.reasons[-1]
+
+
+@EACH
+def test_its_module_is_the_loss(unit, verify):
+    def call(*tensors, reduction):
+        module = MODULES[unit.name](reduction)
+        assert not module.state_dict()
+        return module(*tensors)
+
+    verify(
+        drawn(unit),
+        lambda e: check_tensor_method(call, unit.entry, e, MODULES[unit.name].__name__),
+        share=0.5,
+    )
+
+
+@pytest.mark.parametrize("name", registry.losses)
+def test_every_loss_has_a_module_of_the_same_default(name, verify):
+    entry = registry.losses[name]
+
+    def check(example):
+        default = np.asarray(entry(*example.arrays))
+        np.testing.assert_array_equal(default, entry(*example.arrays, reduction="mean"))
+        np.testing.assert_array_equal(default, np.asarray(MODULES[name]()(*example.arrays)))
+
+    mean = next(unit.case for unit in LOSSES if unit.name == name and unit.id.endswith("-mean"))
+    verify(examples(mean), check, share=0.5)
+
+
+@pytest.mark.parametrize("unit", [u for u in LOSSES if u.id.endswith("-mean")], ids=lambda unit: unit.id)
+def test_the_mean_of_nothing_and_other_words_are_refused(unit, verify):
+    def check(example):
+        with pytest.raises(ShapeError, match=r"the mean .* is one of no entries"):
+            unit.entry(*[a[:0] for a in example.arrays], reduction="mean")
+        with pytest.raises(DomainError, match=r"reduction='average' is none of 'mean', 'sum' and 'none'"):
+            unit.entry(*example.arrays, reduction="average")
+
+    verify(examples(unit.case), check, share=0.25)

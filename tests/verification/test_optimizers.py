@@ -1,12 +1,16 @@
-"""Every optimizer: its trajectory against a reference derived differently, with numeric gradients, and resumed."""
+"""Every optimizer: its trajectory against a reference derived differently, with numeric gradients, and through any run."""
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
+from hypothesis.stateful import run_state_machine_as_test
 
+from gradcheck.machines import optimizer_machine
 from gradcheck.strategies import parameters
-from gradcheck.verification import Problem, check_numeric_trajectory, check_resumed, check_trajectory
+from gradcheck.verification import Problem, check_numeric_trajectory, check_refusals, check_trajectory
 from gradcore import registry
+from gradcore.optim import base
 
 EACH = pytest.mark.parametrize("cls", registry.optimizers.values(), ids=registry.optimizers)
 
@@ -40,8 +44,16 @@ def test_numeric_gradients_lead_to_the_same_place(cls, verify):
 
 
 @EACH
-def test_saving_and_loading_in_between_changes_nothing(cls, verify):
-    verify(
-        st.tuples(problems(st.integers(1, 6)), parameters(cls.spec.params), st.integers(0, 5)),
-        lambda drawn: check_resumed(cls, *drawn),
-    )
+@pytest.mark.parametrize("block", [base.BLOCK, 3], ids=["whole", "in blocks"])
+def test_whatever_happens_in_a_run_only_gradients_and_lr_decide_where_it_leads(cls, block, monkeypatch):
+    monkeypatch.setattr(
+        base, "BLOCK", block
+    )  # three entries at a time, so that small arrays are cut as long ones are
+    profile = settings()
+    few = settings(profile, max_examples=max(5, profile.max_examples // 2), stateful_step_count=25)
+    run_state_machine_as_test(optimizer_machine(cls), settings=few)
+
+
+@EACH
+def test_what_can_not_be_is_refused(cls):
+    check_refusals(cls)

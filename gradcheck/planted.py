@@ -1,0 +1,47 @@
+"""Whether a planted mistake is noticed: the checks of stage 1 over drawn examples, expected to raise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import Phase, given, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from gradcheck.errors import GradientError
+from gradcheck.verification import VerificationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hypothesis import strategies as st
+    from hypothesis.stateful import RuleBasedStateMachine
+
+SEEK = settings(
+    max_examples=60, phases=[Phase.generate], derandomize=True, database=None, deadline=None, print_blob=False
+)
+"""Some examples, the same ones every time; the first that shows a mistake will do, however large."""
+
+
+def noticed(strategy: st.SearchStrategy[Any], check: Callable[[Any], Any]) -> str:
+    """What the check says of the first example that it raises on. Raises `VerificationError` where it passes them all."""
+
+    @SEEK
+    @given(strategy)
+    def holds(example: Any) -> None:
+        check(example)
+
+    return _said(holds)
+
+
+def noticed_in_a_run(machine: type[RuleBasedStateMachine]) -> str:
+    """The same for a state machine."""
+    many = settings(SEEK, max_examples=200, stateful_step_count=25)
+    return _said(lambda: run_state_machine_as_test(machine, settings=many))
+
+
+def _said(holds: Callable[[], Any]) -> str:
+    try:
+        holds()
+    except (VerificationError, GradientError) as error:
+        return str(error)
+    raise VerificationError("the mistake was not noticed on any example")
