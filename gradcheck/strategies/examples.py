@@ -141,8 +141,7 @@ def _values(
     seed: int,
 ) -> tuple[NDArray[Any] | None, ...] | None:
     """Arrays in the styles and layouts asked for; ever tamer ones while the predicates refuse them; None if they do."""
-    if mode == "kinks" and case.smooth_where is not None:
-        styles = ["plain"] * len(styles)  # halves tie with halves
+    seek_ties = mode == "kinks" and case.smooth_where is not None
     demands = [case.values_where] + [case.smooth_where] * (mode == "smooth")
     for attempt in range(24):
         wild = attempt < 8
@@ -158,6 +157,8 @@ def _values(
                 arrays = _all_apart(domains, mode, dtype, np.random.default_rng((seed, attempt)))
         except Unfit:
             continue
+        if seek_ties and wild:
+            arrays = _of_few_values(domains, arrays, np.random.default_rng((seed, attempt, len(domains))))
         found = tuple(
             [
                 None if left_out else with_layout(array, kind if wild else "C")
@@ -167,6 +168,16 @@ def _values(
         if all(holds is None or holds(*found, **params) for holds in demands):
             return found
     return None
+
+
+def _of_few_values(
+    domains: tuple[Domain, ...], arrays: list[NDArray[Any]], rng: np.random.Generator
+) -> list[NDArray[Any]]:
+    """Float arrays of halves from -1 to 1, within their bounds: so that many entries tie with those that they meet."""
+    return [
+        d.clip(rng.integers(-2, 3, a.shape).astype(a.dtype) / 2) if a.dtype.kind == "f" else a
+        for d, a in zip(domains, arrays, strict=True)
+    ]
 
 
 def _all_apart(
