@@ -26,7 +26,7 @@ class Declaration:
     reason: str
     occurrence: int = 1
 
-    def keys(self) -> list[tuple[str, str, str, str, int]]:
+    def mutants(self) -> list[tuple[str, str, str, str, int]]:
         """The keys of the mutants that it declares."""
         return [(self.file, self.function, self.line, text, self.occurrence) for text in self.mutated]
 
@@ -54,7 +54,7 @@ def stale(declarations: Iterable[Declaration], mutants: Iterable[Mutant]) -> lis
     return [
         f"{file}, {function}: {line} -> {text}"
         for declaration in declarations
-        for key in declaration.keys()
+        for key in declaration.mutants()
         if key not in known
         for file, function, line, text, _ in [key]
     ]

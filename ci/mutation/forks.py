@@ -6,6 +6,7 @@ at the first that fails. It tells each test as it ends, so a fork that hangs is 
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.machinery
 import importlib.util
@@ -34,7 +35,13 @@ class Unable(Exception):  # noqa: N818
 
 def preload() -> None:
     """What every fork would import again: NumPy, Hypothesis, pytest's own plugins, mpmath."""
-    for name in ("numpy", "mpmath", "hypothesis.strategies", "hypothesis.extra.numpy", "_hypothesis_pytestplugin"):
+    for name in (
+        "numpy",
+        "mpmath",
+        "hypothesis.strategies",
+        "hypothesis.extra.numpy",
+        "_hypothesis_pytestplugin",
+    ):
         importlib.import_module(name)
     importlib.import_module("hypothesis.internal.conjecture.engine")
     for name in importlib.import_module("_pytest.config").default_plugins:
@@ -80,7 +87,9 @@ class _Finder:
 class Reporter:
     """The pytest plugin of a fork: the tests asked for in the order asked for, and what became of each."""
 
-    def __init__(self, tell: Tell, order: list[str] | None, before_each: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, tell: Tell, order: list[str] | None, before_each: Callable[[str], None] | None = None
+    ) -> None:
         self.tell = tell
         self.order = order
         self.before_each = before_each
@@ -128,7 +137,18 @@ class Reporter:
 
 def run_pytest(root: Path, files: list[str], reporter: Reporter) -> int:
     """pytest, in this process, over some files of the project in `root`, up to the first failure."""
-    arguments = ["-q", "-x", "--no-header", "--tb=short", "--assert=plain", "-p", "no:cacheprovider", "-p", "gradcheck.plugin", f"--rootdir={root}"]
+    arguments = [
+        "-q",
+        "-x",
+        "--no-header",
+        "--tb=short",
+        "--assert=plain",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "gradcheck.plugin",
+        f"--rootdir={root}",
+    ]
     plugin = importlib.import_module("_hypothesis_pytestplugin")
     return int(pytest.main([*arguments, *files], plugins=[reporter, plugin]))
 
@@ -166,7 +186,9 @@ def start(label: Any, task: Callable[[Tell], int], limit: Callable[[], float]) -
         os.setsid()
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        Path("/proc/self/oom_score_adj").write_text("1000")  # one that takes too much goes before anybody else does
+        Path("/proc/self/oom_score_adj").write_text(
+            "1000"
+        )  # one that takes too much goes before anybody else does
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         nowhere = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):
@@ -207,10 +229,8 @@ def finished(forks: list[Fork], wait: float = 0.5) -> list[Fork]:
 
 def end(fork: Fork) -> None:
     """Stop a fork with all that it started, and collect its status."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(fork.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     os.close(fork.pipe)
     _, fork.status = os.waitpid(fork.pid, 0)
 

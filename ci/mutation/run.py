@@ -101,7 +101,9 @@ class Run:
 
         A test file that is as it was is not run again unless functions have come or gone.
         """
-        everything = digest(*(f"{source.name}:{owner.name}" for source in self.sources for owner in source.owners))
+        everything = digest(
+            *(f"{source.name}:{owner.name}" for source in self.sources for owner in source.owners)
+        )
         todo = []
         for file in test_files(self.root, places):
             if any(Path(file).match(pattern) for pattern in NOT_ASKED):
@@ -115,7 +117,9 @@ class Run:
         while waiting or running:
             while waiting and len(running) < self.jobs:
                 file, print_ = waiting.pop(0)
-                running.append(forks.start((file, print_), measure(self.root, file, self.sources), lambda: 300.0))
+                running.append(
+                    forks.start((file, print_), measure(self.root, file, self.sources), lambda: 300.0)
+                )
             for fork in forks.finished(running):
                 running.remove(fork)
                 file, print_ = fork.label
@@ -124,7 +128,9 @@ class Run:
                     self.store.save()
                     raise SystemExit(f"{file} fails as it stands: {fork.failed or fork.status}")
                 self.store.measured[file] = {**found, "fingerprint": print_}
-                progress(f"measured which functions the tests run: {len(todo) - len(waiting) - len(running)}/{len(todo)}")
+                progress(
+                    f"measured which functions the tests run: {len(todo) - len(waiting) - len(running)}/{len(todo)}"
+                )
         if todo:
             self.store.save()
         for file in self.files:
@@ -155,7 +161,9 @@ class Run:
         todo = [mutant for mutant in wanted if mutant not in found]
         later = [mutant for mutant in todo if can_wait(mutant, self.touching.at_import)]
         first = [mutant for mutant in todo if mutant not in set(later)]
-        print(f"asked about {len(todo)} of {len(wanted)} mutants: the others were noticed before and are as they were")
+        print(
+            f"asked about {len(todo)} of {len(wanted)} mutants: the others were noticed before and are as they were"
+        )
         if self.parts == 1:
             wanted = [mutant for mutant in wanted if mutant not in set(first)]
         else:
@@ -175,7 +183,9 @@ class Run:
 
     def _task(self, mutant: Mutant, order: list[str]) -> Callable[[forks.Tell], int]:
         module = ".".join(Path(mutant.source.name).with_suffix("").parts).removesuffix(".__init__")
-        return forks.tests_of(self.root, order, forks.Change(module, self.root / mutant.source.name, mutant.text))
+        return forks.tests_of(
+            self.root, order, forks.Change(module, self.root / mutant.source.name, mutant.text)
+        )
 
     def _ask_all(self, found: dict[Mutant, Result], todo: list[Mutant], total: int, task: Task) -> None:
         """Put each mutant's result into `found`: first its nearest tests, then the others that run its function."""
@@ -248,9 +258,17 @@ class Run:
         if failed is None and ended in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
             return None  # a mutant may do away with a test, a name that an op is called by, say: nobody would notice that
         at = failed["failed"] if failed else order[min(passed, len(order) - 1)]
-        if at not in self.touching.seconds:  # a file, or the start: the first test of those asked stands for it
+        if (
+            at not in self.touching.seconds
+        ):  # a file, or the start: the first test of those asked stands for it
             at = next((name for name in order if name.startswith(at)), order[0])
-        why = failed["why"] if failed else f"no end within {fork.limit():.0f} s" if fork.silent else f"crash, {fork.status}"
+        why = (
+            failed["why"]
+            if failed
+            else f"no end within {fork.limit():.0f} s"
+            if fork.silent
+            else f"crash, {fork.status}"
+        )
         return Result(at, why, self.files[at.partition("::")[0]], round(seconds, 2))
 
     def _note(self, found: dict[Mutant, Result], mutant: Mutant, result: Result) -> None:
@@ -305,7 +323,11 @@ def chosen(options: argparse.Namespace, sources: list[Source], everything: list[
     """The mutants that the options ask for."""
     found = everything
     if options.only:
-        found = [m for m in found if any(o in (m.owner.name, m.source.name, Path(m.source.name).name) for o in options.only)]
+        found = [
+            m
+            for m in found
+            if any(o in (m.owner.name, m.source.name, Path(m.source.name).name) for o in options.only)
+        ]
     if options.operator:
         found = [m for m in found if m.operator in options.operator]
     if options.since:
@@ -332,25 +354,39 @@ def told(results: dict[Mutant, Result], equivalent: set[Any]) -> list[Mutant]:
         print(f"\nsurvived: {mutant.operator} in {mutant.owner.name}\n{mutant.diff()}")
     counted = sum(mutant.key not in equivalent for mutant in results)
     share = f" ({(counted - len(survivors)) / counted:.2%})" if counted else ""
-    print(f"\n{counted - len(survivors)} of {counted} mutants noticed{share}, and {len(results) - counted} equivalent")
+    print(
+        f"\n{counted - len(survivors)} of {counted} mutants noticed{share}, and {len(results) - counted} equivalent"
+    )
     return survivors
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="+", default=[], metavar="FILE|FUNCTION", help="as in ops/reduce.py, reduce.py, sum")
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="FILE|FUNCTION", help="as in ops/reduce.py, reduce.py, sum"
+    )
     parser.add_argument("--operator", nargs="+", choices=list(OPERATORS), help="only these changes")
     parser.add_argument("--since", metavar="REV", help="only functions that differ from this revision")
     parser.add_argument("--jobs", type=int, default=2, help="forks at a time (2)")
-    parser.add_argument("--near", action="store_true", help="a first look: change bodies only, ask the nearest tests only")
+    parser.add_argument(
+        "--near", action="store_true", help="a first look: change bodies only, ask the nearest tests only"
+    )
     parser.add_argument("--fresh", action="store_true", help="forget what earlier runs noticed")
     parser.add_argument("--list", action="store_true", help="print the mutants and run nothing")
-    parser.add_argument("--entries", action="store_true", help="print a declaration to be completed for each survivor")
-    parser.add_argument("--silence", type=float, default=20.0, help="seconds for a test beyond ten times its usual ones (20)")
+    parser.add_argument(
+        "--entries", action="store_true", help="print a declaration to be completed for each survivor"
+    )
+    parser.add_argument(
+        "--silence", type=float, default=20.0, help="seconds for a test beyond ten times its usual ones (20)"
+    )
     parser.add_argument("--root", type=Path, default=HERE.parents[1], help="the project's folder")
-    parser.add_argument("--sources", nargs="+", default=list(SOURCES), help="what is changed, as globs below the root")
-    parser.add_argument("--tests", nargs="+", default=list(TESTS), help="folders and files of tests below the root")
+    parser.add_argument(
+        "--sources", nargs="+", default=list(SOURCES), help="what is changed, as globs below the root"
+    )
+    parser.add_argument(
+        "--tests", nargs="+", default=list(TESTS), help="folders and files of tests below the root"
+    )
     parser.add_argument("--equivalent", type=Path, default=HERE / "equivalent.toml")
     parser.add_argument("--results", type=Path, default=HERE / "results.json")
     options = parser.parse_args(arguments)
@@ -360,11 +396,13 @@ def main(arguments: list[str] | None = None) -> int:
     wanted = chosen(options, sources, everything)
     if options.list:
         for mutant in wanted:
-            print(f"{mutant.source.name}:{mutant.line} {mutant.operator}: {mutant.lines[0]}  ->  {mutant.lines[1]}")
+            print(
+                f"{mutant.source.name}:{mutant.line} {mutant.operator}: {mutant.lines[0]}  ->  {mutant.lines[1]}"
+            )
         print(f"{len(wanted)} mutants")
         return 0
     declarations = declared.load(options.equivalent)
-    equivalent = {key for declaration in declarations for key in declaration.keys()}
+    equivalent = {key for declaration in declarations for key in declaration.mutants()}
     os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     forks.preload()
     run = Run(options, sources)

@@ -97,7 +97,9 @@ class Source:
                     add(node.body, f"{prefix}{node.name}.")
                 elif isinstance(node, FUNCTIONS):
                     first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-                    found.append(Owner(prefix + node.name, first, node.end_lineno or first, node.name in rules))
+                    found.append(
+                        Owner(prefix + node.name, first, node.end_lineno or first, node.name in rules)
+                    )
 
         add(self.tree.body, "")
         return found
@@ -150,7 +152,9 @@ class Source:
         """The names that a definition uses, other than in a spec or in a type hint."""
         return {
             n.id
-            for n in walk(node, lambda child: _is_spec(child) or isinstance(child, ast.arguments) or self.hint(child))
+            for n in walk(
+                node, lambda child: _is_spec(child) or isinstance(child, ast.arguments) or self.hint(child)
+            )
             if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)
         } | {
             n.id
@@ -194,7 +198,9 @@ class Source:
             return True
         if isinstance(node, ast.Import | ast.ImportFrom | ast.JoinedStr):
             return True
-        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets):
+        if isinstance(node, ast.Assign) and any(
+            isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets
+        ):
             return True
         if isinstance(node, FUNCTIONS) and node.returns is not None:
             return ast.unparse(node.returns).endswith("Error")

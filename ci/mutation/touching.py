@@ -50,9 +50,15 @@ class Touching:
         """
         file = f"{mutant.source.name}:"
         if mutant.owner.name == MODULE:
-            found = [name for name, functions in self.functions.items() if any(f.startswith(file) for f in functions)]
+            found = [
+                name
+                for name, functions in self.functions.items()
+                if any(f.startswith(file) for f in functions)
+            ]
         else:
-            found = [name for name, functions in self.functions.items() if file + mutant.owner.name in functions]
+            found = [
+                name for name, functions in self.functions.items() if file + mutant.owner.name in functions
+            ]
         if mutant.owner.name == MODULE or file + mutant.owner.name in self.at_import:
             asked = {name.partition("[")[0] for name in found}
             others: dict[str, str] = {}
@@ -90,7 +96,9 @@ def in_order(
     ordered = sorted(names, key=place.__getitem__)
     first = [name for name in ordered if place[name][0] < 4][: NEAR if units else 3 * NEAR]
     chosen = set(first or ordered[:NEAR])
-    return [name for name in ordered if name in chosen], [name for name in ordered if name not in chosen][:ASKED]
+    return [name for name in ordered if name in chosen], [name for name in ordered if name not in chosen][
+        :ASKED
+    ]
 
 
 def measure(root: Path, file: str, sources: Iterable[Source]) -> Callable[[forks.Tell], int]:
@@ -121,7 +129,8 @@ def measure(root: Path, file: str, sources: Iterable[Source]) -> Callable[[forks
         sys.settrace(None)
         close()
         owners = {
-            name: (seconds, sorted({_owner(tables, code) for code in codes})) for name, (seconds, codes) in tests.items()
+            name: (seconds, sorted({_owner(tables, code) for code in codes}))
+            for name, (seconds, codes) in tests.items()
         }
         _, at_import = owners.pop("")
         tell({"measured": file, "tests": owners, "at_import": at_import, "code": code})
