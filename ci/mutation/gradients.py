@@ -174,7 +174,11 @@ def cotangent(source: Source, node: ast.AST) -> Iterator[Change]:
     """Ones in the place of gy."""
     if isinstance(node, ast.Name) and node.id in {"gy", "g"} and isinstance(node.ctx, ast.Load):
         parent = source.parents[node]
-        if not isinstance(parent, ast.Attribute):
+        if not isinstance(parent, ast.Attribute) and called(parent) not in {
+            "result_type",
+            "zeros_like",
+            "ones_like",
+        }:
             yield instead(source, node, f"np.ones_like({node.id})")
 
 

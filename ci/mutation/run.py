@@ -17,7 +17,6 @@ operators are written here, next to those that gradients need.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import subprocess
@@ -25,7 +24,6 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +32,7 @@ import forks
 import pytest
 from mutants import OPERATORS, Mutant, mutants
 from source import MODULE, Source, digest
+from store import Result, Store
 from touching import Touching, fingerprint, in_order, measure, test_files
 from warm import Functions, Server, can_wait
 
@@ -47,36 +46,6 @@ TESTS = ("tests/verification", "tests/core", "tests/nn", "tests/optim")
 NOT_ASKED = ("*/test_import.py", "*/test_docstrings.py", "*/test_planted_*.py")
 
 Task = Callable[[Mutant, list[str]], Callable[[forks.Tell], int]]
-
-
-@dataclass
-class Result:
-    """What became of a mutant: the test that noticed it and how, or none."""
-
-    by: str | None
-    why: str = ""
-    test: str = ""  # the fingerprint of the test's file
-    seconds: float = 0.0
-
-
-class Store:
-    """results.json: what was measured and noticed before."""
-
-    def __init__(self, path: Path, fresh: bool) -> None:
-        self.path = path
-        self.measured: dict[str, Any] = {}
-        self.results: dict[str, Result] = {}
-        if path.exists():
-            kept = json.loads(path.read_text())
-            self.measured = {} if fresh else kept["measured"]
-            self.results = {} if fresh else {name: Result(**entry) for name, entry in kept["results"].items()}
-
-    def save(self) -> None:
-        """Write it, whole or not at all."""
-        results = {name: vars(entry) for name, entry in self.results.items()}
-        scratch = self.path.with_suffix(".new")
-        scratch.write_text(json.dumps({"measured": self.measured, "results": results}))
-        scratch.replace(self.path)
 
 
 class Run:

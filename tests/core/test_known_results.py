@@ -39,6 +39,22 @@ def test_a_power_to_one_whole_number_is_numpys_in_value_and_dtype(exponent, dtyp
     np.testing.assert_allclose(found, expected, rtol=4 * np.finfo(expected.dtype).eps)
 
 
+def test_by_its_exponent_a_power_of_zero_has_no_slope_not_even_at_exponent_zero():
+    x, y = np.zeros(3), Tensor(np.array([0.0, 0.5, 2.0]), requires_grad=True)
+    gradcore.pow(x, y).sum().backward()
+    assert y.grad.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_a_power_of_numbers_is_a_number():
+    assert gradcore.pow(2.0, 3.0) == 8.0
+    assert gradcore.pow([2.0, 3.0], 2.0).tolist() == [4.0, 9.0]
+
+
+def test_a_condition_may_be_a_list_or_a_truth_value():
+    assert gradcore.where([True, False], np.ones(2), np.zeros(2)).tolist() == [1.0, 0.0]
+    assert gradcore.where(True, 2.0, 3.0) == 2.0
+
+
 def test_relu_zeroes_negatives_and_stops_their_gradient():
     x = tensor([-1.0, 0.0, 2.0], requires_grad=True)
     y = x.relu()
