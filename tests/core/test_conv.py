@@ -377,7 +377,7 @@ def test_what_does_not_fit_is_refused_with_the_shapes_and_what_would(call, error
 
 
 def test_where_no_number_of_channels_in_a_weight_would_fit_none_is_told():
-    with pytest.raises(ShapeError, match="and have 5$"):
+    with pytest.raises(ShapeError, match=r"and have 5$"):
         conv2d(*shaped((2, 5, 8, 8), (4, 2, 3, 3)), groups=2)
 
 
