@@ -59,6 +59,7 @@ def _turned(x: Array) -> Array:
         case(reals("m k"), reals("k")),
         case(reals("k"), reals("k")),
         case(reals("b m k"), reals("k n")),
+        case(reals("m k"), reals("b k n")),
         case(reals("~a b m k"), reals("a ~b k n")),
         case(reals("b m k"), reals("k")),
         case(reals("k"), reals("b k n")),
