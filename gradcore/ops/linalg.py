@@ -48,7 +48,7 @@ def _matmul_right(gy: Array, _y: Array, a: Array, b: Array) -> Array:
 
 
 def _turned(x: Array) -> Array:
-    return np.transpose(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
+    return np.transpose(x, (*range(x.ndim - 2), -1, -2))
 
 
 @op(
