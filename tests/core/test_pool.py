@@ -245,7 +245,7 @@ def test_padding_is_below_any_whole_number_too_whatever_is_pulled_back_or_picked
 @pytest.mark.parametrize("kernel", [(1, 1), (2, 2), (2, 3), (3, 2), (1, 3), (3, 1)])
 @pytest.mark.parametrize("stride", [None, (1, 3), (3, 1), (2, 2)])
 def test_entries_that_no_window_meets_are_zero_and_the_others_add_up(kernel, stride, monkeypatch):
-    monkeypatch.setattr(pool.np, "empty", lambda shape, dtype=float: np.full(shape, np.nan).astype(dtype))
+    monkeypatch.setattr(pool.np, "empty", lambda shape, dtype=float: np.full(shape, 7, dtype))
     for size in [(3, 3), (3, 6), (4, 3), (6, 3), (6, 4), (7, 5)]:
         x = (
             np.random.default_rng(6)
