@@ -258,6 +258,11 @@ def test_entries_that_no_window_meets_are_zero_and_the_others_add_up(kernel, str
         assert np.array_equal(found, pool._max_spread(gy, x, kernel, stride))
 
 
+def test_what_is_picked_keeps_its_own_dtype():
+    values, x = np.ones((1, 1, 2, 2), np.float32), np.arange(4.0).reshape(1, 1, 2, 2)
+    assert max_pool2d_pick(values, x).dtype == np.float32
+
+
 def test_where_the_largest_entry_is_takes_no_part_in_a_derivative():
     x = Tensor(np.random.default_rng(5).standard_normal((2, 1, 4, 4)), requires_grad=True)
     gy, values = np.ones((2, 1, 2, 2)), np.ones((2, 1, 4, 4))
