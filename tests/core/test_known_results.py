@@ -7,6 +7,7 @@ import pytest
 
 import gradcore
 from gradcore import Tensor, nn, tensor
+from gradcore.errors import ShapeError
 
 
 def test_a_product_of_two_matrices():
@@ -53,6 +54,29 @@ def test_a_power_of_numbers_is_a_number():
 def test_a_condition_may_be_a_list_or_a_truth_value():
     assert gradcore.where([True, False], np.ones(2), np.zeros(2)).tolist() == [1.0, 0.0]
     assert gradcore.where(True, 2.0, 3.0) == 2.0
+
+
+def test_an_infinite_row_does_not_spoil_the_others():
+    x = np.array([[np.inf, 0.0], [-np.inf, -np.inf], [1000.0, 1000.0], [0.0, 0.0]])
+    expected = [np.inf, -np.inf, 1000.0 + np.log(2), np.log(2)]
+    with np.errstate(divide="ignore"):
+        np.testing.assert_allclose(gradcore.logsumexp(x, 1), expected, rtol=1e-15)
+        np.testing.assert_allclose(gradcore.logsumexp(x[:2], 1), expected[:2])
+
+
+@pytest.mark.parametrize("axes", [(0,), (1, 1), (0, -2), (0, 2, 1), ()])
+def test_axes_that_are_no_permutation_are_refused_whatever_the_rank(axes):
+    for x in (np.ones((2, 3)), np.float64(1.0)):
+        if axes or x.ndim:
+            with pytest.raises(ShapeError, match="is no permutation of the"):
+                gradcore.transpose(x, axes)
+
+
+def test_shapes_and_axes_are_taken_as_numbers_as_a_tuple_and_as_a_list():
+    x = tensor([[1, 2, 3], [4, 5, 6]])
+    assert x.reshape(3, 2).tolist() == x.reshape((3, 2)).tolist() == x.reshape([3, 2]).tolist()
+    assert x.transpose(1, 0).tolist() == x.transpose((1, 0)).tolist() == x.transpose([1, 0]).tolist()
+    assert tensor([7]).reshape().tolist() == 7
 
 
 def test_relu_zeroes_negatives_and_stops_their_gradient():
