@@ -362,6 +362,14 @@ def shaped(*shapes):
         (lambda: conv2d_weight(*shaped((2, 3, 3), (2, 1, 4, 4)), kernel_size=2), ShapeError, ["gy of shape (2, 3, 3)"]),
         (lambda: conv_transpose2d(*shaped((2, 3, 4, 4), (2, 1, 2, 2))), ShapeError, ["(2, 3, 4, 4)", "(2, 1, 2, 2)", "channels being equal"]),
         (lambda: conv_transpose2d(*shaped((2, 3, 4, 4), (3, 1, 2, 2)), output_padding=1), DomainError, ["output_padding=1", "below stride=1"]),
+        (lambda: conv_transpose2d(*shaped((2, 3, 4), (3, 1, 2, 2))), ShapeError, ["(2, 3, 4) and", "(n, channels"]),
+        (lambda: conv_transpose2d(*shaped((2, 3, 4, 4), (3, 1, 2))), ShapeError, ["weight of shape (3, 1, 2):", "(channels, out"]),
+        (lambda: conv_transpose2d(*shaped((2, 3, 4, 4), (3, 1, 2, 2)), stride=0), DomainError, ["stride=0", "at least 1"]),
+        (lambda: conv_transpose2d(*shaped((2, 3, 1, 1), (3, 1, 3, 3)), dilation=0, padding=1), DomainError, ["dilation=0", "at least 1"]),
+        (lambda: conv_transpose2d(*shaped((2, 3, 4, 4), (3, 1, 2, 2)), stride=(2, 1), output_padding=(0, 1)), DomainError, ["output_padding=(0, 1)"]),
+        (lambda: conv_transpose2d(*shaped((2, 3, 4, 4), (3, 1, 2, 2)), stride=(1, 2), output_padding=(1, 0)), DomainError, ["output_padding=(1, 0)"]),
+        (lambda: conv_transpose2d(*shaped((2, 3, 4, 4), (3, 1, 2, 2)), stride=2, output_padding=(2, 0)), DomainError, ["output_padding=(2, 0)"]),
+        (lambda: conv_transpose2d(*shaped((2, 3, 4, 4), (3, 1, 2, 2)), stride=2, output_padding=(0, 2)), DomainError, ["output_padding=(0, 2)"]),
         (lambda: conv_transpose2d(*shaped((2, 3, 1, 4), (3, 1, 2, 2)), padding=1), ShapeError, ["0 x 3", "less padding"]),
         (lambda: conv_transpose2d(*shaped((2, 3, 4, 4), (3, 2, 2, 2), (3,))), ShapeError, ["bias of shape (3,)", "(2,)"]),
         (lambda: Conv2d(3, 4, 2, groups=2), ShapeError, ["in_channels=3", "groups=2", "such as 1"]),
@@ -384,6 +392,12 @@ def test_where_no_number_of_channels_in_a_weight_would_fit_none_is_told():
 def test_groups_may_be_one_of_numpys_whole_numbers():
     x, weight = shaped((2, 4, 3, 3), (2, 2, 2, 2))
     assert np.array_equal(conv2d(x, weight, groups=np.int64(2)), conv2d(x, weight, groups=2))
+
+
+@pytest.mark.parametrize(("stride", "extra", "size"), [((2, 1), (1, 0), (9, 5)), ((1, 2), (0, 1), (5, 9))])
+def test_output_padding_below_the_stride_of_its_axis_is_taken(stride, extra, size):
+    y = conv_transpose2d(*shaped((1, 1, 4, 4), (1, 1, 2, 2)), stride=stride, output_padding=extra)
+    assert y.shape == (1, 1, *size)
 
 
 def test_a_bias_that_is_none_gets_none():
