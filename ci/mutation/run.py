@@ -17,6 +17,7 @@ operators are written here, next to those that gradients need.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import re
 import subprocess
@@ -128,27 +129,40 @@ class Run:
         """The result of every mutant, each in a fork of its own."""
         found = {mutant: result for mutant in wanted if (result := self.known(mutant)) is not None}
         todo = [mutant for mutant in wanted if mutant not in found]
-        later = [mutant for mutant in todo if can_wait(mutant, self.touching.at_import)]
-        first = [mutant for mutant in todo if mutant not in set(later)]
+        bodies = [mutant for mutant in todo if can_wait(mutant, self.touching.at_import)]
+        others = [mutant for mutant in todo if mutant not in set(bodies)]
         print(
-            f"asked about {len(todo)} of {len(wanted)} mutants: the others were noticed before and are as they were"
+            f"asked about {len(todo)} of {len(wanted)} mutants: the others were noticed before and are as they were",
+            flush=True,
         )
+        if bodies:
+            self._ask_in_project(bodies)
+            found |= {mutant: self.store.results[self.fingerprint(mutant)] for mutant in bodies}
         if self.parts == 1:
-            wanted = [mutant for mutant in wanted if mutant not in set(first)]
+            wanted = [mutant for mutant in wanted if mutant not in set(others)]
         else:
-            self._ask_all(found, first, len(todo), self._task)
-        if later:
-
-            def serve(server: Server) -> None:
-                functions = Functions(self.root, self.sources)
-
-                def task(mutant: Mutant, order: list[str]) -> Callable[[forks.Tell], int]:
-                    return server.tests_of(order, lambda: functions.exchange(mutant))
-
-                self._ask_all(found, later, len(later), task)
-
-            in_project(self.root, list(self.files), Server(serve))
+            self._ask_all(found, others, self._task)
         return {mutant: found[mutant] for mutant in wanted}
+
+    def _ask_in_project(self, todo: list[Mutant]) -> None:
+        """Ask in a process of its own that has imported the project; what it finds comes back by the store."""
+
+        def serve(server: Server) -> None:
+            functions = Functions(self.root, self.sources)
+
+            def task(mutant: Mutant, order: list[str]) -> Callable[[forks.Tell], int]:
+                return server.tests_of(order, lambda: functions.exchange(mutant))
+
+            self._ask_all({}, todo, task)
+
+        process = multiprocessing.get_context("fork").Process(
+            target=in_project, args=(self.root, list(self.files), Server(serve))
+        )
+        process.start()
+        process.join()
+        if process.exitcode:
+            raise SystemExit(f"asking ended with {process.exitcode}")
+        self.store.load()
 
     def _task(self, mutant: Mutant, order: list[str]) -> Callable[[forks.Tell], int]:
         module = ".".join(Path(mutant.source.name).with_suffix("").parts).removesuffix(".__init__")
@@ -156,7 +170,7 @@ class Run:
             self.root, order, forks.Change(module, self.root / mutant.source.name, mutant.text)
         )
 
-    def _ask_all(self, found: dict[Mutant, Result], todo: list[Mutant], total: int, task: Task) -> None:
+    def _ask_all(self, found: dict[Mutant, Result], todo: list[Mutant], task: Task) -> None:
         """Put each mutant's result into `found`: first its nearest tests, then the others that run its function."""
         waiting = [(mutant, 0) for mutant in todo[::-1]]
         running: list[forks.Fork] = []
@@ -187,7 +201,7 @@ class Run:
                 if len(todo) > left:
                     each = (time.monotonic() - started) / (len(todo) - left)
                     progress(
-                        f"{len(todo) - left} of {len(todo)} mutants ({total} in all), {survived} survived, "
+                        f"{len(todo) - left} of {len(todo)} mutants, {survived} survived, "
                         f"{each * left / 60:.0f} min left"
                     )
                 if time.monotonic() - saved > 30:
@@ -247,10 +261,16 @@ class Run:
             self.killers[mutant.source.name, mutant.owner.name][result.by] += 1
 
 
+last_told = [time.monotonic()]
+
+
 def progress(text: str) -> None:
-    """One line that is written over, where a person looks on."""
+    """One line that is written over, where a person looks on; else one a minute."""
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+    elif text and time.monotonic() - last_told[0] > 60:
+        last_told[0] = time.monotonic()
+        print(text, file=sys.stderr, flush=True)
 
 
 def in_project(root: Path, files: list[str], server: Server) -> None:

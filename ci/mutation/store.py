@@ -27,10 +27,14 @@ class Store:
         self.path = path
         self.measured: dict[str, Any] = {}
         self.results: dict[str, Result] = {}
-        if path.exists():
-            kept = json.loads(path.read_text())
-            self.measured = {} if fresh else kept["measured"]
-            self.results = {} if fresh else {name: Result(**entry) for name, entry in kept["results"].items()}
+        if path.exists() and not fresh:
+            self.load()
+
+    def load(self) -> None:
+        """Read it."""
+        kept = json.loads(self.path.read_text())
+        self.measured = kept["measured"]
+        self.results = {name: Result(**entry) for name, entry in kept["results"].items()}
 
     def save(self) -> None:
         """Write it, whole or not at all."""
