@@ -20,6 +20,7 @@ import argparse
 import multiprocessing
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -159,7 +160,10 @@ class Run:
             target=in_project, args=(self.root, list(self.files), Server(serve))
         )
         process.start()
-        process.join()
+        try:
+            process.join()
+        finally:
+            process.terminate()
         if process.exitcode:
             raise SystemExit(f"asking ended with {process.exitcode}")
         self.store.load()
@@ -390,6 +394,9 @@ def main(arguments: list[str] | None = None) -> int:
             )
         print(f"{len(wanted)} mutants")
         return 0
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(143)
+    )  # so that forks end with it, and what was found is kept
     declarations = declared.load(options.equivalent)
     equivalent = {key for declaration in declarations for key in declaration.mutants()}
     os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}

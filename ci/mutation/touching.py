@@ -86,7 +86,7 @@ def in_order(
         seconds = touching.seconds[name]
         rank = next((i for i, word in enumerate(likely) if word in function), len(likely))
         if name == hint or killers[name]:
-            place[name] = (0, name != hint, rank, nth[function])
+            place[name] = (0, name != hint, -killers[name] / (0.02 + seconds))
         elif seconds < CHEAP:
             place[name] = (1 if mutant.refusal else 3, seconds)
         elif units & set(re.findall(r"\w+", case)):
