@@ -46,6 +46,13 @@ def test_by_its_exponent_a_power_of_zero_has_no_slope_not_even_at_exponent_zero(
     assert y.grad.tolist() == [0.0, 0.0, 0.0]
 
 
+def test_by_its_base_a_power_with_a_narrow_exponent_is_as_exact_as_the_base():
+    x, y = Tensor(np.array([1.7, 0.3]), requires_grad=True), np.array([0.1, 0.2], np.float32)
+    gradcore.pow(x, y).sum().backward()
+    wide = y.astype(np.float64)
+    np.testing.assert_allclose(x.grad, wide * x.data ** (wide - 1), rtol=1e-15)
+
+
 def test_a_power_of_numbers_is_a_number():
     assert gradcore.pow(2.0, 3.0) == 8.0
     assert gradcore.pow([2.0, 3.0], 2.0).tolist() == [4.0, 9.0]
