@@ -157,7 +157,7 @@ def test_the_rules_of_all_three_are_their_transposes_in_either_argument(drawn):
 @pytest.mark.parametrize(
     ("columns", "entries"), [(1, 1 << 22), (7, 1 << 22), (24, 1 << 22), (1 << 20, 40), (1 << 20, 1)]
 )
-@pytest.mark.parametrize("batch", [1, 5])
+@pytest.mark.parametrize("batch", [1, 5, 7])  # 7 is the width of the result
 def test_however_the_work_is_cut_into_blocks_the_result_is_the_same(columns, entries, batch, monkeypatch):
     rng = np.random.default_rng(3)
     x, weight, bias = (
