@@ -75,8 +75,6 @@ def _power(x: Array, y: Array) -> Array:
             return x * x
         if exponent == 3.0:
             return x * x * x
-        if exponent == 1.0:
-            return +x
     return np.power(x, y)
 
 

@@ -48,7 +48,7 @@ def _matmul_right(gy: Array, _y: Array, a: Array, b: Array) -> Array:
 
 
 def _turned(x: Array) -> Array:
-    return np.transpose(x, (*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
+    return np.transpose(x, (*range(x.ndim - 2), -1, -2))
 
 
 @op(
@@ -59,6 +59,7 @@ def _turned(x: Array) -> Array:
         case(reals("m k"), reals("k")),
         case(reals("k"), reals("k")),
         case(reals("b m k"), reals("k n")),
+        case(reals("m k"), reals("b k n")),
         case(reals("~a b m k"), reals("a ~b k n")),
         case(reals("b m k"), reals("k")),
         case(reals("k"), reals("b k n")),

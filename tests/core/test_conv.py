@@ -157,7 +157,7 @@ def test_the_rules_of_all_three_are_their_transposes_in_either_argument(drawn):
 @pytest.mark.parametrize(
     ("columns", "entries"), [(1, 1 << 22), (7, 1 << 22), (24, 1 << 22), (1 << 20, 40), (1 << 20, 1)]
 )
-@pytest.mark.parametrize("batch", [1, 5])
+@pytest.mark.parametrize("batch", [1, 5, 7])  # 7 is the width of the result
 def test_however_the_work_is_cut_into_blocks_the_result_is_the_same(columns, entries, batch, monkeypatch):
     rng = np.random.default_rng(3)
     x, weight, bias = (
@@ -257,10 +257,17 @@ def test_the_dtype_is_kept_forward_and_backward(dtype):
     assert [a.dtype for a in (y, x.grad, weight.grad, bias.grad)] == [dtype] * 4
 
 
-def test_mixed_dtypes_give_the_wider_one():
-    x, weight = np.ones((1, 1, 2, 2), np.float32), np.ones((1, 1, 2, 2))
-    assert conv2d(x, weight).dtype == np.float64
-    assert conv2d(x, weight.astype(np.float32), np.ones(1)).dtype == np.float64
+@pytest.mark.parametrize("wide", range(3))
+def test_mixed_dtypes_give_the_wider_one(wide):
+    def one_wide(*shapes):
+        return [np.ones(s, np.float64 if i == wide else np.float32) for i, s in enumerate(shapes)]
+
+    expected = [np.float64 if wide < n else np.float32 for n in (2, 3)]
+    image, kernel, value = (1, 1, 3, 3), (1, 1, 2, 2), (1, 1, 2, 2)
+    assert conv2d(*one_wide(image, kernel)).dtype == expected[0]
+    assert conv2d(*one_wide(image, kernel, (1,))).dtype == expected[1]
+    assert conv2d_input(*one_wide(value, kernel), size=(3, 3)).dtype == expected[0]
+    assert conv2d_weight(*one_wide(value, image), kernel_size=2).dtype == expected[0]
 
 
 def test_the_first_layer_computes_no_gradient_for_images_that_need_none(monkeypatch):
@@ -331,6 +338,8 @@ def shaped(*shapes):
     [
         (lambda: conv2d(*shaped((3, 8, 8), (1, 3, 2, 2))), ShapeError, ["(3, 8, 8)", "(1, 3, 2, 2)", "(n, channels, height, width)", "x[None]"]),
         (lambda: conv2d(*shaped((2, 3, 8, 8), (4, 2, 3, 3))), ShapeError, ["(2, 3, 8, 8)", "(4, 2, 3, 3)", "2 x 1 = 2 channels", "(4, 3, 3, 3) would fit"]),
+        (lambda: conv2d(*shaped((2, 3, 8, 8), (1, 3, 2))), ShapeError, ["(2, 3, 8, 8)", "(1, 3, 2):", "kernel height"]),
+        (lambda: conv2d(*shaped((3, 6, 7, 8), (4, 1, 3, 3)), groups=2), ShapeError, ["1 x 2 = 2", "(4, 3, 3, 3) would fit"]),
         (lambda: conv2d(*shaped((2, 6, 8, 8), (4, 2, 3, 3)), groups=2), ShapeError, ["groups=2", "2 x 2 = 4", "(4, 3, 3, 3) would fit"]),
         (lambda: conv2d(*shaped((2, 4, 8, 8), (3, 2, 3, 3)), groups=2), ShapeError, ["(3, 2, 3, 3)", "multiple of groups", "4"]),
         (lambda: conv2d(*shaped((2, 1, 2, 8), (1, 1, 3, 3))), ShapeError, ["2 x 8", "(3, 3)", "at least 3 x 3", "padding"]),
@@ -344,11 +353,23 @@ def shaped(*shapes):
         (lambda: conv2d(*shaped((2, 1, 4, 4), (3, 1, 2, 2)), padding="full"), DomainError, ["'full'", '"same" or "valid"']),
         (lambda: conv2d(*shaped((2, 1, 4, 4), (3, 1, 2, 2)), padding="same", stride=2), DomainError, ["stride 1 only", "(2, 2)"]),
         (lambda: conv2d(*shaped((2, 1, 4, 4), (3, 1, 2, 2)), groups=0), DomainError, ["groups=0"]),
-        (lambda: conv2d_input(*shaped((2, 3, 4, 4), (3, 1, 2, 2)), size=(4, 4)), ShapeError, ["(2, 3, 4, 4)", "(2, 3, 3, 3)"]),
-        (lambda: conv2d_weight(*shaped((2, 3, 4, 4), (2, 1, 4, 4)), kernel_size=2), ShapeError, ["(2, 3, 4, 4)", "(2, 3, 3, 3)"]),
+        (lambda: conv2d(*shaped((2, 1, 4, 4), (3, 1, 2, 2)), groups=1.0), DomainError, ["groups=1.0", "whole number"]),
+        (lambda: conv2d_input(*shaped((2, 3, 4, 4), (3, 1, 2, 2)), size=(4, 4)), ShapeError, ["gy of shape (2, 3, 4, 4)", "gives (2, 3, 3, 3)"]),
+        (lambda: conv2d_weight(*shaped((2, 3, 4, 4), (2, 1, 4, 4)), kernel_size=2), ShapeError, ["gy of shape (2, 3, 4, 4)", "gives (2, 3, 3, 3)"]),
+        (lambda: conv2d_weight(*shaped((1, 3, 3, 3), (2, 1, 4, 4)), kernel_size=2), ShapeError, ["gy of shape (1, 3, 3, 3)", "gives (2, 3, 3, 3)"]),
+        (lambda: conv2d_weight(*shaped((2, 3, 3, 3), (2, 1, 4, 4)), kernel_size=2, groups=0), DomainError, ["groups=0"]),
+        (lambda: conv2d_weight(*shaped((2, 3, 3, 3), (2, 1, 4, 4)), kernel_size=0), DomainError, ["kernel_size=0", "at least 1"]),
         (lambda: conv2d_weight(*shaped((2, 3, 3), (2, 1, 4, 4)), kernel_size=2), ShapeError, ["gy of shape (2, 3, 3)"]),
         (lambda: conv_transpose2d(*shaped((2, 3, 4, 4), (2, 1, 2, 2))), ShapeError, ["(2, 3, 4, 4)", "(2, 1, 2, 2)", "channels being equal"]),
         (lambda: conv_transpose2d(*shaped((2, 3, 4, 4), (3, 1, 2, 2)), output_padding=1), DomainError, ["output_padding=1", "below stride=1"]),
+        (lambda: conv_transpose2d(*shaped((2, 3, 4), (3, 1, 2, 2))), ShapeError, ["(2, 3, 4) and", "(n, channels"]),
+        (lambda: conv_transpose2d(*shaped((2, 3, 4, 4), (3, 1, 2))), ShapeError, ["weight of shape (3, 1, 2):", "(channels, out"]),
+        (lambda: conv_transpose2d(*shaped((2, 3, 4, 4), (3, 1, 2, 2)), stride=0), DomainError, ["stride=0", "at least 1"]),
+        (lambda: conv_transpose2d(*shaped((2, 3, 1, 1), (3, 1, 3, 3)), dilation=0, padding=1), DomainError, ["dilation=0", "at least 1"]),
+        (lambda: conv_transpose2d(*shaped((2, 3, 4, 4), (3, 1, 2, 2)), stride=(2, 1), output_padding=(0, 1)), DomainError, ["output_padding=(0, 1)"]),
+        (lambda: conv_transpose2d(*shaped((2, 3, 4, 4), (3, 1, 2, 2)), stride=(1, 2), output_padding=(1, 0)), DomainError, ["output_padding=(1, 0)"]),
+        (lambda: conv_transpose2d(*shaped((2, 3, 4, 4), (3, 1, 2, 2)), stride=2, output_padding=(2, 0)), DomainError, ["output_padding=(2, 0)"]),
+        (lambda: conv_transpose2d(*shaped((2, 3, 4, 4), (3, 1, 2, 2)), stride=2, output_padding=(0, 2)), DomainError, ["output_padding=(0, 2)"]),
         (lambda: conv_transpose2d(*shaped((2, 3, 1, 4), (3, 1, 2, 2)), padding=1), ShapeError, ["0 x 3", "less padding"]),
         (lambda: conv_transpose2d(*shaped((2, 3, 4, 4), (3, 2, 2, 2), (3,))), ShapeError, ["bias of shape (3,)", "(2,)"]),
         (lambda: Conv2d(3, 4, 2, groups=2), ShapeError, ["in_channels=3", "groups=2", "such as 1"]),
@@ -361,6 +382,28 @@ def test_what_does_not_fit_is_refused_with_the_shapes_and_what_would(call, error
 
 
 # --- the layer --------------------------------------------------------------------------------------------------------
+
+
+def test_where_no_number_of_channels_in_a_weight_would_fit_none_is_told():
+    with pytest.raises(ShapeError, match=r"and have 5$"):
+        conv2d(*shaped((2, 5, 8, 8), (4, 2, 3, 3)), groups=2)
+
+
+def test_groups_may_be_one_of_numpys_whole_numbers():
+    x, weight = shaped((2, 4, 3, 3), (2, 2, 2, 2))
+    assert np.array_equal(conv2d(x, weight, groups=np.int64(2)), conv2d(x, weight, groups=2))
+
+
+@pytest.mark.parametrize(("stride", "extra", "size"), [((2, 1), (1, 0), (9, 5)), ((1, 2), (0, 1), (5, 9))])
+def test_output_padding_below_the_stride_of_its_axis_is_taken(stride, extra, size):
+    y = conv_transpose2d(*shaped((1, 1, 4, 4), (1, 1, 2, 2)), stride=stride, output_padding=extra)
+    assert y.shape == (1, 1, *size)
+
+
+def test_a_bias_that_is_none_gets_none():
+    x, weight = shaped((2, 1, 4, 4), (3, 1, 2, 2))
+    y = conv2d(x, weight)
+    assert [gx is None for gx in conv2d.vjp(y, y, x, weight, None)] == [False, False, True]
 
 
 def test_the_layer_convolves_with_its_own_weight_and_bias():

@@ -5,6 +5,7 @@ import pytest
 
 import gradcore
 from gradcore import Tensor
+from gradcore.ops.index import getitem, is_basic
 
 DATA = np.arange(24.0).reshape(4, 2, 3)
 INDICES = {
@@ -92,3 +93,27 @@ def test_scatter_add_is_the_transpose_of_indexing():
         np.testing.assert_allclose(
             (x[index] * y).sum(), (x * gradcore.scatter_add(y, index, DATA.shape)).sum(), rtol=1e-12
         )
+
+
+@pytest.mark.parametrize(
+    "index", [0, np.int64(-1), slice(1, None), ..., None, (), (0, None), (..., np.int8(1)), (slice(None), 2)]
+)
+def test_an_index_that_gives_a_view_is_basic(index):
+    assert is_basic(index)
+
+
+@pytest.mark.parametrize(
+    "index",
+    [True, np.True_, [0], np.array([0]), np.array(0), (True, 0), (0, False), (0, [1]), (np.array([True]), 0)],
+)
+def test_an_index_that_may_pick_an_entry_twice_is_not_basic(index):
+    assert not is_basic(index)
+
+
+def test_what_is_recorded_of_an_index_holds_no_tensor():
+    x = Tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
+    rows, column = Tensor(np.array([1, 0, 1])), Tensor(np.array(2))
+    assert type(x[rows]._params["index"]) is np.ndarray
+    assert [type(i) for i in x[rows, column]._params["index"]] == [np.ndarray, np.ndarray]
+    assert x[rows, column].tolist() == [5.0, 2.0, 5.0]
+    assert getitem(x, rows).tolist() == getitem(x, (rows, slice(None))).tolist() == x.data[[1, 0, 1]].tolist()

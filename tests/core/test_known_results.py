@@ -7,6 +7,7 @@ import pytest
 
 import gradcore
 from gradcore import Tensor, nn, tensor
+from gradcore.errors import ShapeError
 
 
 def test_a_product_of_two_matrices():
@@ -27,6 +28,62 @@ def test_a_row_times_a_column_and_both_gradients():
 def test_a_bias_is_added_to_each_row():
     y = tensor([[1, 2], [3, 4]]) + tensor([[0.5, 0.25]])
     assert y.tolist() == [[1.5, 2.25], [3.5, 4.25]]
+
+
+@pytest.mark.parametrize("exponent", [-2.0, 0.0, 1.0, 2.0, 3.0, 4.0, 6.0])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_power_to_one_whole_number_is_numpys_in_value_and_dtype(exponent, dtype):
+    x = np.array([-1.5, 0.5, 2.0], np.float32)
+    y = np.array(exponent, dtype)
+    found, expected = gradcore.pow(x, y), np.power(x, y)
+    assert found.dtype == expected.dtype
+    np.testing.assert_allclose(found, expected, rtol=4 * np.finfo(expected.dtype).eps)
+
+
+def test_by_its_exponent_a_power_of_zero_has_no_slope_not_even_at_exponent_zero():
+    x, y = np.zeros(3), Tensor(np.array([0.0, 0.5, 2.0]), requires_grad=True)
+    gradcore.pow(x, y).sum().backward()
+    assert y.grad.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_by_its_base_a_power_with_a_narrow_exponent_is_as_exact_as_the_base():
+    x, y = Tensor(np.array([1.7, 0.3]), requires_grad=True), np.array([0.1, 0.2], np.float32)
+    gradcore.pow(x, y).sum().backward()
+    wide = y.astype(np.float64)
+    np.testing.assert_allclose(x.grad, wide * x.data ** (wide - 1), rtol=1e-15)
+
+
+def test_a_power_of_numbers_is_a_number():
+    assert gradcore.pow(2.0, 3.0) == 8.0
+    assert gradcore.pow([2.0, 3.0], 2.0).tolist() == [4.0, 9.0]
+
+
+def test_a_condition_may_be_a_list_or_a_truth_value():
+    assert gradcore.where([True, False], np.ones(2), np.zeros(2)).tolist() == [1.0, 0.0]
+    assert gradcore.where(True, 2.0, 3.0) == 2.0
+
+
+def test_an_infinite_row_does_not_spoil_the_others():
+    x = np.array([[np.inf, 0.0], [-np.inf, -np.inf], [1000.0, 1000.0], [0.0, 0.0]])
+    expected = [np.inf, -np.inf, 1000.0 + np.log(2), np.log(2)]
+    with np.errstate(divide="ignore"):
+        np.testing.assert_allclose(gradcore.logsumexp(x, 1), expected, rtol=1e-15)
+        np.testing.assert_allclose(gradcore.logsumexp(x[:2], 1), expected[:2])
+
+
+@pytest.mark.parametrize("axes", [(0,), (1, 1), (0, -2), (0, 2, 1), ()])
+def test_axes_that_are_no_permutation_are_refused_whatever_the_rank(axes):
+    for x in (np.ones((2, 3)), np.float64(1.0)):
+        if axes or x.ndim:
+            with pytest.raises(ShapeError, match="is no permutation of the"):
+                gradcore.transpose(x, axes)
+
+
+def test_shapes_and_axes_are_taken_as_numbers_as_a_tuple_and_as_a_list():
+    x = tensor([[1, 2, 3], [4, 5, 6]])
+    assert x.reshape(3, 2).tolist() == x.reshape((3, 2)).tolist() == x.reshape([3, 2]).tolist()
+    assert x.transpose(1, 0).tolist() == x.transpose((1, 0)).tolist() == x.transpose([1, 0]).tolist()
+    assert tensor([7]).reshape().tolist() == 7
 
 
 def test_relu_zeroes_negatives_and_stops_their_gradient():

@@ -193,15 +193,88 @@ def test_the_mean_and_its_transpose_equal_the_windows_taken_one_by_one(drawn):
         (lambda: max_pool2d(np.ones((1, 1, 4, 4)), 3, padding=2), ShapeError, ["padding=2", "kernel_size=3", "(1, 1)"]),
         (lambda: max_pool2d(np.ones((1, 1, 4, 4)), 0), DomainError, ["kernel_size=0", "at least 1"]),
         (lambda: avg_pool2d(np.ones((1, 1, 4, 4)), 2, "2"), DomainError, ["stride='2'"]),
-        (lambda: max_pool2d_input(np.ones((1, 1, 3, 2)), np.ones((1, 1, 4, 4))), ShapeError, ["gy of shape (1, 1, 3, 2)", "(1, 1, 2, 2)"]),
-        (lambda: max_pool2d_pick(np.ones((1, 1, 4, 3)), np.ones((1, 1, 4, 4))), ShapeError, ["values of shape (1, 1, 4, 3)", "(1, 1, 4, 4)"]),
-        (lambda: avg_pool2d_input(np.ones((1, 1, 3, 2)), size=(4, 4)), ShapeError, ["gy of shape (1, 1, 3, 2)", "(1, 1, 2, 2)"]),
+        (lambda: max_pool2d(np.ones((1, 1, 4, 4)), (3, 4), padding=(2, 0)), ShapeError, ["padding=(2, 0)", "(1, 2)"]),
+        (lambda: max_pool2d(np.ones((1, 1, 4, 4)), (4, 3), padding=(0, 2)), ShapeError, ["padding=(0, 2)", "(2, 1)"]),
+        (lambda: max_pool2d_input(np.ones((1, 1, 3, 2)), np.ones((1, 1, 4, 4))), ShapeError, ["max_pool2d_input got gy of shape (1, 1, 3, 2)", "(1, 1, 2, 2) is what fits"]),
+        (lambda: max_pool2d_input(np.ones((1, 1, 2, 2)), np.ones((2, 1, 4, 4))), ShapeError, ["gy of shape (1, 1, 2, 2)", "(2, 1, 2, 2) is what fits"]),
+        (lambda: max_pool2d_pick(np.ones((1, 1, 4, 3)), np.ones((1, 1, 4, 4))), ShapeError, ["max_pool2d_pick got values of shape (1, 1, 4, 3)", "(1, 1, 4, 4) is what fits"]),
+        (lambda: avg_pool2d_input(np.ones((1, 1, 3, 2)), size=(4, 4)), ShapeError, ["avg_pool2d_input got gy of shape (1, 1, 3, 2)", "(1, 1, 2, 2) is what fits"]),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_with_the_shapes_and_what_would(call, error, words):
     with pytest.raises(error) as caught:
         call()
     assert [w for w in words if w not in str(caught.value)] == []
+
+
+@pytest.mark.parametrize(("kernel", "padding"), [((3, 5), (1, 2)), ((2, 6), (1, 3)), ((6, 2), (3, 1))])
+def test_half_the_kernel_may_be_padding(kernel, padding):
+    assert max_pool2d(np.zeros((1, 1, 6, 6)), kernel, 1, padding).max() == 0.0
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((5, 256, 256, 1), [(0, 2), (2, 4), (4, 6)]),
+        ((2, 512, 256), [(0, 1), (1, 2)]),
+        ((2, 1024, 1024), [(0, 1), (1, 2)]),
+        ((3, 8), [(0, 16384)]),
+        ((2, 1, 1), [(0, 131072)]),
+        ((2, 0, 4), [(0, 131072)]),
+        ((0, 3), []),
+    ],
+)
+def test_the_channels_are_cut_into_pieces_of_the_size_that_was_measured(shape, expected):
+    assert [(piece.start, piece.stop) for piece in pool._blocks(np.empty(shape, np.bool_))] == expected
+
+
+def test_the_largest_of_whole_numbers_is_told_from_its_neighbour_however_large_they_are():
+    x = np.array([[[[2**53, 2**53 + 1], [0, 2**53]]]])
+    assert max_pool2d(x).tolist() == [[[[2**53 + 1]]]]
+    assert max_pool2d_input(np.ones((1, 1, 1, 1)), x).tolist() == [[[[0.0, 1.0], [0.0, 0.0]]]]
+    assert max_pool2d_pick(np.arange(4.0).reshape(x.shape), x).tolist() == [[[[1.0]]]]
+
+
+def test_padding_is_below_any_whole_number_too_whatever_is_pulled_back_or_picked():
+    x = np.full((1, 1, 2, 2), -5)
+    assert max_pool2d(x, 2, padding=1).tolist() == np.full((1, 1, 2, 2), -5).tolist()
+    assert max_pool2d_input(np.ones((1, 1, 2, 2)), x, 2, padding=1).tolist() == np.ones((1, 1, 2, 2)).tolist()
+    assert max_pool2d_pick(np.ones((1, 1, 2, 2)), x, 2, padding=1).tolist() == np.ones((1, 1, 2, 2)).tolist()
+
+
+@pytest.mark.parametrize("kernel", [(1, 1), (2, 2), (2, 3), (3, 2), (1, 3), (3, 1)])
+@pytest.mark.parametrize("stride", [None, (1, 3), (3, 1), (2, 2)])
+def test_entries_that_no_window_meets_are_zero_and_the_others_add_up(kernel, stride, monkeypatch):
+    monkeypatch.setattr(pool.np, "empty", lambda shape, dtype=float: np.full(shape, 7, dtype))
+    for size in [(3, 3), (3, 6), (4, 3), (6, 3), (6, 4), (7, 5)]:
+        x = (
+            np.random.default_rng(6)
+            .permutation(float(np.prod(size)) - np.arange(np.prod(size)))
+            .reshape(1, 1, *size)
+        )
+        gy = np.ones_like(max_pool2d(x, kernel, stride), dtype=np.float32)
+        found = max_pool2d_input(gy, x, kernel, stride)
+        assert found.dtype == np.float32
+        assert np.array_equal(found, pool._max_spread(gy, x, kernel, stride))
+
+
+def test_what_is_picked_keeps_its_own_dtype():
+    values, x = np.ones((1, 1, 2, 2), np.float32), np.arange(4.0).reshape(1, 1, 2, 2)
+    assert max_pool2d_pick(values, x).dtype == np.float32
+
+
+def test_where_the_largest_entry_is_takes_no_part_in_a_derivative():
+    x = Tensor(np.random.default_rng(5).standard_normal((2, 1, 4, 4)), requires_grad=True)
+    gy, values = np.ones((2, 1, 2, 2)), np.ones((2, 1, 4, 4))
+    for op, first in ((max_pool2d_input, gy), (max_pool2d_pick, values)):
+        op(first, x).sum().backward()
+        assert not x.grad.any()
+        x.grad = None
+    # So a rule looks at x alone, and what it gives of plain arrays is one.
+    y = max_pool2d(x)
+    assert type(max_pool2d.rules[0](gy, y, x)) is np.ndarray
+    assert type(max_pool2d_input.rules[0](values, gy, gy, x)) is np.ndarray
+    assert type(max_pool2d_pick.rules[0](gy, y, values, x)) is np.ndarray
 
 
 @pytest.mark.parametrize(

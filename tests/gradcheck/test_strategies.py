@@ -258,6 +258,12 @@ def test_smooth_where_holds_in_smooth_examples_and_its_opposite_is_sought_at_kin
     assert sum(not apart(*e.arrays) for e in drawn(examples(entry, mode="kinks"))) > 30
 
 
+def test_most_kink_examples_of_arrays_that_may_tie_have_a_tie_however_small_they_are():
+    entry = case(reals("n"), reals("~n"), sizes={"n": (2, 4)}, smooth_where=lambda x, y: bool(np.all(x != y)))
+    found = drawn(examples(entry, mode="kinks"))
+    assert sum(bool(np.any(e.arrays[0] == e.arrays[1])) for e in found) > len(found) / 3
+
+
 def test_an_impossible_predicate_sets_examples_aside():
     with pytest.raises(Exception, match=r"Unsatisfiable|Unable to satisfy"):
         drawn(

@@ -1,0 +1,251 @@
+"""Runs tests in forks of a process that has loaded all that they need but for the project itself.
+
+A fork puts one changed source in the place of a module, imports the project, runs the tests in the order given and stops
+at the first that fails. It tells each test as it ends, so a fork that hangs is known by its silence.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.machinery
+import importlib.util
+import json
+import os
+import resource
+import selectors
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+MEMORY = 20 << 30  # bytes that a fork may ask for: some tests make huge arrays of which they touch little
+
+Tell = Callable[[dict[str, Any]], None]
+
+
+class Unable(Exception):  # noqa: N818
+    """A fork could not put its mutant in place: nobody's fault but this tool's."""
+
+
+def preload() -> None:
+    """What every fork would import again: NumPy, Hypothesis, pytest's own plugins, mpmath."""
+    for name in (
+        "numpy",
+        "mpmath",
+        "hypothesis.strategies",
+        "hypothesis.extra.numpy",
+        "_hypothesis_pytestplugin",
+    ):
+        importlib.import_module(name)
+    importlib.import_module("hypothesis.internal.conjecture.engine")
+    for name in importlib.import_module("_pytest.config").default_plugins:
+        importlib.import_module(f"_pytest.{name}")
+    importlib.import_module("_pytest.assertion.rewrite")
+    importlib.import_module("_pytest.pytester")
+
+
+@dataclass(frozen=True)
+class Change:
+    """A module's source replaced by another text."""
+
+    module: str
+    path: Path
+    text: str
+
+
+class _Loader(importlib.machinery.SourceFileLoader):
+    def __init__(self, change: Change) -> None:
+        super().__init__(change.module, str(change.path))
+        self._text = change.text
+
+    def get_code(self, fullname: str) -> Any:
+        return compile(self._text, self.path, "exec", dont_inherit=True)
+
+
+class _Finder:
+    def __init__(self, change: Change) -> None:
+        self._change = change
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        if name != self._change.module:
+            return None
+        package = self._change.path.name == "__init__.py"
+        return importlib.util.spec_from_file_location(
+            name,
+            self._change.path,
+            loader=_Loader(self._change),
+            submodule_search_locations=[str(self._change.path.parent)] if package else None,
+        )
+
+
+class Reporter:
+    """The pytest plugin of a fork: the tests asked for in the order asked for, and what became of each."""
+
+    def __init__(
+        self, tell: Tell, order: list[str] | None, before_each: Callable[[str], None] | None = None
+    ) -> None:
+        self.tell = tell
+        self.order = order
+        self.before_each = before_each
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """The project's `ci` profile, without what Hypothesis does after a failure."""
+        from hypothesis import Phase, settings
+
+        settings.register_profile(
+            "mutation", settings(), derandomize=True, database=None, phases=[Phase.explicit, Phase.generate]
+        )
+        settings.load_profile("mutation")
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Iterator[None]:
+        """Only the tests of `order`, in that order; all where it is None."""
+        yield
+        if self.order is not None:
+            place = {name: i for i, name in enumerate(self.order)}
+            items[:] = sorted((i for i in items if i.nodeid in place), key=lambda i: place[i.nodeid])
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """A test begins."""
+        if self.before_each is not None:
+            self.before_each(nodeid)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """A part of a test has ended."""
+        if report.failed:
+            self._failed(report.nodeid, report)
+        elif report.when == "teardown":
+            self.tell({"passed": report.nodeid})
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """A file could not be imported."""
+        if report.failed:
+            self._failed(report.nodeid or "collection", report)
+
+    def _failed(self, nodeid: str, report: Any) -> None:
+        crash = getattr(report.longrepr, "reprcrash", None)
+        words = str(crash.message if crash else report.longrepr).strip().splitlines() or [""]
+        self.tell({"failed": nodeid, "why": (words[0] if crash else words[-1])[:200]})
+
+
+def run_pytest(root: Path, files: list[str], reporter: Reporter) -> int:
+    """pytest, in this process, over some files of the project in `root`, up to the first failure."""
+    arguments = [
+        "-q",
+        "-x",
+        "--no-header",
+        "--tb=short",
+        "--assert=plain",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "gradcheck.plugin",
+        f"--rootdir={root}",
+    ]
+    plugin = importlib.import_module("_hypothesis_pytestplugin")
+    return int(pytest.main([*arguments, *files], plugins=[reporter, plugin]))
+
+
+@dataclass
+class Fork:
+    """A running fork, and what it has told."""
+
+    pid: int
+    pipe: int
+    label: Any
+    limit: Callable[[], float]
+    told: list[dict[str, Any]] = field(default_factory=list)
+    rest: bytes = b""
+    heard: float = field(default_factory=time.monotonic)
+    status: int | None = None
+    silent: bool = False
+
+    @property
+    def failed(self) -> dict[str, Any] | None:
+        """The first failure told."""
+        return next((message for message in self.told if "failed" in message), None)
+
+
+def start(label: Any, task: Callable[[Tell], int], limit: Callable[[], float]) -> Fork:
+    """Fork, and run `task(tell)` there; `limit` gives the seconds of silence after which it is ended."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(write)
+        return Fork(pid, read, label, limit)
+    code = 70
+    try:
+        os.close(read)
+        os.setsid()
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        Path("/proc/self/oom_score_adj").write_text(
+            "1000"
+        )  # one that takes too much goes before anybody else does
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(nowhere, stream)
+        pipe = os.fdopen(write, "w", buffering=1)
+        code = task(lambda message: print(json.dumps(message), file=pipe, flush=True))
+    except Unable as error:
+        os.write(write, json.dumps({"unable": str(error)}).encode() + b"\n")
+    except BaseException as error:  # noqa: BLE001, whatever it is, this process must not go on as its parent
+        os.write(write, json.dumps({"failed": "start", "why": repr(error)[:200]}).encode() + b"\n")
+    finally:
+        os._exit(code)
+
+
+def finished(forks: list[Fork], wait: float = 0.5) -> list[Fork]:
+    """Read what the forks tell; those that have ended, or were ended for their silence, with `status` set."""
+    with selectors.DefaultSelector() as selector:
+        for fork in forks:
+            selector.register(fork.pipe, selectors.EVENT_READ, fork)
+        ready = [key.data for key, _ in selector.select(wait)]
+    done = []
+    for fork in forks:
+        if fork in ready:
+            data = os.read(fork.pipe, 1 << 16)
+            fork.heard = time.monotonic()
+            *lines, fork.rest = (fork.rest + data).split(b"\n")
+            fork.told += [json.loads(line) for line in lines if line]
+            if data:
+                continue
+        elif time.monotonic() - fork.heard <= fork.limit():
+            continue
+        else:
+            fork.silent = True
+        end(fork)
+        done.append(fork)
+    return done
+
+
+def end(fork: Fork) -> None:
+    """Stop a fork with all that it started, and collect its status."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(fork.pid, signal.SIGKILL)
+    os.close(fork.pipe)
+    _, fork.status = os.waitpid(fork.pid, 0)
+
+
+def tests_of(root: Path, order: list[str], change: Change | None) -> Callable[[Tell], int]:
+    """The task of a fork: these tests, with this change."""
+
+    def task(tell: Tell) -> int:
+        os.chdir(root)
+        sys.path.insert(0, str(root))
+        if change is not None:
+            sys.meta_path.insert(0, _Finder(change))
+        files = list(dict.fromkeys(name.partition("::")[0] for name in order))
+        code = run_pytest(root, files, Reporter(tell, order))
+        tell({"ended": code})
+        return code
+
+    return task

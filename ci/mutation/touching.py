@@ -1,0 +1,160 @@
+"""Which tests run which function, measured once, and which of them to ask first about a mutant."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import forks
+from source import MODULE, Source, digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from mutants import Mutant
+
+# Tests of stage 1 in the order in which they are likely to see a mutant of a rule, and of anything else.
+_OF_RULES = ("gradient", "subgradient", "differentiable", "tensors_give")
+_OF_VALUES = ("value", "output", "trajectory", "gradient", "tensors_give")
+
+NEAR = 40  # tests asked first, from few files
+CHEAP = 0.03  # seconds: such tests are asked before the long ones
+ASKED = 300  # at most after those; where more run the function, those that run little else
+
+
+@dataclass
+class Touching:
+    """Every test with its seconds and the functions that it runs, as "file:function"; and those that importing runs."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    functions: dict[str, frozenset[str]] = field(default_factory=dict)
+    at_import: set[str] = field(default_factory=set)
+
+    def add(self, measured: dict[str, Any]) -> None:
+        """Take over what was measured of one test file."""
+        for name, (seconds, functions) in measured["tests"].items():
+            self.seconds[name] = seconds
+            self.functions[name] = frozenset(functions)
+        self.at_import |= set(measured["at_import"])
+
+    def tests(self, mutant: Mutant) -> list[str]:
+        """The tests that can notice a mutant: those that run its function, or the file's where it is at module level.
+
+        What runs while the project is imported can show in any test: then one case of every other test comes after those.
+        """
+        file = f"{mutant.source.name}:"
+        if mutant.owner.name == MODULE:
+            found = [
+                name
+                for name, functions in self.functions.items()
+                if any(f.startswith(file) for f in functions)
+            ]
+        else:
+            found = [
+                name for name, functions in self.functions.items() if file + mutant.owner.name in functions
+            ]
+        if mutant.owner.name == MODULE or file + mutant.owner.name in self.at_import:
+            asked = {name.partition("[")[0] for name in found}
+            others: dict[str, str] = {}
+            for name in self.functions:
+                others.setdefault(name.partition("[")[0], name)
+            found += [name for function, name in others.items() if function not in asked]
+        return found
+
+
+def in_order(
+    mutant: Mutant, touching: Touching, units: set[str], killers: Counter[str], hint: str | None
+) -> tuple[list[str], list[str]]:
+    """The tests about a mutant, likeliest to notice first: those of its own units, and all others.
+
+    units: the registered names that use the mutant's function. killers: how many mutants of the function each test has
+    noticed. hint: the test that noticed this mutant before.
+    """
+    likely = _OF_RULES if mutant.owner.rule else _OF_VALUES
+    names = touching.tests(mutant)
+    nth: Counter[str] = Counter()
+    place: dict[str, tuple[Any, ...]] = {}
+    for name in names:
+        function, _, case = name.partition("[")
+        nth[function] += 1
+        seconds = touching.seconds[name]
+        rank = next((i for i, word in enumerate(likely) if word in function), len(likely))
+        if name == hint or killers[name]:
+            place[name] = (0, name != hint, -killers[name] / (0.02 + seconds))
+        elif seconds < CHEAP:
+            place[name] = (1 if mutant.refusal else 3, seconds)
+        elif units & set(re.findall(r"\w+", case)):
+            place[name] = (2, rank, nth[function], seconds)
+        else:  # a test that runs little else is likelier to be about this
+            place[name] = (4 if units else 2, len(touching.functions[name]), nth[function], seconds)
+    ordered = sorted(names, key=place.__getitem__)
+    first = [name for name in ordered if place[name][0] < 4][: NEAR if units else 3 * NEAR]
+    chosen = set(first or ordered[:NEAR])
+    return [name for name in ordered if name in chosen], [name for name in ordered if name not in chosen][
+        :ASKED
+    ]
+
+
+def measure(root: Path, file: str, sources: Iterable[Source]) -> Callable[[forks.Tell], int]:
+    """The task of a fork: run all tests of a file and tell which functions of the sources each runs."""
+    tables = {str(root / source.name): source for source in sources}
+
+    def task(tell: forks.Tell) -> int:
+        os.chdir(root)
+        sys.path.insert(0, str(root))
+        seen: set[Any] = set()
+        tests: dict[str, tuple[float, set[Any]]] = {}
+        current = ["", time.perf_counter()]
+
+        def close() -> None:
+            tests[str(current[0])] = (time.perf_counter() - float(current[1]), set(seen))
+            seen.clear()
+
+        def before_each(name: str) -> None:
+            close()
+            current[:] = [name, time.perf_counter()]
+
+        def trace(frame: Any, _event: str, _argument: Any) -> None:
+            if frame.f_code.co_filename in tables:
+                seen.add(frame.f_code)
+
+        sys.settrace(trace)
+        code = forks.run_pytest(root, [file], forks.Reporter(tell, None, before_each))
+        sys.settrace(None)
+        close()
+        owners = {
+            name: (seconds, sorted({_owner(tables, code) for code in codes}))
+            for name, (seconds, codes) in tests.items()
+        }
+        _, at_import = owners.pop("")
+        tell({"measured": file, "tests": owners, "at_import": at_import, "code": code})
+        return code
+
+    return task
+
+
+def _owner(tables: dict[str, Source], code: Any) -> str:
+    source = tables[code.co_filename]
+    return f"{source.name}:{source.owner(code.co_firstlineno).name}"
+
+
+def test_files(root: Path, places: Iterable[str]) -> list[str]:
+    """All test files in some folders."""
+    found = []
+    for place in places:
+        path = root / place
+        found += sorted(path.rglob("test_*.py")) if path.is_dir() else [path]
+    return [str(path.relative_to(root)) for path in found]
+
+
+def fingerprint(root: Path, file: str, everything: str) -> str:
+    """Changes with a test file, with the conftests above it, and with `everything` that is under test."""
+    path = root / file
+    conftests = [c for folder in path.parents if (c := folder / "conftest.py").exists() and root in c.parents]
+    return digest(everything, *(p.read_bytes() for p in (path, *conftests)))
