@@ -16,7 +16,6 @@ from gradcheck.differences import Diagnosis, derivative
 from gradcheck.errors import RuleError
 from gradcheck.locate import Located
 from gradcheck.look import Cotangents, Evidence, Look, same
-from gradcore.graph import unbroadcast
 
 CAUSES = {
     "sign": "the sign is wrong",
@@ -86,43 +85,8 @@ def why(look: Look, i: int, seen: Sequence[Evidence], at: Located | None) -> Cau
     return Cause("value", "no simple hypothesis (sign, factor, axis, missing term, ...) explains it")
 
 
-def of_shape(look: Look, i: int) -> Cause | None:
-    """What explains a cotangent of the wrong shape: an unsummed broadcast or a transpose, if the numbers say so."""
-    x = look.arrays[i]
-    gx = look.first_gx[i]
-    if gx is None:
-        return None
-    candidates: list[tuple[str, str, Callable[[Array], Array]]] = []
-    if gx.size >= x.size and len(gx.shape) >= len(x.shape) and _broadcasts(x.shape, gx.shape):
-        text = f"sum it over the axes that broadcasting {x.shape} to {gx.shape} added or stretched"
-        candidates.append(("unsummed broadcast", text, lambda g: np.asarray(unbroadcast(g, x.shape))))
-    for axes in itertools.islice(itertools.permutations(range(gx.ndim)), 1, 24):
-        if tuple([gx.shape[a] for a in axes]) == x.shape:
-            text = f"its axes have to be in the order {axes}: np.transpose(gx, {axes})"
-            candidates.append(("transposed", text, partial(np.transpose, axes=axes)))
-    if gx.size == x.size:
-        candidates.append(("shape", f"reshaped to {x.shape} it is right", lambda g: g.reshape(x.shape)))
-    seen = []
-    for _ in range(2):
-        gys = look.draw()
-        v = look.aim(only=i)
-        numeric = look.numeric(v)
-        gxs = look.pulled(gys)
-        seen.append((v, numeric, gys, gxs))
-    for word, text, candidate in candidates:
-        verdicts = []
-        for v, numeric, gys, gxs in seen:
-            g = gxs[i]
-            if g is None or g.shape != gx.shape:
-                break
-            changed = [candidate(g) if j == i else None for j in range(len(gxs))]
-            verdicts.append(look.held(numeric, changed, v, gys).verdict)
-        if len(verdicts) == len(seen) and all(one in (Verdict.PASS, Verdict.SUBGRADIENT) for one in verdicts):
-            return Cause(word, text)
-    return None
-
-
-def _broadcasts(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
+def broadcasts(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
+    """Whether an array of the first shape broadcasts to the second one."""
     pairs = zip(reversed(small), reversed(large), strict=False)
     return len(small) <= len(large) and all(n in (1, m) for n, m in pairs)
 
@@ -383,7 +347,7 @@ def _one_term(look: Look, i: int, e: Evidence, at: Located) -> Cause | None:
             "entries, so its derivative is no elementwise product",
         )
     shape = look.arrays[i].shape
-    stretched = any(_broadcasts(shape, y.shape) and shape != y.shape for y in look.outputs)
+    stretched = any(broadcasts(shape, y.shape) and shape != y.shape for y in look.outputs)
     if stretched:
         return Cause(
             "unsummed broadcast",

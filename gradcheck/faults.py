@@ -10,6 +10,7 @@ import numpy as np
 from gradcheck import causes
 from gradcheck.locate import Located, locate
 from gradcheck.look import Evidence, Look
+from gradcheck.misshapen import cause_of_shape
 from gradcheck.report import ContractResult, Fault
 from gradcheck.values import ValueResult
 
@@ -57,7 +58,7 @@ def _of_shapes(look: Look) -> list[Fault]:
         zip(look.paths, look.first_gx, look.arrays, look.wanted, strict=True)
     ):
         if want and gx is not None and gx.shape != x.shape:
-            cause = causes.of_shape(look, i)
+            cause = cause_of_shape(look, i)
             said = f"the cotangent of {path} has shape {gx.shape}, and {path} has {x.shape}"
             word, text = ("cotangent_shape", said) if cause is None else (cause.word, f"{said}: {cause.text}")
             faults.append(Fault(word, text, path))

@@ -4,7 +4,9 @@
 code to paste. `gradcheck.verification` has the checks that take one.
 """
 
+from gradcheck.graphs.classes import CLASSES, classes
 from gradcheck.graphs.draw import differentiable_ops, graphs
-from gradcheck.graphs.graph import CLASSES, Graph, Leaf, Node, classes
+from gradcheck.graphs.graph import Graph
+from gradcheck.graphs.steps import Leaf, Node
 
 __all__ = ["CLASSES", "Graph", "Leaf", "Node", "classes", "differentiable_ops", "graphs"]

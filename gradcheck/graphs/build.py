@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcheck.graphs.fit import LARGEST, fits, smooth, takes_values, tame, within
-from gradcheck.graphs.graph import Leaf, Node, entry_of, forward_of
+from gradcheck.graphs.steps import Leaf, Node, entry_of, forward_of
 from gradcheck.strategies.shapes import Unfit
 from gradcheck.strategies.values import Domain, draw_values
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from gradcheck.graphs.graph import Kind
+    from gradcheck.graphs.steps import Kind
 
 BIGGEST = 64
 """No value of a graph has more entries, so that it can be printed and is quick to check."""

@@ -7,28 +7,37 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import gradcore
-from gradcheck.graphs.graph import Leaf
+from gradcheck.graphs.steps import Leaf
 from gradcheck.snippet import literal
 
 if TYPE_CHECKING:
-    from gradcheck.graphs.graph import Graph, Node
+    from collections.abc import Collection, Sequence
+
+    from numpy.typing import NDArray
+
+    from gradcheck.graphs.steps import Node
 
 
-def code_of(graph: Graph) -> str:
-    """Code that makes the leaves, runs the nodes and goes backward from each output."""
-    reached = graph.reached()
-    names = [f"{_letter(step)}{i}" for i, step in enumerate(graph.steps)]
+def code_of(
+    steps: Sequence[Leaf | Node],
+    outputs: Sequence[int],
+    gys: Sequence[NDArray[Any]],
+    reached: Collection[int],
+) -> str:
+    """Code that makes the leaves, runs the nodes and goes backward from each output; `reached`: what backward comes by."""
+    names = [f"{_letter(step)}{i}" for i, step in enumerate(steps)]
     lines = []
-    for i, step in enumerate(graph.steps):
+    for i, step in enumerate(steps):
         if isinstance(step, Leaf):
             lines.append(f"{names[i]} = {_leaf(step)}")
         else:
             dead = "" if i in reached else "  # reaches no output"
             lines.append(f"{names[i]} = {_call(step, names)}{dead}")
-    for number, (i, gy) in enumerate(zip(graph.outputs, graph.gys, strict=True)):
-        more = ", retain_graph=True" if number < len(graph.outputs) - 1 else ""
+    for number, (i, gy) in enumerate(zip(outputs, gys, strict=True)):
+        more = ", retain_graph=True" if number < len(outputs) - 1 else ""
         lines.append(f"{names[i]}.backward({_literal(gy)}{more})")
-    lines += [f"print({names[i]}.grad)" for i in graph.wanted]
+    wanted = [i for i, step in enumerate(steps) if isinstance(step, Leaf) and step.kind == "gradient"]
+    lines += [f"print({names[i]}.grad)" for i in wanted]
     body = "\n".join(lines)
     used = [n for n in _NUMPY if re.search(rf"(?<![\w.'\"]){n}\b", body)]
     head = f"from numpy import {', '.join(used)}\n\n" if used else ""

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from gradcheck.graphs.build import Builder
 from gradcheck.graphs.fit import bind, fits, takes_values, tame
-from gradcheck.graphs.graph import Graph, entry_of
+from gradcheck.graphs.graph import Graph
+from gradcheck.graphs.steps import entry_of
 from gradcheck.strategies.choice import Chooser
 from gradcheck.strategies.cotangents import cotangent
 from gradcheck.strategies.params import draw_params
@@ -20,7 +21,7 @@ from gradcore import registry
 from gradcore.spec import Env
 
 if TYPE_CHECKING:
-    from gradcheck.graphs.graph import Kind
+    from gradcheck.graphs.steps import Kind
     from gradcore.spec import Array, Case
 
 ATTEMPTS = 4

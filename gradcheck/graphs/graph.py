@@ -1,56 +1,18 @@
-"""A computation as plain data: leaves, nodes and outputs, to be run on arrays or on Tensors, looked at, and printed."""
+"""A computation as plain data: leaves, nodes and outputs, to be run on arrays or on Tensors, and printed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from gradcore import registry
+from gradcheck.graphs.code import code_of
+from gradcheck.graphs.steps import Leaf, Node
 from gradcore.tensor import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
-
-Kind = Literal["gradient", "constant", "array"]
-"""A Tensor that requires a gradient, a Tensor that needs none, a plain array."""
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Leaf:
-    """A value that the user makes."""
-
-    array: NDArray[Any]
-    kind: Kind = "gradient"
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Node:
-    """A call of a registered op or loss. op: "add", or "losses.mse_loss". inputs: steps, None for an array left out."""
-
-    op: str
-    inputs: tuple[int | None, ...]
-    params: Mapping[str, Any]
-
-    @property
-    def entry(self) -> Any:
-        """What the registry holds under that name, now: a mistake planted there is met here."""
-        return entry_of(self.op)
-
-
-def entry_of(op: str) -> Any:
-    """The op or loss of this name."""
-    name = op.removeprefix("losses.")
-    return registry.ops[name] if name == op else registry.losses[name]
-
-
-def forward_of(entry: Any) -> Callable[..., Any]:
-    """The function on arrays: an op's forward, or a composed function itself."""
-    found: Callable[..., Any] = getattr(entry, "forward", entry)
-    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,9 +104,7 @@ class Graph:
         return frozenset().union(*[ancestors[i] for i in self.outputs])
 
     def __str__(self) -> str:
-        from gradcheck.graphs.code import code_of  # which prints graphs, and so imports this module
-
-        return code_of(self)
+        return code_of(self.steps, self.outputs, self.gys, self.reached())
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         """What Hypothesis shows of a failing graph: the code that runs it."""
@@ -153,76 +113,3 @@ class Graph:
             for line in lines:
                 printer.break_()
                 printer.text(line)
-
-
-def classes(graph: Graph) -> set[str]:
-    """The special classes that a graph belongs to, among `CLASSES`; only what a gradient flows through counts."""
-    found: set[str] = set()
-    needs, reached, ancestors = graph.needs(), graph.reached(), graph.ancestors()
-    values = graph.run()
-    for i, taken in enumerate(graph.consumers()):
-        live = {j for j in taken if j in reached}
-        if needs[i] and len(live) > 1:
-            found.add("fan-out")
-        if i in graph.outputs and live:
-            found.add("output inside")
-    for i, step in enumerate(graph.steps):
-        if isinstance(step, Leaf):
-            found.add({"gradient": "", "constant": "constant Tensor", "array": "plain array"}[step.kind])
-        elif i not in reached:
-            found.add("dead branch" if needs[i] else "no gradient")
-        else:
-            found |= _classes_of_node(step, i, needs, ancestors, values)
-    dtypes = {str(values[i].dtype) for i in graph.nodes}
-    found |= dtypes | ({"two dtypes"} if len(dtypes) > 1 else set())
-    if len(graph.outputs) > 1:
-        found.add("several outputs")
-    return found & set(CLASSES)
-
-
-CLASSES = (
-    "fan-out",
-    "diamond",
-    "used twice",
-    "broadcast left",
-    "broadcast right",
-    "view",
-    "several outputs",
-    "output inside",
-    "dead branch",
-    "plain array",
-    "constant Tensor",
-    "float64",
-    "float32",
-    "two dtypes",
-)
-"""A value that two nodes take; two ways from one value that meet again; one value in two places of one call; an
-input that is stretched, the first or a later one; a result that shares its input's memory; ..."""
-
-
-def _classes_of_node(
-    node: Node, at: int, needs: Sequence[bool], ancestors: Sequence[frozenset[int]], values: Sequence[Any]
-) -> set[str]:
-    found = set()
-    inputs = [j for j in node.inputs if j is not None]
-    live = [j for j in inputs if needs[j]]
-    if len(set(live)) < len(live):
-        found.add("used twice")
-    if any(ancestors[a] & ancestors[b] for a in live for b in live if a < b):
-        found.add("diamond")
-    if any(np.may_share_memory(values[j], values[at]) for j in live):
-        found.add("view")
-    if getattr(node.entry, "broadcasts", False) and _elementwise(
-        [values[j] for j in inputs], values[at].shape
-    ):
-        for place, j in enumerate(inputs):
-            if needs[j] and values[j].shape != values[at].shape:
-                found.add("broadcast right" if place else "broadcast left")
-    return found
-
-
-def _elementwise(arrays: Sequence[Any], shape: tuple[int, ...]) -> bool:
-    try:
-        return np.broadcast_shapes(*[a.shape for a in arrays]) == shape
-    except ValueError:
-        return False

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradcheck.graphs.graph import Leaf
+from gradcheck.graphs.steps import Leaf
 from gradcore.graph import walk
 from gradcore.op import Op
 from gradcore.tensor import Tensor
@@ -19,7 +19,8 @@ from gradcore.tensor import Tensor
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gradcheck.graphs.graph import Graph, Node
+    from gradcheck.graphs.graph import Graph
+    from gradcheck.graphs.steps import Node
 
 
 @dataclass(frozen=True, slots=True)

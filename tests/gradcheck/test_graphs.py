@@ -12,7 +12,7 @@ import gradcore
 from gradcheck.graphs import CLASSES, Graph, Leaf, Node, classes, differentiable_ops, graphs
 from gradcheck.graphs.build import BIGGEST, Builder
 from gradcheck.graphs.fit import LARGEST, bind, fits
-from gradcheck.graphs.graph import entry_of
+from gradcheck.graphs.steps import entry_of
 from gradcheck.strategies.shapes import Unfit
 from gradcheck.verification import check_graph_backward, check_graph_gradient
 from gradcheck.verification.reverse import Tape

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 import gradcore
 from gradcheck import GradientError
 from gradcheck.graphs import Leaf, classes, differentiable_ops, graphs
-from gradcheck.graphs.graph import entry_of
+from gradcheck.graphs.steps import entry_of
 from gradcheck.verification import (
     CHANGES,
     VerificationError,
