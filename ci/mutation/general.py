@@ -109,7 +109,7 @@ def argument(source: Source, node: ast.AST) -> Iterator[Change]:
     for i, part in enumerate(parts):
         last = i == len(parts) - 1
         if isinstance(part, ast.keyword):
-            if part.arg in {"vjp", "strict", "name", "numpy", "methods"} or source.no_target(part):
+            if part.arg in {"vjp", "strict", "name", "numpy", "methods", "doc"} or source.no_target(part):
                 continue
         elif not (
             last and len(parts) > 1 and called(node) not in {"isinstance", "hasattr", "setattr", "super"}

@@ -88,7 +88,7 @@ def in_order(
         if name == hint or killers[name]:
             place[name] = (0, name != hint, -killers[name] / (0.02 + seconds))
         elif seconds < CHEAP:
-            place[name] = (1 if mutant.refusal else 3, seconds)
+            place[name] = (1 if mutant.refusal or not units else 3, len(touching.functions[name]), seconds)
         elif units & set(re.findall(r"\w+", case)):
             place[name] = (2, rank, nth[function], seconds)
         else:  # a test that runs little else is likelier to be about this

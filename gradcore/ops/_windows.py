@@ -139,7 +139,7 @@ def blocks(at: Windows, batch: int, rows: int) -> Iterator[tuple[slice, slice]]:
     images = max(1, min(batch, 4 * _COLUMNS // wide, _ENTRIES // max(rows * wide, 1)))
     if images < batch:
         images = -(-batch // -(-batch // images))  # equal pieces rather than a small last one
-    lines = max(1, min(high, min(_COLUMNS, _ENTRIES // max(rows, 1)) // max(wide * images, 1)))
+    lines = max(1, min(high, min(_COLUMNS, _ENTRIES // max(rows, 1)) // (wide * images)))
     for first in range(0, batch, images):
         for top in range(0, high, lines):
             yield slice(top, top + lines), slice(first, min(first + images, batch))

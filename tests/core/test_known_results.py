@@ -15,6 +15,12 @@ def test_a_product_of_two_matrices():
     assert y.tolist() == [[4, 4], [10, 8]]
 
 
+def test_a_list_times_a_tensor_keeps_their_order():
+    y = [[1, 2, 3]] @ tensor([[1, 0], [0, 1], [2, 3]])
+    assert type(y) is Tensor
+    assert y.tolist() == [[7, 11]]
+
+
 def test_a_row_times_a_column_and_both_gradients():
     w = tensor([[1, 2]], requires_grad=True)
     x = tensor([[2], [3]], requires_grad=True)

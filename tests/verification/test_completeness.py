@@ -173,6 +173,19 @@ def test_the_suites_checks_run_every_rule_and_see_its_gradient(entry, monkeypatc
     assert seen >= {f"inputs[{i}]" for i in needed}
 
 
+@pytest.mark.parametrize("entry", OPS, ids=lambda entry: entry.name)
+def test_a_rules_parameters_default_to_what_forwards_do(entry):
+    def defaults(function):
+        kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        parameters = inspect.signature(function).parameters.values()
+        return {p.name: p.default for p in parameters if p.kind in kinds and p.default is not p.empty}
+
+    expected = defaults(entry.forward)
+    for rule in entry.rules or [entry._whole]:
+        if not any(p.kind is p.VAR_KEYWORD for p in inspect.signature(rule).parameters.values()):
+            assert defaults(rule) == expected
+
+
 # --- by every name ----------------------------------------------------------------------------------------------------
 
 
