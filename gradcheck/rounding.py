@@ -169,9 +169,8 @@ def of_comparison(look: Look, e: Evidence) -> float:
         gx = look.pulled([shaken(gy, cotangents) for gy in gys], run)
         return _terms(look.fitted(gx), e.v)
 
-    dust = DUST * max(
-        float(np.max(np.abs(gy), initial=0.0)) * _typical(y) for gy, y in zip(gys, look.outputs, strict=True)
-    )
+    scale = _scale(look, e)
+    dust = DUST * scale
 
     def rounding(of: str, *, jumps: bool) -> float:
         near = np.stack([claim(way, **{of: eps}) for way in ways]) - center
@@ -196,13 +195,27 @@ def of_comparison(look: Look, e: Evidence) -> float:
             [np.ravel(gy * (y - y0)) for gy, y, y0 in zip(gys, ys, there, strict=True)] for ys in moved
         ]
         scatter = max(float(np.linalg.norm(np.concatenate(each))) for each in weighted)
-    return float(SHAKEN * (seen + scatter * RESOLVING))
+    c = e.comparison
+    left = EPS * scale if max(abs(c.analytic), abs(c.numeric)) <= dust else 0.0
+    return float(SHAKEN * (seen + left + scatter * RESOLVING))
 
 
-def _typical(y: Array) -> float:
-    """Size of a typical entry, 1 where all are zero."""
-    sizes = np.abs(y[np.isfinite(y) & (y != 0)]).astype(np.float64)
-    return float(np.median(sizes)) if sizes.size else 1.0
+def _scale(look: Look, e: Evidence) -> float:
+    """Size of `<gy, y>`: by typical entries of y, where all are zero by those an eighth of `e.v` away, else of gy alone."""
+
+    def typical(y: Array) -> float:
+        sizes = np.abs(y[np.isfinite(y) & (y != 0)]).astype(np.float64)
+        return float(np.median(sizes)) if sizes.size else 0.0
+
+    sizes = [typical(y) for y in look.outputs]
+    if not all(sizes):
+        moved = [x.copy() if t is None else x + 0.125 * t for x, t in zip(look.wide, e.v, strict=True)]
+        with suppress(Exception), np.errstate(all="ignore"):  # it may be none of the domain
+            there = look.subject.values(moved)
+            sizes = [s or typical(np.asarray(y)) for s, y in zip(sizes, there, strict=True)]
+    return max(
+        float(np.max(np.abs(gy), initial=0.0)) * (size or 1.0) for gy, size in zip(e.gys, sizes, strict=True)
+    )
 
 
 def _narrow(look: Look, e: Evidence) -> float:
