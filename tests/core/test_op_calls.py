@@ -8,6 +8,7 @@ import pytest
 import gradcore
 from gradcore import Tensor
 from gradcore.errors import GraphError
+from gradcore.op import operand
 from gradcore.spec import OpSpec, case, reals
 
 SPEC = OpSpec(case(reals()), reference=lambda x: x)
@@ -92,6 +93,24 @@ def test_an_op_of_one_array_and_any_number_more_gets_them_all(planted, more):
         assert [x.grad.tolist() for x in inputs] == [[i + 1, i + 1] for i in range(1 + more)]
 
 
+def test_a_method_of_any_number_of_arrays_gets_them_all(planted):
+    @planted(vjp=lambda gy, _y, *arrays: (gy,) * len(arrays))
+    def total(*arrays):
+        return sum(arrays, np.zeros(2))
+
+    x = leaf([1.0, 2.0])
+    assert x.planted().tolist() == [1, 2]
+    assert x.planted(x, x).tolist() == [3, 6]
+
+
+def test_an_op_is_plain_where_it_takes_arrays_alone_and_each_of_them_always():
+    assert gradcore.exp.plain
+    assert gradcore.mul.plain
+    assert not gradcore.softmax.plain
+    assert not gradcore.linear.plain
+    assert not gradcore.registry.ops["concatenate"].plain
+
+
 def test_a_method_of_three_arrays_gets_them_all(planted):
     @planted(vjp=(lambda gy, _y, a, b, c: gy * b, lambda gy, _y, a, b, c: gy * a, lambda gy, _y, a, b, c: gy))
     def multiply_add(a, b, c, /):
@@ -118,6 +137,15 @@ def test_an_op_broadcasts_only_where_it_says_so(planted):
             made(row, leaf(np.ones(3)))
     op_of(plus, rules, broadcasts=True)(row, table).backward(np.ones((3, 2)))
     assert row.grad.tolist() == [3, 3]
+
+
+def test_an_op_that_rounds_to_whole_numbers_unless_told_otherwise_ends_the_derivative_there():
+    rounded = op_of(
+        lambda x, /, to=np.int64: np.rint(x).astype(to), lambda gy, _y, x, to: gy * np.zeros_like(x)
+    )
+    x = leaf([1.0, 2.0])
+    assert not rounded(x).requires_grad
+    assert rounded(x, np.float64).requires_grad
 
 
 # --- what rules get ---------------------------------------------------------------------------------------------------
@@ -206,7 +234,24 @@ def test_an_array_left_out_stays_out_next_to_one_that_comes_as_a_list():
     assert (y.tolist(), x.grad.tolist()) == ([[7]], [[1, 3]])
 
 
-def test_numbers_lists_and_tuples_without_a_tensor_are_taken_as_numpy_takes_them():
+def test_tuples_are_added_as_arrays_are():
     assert gradcore.add((1, 2), (3, 4)).tolist() == [4, 6]
+
+
+def test_a_list_and_a_tuple_are_added_as_arrays_are():
     assert gradcore.add([1, 2], (3, 4)).tolist() == [4, 6]
+
+
+def test_a_number_that_meets_an_array_is_weak_as_in_numpy():
     assert gradcore.mul(np.ones(2, np.float32), 2.0).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("number", "meets", "dtype"),
+    [(3, "int8", "int8"), (3, "float16", "float16"), (0.5, "int8", "float64"), (0.1, "float32", "float32")],
+)
+def test_a_number_becomes_an_array_as_wide_as_what_it_meets_or_wide_enough_for_it(number, meets, dtype):
+    array = operand(number, np.dtype(meets))
+    assert type(array) is np.ndarray
+    assert array.dtype == dtype
+    assert array == np.dtype(dtype).type(number)
