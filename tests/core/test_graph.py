@@ -96,7 +96,7 @@ def test_a_cotangent_that_broadcasting_can_not_have_made_is_refused_where_the_op
 
 
 @pytest.mark.parametrize("record", [False, True])
-def test_one_rule_for_all_inputs_is_undone_broadcasting_and_promotion(record):
+def test_broadcasting_and_promotion_are_undone_for_one_rule_of_all_inputs_too(record):
     sums = made_op(lambda gy, y, a, b: (gy * 2, gy * 3), lambda a, b, /: a * 2 + b * 3, broadcasts=True)
     x, z = leaf(np.ones((3, 1)), np.float32), leaf(np.ones(2))
     y = sums(x, z)
