@@ -20,8 +20,8 @@ SAMPLES = 4
 FAR, GROWTH = 64.0, 8.0
 """A move of so many units has to change an entry so many times as much as one of a single unit: rounding grows in step."""
 
-DUST = 2.0**-40
-"""Contributions so much smaller than `<gy, y>` are what rounding leaves of sums that cancel."""
+DUST = 2.0**12
+"""Contributions of less than so many eps of `<gy, y>` are what rounding leaves of sums that cancel."""
 
 RESOLVING = 2.0**6
 """One over a step, relative to the inputs, that resolves most functions."""
@@ -170,7 +170,7 @@ def of_comparison(look: Look, e: Evidence) -> float:
         return _terms(look.fitted(gx), e.v)
 
     scale = _scale(look, e)
-    dust = DUST * scale
+    dust = DUST * eps * scale
 
     def rounding(of: str, *, jumps: bool) -> float:
         near = np.stack([claim(way, **{of: eps}) for way in ways]) - center
@@ -189,15 +189,15 @@ def of_comparison(look: Look, e: Evidence) -> float:
             seen += rounding("outputs", jumps=False) + rounding("cotangents", jumps=True)
         except Exception:  # noqa: BLE001 - the edge of the domain is next to this point, and no measure of rounding
             return 0.0
+        if max(abs(e.comparison.analytic), abs(e.comparison.numeric)) <= dust:
+            seen += eps * scale
         if eps > EPS:  # the function was measured in double precision
             return SHAKEN * (seen + _narrow(look, e))
         weighted = [
             [np.ravel(gy * (y - y0)) for gy, y, y0 in zip(gys, ys, there, strict=True)] for ys in moved
         ]
         scatter = max(float(np.linalg.norm(np.concatenate(each))) for each in weighted)
-    c = e.comparison
-    left = EPS * scale if max(abs(c.analytic), abs(c.numeric)) <= dust else 0.0
-    return float(SHAKEN * (seen + left + scatter * RESOLVING))
+    return float(SHAKEN * (seen + scatter * RESOLVING))
 
 
 def _scale(look: Look, e: Evidence) -> float:
@@ -213,9 +213,8 @@ def _scale(look: Look, e: Evidence) -> float:
         with suppress(Exception), np.errstate(all="ignore"):  # it may be none of the domain
             there = look.subject.values(moved)
             sizes = [s or typical(np.asarray(y)) for s, y in zip(sizes, there, strict=True)]
-    return max(
-        float(np.max(np.abs(gy), initial=0.0)) * (size or 1.0) for gy, size in zip(e.gys, sizes, strict=True)
-    )
+    pairs = zip(e.gys, sizes, strict=True)
+    return float(np.linalg.norm([np.linalg.norm(wide(gy)) * (size or 1.0) for gy, size in pairs]))
 
 
 def _narrow(look: Look, e: Evidence) -> float:
