@@ -49,6 +49,37 @@ def test_linear_refuses_another_width_and_says_which_fits():
         nn.Linear(3, 2)(np.ones((2, 4)))
 
 
+# --- Conv2d -----------------------------------------------------------------------------------------------------------
+
+
+def test_conv2d_tells_its_initializer_the_shape_both_fans_and_the_generator():
+    told = []
+
+    def initializer(shape, *rest):
+        told.append((shape, *rest))
+        return np.full(shape, 3.0, np.float32)
+
+    layer = nn.Conv2d(4, 6, (2, 5), groups=2, initializer=initializer, rng=7)
+    assert told == [((6, 2, 2, 5), 2 * 10, 3 * 10, 7)]  # an input feeds three outputs: those of its group
+    assert (layer.weight.data == 3).all()
+    assert layer.weight.requires_grad
+    assert layer.bias.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("channels", "groups", "fits"),
+    [((3, 4), 2, 1), ((4, 3), 2, 1), ((4, 6), 0, 2), ((4, 6), -1, 2), ((4, 6), 4, 2)],
+)
+def test_conv2d_refuses_groups_that_do_not_divide_its_channels(channels, groups, fits):
+    with pytest.raises(ShapeError, match=rf"groups={groups}: groups must divide both, such as {fits}"):
+        nn.Conv2d(*channels, 1, groups=groups)
+
+
+def test_conv2d_refuses_a_kernel_without_an_entry():
+    with pytest.raises(DomainError, match="kernel_size=0: .*, of at least 1"):
+        nn.Conv2d(1, 1, 0)
+
+
 # --- activations and Flatten ------------------------------------------------------------------------------------------
 
 
@@ -190,6 +221,18 @@ def test_batch_norm_refuses_what_it_can_not_normalise_and_keeps_its_statistics(l
         np.testing.assert_array_equal(array, before[name])
 
 
+def test_batch_norm_of_no_channels_is_refused_in_training():
+    with pytest.raises(ShapeError, match="has no variance"):
+        nn.BatchNorm1d(0)(np.ones((4, 0)))
+
+
+def test_batch_norm_keeps_float32_with_numbers_of_numpy():
+    layer = nn.BatchNorm1d(2, eps=np.float64(1e-3), momentum=np.float64(0.25))
+    x = normal(4, 2, dtype=np.float32)
+    assert layer(x).dtype == layer.running_mean.dtype == layer.running_var.dtype == np.float32
+    assert layer.eval()(x).dtype == np.float32
+
+
 # --- Dropout ----------------------------------------------------------------------------------------------------------
 
 
@@ -241,6 +284,27 @@ def test_standardize_subtracts_the_mean_and_divides_by_the_deviation():
     for std in (0.0, -1.0, float("nan")):
         with pytest.raises(DomainError, match="a standard deviation above zero was expected"):
             type(layer)(std=std)
+
+
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        (nn.Linear(3, 2), "Linear(3 -> 2)  8 parameters"),
+        (nn.Conv2d(4, 6, (3, 5)), "Conv2d(4 -> 6, 3 x 5)  366 parameters"),
+        (
+            nn.Conv2d(4, 6, 3, stride=2, padding=1, dilation=(1, 2), groups=2, bias=False),
+            "Conv2d(4 -> 6, 3 x 3, stride=2, padding=1, dilation=(1, 2), groups=2, bias=False)  108 parameters",
+        ),
+        (nn.MaxPool2d(2), "MaxPool2d(2)"),
+        (nn.MaxPool2d(3, padding=1), "MaxPool2d(3, padding=1)"),
+        (nn.AvgPool2d((3, 2), 1), "AvgPool2d((3, 2), stride=1)"),
+        (nn.BatchNorm1d(3), "BatchNorm1d(3)  6 parameters"),
+        (nn.Dropout(0.25), "Dropout(p=0.25)"),
+        (gradcore.registry.layers["Standardize"](0.1307, 2), "Standardize(mean=0.1307, std=2)"),
+    ],
+)
+def test_the_repr_of_a_layer_shows_what_is_not_usual(layer, expected):
+    assert repr(layer) == expected
 
 
 def test_a_model_of_all_layers_trains_a_step_in_float32_throughout():

@@ -1,5 +1,7 @@
 """Ready-made models: their layers, their sizes, where their weights come from."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -19,7 +21,7 @@ def the_same(model, expected):
 def perceptron(*widths, front=()):
     rng = np.random.default_rng(7)
     layers = [*front, nn.Flatten()]
-    for i, (inner, outer) in enumerate(zip(widths, widths[1:], strict=False)):
+    for i, (inner, outer) in enumerate(itertools.pairwise(widths)):
         layers += [nn.ReLU()] if i else []
         layers += [nn.Linear(inner, outer, rng=rng)]
     return nn.Sequential(*layers)
