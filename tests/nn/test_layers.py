@@ -204,6 +204,7 @@ def test_the_gradient_of_batch_norm_ignores_shifts_and_scalings_of_its_input():
             r"BatchNorm1d\(3\) takes x of shape \(n, c\) or \(n, c, l\) with c = 3, and got \(2, 4\)",
         ),
         (nn.BatchNorm1d(3), (2, 3, 4, 5), r"got \(2, 3, 4, 5\)"),
+        (nn.BatchNorm1d(3), (3,), r"got \(3,\)"),
         (nn.BatchNorm2d(3), (2, 3), r"BatchNorm2d\(3\) takes x of shape \(n, c, h, w\)"),
         (
             nn.BatchNorm1d(3),
@@ -229,7 +230,9 @@ def test_batch_norm_of_no_channels_is_refused_in_training():
 def test_batch_norm_keeps_float32_with_numbers_of_numpy():
     layer = nn.BatchNorm1d(2, eps=np.float64(1e-3), momentum=np.float64(0.25))
     x = normal(4, 2, dtype=np.float32)
-    assert layer(x).dtype == layer.running_mean.dtype == layer.running_var.dtype == np.float32
+    assert layer(x).dtype == np.float32
+    layer(x.astype(np.float64))  # what is seen does not change what is kept
+    assert layer.running_mean.dtype == layer.running_var.dtype == np.float32
     assert layer.eval()(x).dtype == np.float32
 
 
@@ -280,6 +283,7 @@ def test_an_impossible_probability_is_refused(p):
 def test_standardize_subtracts_the_mean_and_divides_by_the_deviation():
     layer = gradcore.registry.layers["Standardize"](mean=2, std=4)
     assert layer(np.float32([2, 6])).tolist() == [0, 1]
+    assert layer(np.float32([2, 6])).dtype == np.float32
     assert set(layer.state_dict()) == {"mean", "std"}
     for std in (0.0, -1.0, float("nan")):
         with pytest.raises(DomainError, match="a standard deviation above zero was expected"):
