@@ -186,7 +186,7 @@ def test_a_long_parameter_is_updated_whatever_the_order_of_its_arrays(name, orde
         p = Tensor(np.array(start, order=of_p), requires_grad=True)
         p.grad = np.array(np.cos(start), order=of_gradient)
         optimizer = ALL[name]([p])
-        for _ in range(2):
+        for _ in range(3):
             optimizer.step()
             state = optimizer.state_dict()
             running = {k: np.array(v, order=of_state) for k, v in state.items() if "." in k}
@@ -210,11 +210,11 @@ def test_a_parameter_may_get_another_dtype_or_shape_between_steps():
 def test_parameters_of_a_dtype_share_scratch_and_each_gets_it_in_its_shape(monkeypatch):
     class Watched(base.Optimizer):
         def _numbers(self, step):
-            return ()
+            return (0.1,)
 
         def _update(self, p, g, s, numbers, state):
             assert s.shape == p.shape
-            assert s.dtype == p.dtype
+            assert s.dtype == p.dtype == numbers[0].dtype
             seen.append(s)
 
     monkeypatch.setattr(base, "BLOCK", 6)
@@ -285,6 +285,18 @@ def test_momentum_can_be_switched_on_and_off_between_steps(make):
         fresh.load_state_dict(optimizer.state_dict())
         assert fresh.momentum == 0.9 - momentum
     assert p.item() < 1
+
+
+@pytest.mark.parametrize("make", [SGD, RMSprop])
+def test_momentum_switched_on_after_a_step_begins_with_nothing_and_keeps_what_there_is(make):
+    with_, without = parameter([1.0, 2.0]), parameter([1.0, 2.0])
+    optimizers = [make([with_], lr=0.1), make([without], lr=0.1)]
+    for _ in range(2):
+        with_.grad = without.grad = np.array([1.0, 3.0])
+        for optimizer in optimizers:
+            optimizer.step()
+        np.testing.assert_allclose(with_.data, without.data, rtol=1e-15)
+        optimizers[0].momentum = 0.9
 
 
 def test_momentum_switched_on_after_a_step_is_saved_as_zero():
@@ -443,6 +455,7 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(changes, messa
         (lambda p: RMSprop(p, eps=-1), "eps=-1"),
         (lambda p: Adam(p, betas=(1.0, 0.9)), r"betas\[0\]=1\.0"),
         (lambda p: Adam(p, betas=(0.9, -0.1)), r"betas\[1\]=-0\.1"),
+        (lambda p: Adam(p, betas=(0.9, 1.0)), r"betas\[1\]=1\.0"),
         (lambda p: Adam(p, betas=0.9), r"betas=0\.9 is no pair of numbers: pass \(0\.9, 0\.999\)"),
         (lambda p: SGD(p, nesterov="yes"), "nesterov='yes' is neither True nor False"),
         (lambda p: AdamW(p, weight_decay=-0.1), r"weight_decay=-0\.1"),
