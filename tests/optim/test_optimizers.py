@@ -475,6 +475,13 @@ def test_hyperparameters_may_be_numbers_of_python_or_numpy_from_zero_on():
         assert optimizer.nesterov is bool(nesterov)
 
 
+@pytest.mark.parametrize("cls", registry.optimizers.values(), ids=registry.optimizers)
+def test_hyperparameters_nobody_passes_are_the_references(cls):
+    optimizer = cls([parameter([1.0])])
+    found = {name: getattr(optimizer, name) for name in cls.hyper}
+    assert found == cls.spec.reference.__kwdefaults__
+
+
 def test_unusable_parameters_are_refused_and_told_what_a_parameter_is():
     p = parameter([1.0])
     with pytest.raises(GraphError, match=r"SGD got no parameters: pass model\.parameters\(\)"):
