@@ -452,6 +452,7 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(changes, messa
         (lambda p: SGD(p, momentum=1.0), r"momentum=1\.0 is out of range.*momentum < 1\.0"),
         (lambda p: SGD(p, weight_decay=-1), "weight_decay=-1"),
         (lambda p: RMSprop(p, alpha=1.0), r"alpha=1\.0"),
+        (lambda p: RMSprop(p, momentum=1.0), r"momentum=1\.0"),
         (lambda p: RMSprop(p, eps=-1), "eps=-1"),
         (lambda p: Adam(p, betas=(1.0, 0.9)), r"betas\[0\]=1\.0"),
         (lambda p: Adam(p, betas=(0.9, -0.1)), r"betas\[1\]=-0\.1"),
