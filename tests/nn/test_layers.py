@@ -263,6 +263,16 @@ def test_dropout_replays_from_its_seed_and_draws_anew_each_time():
     assert not np.array_equal(nn.Dropout(0.5, rng=4)(x), a)
 
 
+def test_dropout_keeps_what_draws_exactly_p():
+    class Draws:
+        def random(self, shape):
+            return np.resize([0.0, np.nextafter(0.25, 0), 0.25, 0.5], shape)
+
+    layer = nn.Dropout(0.25)
+    layer.rng = Draws()
+    assert layer(np.full(4, 3.0)).tolist() == [0, 0, 4, 4]
+
+
 def test_the_gradient_of_dropout_goes_where_the_values_went():
     x = Tensor(np.ones(50, np.float32), requires_grad=True)
     y = nn.Dropout(0.5, rng=0)(x)
@@ -307,7 +317,8 @@ def test_standardize_subtracts_the_mean_and_divides_by_the_deviation():
         (gradcore.registry.layers["Standardize"](0.1307, 2), "Standardize(mean=0.1307, std=2)"),
     ],
 )
-def test_the_repr_of_a_layer_shows_what_is_not_usual(layer, expected):
+def test_a_new_layer_is_in_training_and_its_repr_shows_what_is_not_usual(layer, expected):
+    assert layer.training
     assert repr(layer) == expected
 
 

@@ -30,13 +30,14 @@ def test_the_gradient_of_mse_goes_to_both_sides():
     assert target.grad.tolist() == [1, -3]
 
 
+@pytest.mark.parametrize("loss", [gradcore.mse_loss, nn.MSELoss()])
 @pytest.mark.parametrize("shapes", [((3, 1), (3,)), ((3,), (3, 1)), ((2, 3), (3,)), ((2,), (3,))])
-def test_mse_refuses_shapes_that_differ_even_where_they_would_broadcast(shapes):
+def test_mse_refuses_shapes_that_differ_even_where_they_would_broadcast(shapes, loss):
     prediction, target = (Tensor(np.zeros(s)) for s in shapes)
     with pytest.raises(
         ShapeError, match=r"a prediction of shape .* they must be equal \(reshape one of them\)"
     ) as caught:
-        gradcore.mse_loss(prediction, target)
+        loss(prediction, target)
     assert f"prediction of shape {shapes[0]} and a target of shape {shapes[1]}:" in str(caught.value)
 
 
