@@ -1,5 +1,7 @@
 """Layers: values by the book, modes, running statistics, errors."""
 
+import inspect
+
 import numpy as np
 import pytest
 
@@ -295,6 +297,7 @@ def test_standardize_subtracts_the_mean_and_divides_by_the_deviation():
     assert layer(np.float32([2, 6])).tolist() == [0, 1]
     assert layer(np.float32([2, 6])).dtype == np.float32
     assert set(layer.state_dict()) == {"mean", "std"}
+    assert type(layer)()(np.float32([1, 3])).tolist() == [1, 3]
     for std in (0.0, -1.0, float("nan")):
         with pytest.raises(DomainError, match="a standard deviation above zero was expected"):
             type(layer)(std=std)
@@ -320,6 +323,17 @@ def test_standardize_subtracts_the_mean_and_divides_by_the_deviation():
 def test_a_new_layer_is_in_training_and_its_repr_shows_what_is_not_usual(layer, expected):
     assert layer.training
     assert repr(layer) == expected
+
+
+@pytest.mark.parametrize(
+    "layer", [nn.BatchNorm1d(3), nn.BatchNorm2d(3), nn.Dropout(), nn.Conv2d(1, 1, 1), nn.AvgPool2d(2)]
+)
+def test_numbers_nobody_passes_are_the_references(layer):
+    parameters = inspect.signature(type(layer).spec.reference).parameters.values()
+    found = {p.name: getattr(layer, p.name, None) for p in parameters if p.default is not p.empty}
+    numbers = {name: value for name, value in found.items() if isinstance(value, int | float)}
+    assert numbers
+    assert numbers == {p.name: p.default for p in parameters if p.name in numbers}
 
 
 def test_a_model_of_all_layers_trains_a_step_in_float32_throughout():
