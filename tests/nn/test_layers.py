@@ -63,6 +63,7 @@ def test_conv2d_tells_its_initializer_the_shape_both_fans_and_the_generator():
 
     layer = nn.Conv2d(4, 6, (2, 5), groups=2, initializer=initializer, rng=7)
     assert told == [((6, 2, 2, 5), 2 * 10, 3 * 10, 7)]  # an input feeds three outputs: those of its group
+    assert [type(fan) for fan in told[0][1:3]] == [int, int]
     assert (layer.weight.data == 3).all()
     assert layer.weight.requires_grad
     assert layer.bias.requires_grad
