@@ -18,11 +18,10 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from hypothesis import strategies as st
 
 from gradcheck import verify
 from gradcheck.strategies import examples
-from gradcore.spec import OneOf, case, indices, interval, reals
+from gradcore.spec import OneOf, case, complexes, indices, interval, reals
 
 HERE = Path(__file__).resolve().parent
 
@@ -47,12 +46,6 @@ CAUSE_AIM = 0.9
 MATRIX = case(reals("n m"))
 PAIR = case(reals("n m"), reals("n m"))
 FILLED = {"n": (1, 5), "m": (1, 5)}
-
-
-@st.composite
-def complex_arrays(draw):
-    parts = [draw(examples(case(reals("n m"), sizes=FILLED))).arrays[0] for _ in range(1)]
-    return (parts[0] + 1j * parts[0][::-1, ::-1] * 0.75,)
 
 
 def single():
@@ -83,8 +76,8 @@ DOMAINS = {
     "dictionary": MATRIX,
     "single": single,
     "power": case(interval(0.5, 2.5, "n"), params={"n": OneOf(1, 2, 3)}),
-    "complex square": complex_arrays,
-    "modulus": complex_arrays,
+    "complex square": case(complexes("n m"), sizes=FILLED),
+    "modulus": case(complexes("n m"), sizes=FILLED),
     "rank 3": case(reals("n n n")),
 }
 

@@ -20,6 +20,9 @@ SAMPLES = 4
 FAR, GROWTH = 64.0, 8.0
 """A move of so many units has to change an entry so many times as much as one of a single unit: rounding grows in step."""
 
+DUST = 2.0**-40
+"""Contributions so much smaller than `<gy, y>` are what rounding leaves of sums that cancel."""
+
 RESOLVING = 2.0**6
 """One over a step, relative to the inputs, that resolves most functions."""
 
@@ -136,7 +139,8 @@ def of_comparison(look: Look, e: Evidence) -> float:
     rounding of the function. A narrow rule may also round what it subtracts (1 - p where p is nearly 1): by as much as its
     results are large elsewhere.
 
-    An entry that a move of many units changes no more than one of a single unit does not round, it jumps. Of moved results
+    An entry that a move of many units changes no more than one of a single unit does not round, it jumps (or is dust: what
+    is left where everything cancels, next to the size of gy and y). Of moved results
     that says nothing (`x == y` no longer holds for a moved y). Of moved inputs it says that a kink is within the rounding of
     a narrow dtype, which the function was not measured in; unless the point itself is at one.
     """
@@ -165,11 +169,15 @@ def of_comparison(look: Look, e: Evidence) -> float:
         gx = look.pulled([shaken(gy, cotangents) for gy in gys], run)
         return _terms(look.fitted(gx), e.v)
 
+    scale = _scale(look, e)
+    dust = DUST * scale
+
     def rounding(of: str, *, jumps: bool) -> float:
         near = np.stack([claim(way, **{of: eps}) for way in ways]) - center
         if not jumps:
             far = np.stack([claim(way, **{of: FAR * eps}) for way in ways]) - center
-            near = np.where(np.max(np.abs(far), axis=0) >= GROWTH * np.max(np.abs(near), axis=0), near, 0.0)
+            size = np.max(np.abs(near), axis=0)
+            near = np.where((np.max(np.abs(far), axis=0) >= GROWTH * size) | (size <= dust), near, 0.0)
         return float(np.max(np.abs(np.sum(near, axis=1))))
 
     with np.errstate(all="ignore"):
@@ -187,7 +195,27 @@ def of_comparison(look: Look, e: Evidence) -> float:
             [np.ravel(gy * (y - y0)) for gy, y, y0 in zip(gys, ys, there, strict=True)] for ys in moved
         ]
         scatter = max(float(np.linalg.norm(np.concatenate(each))) for each in weighted)
-    return float(SHAKEN * (seen + scatter * RESOLVING))
+    c = e.comparison
+    left = EPS * scale if max(abs(c.analytic), abs(c.numeric)) <= dust else 0.0
+    return float(SHAKEN * (seen + left + scatter * RESOLVING))
+
+
+def _scale(look: Look, e: Evidence) -> float:
+    """Size of `<gy, y>`: by typical entries of y, where all are zero by those an eighth of `e.v` away, else of gy alone."""
+
+    def typical(y: Array) -> float:
+        sizes = np.abs(y[np.isfinite(y) & (y != 0)]).astype(np.float64)
+        return float(np.median(sizes)) if sizes.size else 0.0
+
+    sizes = [typical(y) for y in look.outputs]
+    if not all(sizes):
+        moved = [x.copy() if t is None else x + 0.125 * t for x, t in zip(look.wide, e.v, strict=True)]
+        with suppress(Exception), np.errstate(all="ignore"):  # it may be none of the domain
+            there = look.subject.values(moved)
+            sizes = [s or typical(np.asarray(y)) for s, y in zip(sizes, there, strict=True)]
+    return max(
+        float(np.max(np.abs(gy), initial=0.0)) * (size or 1.0) for gy, size in zip(e.gys, sizes, strict=True)
+    )
 
 
 def _narrow(look: Look, e: Evidence) -> float:

@@ -63,9 +63,14 @@ def at_kinks(look: Look) -> list[Evidence]:
             found = Evidence(less, again, tuple(gys), tuple(gx), replace(c, reason="tie"))
             if c.verdict is not Verdict.FAIL or c.reason == "nonfinite":
                 continue
-            if not rounding.explains(look, found) and not between_neighbours(look, found):
+            if not excused(look, found):
                 return [found]
     return []
+
+
+def excused(look: Look, e: Evidence) -> bool:
+    """Whether rounding alone, or a kink that bends both ways, makes this difference."""
+    return rounding.explains(look, e) or between_neighbours(look, e)
 
 
 def between_neighbours(look: Look, e: Evidence) -> bool:
@@ -241,8 +246,7 @@ def with_given(look: Look, usable: Sequence[Array] | None) -> list[Evidence]:
     v = look.aim(gx)
     numeric = look.numeric(v, evaluations=AGAIN)
     found = Evidence(v, numeric, tuple(before), tuple(gx), look.held(numeric, gx, v, before))
-    wrong = found.comparison.verdict is Verdict.FAIL and not between_neighbours(look, found)
-    return [found] if wrong else []
+    return [found] if found.comparison.verdict is Verdict.FAIL and not excused(look, found) else []
 
 
 def _rounded_only(

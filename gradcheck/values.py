@@ -13,7 +13,7 @@ from gradcheck.differences import Derivative, Diagnosis
 from gradcheck.look import EPS, Cotangents, Direction, Evidence, Look
 from gradcheck.resolution import untold
 from gradcheck.rounding import of_comparison, out_of_range, widened
-from gradcheck.special import at_kinks, between_neighbours, with_given
+from gradcheck.special import at_kinks, between_neighbours, excused, with_given
 
 SHARP = 1e-3
 """A pass as sharp as this needs no more evaluations, and the second direction gets the fewest that give a bound."""
@@ -340,7 +340,7 @@ def _each_of_a_pass(look: Look, result: ValueResult) -> None:
             again = _measure(look, look.aim(only=i), gys, list(base.gx), evaluations=80)
             if again.comparison.verdict is not Verdict.FAIL or result.precision:
                 continue
-            if between_neighbours(look, alone):
+            if excused(look, alone):
                 continue
             result.evidence[i] = alone
             result.comparison, result.reason = alone.comparison, alone.comparison.reason

@@ -11,7 +11,7 @@ from gradcore import registry
 from gradcore.errors import ShapeError, SpecError
 from gradcore.graph import grad_mode, next_order
 from gradcore.spec import OpSpec
-from gradcore.tensor import FUNCTIONS, UFUNCS, Tensor, plain
+from gradcore.tensor import FUNCTIONS, UFUNCS, Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,8 +61,9 @@ class Op(Generic[P, R]):
                 f"forward of op {self.name!r} takes no arrays: write them as positional-only parameters, as in "
                 "def scale(x, /, factor=2.0), where x is an array and factor a static parameter"
             )
-        plain_unary = self.n_arrays == 1 and not self._static and not self.variadic
-        self._unary = unary_method(self) if plain_unary else None
+        # Whether it takes arrays and nothing else, each of them always.
+        self.plain = all(p.kind is p.POSITIONAL_ONLY and p.default is p.empty for p in parameters)
+        self._unary = unary_method(self) if self.plain and self.n_arrays == 1 else None
         self.rules: tuple[Callable[..., Any], ...] | None = None
         if isinstance(vjp, tuple):
             if len(vjp) != self.n_arrays:
@@ -99,7 +100,7 @@ class Op(Generic[P, R]):
         """`forward` on arrays; with a Tensor among the arguments, the Tensor of it, recorded where needed."""
         inputs: Any = args
         params: dict[str, Any] = kwargs
-        if self._unary is not None and len(inputs) == 1 and type(inputs[0]) is Tensor:
+        if self._unary is not None and len(inputs) == 1 and type(inputs[0]) is Tensor and not params:
             return self._unary(inputs[0])
         if len(inputs) != self.n_arrays and not self.variadic:
             inputs, params = self._bind(inputs, params)
@@ -165,11 +166,13 @@ class Op(Generic[P, R]):
     def _bind(self, args: tuple[Any, ...], params: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Fill in optional arrays, and name the static parameters that were passed by position."""
         n = self.n_arrays
-        missing = self._defaults[len(args) : n]
+        missing = self._defaults[len(args) :]
         extra = args[n:]
-        if any(d is inspect.Parameter.empty for d in missing) or len(extra) > len(self._static):
+        named = dict(zip(self._static, extra, strict=False))
+        lacking = any(d is inspect.Parameter.empty for d in missing)
+        if lacking or len(extra) > len(named) or not named.keys().isdisjoint(params):
             inspect.signature(self.forward).bind(*args, **params)  # raises Python's own message
-        return (*args[:n], *missing), {**dict(zip(self._static, extra, strict=False)), **params}
+        return (*args[:n], *missing), named | params
 
 
 def _broadcast(shapes: Sequence[tuple[int, ...]]) -> bool:
@@ -225,18 +228,17 @@ def op(
 
 
 def _method(made: Op[..., Any]) -> Callable[..., Tensor]:
-    if made._static or made.variadic or made.n_arrays > 2:
+    if made.plain and made.n_arrays <= 2:
+        method: Callable[..., Any] = unary_method(made) if made.n_arrays == 1 else binary_method(made)
+    else:
 
-        def general(self: Tensor, *args: Any, **params: Any) -> Any:
+        def method(self: Tensor, *args: Any, **params: Any) -> Any:
             return made(self, *args, **params)
 
-        fast: Callable[..., Any] = general
-    else:
-        fast = unary_method(made) if made.n_arrays == 1 else binary_method(made)
-    fast.__doc__ = made.__doc__
-    fast.__name__ = made.name
-    fast.__wrapped__ = made.forward  # type: ignore[attr-defined]  # so that help(x.sum) shows its parameters
-    return fast
+    method.__doc__ = made.__doc__
+    method.__name__ = made.name
+    method.__wrapped__ = made.forward  # type: ignore[attr-defined]  # so that help(x.sum) shows its parameters
+    return method
 
 
 # The two methods below do what Op.__call__ does, spelled out for one and for two arrays without static parameters:
@@ -307,17 +309,10 @@ def binary_method(made: Op[..., Any], *, swapped: bool = False) -> Callable[[Ten
         return method
 
     def swapped_method(self: Tensor, other: Any) -> Tensor:
-        result: Tensor = made(plain_operand(other, self), self)
+        result: Tensor = made(other, self)
         return result
 
     return swapped_method
-
-
-def plain_operand(value: Any, like: Tensor) -> Any:
-    """The left operand of a reflected operator."""
-    return (
-        value if type(value) is Tensor or type(value) is _ndarray else operand(plain(value), like.data.dtype)
-    )
 
 
 def composed(

@@ -26,7 +26,7 @@ from typing import Any, Literal
 from gradcore.errors import SpecError
 
 Bound = float | str | None
-Kind = Literal["float", "int", "bool"]
+Kind = Literal["float", "complex", "int", "bool"]
 Structure = Literal["", "symmetric", "spd", "invertible", "orthogonal", "lower", "upper"]
 
 
@@ -44,7 +44,7 @@ class Array:
     random ones. distinct: no two entries may be closer than the checker can tell apart (an argmax must not change within
     a step); ties are drawn on purpose elsewhere.
     scale: the range from which one factor for the whole array is drawn. structure: for the last two axes of a matrix.
-    differentiable: False for a float array that gets no gradient. optional: None may be passed in its place.
+    differentiable: False for a float or complex array that gets no gradient. optional: None may be passed in its place.
     """
 
     shape: str = "..."
@@ -66,12 +66,17 @@ class Array:
     @property
     def takes_gradient(self) -> bool:
         """Whether a vjp returns a cotangent for this argument."""
-        return self.dtype == "float" and self.differentiable
+        return self.dtype in ("float", "complex") and self.differentiable
 
 
 def reals(shape: str = "...", **more: Any) -> Array:
     """Any real numbers."""
     return Array(shape, **more)
+
+
+def complexes(shape: str = "...", **more: Any) -> Array:
+    """Complex numbers; bounds, kinks and special values are those of both parts."""
+    return Array(shape, dtype="complex", **more)
 
 
 def positives(shape: str = "...", low: float = 1e-3, **more: Any) -> Array:

@@ -43,8 +43,10 @@ class Touching:
             self.functions[name] = frozenset(functions)
         self.at_import |= set(measured["at_import"])
 
-    def tests(self, mutant: Mutant) -> list[str]:
+    def tests(self, mutant: Mutant, units: set[str]) -> list[str]:
         """The tests that can notice a mutant: those that run its function, or the file's where it is at module level.
+
+        And those that are about one of its `units` without running it: a test may look at a signature.
 
         What runs while the project is imported can show in any test: then one case of every other test comes after those.
         """
@@ -59,6 +61,9 @@ class Touching:
             found = [
                 name for name, functions in self.functions.items() if file + mutant.owner.name in functions
             ]
+        if units:
+            ran = set(found)
+            found += [name for name in self.functions if name not in ran and units & case_words(name)]
         if mutant.owner.name == MODULE or file + mutant.owner.name in self.at_import:
             asked = {name.partition("[")[0] for name in found}
             others: dict[str, str] = {}
@@ -66,6 +71,11 @@ class Touching:
                 others.setdefault(name.partition("[")[0], name)
             found += [name for function, name in others.items() if function not in asked]
         return found
+
+
+def case_words(name: str) -> set[str]:
+    """The words of a test's case: {"matmul", "3"} for test_the_value_is_the_references[matmul-3]."""
+    return set(re.findall(r"\w+", name.partition("[")[2]))
 
 
 def in_order(
@@ -77,11 +87,11 @@ def in_order(
     noticed. hint: the test that noticed this mutant before.
     """
     likely = _OF_RULES if mutant.owner.rule else _OF_VALUES
-    names = touching.tests(mutant)
+    names = touching.tests(mutant, units)
     nth: Counter[str] = Counter()
     place: dict[str, tuple[Any, ...]] = {}
     for name in names:
-        function, _, case = name.partition("[")
+        function = name.partition("[")[0]
         nth[function] += 1
         seconds = touching.seconds[name]
         rank = next((i for i, word in enumerate(likely) if word in function), len(likely))
@@ -89,7 +99,7 @@ def in_order(
             place[name] = (0, name != hint, -killers[name] / (0.02 + seconds))
         elif seconds < CHEAP:
             place[name] = (1 if mutant.refusal or not units else 3, len(touching.functions[name]), seconds)
-        elif units & set(re.findall(r"\w+", case)):
+        elif units & case_words(name):
             place[name] = (2, rank, nth[function], seconds)
         else:  # a test that runs little else is likelier to be about this
             place[name] = (4 if units else 2, len(touching.functions[name]), nth[function], seconds)

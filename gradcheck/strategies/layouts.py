@@ -32,7 +32,7 @@ def with_layout(array: NDArray[Any], layout: str) -> NDArray[Any]:
         flip = (slice(None, None, -1),) * array.ndim
         return np.array(array[flip], order="C")[flip] if array.ndim else array.copy()
     if layout == "sliced":
-        junk: Any = np.nan if array.dtype.kind == "f" else True
+        junk: Any = np.nan if array.dtype.kind in "fc" else True
         if array.dtype.kind in "iu":
             junk = np.iinfo(array.dtype).max
         view = np.full([2 * n + 1 for n in array.shape], junk, array.dtype)[(slice(1, None, 2),) * array.ndim]

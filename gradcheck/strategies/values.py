@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -49,6 +49,8 @@ class Domain:
         """The nearest values within the bounds, also after rounding to the values' dtype."""
         if self.low is None and self.high is None:
             return values
+        if values.dtype.kind == "c":
+            return np.asarray(self.clip(values.real) + 1j * self.clip(values.imag), values.dtype)
         low, high = (
             None if bound is None else _inward(bound, values.dtype, side)
             for bound, side in ((self.low, math.inf), (self.high, -math.inf))
@@ -66,7 +68,11 @@ def _inward(bound: float, dtype: np.dtype[Any], side: float) -> Any:
 def draw_values(
     domain: Domain, style: str, mode: Mode, dtype: np.dtype[Any], rng: np.random.Generator
 ) -> NDArray[Any]:
-    """Values of the array's kind; floats in `dtype`. Raises Unfit where the domain is empty."""
+    """Values of the array's kind; floats in `dtype`, complex numbers of two of them. Raises Unfit where the domain is empty."""
+    if domain.array.dtype == "complex":
+        part = replace(domain, array=replace(domain.array, dtype="float"))
+        real, imaginary = (draw_values(part, style, mode, dtype, rng) for _ in range(2))
+        return np.asarray(real + imaginary * np.array(1j, np.result_type(dtype, np.complex64)))
     if domain.array.dtype == "bool":
         return _booleans(domain, style, rng)
     if domain.array.dtype == "int":

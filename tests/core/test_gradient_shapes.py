@@ -104,6 +104,7 @@ def test_unbroadcast_sums_added_and_stretched_axes():
     g = np.arange(24.0).reshape(4, 2, 3)
     np.testing.assert_array_equal(unbroadcast(g, (2, 1)), g.sum((0, 2)).reshape(2, 1))
     np.testing.assert_array_equal(unbroadcast(g, ()), g.sum())
+    assert type(unbroadcast(g, ())) is np.ndarray
     assert unbroadcast(np.ones((0, 3)), (1, 3)).tolist() == [[0, 0, 0]]
 
 

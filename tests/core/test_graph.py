@@ -62,6 +62,103 @@ def test_none_is_fine_for_an_input_that_requires_no_gradient():
     assert x.grad.tolist() == [1]
 
 
+def both(one):
+    """A pair of rules as the one function of an op of two arrays: the engine reads its cotangents elsewhere."""
+    return lambda gy, y, a, b: (one(gy, y, a), gy * 1.0)
+
+
+@pytest.mark.parametrize("record", [False, True])
+@pytest.mark.parametrize(
+    ("vjp", "message"),
+    [
+        (lambda gy, y, x: None, "gave None for input 0"),
+        (lambda gy, y, x: 0.0, "gave 0.0 for input 0"),
+        (lambda gy, y, x: gy[:1], r"cotangent of shape \(1,\) for input 0, whose shape is \(3,\)"),
+        (lambda gy, y, x: gy.astype(np.float64), "gave a float64 cotangent for input 0, which is float32"),
+    ],
+)
+def test_one_rule_for_all_inputs_and_a_recorded_pass_name_the_wrong_thing_too(vjp, message, record):
+    x, gy = leaf([1.0, 2.0, 3.0], np.float32), np.ones(3, np.float32)
+    y = made_op(both(vjp), lambda a, b, /: a + b)(x, x)
+    with pytest.raises(GraphError, match=message):
+        backward_pass([(y, Tensor(gy) if record else gy)], record=record)
+
+
+@pytest.mark.parametrize(
+    ("shape", "given"), [((1, 3), (3,)), ((2, 3), (1, 3)), ((3,), (2,)), ((2, 3), (4, 2, 2))]
+)
+def test_a_cotangent_that_broadcasting_can_not_have_made_is_refused_where_the_op_broadcasts_too(shape, given):
+    x = leaf(np.ones(shape))
+    vjp = (lambda gy, y, a, b: np.ones(given), lambda gy, y, a, b: gy)
+    y = made_op(vjp, lambda a, b, /: a + b, broadcasts=True)(x, leaf(np.ones((4, 2, 3))))
+    with pytest.raises(GraphError, match="the rule of planted gave"):
+        y.backward(np.ones((4, 2, 3)))
+
+
+@pytest.mark.parametrize("record", [False, True])
+def test_broadcasting_and_promotion_are_undone_for_one_rule_of_all_inputs_too(record):
+    sums = made_op(lambda gy, y, a, b: (gy * 2, gy * 3), lambda a, b, /: a * 2 + b * 3, broadcasts=True)
+    x, z = leaf(np.ones((3, 1)), np.float32), leaf(np.ones(2))
+    y = sums(x, z)
+    gy = np.arange(6.0).reshape(3, 2)
+    found = dict(backward_pass([(y, Tensor(gy) if record else gy)], record=record))
+    assert (found[x].tolist(), found[z].tolist()) == ([[2], [10], [18]], [18, 27])
+    assert (found[x].dtype, found[z].dtype) == (np.float32, np.float64)
+
+
+# --- what a pass gives, keeps and leaves alone ------------------------------------------------------------------------
+
+
+def test_a_pass_gives_arrays_and_frees_the_graph_unless_it_is_told_otherwise():
+    x = leaf([1.0, 2.0])
+    y = x * x
+    ((_, gx),) = backward_pass([(y, np.ones(2))])
+    assert type(gx) is np.ndarray
+    with pytest.raises(GraphError, match="freed"):
+        backward_pass([(y, np.ones(2))])
+
+
+@pytest.mark.parametrize("retain_graph", [False, True])
+def test_a_recorded_pass_keeps_the_graph_and_gives_tensors_on_that_pass(retain_graph):
+    x = leaf([1.0, 2.0])
+    y = x.exp() * x
+    for _ in range(2):
+        ((_, gx),) = backward_pass([(y, Tensor(np.ones(2)))], retain_graph=retain_graph, record=True)
+        assert gx.requires_grad
+
+
+def test_roots_may_be_given_more_than_once_and_their_cotangents_are_left_as_they_are():
+    x = leaf([1.0, 2.0])
+    y, gys = x * 3, [np.array([1.0, 10.0]), np.array([2.0, 20.0]), np.array([4.0, 40.0])]
+    ((_, gx),) = backward_pass([(y, gy) for gy in gys])
+    assert gx.tolist() == [21, 210]
+    assert [gy.tolist() for gy in gys] == [[1, 10], [2, 20], [4, 40]]
+
+
+def test_a_recorded_pass_adds_up_arrays_and_tensors():
+    # Zeros that a rule makes by itself are an array; they come first here, as what was made last is visited first.
+    flat = made_op(lambda gy, y, x: np.zeros(2), np.floor)
+    x = leaf([1.5, 2.5])
+    y = x * x + flat(x) + flat(x)
+    one = np.ones(2)
+    ((_, gx),) = backward_pass([(y, one), (y, one), (y, Tensor(one))], record=True)
+    assert gx.tolist() == [9, 15]
+    assert gx.requires_grad
+
+
+def test_an_input_used_again_and_again_by_ops_of_one_rule_gets_every_part():
+    x = leaf([1.0, 2.0])
+    parts = [gradcore.concatenate([x, x * k]) * k for k in (1.0, 10.0, 100.0)]
+    (parts[0] + parts[1] + parts[2]).backward(np.array([1.0, 2.0, 3.0, 4.0]))
+    assert x.grad.tolist() == [111 + 3 * 10101, 222 + 4 * 10101]
+
+
+def test_an_input_of_no_axes_used_again_and_again_gets_every_part():
+    x = leaf(3.0)
+    (x * 1 + x * 10 + x * 100 + x * 1000).backward()
+    assert x.grad == 1111
+
+
 # --- higher derivatives -----------------------------------------------------------------------------------------------
 
 
@@ -131,6 +228,14 @@ def test_walk_lists_what_a_result_was_computed_from_in_creation_order():
     assert (
         walk(c) == [x, a, b, c] or [t is u for t, u in zip(walk(c), [x, a, b, c], strict=True)] == [True] * 4
     )
+
+
+def test_walk_visits_each_tensor_once_however_many_ways_lead_to_it():
+    y = x = leaf(1.0)
+    for _ in range(60):  # 2^60 ways
+        y = y + y
+    assert len(walk(y)) == 61
+    assert walk(y)[0] is x
 
 
 def test_training_a_step_leaves_no_graph_behind():

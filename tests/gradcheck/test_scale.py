@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import gradcore
 from gradcheck import Verdict, gradcheck
 from gradcheck.differences import derivative
 from gradcheck.probes import cotangents, unit_direction
@@ -216,3 +217,12 @@ def test_a_mask_that_the_inputs_dtype_rounds_to_the_other_side_of_a_kink_is_no_m
         return gy / x.dtype.type(inner) * ((z >= -0.5) & (z <= 0.5))
 
     assert gradcheck(clip, (x,), vjp=rule, raise_exception=False).verdict is not Verdict.FAIL
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_gradient_that_is_nothing_but_rounding_accuses_nobody(seed):
+    def nothing(x):  # the logarithm of a sum of probabilities
+        return gradcore.logsumexp(gradcore.log_softmax(x, axis=0), axis=0)
+
+    report = gradcheck(nothing, (np.array([-1.0, 1.5]),), gy=np.array(1.0), seed=seed, raise_exception=False)
+    assert report.verdict is not Verdict.FAIL

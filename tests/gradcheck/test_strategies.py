@@ -29,6 +29,7 @@ from gradcore.spec import (
     Size,
     booleans,
     case,
+    complexes,
     flags,
     indices,
     integers,
@@ -333,6 +334,19 @@ def test_no_index_is_drawn_for_an_empty_axis():
     found = drawn(examples(case(reals("n"), indices("n", "k"), sizes={"n": (0, 1)})))
     assert any(e.sizes["n"] == 0 for e in found)
     assert all(e.sizes["n"] == 1 or e.sizes["k"] == 0 for e in found)
+
+
+@pytest.mark.parametrize(("dtype", "made"), [(np.float64, np.complex128), (np.float32, np.complex64)])
+def test_complex_numbers_have_two_parts_within_the_bounds_in_every_layout(dtype, made):
+    entry = case(complexes("n m", low=-2.0, high=3.0))
+    for example in drawn(examples(entry, dtype=dtype)):
+        (z,) = example.arrays
+        assert z.dtype == made
+        for part in (z.real, z.imag):
+            assert ((part >= -2) & (part <= 3)).all()
+    some = [e.arrays[0] for e in drawn(examples(entry)) if e.arrays[0].size > 3]
+    assert any((z.real != z.imag).any() for z in some)
+    assert not any(np.isnan(z).any() for z in some)
 
 
 def test_booleans_are_mixed_all_true_and_all_false():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import gradcore
 from gradcheck import CallError, ForwardError, GradientError, Verdict, gradcheck, verify
-from gradcore.spec import Integers, OneOf, OpSpec, case, reals
+from gradcore.spec import Integers, OneOf, OpSpec, case, complexes, reals
 
 X = np.array([[0.5, -1.0, 2.0], [0.25, 3.0, -0.75]])
 MATRIX = case(reals("n m"))
@@ -363,3 +363,10 @@ def test_what_only_a_special_value_shows_shrinks_as_well():
     )
     assert result.smallest.causes[0] == "nonfinite"
     assert result.smallest.inputs[0].shape == (1, 1)
+
+
+def test_a_complex_domain_shows_a_missing_conjugate():
+    domain = case(complexes("n m"))
+    assert verify(np.square, domain, vjp=lambda gy, y, z: gy * np.conj(2 * z))
+    found = verify(np.square, domain, vjp=lambda gy, y, z: gy * 2 * z, raise_exception=False)
+    assert found.smallest.causes == ("conjugated",)

@@ -73,13 +73,7 @@ def test_the_rule_itself_is_differentiable(unit, verify):
 
 
 @pytest.mark.checks("methods")
-@each(
-    [
-        u
-        for u in OPS
-        if isinstance(u.entry, Op) and not u.entry._static and not u.entry.variadic and u.entry.n_arrays < 3
-    ]
-)
+@each([u for u in OPS if isinstance(u.entry, Op) and u.entry.plain and u.entry.n_arrays < 3])
 def test_the_fast_methods_record_what_a_call_records(unit, verify):
     verify(drawn(unit), lambda example: check_fast_method(unit.entry, example), share=0.5)
 
