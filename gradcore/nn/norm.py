@@ -56,8 +56,8 @@ class _BatchNorm(Module):
     def __init__(self, features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__()
         self.features = features
-        self.eps = eps
-        self.momentum = momentum
+        self.eps = float(eps)  # a float64 of NumPy would turn float32 into float64
+        self.momentum = float(momentum)
         self.weight = Tensor(np.ones(features, np.float32), True)
         self.bias = Tensor(np.zeros(features, np.float32), True)
         self.running_mean = np.zeros(features, np.float32)
@@ -73,7 +73,7 @@ class _BatchNorm(Module):
         if self.training:
             self._follow(plain(x))
             return batch_norm(x, self.weight, self.bias, self.eps)
-        scale = self.weight / np.sqrt(self.running_var + self.running_var.dtype.type(self.eps))
+        scale = self.weight / np.sqrt(self.running_var + self.eps)
         shift = self.bias - scale * self.running_mean
         by_channel = (1, -1, *(1,) * (len(x.shape) - 2))
         return x * reshape(scale, by_channel) + reshape(shift, by_channel)

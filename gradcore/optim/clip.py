@@ -50,7 +50,7 @@ def _norm(gradients: list[NDArray[Any]], scale: float) -> float:
     """The joint norm of all gradients over `scale`."""
     squares = []
     for g in gradients:
-        wide = g.astype(np.float64) if scale != 1.0 or g.dtype.itemsize < 4 else g
+        wide = g.astype(np.float64) if g.dtype.itemsize < 4 else g
         wide = wide / scale if scale != 1.0 else wide
         squares.append(float(np.vdot(wide, wide)))
     return math.sqrt(math.fsum(squares))

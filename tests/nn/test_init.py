@@ -56,6 +56,12 @@ def test_no_inputs_or_outputs_at_all_are_no_division_by_zero(name):
     assert getattr(init, name)((0, 0), 0, 0, 0).shape == (0, 0)
 
 
+@pytest.mark.parametrize("name", VARIANCE)
+def test_one_input_gives_twice_the_deviation_of_four(name):
+    one, four = (getattr(init, name)((3, 2), fan_in, 0, 0, np.float64) for fan_in in (1, 4))
+    np.testing.assert_allclose(one, 2 * four, rtol=1e-15)
+
+
 def test_kaiming_keeps_the_size_of_signals_through_many_relu_layers():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(200, 256)).astype(np.float32)

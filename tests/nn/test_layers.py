@@ -1,5 +1,7 @@
 """Layers: values by the book, modes, running statistics, errors."""
 
+import inspect
+
 import numpy as np
 import pytest
 
@@ -47,6 +49,38 @@ def test_linear_refuses_another_width_and_says_which_fits():
         ShapeError, match=r"x of shape \(2, 4\) and a weight of shape \(3, 2\).*\(\.\.\., 3\) would fit"
     ):
         nn.Linear(3, 2)(np.ones((2, 4)))
+
+
+# --- Conv2d -----------------------------------------------------------------------------------------------------------
+
+
+def test_conv2d_tells_its_initializer_the_shape_both_fans_and_the_generator():
+    told = []
+
+    def initializer(shape, *rest):
+        told.append((shape, *rest))
+        return np.full(shape, 3.0, np.float32)
+
+    layer = nn.Conv2d(4, 6, (2, 5), groups=2, initializer=initializer, rng=7)
+    assert told == [((6, 2, 2, 5), 2 * 10, 3 * 10, 7)]  # an input feeds three outputs: those of its group
+    assert [type(fan) for fan in told[0][1:3]] == [int, int]
+    assert (layer.weight.data == 3).all()
+    assert layer.weight.requires_grad
+    assert layer.bias.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("channels", "groups", "fits"),
+    [((3, 4), 2, 1), ((4, 3), 2, 1), ((4, 6), 0, 2), ((4, 6), -1, 2), ((4, 6), 4, 2)],
+)
+def test_conv2d_refuses_groups_that_do_not_divide_its_channels(channels, groups, fits):
+    with pytest.raises(ShapeError, match=rf"groups={groups}: groups must divide both, such as {fits}"):
+        nn.Conv2d(*channels, 1, groups=groups)
+
+
+def test_conv2d_refuses_a_kernel_without_an_entry():
+    with pytest.raises(DomainError, match=r"kernel_size=0: .*, of at least 1"):
+        nn.Conv2d(1, 1, 0)
 
 
 # --- activations and Flatten ------------------------------------------------------------------------------------------
@@ -165,29 +199,45 @@ def test_the_gradient_of_batch_norm_ignores_shifts_and_scalings_of_its_input():
 
 
 @pytest.mark.parametrize(
-    ("layer", "shape", "message"),
+    ("make", "shape", "message"),
     [
         (
-            nn.BatchNorm1d(3),
+            lambda: nn.BatchNorm1d(3),
             (2, 4),
             r"BatchNorm1d\(3\) takes x of shape \(n, c\) or \(n, c, l\) with c = 3, and got \(2, 4\)",
         ),
-        (nn.BatchNorm1d(3), (2, 3, 4, 5), r"got \(2, 3, 4, 5\)"),
-        (nn.BatchNorm2d(3), (2, 3), r"BatchNorm2d\(3\) takes x of shape \(n, c, h, w\)"),
+        (lambda: nn.BatchNorm1d(3), (2, 3, 4, 5), r"got \(2, 3, 4, 5\)"),
+        (lambda: nn.BatchNorm1d(3), (3,), r"got \(3,\)"),
+        (lambda: nn.BatchNorm2d(3), (2, 3), r"BatchNorm2d\(3\) takes x of shape \(n, c, h, w\)"),
         (
-            nn.BatchNorm1d(3),
+            lambda: nn.BatchNorm1d(3),
             (1, 3),
             r"one value per channel has no variance.*drop_last=True.*model\.eval\(\)",
         ),
-        (nn.BatchNorm2d(3), (0, 3, 2, 2), "has no variance"),
+        (lambda: nn.BatchNorm2d(3), (0, 3, 2, 2), "has no variance"),
     ],
 )
-def test_batch_norm_refuses_what_it_can_not_normalise_and_keeps_its_statistics(layer, shape, message):
+def test_batch_norm_refuses_what_it_can_not_normalise_and_keeps_its_statistics(make, shape, message):
+    layer = make()
     before = layer.state_dict()
     with pytest.raises(ShapeError, match=message):
         layer(np.ones(shape))
     for name, array in layer.state_dict().items():
         np.testing.assert_array_equal(array, before[name])
+
+
+def test_batch_norm_of_no_channels_is_refused_in_training():
+    with pytest.raises(ShapeError, match="has no variance"):
+        nn.BatchNorm1d(0)(np.ones((4, 0)))
+
+
+def test_batch_norm_keeps_float32_with_numbers_of_numpy():
+    layer = nn.BatchNorm1d(2, eps=np.float64(1e-3), momentum=np.float64(0.25))
+    x = normal(4, 2, dtype=np.float32)
+    assert layer(x).dtype == np.float32
+    layer(x.astype(np.float64))  # what is seen does not change what is kept
+    assert layer.running_mean.dtype == layer.running_var.dtype == np.float32
+    assert layer.eval()(x).dtype == np.float32
 
 
 # --- Dropout ----------------------------------------------------------------------------------------------------------
@@ -217,6 +267,16 @@ def test_dropout_replays_from_its_seed_and_draws_anew_each_time():
     assert not np.array_equal(nn.Dropout(0.5, rng=4)(x), a)
 
 
+def test_dropout_keeps_what_draws_exactly_p():
+    class Draws:
+        def random(self, shape):
+            return np.resize([0.0, np.nextafter(0.25, 0), 0.25, 0.5], shape)
+
+    layer = nn.Dropout(0.25)
+    layer.rng = Draws()
+    assert layer(np.full(4, 3.0)).tolist() == [0, 0, 4, 4]
+
+
 def test_the_gradient_of_dropout_goes_where_the_values_went():
     x = Tensor(np.ones(50, np.float32), requires_grad=True)
     y = nn.Dropout(0.5, rng=0)(x)
@@ -237,10 +297,54 @@ def test_an_impossible_probability_is_refused(p):
 def test_standardize_subtracts_the_mean_and_divides_by_the_deviation():
     layer = gradcore.registry.layers["Standardize"](mean=2, std=4)
     assert layer(np.float32([2, 6])).tolist() == [0, 1]
+    assert layer(np.float32([2, 6])).dtype == np.float32
     assert set(layer.state_dict()) == {"mean", "std"}
+    assert type(layer)()(np.float32([1, 3])).tolist() == [1, 3]
     for std in (0.0, -1.0, float("nan")):
         with pytest.raises(DomainError, match="a standard deviation above zero was expected"):
             type(layer)(std=std)
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda: nn.Linear(3, 2), "Linear(3 -> 2)  8 parameters"),
+        (lambda: nn.Conv2d(4, 6, (3, 5)), "Conv2d(4 -> 6, 3 x 5)  366 parameters"),
+        (
+            lambda: nn.Conv2d(4, 6, 3, stride=2, padding=1, dilation=(1, 2), groups=2, bias=False),
+            "Conv2d(4 -> 6, 3 x 3, stride=2, padding=1, dilation=(1, 2), groups=2, bias=False)  108 parameters",
+        ),
+        (lambda: nn.MaxPool2d(2), "MaxPool2d(2)"),
+        (lambda: nn.MaxPool2d(3, padding=1), "MaxPool2d(3, padding=1)"),
+        (lambda: nn.AvgPool2d((3, 2), 1), "AvgPool2d((3, 2), stride=1)"),
+        (lambda: nn.BatchNorm1d(3), "BatchNorm1d(3)  6 parameters"),
+        (lambda: nn.Dropout(0.25), "Dropout(p=0.25)"),
+        (lambda: gradcore.registry.layers["Standardize"](0.1307, 2), "Standardize(mean=0.1307, std=2)"),
+    ],
+)
+def test_a_new_layer_is_in_training_and_its_repr_shows_what_is_not_usual(make, expected):
+    layer = make()
+    assert layer.training
+    assert repr(layer) == expected
+
+
+@pytest.mark.parametrize(
+    ("cls", "sizes"),
+    [
+        (nn.BatchNorm1d, (3,)),
+        (nn.BatchNorm2d, (3,)),
+        (nn.Dropout, ()),
+        (nn.Conv2d, (1, 1, 1)),
+        (nn.AvgPool2d, (2,)),
+    ],
+)
+def test_numbers_nobody_passes_are_the_references(cls, sizes):
+    layer = cls(*sizes)
+    parameters = inspect.signature(cls.spec.reference).parameters.values()
+    found = {p.name: getattr(layer, p.name, None) for p in parameters if p.default is not p.empty}
+    numbers = {name: value for name, value in found.items() if isinstance(value, int | float)}
+    assert numbers
+    assert numbers == {p.name: p.default for p in parameters if p.name in numbers}
 
 
 def test_a_model_of_all_layers_trains_a_step_in_float32_throughout():

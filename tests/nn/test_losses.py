@@ -30,13 +30,15 @@ def test_the_gradient_of_mse_goes_to_both_sides():
     assert target.grad.tolist() == [1, -3]
 
 
+@pytest.mark.parametrize("loss", [gradcore.mse_loss, lambda *both: nn.MSELoss()(*both)])
 @pytest.mark.parametrize("shapes", [((3, 1), (3,)), ((3,), (3, 1)), ((2, 3), (3,)), ((2,), (3,))])
-def test_mse_refuses_shapes_that_differ_even_where_they_would_broadcast(shapes):
+def test_mse_refuses_shapes_that_differ_even_where_they_would_broadcast(shapes, loss):
     prediction, target = (Tensor(np.zeros(s)) for s in shapes)
     with pytest.raises(
         ShapeError, match=r"a prediction of shape .* they must be equal \(reshape one of them\)"
-    ):
-        gradcore.mse_loss(prediction, target)
+    ) as caught:
+        loss(prediction, target)
+    assert f"prediction of shape {shapes[0]} and a target of shape {shapes[1]}:" in str(caught.value)
 
 
 def test_cross_entropy_and_its_reductions_by_hand():
@@ -55,6 +57,11 @@ def test_labels_may_be_of_any_whole_number_type(labels):
     np.testing.assert_allclose(
         gradcore.cross_entropy(Tensor(LOGITS), labels).item(), sum(ROWS) / 2, rtol=1e-15
     )
+
+
+def test_losses_take_lists():
+    assert gradcore.mse_loss([1.0, 2.0], [1.0, 0.0]) == 2
+    np.testing.assert_allclose(gradcore.cross_entropy(LOGITS.tolist(), [2, 0]), sum(ROWS) / 2, rtol=1e-6)
 
 
 def test_losses_of_arrays_are_plain_numbers():
@@ -128,6 +135,7 @@ def test_one_class_costs_nothing():
         (np.zeros((2, 3)), np.eye(3, dtype=int)[:2], ShapeError, r"labels of shape \(2, 3\)"),
         (np.zeros((2, 3)), np.zeros(2), DtypeError, r"whole numbers as labels, and got float64.*labels\.astype\(int\)"),
         (np.zeros((2, 3)), [True, False], DtypeError, "got bool"),
+        (np.zeros((2, 3)), Tensor(np.zeros(2), requires_grad=True), DtypeError, "got float64"),
         (np.zeros((2, 3)), [0, 3], DomainError, r"1 of 2 labels are out of range, the first at row 1: 3;.* from 0 to 2"),
         (np.zeros((3, 3)), [0, -1, -1], DomainError, "2 of 3 labels are out of range, the first at row 1: -1"),
         (np.zeros((0, 3)), np.zeros(0, int), ShapeError, "no entries"),

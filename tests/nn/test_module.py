@@ -74,6 +74,13 @@ def test_a_module_used_twice_counts_once():
         ("table", {"a": gradcore.ones((2,))}),
         ("rows", [[Scale(2)]]),
         ("rows", [(Scale(2),)]),
+        ("rows", ([Scale(2)],)),
+        ("rows", [{Scale(2)}]),
+        ("rows", [frozenset([Scale(2)])]),
+        ("rows", [{"a": Scale(2)}]),
+        ("group", {Scale(2)}),
+        ("group", frozenset([gradcore.ones((2,))])),
+        ("weights", (gradcore.ones((2,)),)),
         ("weights", [gradcore.ones((2,))]),
     ],
 )
@@ -85,6 +92,24 @@ def test_parameters_where_they_would_not_be_found_are_refused_rather_than_forgot
             TypeError, match=rf"Net\.{name}.* is a .* with a (Scale|Tensor|Module) in it.*attribute"
         ):
             call()
+
+
+def test_names_are_dotted_at_every_depth():
+    net = nn.Sequential(nn.Sequential(Scale(2)), Net())
+    assert [name for name, _ in net.named_parameters()][:2] == ["0.0.weight", "1.first.weight"]
+    assert [name for name, _ in net.named_modules()][:4] == ["", "0", "0.0", "1"]
+    assert list(net.state_dict())[:2] == ["0.0.weight", "0.0.seen"]
+    assert repr(net).splitlines()[1:3] == [
+        "  (0): Sequential()  2 parameters",
+        "    (0): Scale()  2 parameters",
+    ]
+    assert [name for name, _ in Net().named_modules("net")][:3] == ["net", "net.first", "net.blocks.0"]
+
+
+def test_arrays_in_a_list_are_saved():
+    net = Net()
+    net.tables = [np.arange(2), np.zeros(3)]
+    assert list(net.state_dict())[:2] == ["tables.0", "tables.1"]
 
 
 def test_dicts_and_lists_of_other_things_are_fine():
@@ -185,6 +210,13 @@ def test_zero_grad_forgets_all_gradients():
     assert all(p.grad is None for p in net.parameters())
 
 
+def test_astype_leaves_whole_numbers_alone():
+    net = Scale(2)
+    net.seen = np.arange(2)
+    net.astype(np.float64)
+    assert net.seen.dtype == np.arange(2).dtype
+
+
 def test_astype_turns_parameters_and_buffers():
     net = nn.Sequential(nn.Linear(2, 3, rng=0), nn.BatchNorm1d(3))
     net(np.ones((2, 2), np.float32) * [[1], [2]]).sum().backward()
@@ -283,6 +315,18 @@ def test_functional_call_uses_other_tensors_and_leaves_the_module_as_it_was():
     assert other.grad.tolist() == [2, 2]
     assert net[0].weight is before
     assert list(vars(net[0])) == ["training", "weight", "seen"]
+
+
+def test_functional_call_hands_on_all_inputs_and_restores_at_every_depth():
+    net = nn.Sequential(nn.Sequential(Scale(2)), Net())
+    before = net.state_dict()
+    x = Tensor(np.array([1.0, 1.0], np.float32))
+    expected = nn.functional_call(net, {}, x).data
+    other = {"0.0.weight": Tensor(np.full(2, 3.0, np.float32)), "1.first.bias": Tensor(np.ones((1, 3)))}
+    assert not np.array_equal(nn.functional_call(net, other, x).data, expected)
+    for name, array in net.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+    assert nn.functional_call(Scale(2), {"weight": Tensor([2.0, 3.0])}, x, 2).tolist() == [4, 9]
 
 
 def test_functional_call_restores_the_module_when_forward_fails():

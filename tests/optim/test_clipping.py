@@ -35,8 +35,9 @@ def test_gradients_within_the_norm_are_left_alone(max_norm):
 
 def test_a_norm_of_zero_may_be_asked_for():
     (a,) = params([3.0, 4.0])
-    clip_grad_norm([a], 0.0)
-    assert a.grad.tolist() == [0, 0]
+    for norm in (5.0, 0.0):
+        assert clip_grad_norm([a], 0.0) == norm
+        assert a.grad.tolist() == [0, 0]
 
 
 def test_parameters_without_gradient_are_passed_over():
@@ -59,18 +60,19 @@ def test_one_tensor_may_be_passed_by_itself():
     ("dtype", "size"), [(np.float16, 3e4), (np.float16, 1e-4), (np.float32, 1e30), (np.float64, 1e200)]
 )
 def test_squares_that_overflow_or_vanish_do_not_keep_gradients_from_being_clipped(dtype, size):
-    a, b = params([3 * size / 4, 0.0], [size], dtype=dtype)
-    norm = clip_grad_norm([a, b], size / 4)
+    a, b, zero, empty = params([-3 * size / 4, 0.0], [-size], [0.0], [], dtype=dtype)
+    norm = clip_grad_norm([a, b, zero, empty], size / 4)
     assert math.isclose(norm, 1.25 * size, rel_tol=2e-3)
-    np.testing.assert_allclose([a.grad[0], b.grad[0]], [0.15 * size, 0.2 * size], rtol=3e-3)
+    np.testing.assert_allclose([a.grad[0], b.grad[0]], [-0.15 * size, -0.2 * size], rtol=3e-3)
+    assert zero.grad == 0
     assert a.grad.dtype == dtype
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_norm_that_is_not_finite_is_returned_and_nothing_is_scaled(bad):
     a, b = params([bad], [2.0])
-    assert not math.isfinite(clip_grad_norm([a, b], 1.0))
-    assert b.grad == 2
+    np.testing.assert_equal(clip_grad_norm([a, b], 1.0), bad)
+    np.testing.assert_equal([a.grad[0], b.grad[0]], [bad, 2])
 
 
 def test_clipping_by_value_bounds_every_entry_in_place():

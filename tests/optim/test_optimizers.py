@@ -157,12 +157,13 @@ def test_0d_and_empty_parameters_can_be_trained(name):
 
 
 @pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("shape", [(2 * base.BLOCK + 7,), (3, base.BLOCK // 2 + 1)])
+@pytest.mark.parametrize("shape", [(4,), (8,), (9,), (11,), (7, 3), (2, 2, 3)])
 def test_a_long_parameter_updated_in_blocks_moves_as_if_updated_whole(name, shape, monkeypatch):
     rng = np.random.default_rng(0)
     start, gradients = rng.normal(size=shape), rng.normal(size=(3, *shape))
 
-    def trained():
+    def trained(block):
+        monkeypatch.setattr(base, "BLOCK", block)
         p = parameter(start)
         optimizer = ALL[name]([p])
         for g in gradients:
@@ -170,23 +171,90 @@ def test_a_long_parameter_updated_in_blocks_moves_as_if_updated_whole(name, shap
             optimizer.step()
         return p.data
 
-    blocks = trained()
-    monkeypatch.setattr(base, "BLOCK", 10**9)
-    np.testing.assert_array_equal(blocks, trained())
+    blocks = trained(4)
+    np.testing.assert_array_equal(blocks, trained(10**9))
     assert not np.array_equal(blocks, start)
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_long_parameter_in_fortran_order_is_updated_too(name):
-    start = np.random.default_rng(0).normal(size=(300, 200))
+@pytest.mark.parametrize("orders", ["CFC", "FCC", "CCF"])
+def test_a_long_parameter_is_updated_whatever_the_order_of_its_arrays(name, orders, monkeypatch):
+    monkeypatch.setattr(base, "BLOCK", 4)
+    start = np.random.default_rng(0).normal(size=(5, 3))
     results = []
-    for order in "CF":
-        p = Tensor(np.array(start, order=order), requires_grad=True)
-        p.grad = np.array(np.cos(start), order="C")
-        ALL[name]([p]).step()
+    for of_p, of_gradient, of_state in ("CCC", orders):
+        p = Tensor(np.array(start, order=of_p), requires_grad=True)
+        p.grad = np.array(np.cos(start), order=of_gradient)
+        optimizer = ALL[name]([p])
+        for _ in range(3):
+            optimizer.step()
+            state = optimizer.state_dict()
+            running = {k: np.array(v, order=of_state) for k, v in state.items() if "." in k}
+            optimizer.load_state_dict({**state, **running})
         results.append(p.data)
-    np.testing.assert_allclose(results[0], results[1], rtol=1e-15)
+    np.testing.assert_array_equal(results[0], results[1])
     assert not np.array_equal(results[0], start)
+
+
+def test_a_parameter_may_get_another_dtype_or_shape_between_steps():
+    p, fresh = parameter([1.0, 2.0], np.float32), parameter(np.ones((2, 3)))
+    optimizer = SGD([p], lr=0.1)
+    for data in (p.data, p.data.astype(np.float64), np.ones(3), fresh.data.copy()):
+        p.data, p.grad = data, np.full(data.shape, 0.7, data.dtype)
+        fresh.data, fresh.grad = data.copy(), p.grad
+        optimizer.step()
+        SGD([fresh], lr=0.1).step()
+        np.testing.assert_array_equal(p.data, fresh.data)
+
+
+def test_parameters_of_a_dtype_share_scratch_and_each_gets_it_in_its_shape(monkeypatch):
+    class Watched(base.Optimizer):
+        def _numbers(self, step):
+            return (0.1,)
+
+        def _update(self, p, g, s, numbers, state):
+            assert s.shape == p.shape
+            assert s.dtype == p.dtype == numbers[0].dtype
+            seen.append(s)
+
+    monkeypatch.setattr(base, "BLOCK", 6)
+    seen = []
+    across = np.ones((4, 3), order="F")  # can't be cut into blocks
+    parameters = [
+        parameter([1.0, 2.0]),
+        parameter([1.0], np.float32),
+        parameter(np.ones((3, 2))),
+        parameter(np.ones(13)),
+        Tensor(across, requires_grad=True),
+        parameter(np.ones(2), np.float32),
+        Tensor(across.copy(order="F"), requires_grad=True),
+    ]
+    for p in parameters:
+        p.grad = p.data.copy(order="K")
+    optimizer = Watched(parameters, lr=0.1)
+    optimizer.step()
+    two, narrow, six, *blocks, large, narrow_too, large_too = seen
+    assert all(np.shares_memory(two, s) for s in (six, *blocks))
+    assert [s.size for s in blocks] == [6, 6, 1]
+    assert np.shares_memory(narrow, narrow_too)
+    assert np.shares_memory(large, large_too)
+    optimizer.step()
+    assert all(np.shares_memory(s, t) for s, t in zip(seen, seen[len(seen) // 2 :], strict=False))
+
+
+def test_an_optimizer_without_an_update_says_so():
+    class Bare(base.Optimizer):
+        pass
+
+    class Half(base.Optimizer):
+        def _numbers(self, step):
+            return ()
+
+    for cls in (Bare, Half):
+        p = parameter([1.0])
+        p.grad = np.ones(1)
+        with pytest.raises(NotImplementedError):
+            cls([p], lr=0.1).step()
 
 
 def test_zero_grad_forgets_all_gradients():
@@ -217,6 +285,49 @@ def test_momentum_can_be_switched_on_and_off_between_steps(make):
         fresh.load_state_dict(optimizer.state_dict())
         assert fresh.momentum == 0.9 - momentum
     assert p.item() < 1
+
+
+@pytest.mark.parametrize("make", [SGD, RMSprop])
+def test_momentum_switched_on_after_a_step_begins_with_nothing_and_keeps_what_there_is(make):
+    with_, without = parameter([1.0, 2.0]), parameter([1.0, 2.0])
+    optimizers = [make([with_], lr=0.1), make([without], lr=0.1)]
+    for _ in range(2):
+        with_.grad = without.grad = np.array([1.0, 3.0])
+        for optimizer in optimizers:
+            optimizer.step()
+        np.testing.assert_allclose(with_.data, without.data, rtol=1e-15)
+        optimizers[0].momentum = 0.9
+
+
+def test_momentum_switched_on_after_a_step_is_saved_as_zero():
+    p = parameter([1.0, 2.0])
+    p.grad = np.ones(2)
+    optimizer = SGD([p])
+    optimizer.step()
+    optimizer.momentum = 0.9
+    assert optimizer.state_dict()["0.velocity"].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_state_of_a_new_optimizer_takes_another_back_to_its_start(name):
+    p, twin = parameter([1.0, 2.0]), parameter([1.0, 2.0])
+    optimizer, fresh = ALL[name]([p]), ALL[name]([twin])
+    p.grad = twin.grad = np.ones(2)
+    optimizer.step()
+    optimizer.load_state_dict(fresh.state_dict())
+    p.data[:] = [1.0, 2.0]
+    optimizer.step()
+    fresh.step()
+    np.testing.assert_array_equal(p.data, twin.data)
+
+
+@pytest.mark.parametrize("steps", [(1,), np.array([1]), [np.int64(1)], [1]])
+def test_steps_may_be_any_sequence_of_whole_numbers(steps):
+    optimizer = Adam([parameter([1.0, 2.0])])
+    optimizer.load_state_dict(adam_state(steps=steps))
+    assert type(optimizer.steps) is list
+    assert [type(n) for n in optimizer.steps] == [int]
+    assert optimizer.steps == [1]
 
 
 # --- state ------------------------------------------------------------------------------------------------------------
@@ -305,6 +416,8 @@ def adam_state(**changes):
         ({"steps": 1}, "steps=1 is no list of whole numbers from 0 up"),
         ({"steps": [[1], [1, 2]]}, "is no list of whole numbers"),
         ({"steps": [0.5]}, "is no list of whole numbers"),
+        ({"steps": [-1]}, "is no list of whole numbers"),
+        ({"steps": [1, -1]}, "is no list of whole numbers"),
         ({"steps": [0]}, r"unexpected: 0\.square_sum"),
         ({"0.sum": None, "0.square_sum": None}, r"missing: 0\.sum.*missing: 0\.square_sum"),
         ({"0.sum": "a word"}, r"different: 0\.sum, expected float64 \(2,\)"),
@@ -339,9 +452,11 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(changes, messa
         (lambda p: SGD(p, momentum=1.0), r"momentum=1\.0 is out of range.*momentum < 1\.0"),
         (lambda p: SGD(p, weight_decay=-1), "weight_decay=-1"),
         (lambda p: RMSprop(p, alpha=1.0), r"alpha=1\.0"),
+        (lambda p: RMSprop(p, momentum=1.0), r"momentum=1\.0"),
         (lambda p: RMSprop(p, eps=-1), "eps=-1"),
         (lambda p: Adam(p, betas=(1.0, 0.9)), r"betas\[0\]=1\.0"),
         (lambda p: Adam(p, betas=(0.9, -0.1)), r"betas\[1\]=-0\.1"),
+        (lambda p: Adam(p, betas=(0.9, 1.0)), r"betas\[1\]=1\.0"),
         (lambda p: Adam(p, betas=0.9), r"betas=0\.9 is no pair of numbers: pass \(0\.9, 0\.999\)"),
         (lambda p: SGD(p, nesterov="yes"), "nesterov='yes' is neither True nor False"),
         (lambda p: AdamW(p, weight_decay=-0.1), r"weight_decay=-0\.1"),
@@ -350,6 +465,22 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(changes, messa
 def test_a_hyperparameter_out_of_range_is_refused_by_name(make, message):
     with pytest.raises(DomainError, match=message):
         make([parameter([1.0])])
+
+
+def test_hyperparameters_may_be_numbers_of_python_or_numpy_from_zero_on():
+    for lr in (0, 0.0, 1, 0.5, np.float32(0.5), np.int64(1)):
+        optimizer = SGD([parameter([1.0])], lr=lr)
+        assert (type(optimizer.lr), optimizer.lr) == (float, lr)
+    for nesterov in (True, False, np.True_, np.False_):
+        optimizer = SGD([parameter([1.0])], nesterov=nesterov)
+        assert optimizer.nesterov is bool(nesterov)
+
+
+@pytest.mark.parametrize("cls", registry.optimizers.values(), ids=registry.optimizers)
+def test_hyperparameters_nobody_passes_are_the_references(cls):
+    optimizer = cls([parameter([1.0])])
+    found = {name: getattr(optimizer, name) for name in cls.hyper}
+    assert found == cls.spec.reference.__kwdefaults__
 
 
 def test_unusable_parameters_are_refused_and_told_what_a_parameter_is():

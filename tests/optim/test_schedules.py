@@ -23,6 +23,7 @@ def test_cosine_is_half_way_in_the_middle_and_flat_at_both_ends():
 def test_warmup_rises_to_lr_and_hands_the_rest_of_the_run_to_the_next_schedule():
     schedule = warmup(0.2, linear)
     assert [schedule(done) for done in (0.0, 0.1, 0.2, 0.6, 1.0)] == pytest.approx([0.0, 0.5, 1.0, 0.5, 0.0])
+    assert warmup(0.5, lambda done: done + 2)(0.5) == 2
 
 
 @pytest.mark.parametrize("fraction", [0.0, 1.0, -1.0, float("nan")])
