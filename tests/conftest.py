@@ -6,15 +6,21 @@ import re
 
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis.database import DirectoryBasedExampleDatabase
 
 pytest_plugins = ["pytester"]
 
 # --hypothesis-profile chooses one of these. `ci` draws the same examples every time, `dev` and `nightly` others each time,
 # unless --hypothesis-seed says which.
 _COMMON = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}
-settings.register_profile("dev", max_examples=10, **_COMMON)
-settings.register_profile("ci", max_examples=20, derandomize=True, **_COMMON)
-settings.register_profile("nightly", max_examples=2000, **_COMMON)
+_RANDOM = {  # said in so many words: where CI is set, Hypothesis's own defaults are those of `ci`
+    "derandomize": False,
+    "database": DirectoryBasedExampleDatabase(".hypothesis/examples"),
+    **_COMMON,
+}
+settings.register_profile("dev", max_examples=10, **_RANDOM)
+settings.register_profile("ci", max_examples=20, derandomize=True, database=None, **_COMMON)
+settings.register_profile("nightly", max_examples=2000, **_RANDOM)
 settings.load_profile("ci")
 
 _DECORATOR = re.compile(r"@?reproduce_failure\(('[^']*'), (b'[^']*')\)")
