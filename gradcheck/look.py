@@ -326,6 +326,16 @@ class Look:
                 f"{error}. A derivative needs a function that takes all values around the point"
             ) from error
 
+    def values_at(self, arrays: Sequence[Array]) -> tuple[Array, ...] | None:
+        """Copies of the differentiable outputs at other points, one more forward call; None where f takes no such point."""
+        self.forwards += 1
+        self._latest = None
+        try:
+            with np.errstate(all="ignore"):
+                return tuple([np.array(y) for y in self.subject.values(arrays)])
+        except Exception:  # noqa: BLE001 - whatever it raises, this is none of its points
+            return None
+
     def held(
         self,
         numeric: Derivative,
@@ -357,6 +367,12 @@ class Look:
             if c.verdict not in (Verdict.PASS, Verdict.SUBGRADIENT) or c.vacuous:
                 return False
         return bool(seen)
+
+
+def better_than(numeric: Derivative, code: Diagnosis) -> tuple[NDArray[np.bool_], ...]:
+    """For every output entry, whether its diagnosis is better than this one."""
+    diagnosis = numeric.diagnosis if isinstance(numeric.diagnosis, tuple) else (numeric.diagnosis,)
+    return tuple([np.asarray(d) < code for d in diagnosis])
 
 
 def _far_apart(gys: Sequence[Array]) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 
 from gradcheck.backends.protocol import Array
 from gradcheck.compare import Comparison, Verdict
-from gradcheck.line import Line
+from gradcheck.line import Line, flatten
 from gradcheck.look import EPS, Direction, Evidence, Look
 
 FINE = (-49, -48, -47)
@@ -57,19 +57,17 @@ def finer_than_steps(look: Look, e: Evidence) -> bool:
     return e.comparison.analytic == 0.0 and _stands_still(look, e)
 
 
-def _sides(look: Look, v: Direction, power: float) -> list[list[Array]] | None:
+def _sides(look: Look, v: Direction, power: float) -> list[tuple[Array, ...]] | None:
     """Outputs at x ± 2^power v; None where the edge of the domain is nearer than that."""
     sides = []
     for sign in (1.0, -1.0):
         moved = [
             x.copy() if t is None else x + sign * 2.0**power * t for x, t in zip(look.wide, v, strict=True)
         ]
-        look.forwards += 1
-        try:
-            with np.errstate(all="ignore"):
-                sides.append([np.array(y) for y in look.subject.values(moved)])
-        except Exception:  # noqa: BLE001 - whatever it raises, these are none of its points
+        values = look.values_at(moved)
+        if values is None:
             return None
+        sides.append(values)
     return sides
 
 
@@ -168,13 +166,8 @@ def _hidden_slope(look: Look, v: Direction, place: int, scale: float) -> float:
 
     def value(t: float) -> float:
         moved = [x.copy() if d is None else x + t * d for x, d in zip(look.wide, v, strict=True)]
-        look.forwards += 1
-        try:
-            with np.errstate(all="ignore"):
-                flat = np.concatenate([np.asarray(y).reshape(-1) for y in look.subject.values(moved)])
-        except Exception:  # noqa: BLE001 - whatever it raises, this is none of its points
-            return float("nan")
-        return float(np.real(flat[place]))
+        values = look.values_at(moved)
+        return float("nan") if values is None else float(flatten(values)[place])
 
     center, low = value(0.0), 0.0
     for k in range(STEPS):

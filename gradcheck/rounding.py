@@ -210,9 +210,9 @@ def _scale(look: Look, e: Evidence) -> float:
     sizes = [typical(y) for y in look.outputs]
     if not all(sizes):
         moved = [x.copy() if t is None else x + 0.125 * t for x, t in zip(look.wide, e.v, strict=True)]
-        with suppress(Exception), np.errstate(all="ignore"):  # it may be none of the domain
-            there = look.subject.values(moved)
-            sizes = [s or typical(np.asarray(y)) for s, y in zip(sizes, there, strict=True)]
+        there = look.values_at(moved)
+        if there is not None:
+            sizes = [s or typical(y) for s, y in zip(sizes, there, strict=True)]
     pairs = zip(e.gys, sizes, strict=True)
     return float(np.linalg.norm([np.linalg.norm(wide(gy)) * (size or 1.0) for gy, size in pairs]))
 

@@ -13,7 +13,7 @@ from gradcheck.compare import Comparison, Verdict, compare
 from gradcheck.differences import Derivative, Diagnosis
 from gradcheck.errors import RuleError
 from gradcheck.line import flatten
-from gradcheck.look import EPS, Cotangents, Direction, Evidence, Look, copied, same
+from gradcheck.look import EPS, Cotangents, Direction, Evidence, Look, better_than, copied, same
 
 OUTPUTS = 4
 """So many outputs at a kink are looked at one by one."""
@@ -135,12 +135,10 @@ def _slopes_at(look: Look, v: Direction, offset: Direction, power: int, weights:
             x + (0 if d is None else 2.0**power * d) + (0 if t is None else sign * step * t)
             for x, d, t in zip(look.wide, offset, v, strict=True)
         ]
-        look.forwards += 1
-        try:
-            with np.errstate(all="ignore"):
-                sides.append(flatten(look.subject.values(moved)))
-        except Exception:  # noqa: BLE001 - whatever it raises, this is none of its points
+        values = look.values_at(moved)
+        if values is None:
             return None
+        sides.append(flatten(values))
     with np.errstate(all="ignore"):
         return np.where(weights == 0, 0.0, weights * (sides[0] - sides[1]) / (2.0 * step))
 
@@ -180,14 +178,8 @@ def _together(look: Look) -> Direction:
 
 def _smooth_only(look: Look) -> list[tuple[Array, ...]]:
     """The first cotangents, without the outputs at a kink; none where nothing would be left."""
-    kinked = look.evidence[0].numeric.diagnosis
-    masks = kinked if isinstance(kinked, tuple) else (kinked,)
-    gys = tuple(
-        [
-            np.where(np.asarray(m) < Diagnosis.KINK, gy, gy.dtype.type(0))
-            for m, gy in zip(masks, look.first_gys, strict=True)
-        ]
-    )
+    smooth = better_than(look.evidence[0].numeric, Diagnosis.KINK)
+    gys = tuple([np.where(s, gy, gy.dtype.type(0)) for s, gy in zip(smooth, look.first_gys, strict=True)])
     return [gys] if any(gy.any() for gy in gys) else []
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -94,13 +94,3 @@ def name_of(function: Callable[..., Any]) -> str:
         return f"np.{function.__name__}"
     name = getattr(function, "__name__", None) or getattr(function, "name", None) or type(function).__name__
     return "f" if name == "<lambda>" else str(name)
-
-
-def is_differentiable(array: np.ndarray[Any, Any]) -> bool:
-    """Whether an array has a dtype that can carry a gradient."""
-    return array.dtype.kind in "fc"
-
-
-def sizes(arrays: Sequence[np.ndarray[Any, Any] | None]) -> list[int]:
-    """How many entries each array has; 0 for None."""
-    return [0 if a is None else a.size for a in arrays]

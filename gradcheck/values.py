@@ -10,7 +10,7 @@ import numpy as np
 from gradcheck.backends.protocol import Array, wide
 from gradcheck.compare import Comparison, Verdict, merge
 from gradcheck.differences import Derivative, Diagnosis
-from gradcheck.look import EPS, Cotangents, Direction, Evidence, Look
+from gradcheck.look import EPS, Cotangents, Direction, Evidence, Look, better_than
 from gradcheck.resolution import untold
 from gradcheck.rounding import of_comparison, out_of_range, widened
 from gradcheck.special import at_kinks, between_neighbours, excused, with_given
@@ -86,7 +86,7 @@ def judge(look: Look) -> ValueResult:
             wide_gx = look.wide_gxs[1] if look.wide_gxs else None
             look.evidence += _all_held(look, v, look.second_gys, look.second_gx, wide_gx, evaluations=few)
         else:
-            others = look.draw(usable=_usable(first[0].numeric))
+            others = look.draw(usable=better_than(first[0].numeric, Diagnosis.UNRESOLVED))
             look.evidence += _pulled_and_held(look, look.numeric(v, evaluations=few, gys=others), v, others)
     merged = merge([e.comparison for e in look.evidence])
     precision = False
@@ -97,7 +97,9 @@ def judge(look: Look) -> ValueResult:
         if merged.verdict is Verdict.FAIL and any(untold(look, e) for e in _failing(look.evidence)):
             merged, precision = replace(merged, verdict=Verdict.INCONCLUSIVE, reason="unresolved"), False
     if merged.verdict is not Verdict.FAIL:
-        found = with_given(look, None if kept is None else _usable(first[0].numeric))
+        found = with_given(
+            look, None if kept is None else better_than(first[0].numeric, Diagnosis.UNRESOLVED)
+        )
         if merged.verdict is Verdict.SUBGRADIENT and not found:
             found = at_kinks(look)
         if found and not any(untold(look, e) for e in found):
@@ -182,7 +184,7 @@ def _pulled_and_held(
             for gx in look.pulled_in_double([gys])
         ]
     if even and look.even_gys is not None:
-        evened = look.draw(usable=_usable(numeric), even=True)
+        evened = look.draw(usable=better_than(numeric, Diagnosis.UNRESOLVED), even=True)
         gxs = [look.pulled(evened, look.fresh())] if look.in_double else look.pulled_in_double([evened])
         for gx in gxs:
             found += _telling(found[0], _hold(look, numeric, v, evened, gx, in_double=True))
@@ -193,12 +195,6 @@ def _telling(flat: Evidence, evened: Evidence) -> list[Evidence]:
     """The evened evidence, but for a kink that the flat one does not see: next to the others it is their rounding."""
     chance = evened.comparison.verdict is Verdict.SUBGRADIENT and flat.comparison.verdict is Verdict.PASS
     return [] if chance else [evened]
-
-
-def _usable(numeric: Derivative, below: Diagnosis = Diagnosis.UNRESOLVED) -> tuple[Array, ...]:
-    """For every output entry, whether its derivative was measured, or its diagnosis is better than another one."""
-    diagnosis = numeric.diagnosis if isinstance(numeric.diagnosis, tuple) else (numeric.diagnosis,)
-    return tuple([np.asarray(d) < below for d in diagnosis])
 
 
 def _leave_out(look: Look, gx: Cotangents) -> str:
@@ -213,7 +209,7 @@ def _leave_out(look: Look, gx: Cotangents) -> str:
             for t, out in zip(look.aim(), places, strict=True)
         ]
     )
-    usable = _usable(look.numeric(v))
+    usable = better_than(look.numeric(v), Diagnosis.UNRESOLVED)
     if all(u.all() for u in usable):
         return ""
     look.left_out = places
@@ -227,7 +223,10 @@ def _on_usable_outputs(
 
     There is none where all entries can be measured, or none can.
     """
-    usable = [u & np.isfinite(y) for u, y in zip(_usable(numeric), look.outputs, strict=True)]
+    usable = [
+        u & np.isfinite(y)
+        for u, y in zip(better_than(numeric, Diagnosis.UNRESOLVED), look.outputs, strict=True)
+    ]
     lost = sum(int((~u).sum()) for u in usable)
     total = sum(u.size for u in usable)
     if lost in (0, total):
@@ -257,7 +256,7 @@ def _second_opinion(look: Look, first: Comparison) -> tuple[Comparison, bool]:
         (look.aim, smooth),
     ):
         usable = [
-            np.logical_and.reduce(each) for each in zip(*[_usable(n, below) for n in seen], strict=True)
+            np.logical_and.reduce(each) for each in zip(*[better_than(n, below) for n in seen], strict=True)
         ]
         if not any(part.any() for part in usable):
             continue
