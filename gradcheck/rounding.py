@@ -73,7 +73,11 @@ def spreads(look: Look, arrays: Sequence[Array], gys: Sequence[Array]) -> list[f
 
 
 def pull_spreads(look: Look, gys: Sequence[Array]) -> list[float]:
-    """By how much rounding moves each cotangent, the largest entry: gys, and y, moved by one unit in their last place."""
+    """By how much rounding moves each cotangent, the largest entry.
+
+    Two ways to see it: gys, and y, moved by one unit in their last place; and the same pull in another precision, which
+    shows what is the same for all values close by (1 + x where x is nearly -1 all over).
+    """
     rng = np.random.default_rng([look.seed, 5])
 
     def pulled(of_gys: float, of_outputs: float = 0.0) -> Cotangents:
@@ -91,12 +95,35 @@ def pull_spreads(look: Look, gys: Sequence[Array]) -> list[float]:
     center = pulled(0.0)
     if not same(center, pulled(0.0)):  # what differs without a move is no rounding
         return [0.0] * len(center)
+    lost = _lost(look, gys)
     by_gys = changes(*[(float(units), 0.0) for units in (1, 1, 1, 2, 3, 5, 7)])  # each rounds in its own way
     near, far = changes(*[(0.0, 1.0)] * 3), changes(*[(0.0, FAR)] * 3)
     return [
-        float(np.max(a, initial=0.0) + np.max(np.where(c >= GROWTH * b, b, 0.0), initial=0.0))
-        for a, b, c in zip(by_gys, near, far, strict=True)
+        float(np.max(a, initial=0.0) + np.max(np.where(c >= GROWTH * b, b, 0.0), initial=0.0)) + d
+        for a, b, c, d in zip(by_gys, near, far, lost, strict=True)
     ]
+
+
+def _lost(look: Look, gys: Sequence[Array]) -> list[float]:
+    """By how much each cotangent, the largest entry, is off for its dtype: of a narrow one by what double precision gives.
+
+    Of double precision by what single precision would lose at the nearest point that it holds, scaled to double.
+    """
+    narrow = [_single(a) for a in look.arrays] if look.in_double else look.arrays
+    narrow_gys = [_single(gy) for gy in gys] if look.in_double else gys
+    try:
+        rough = look.pulled(narrow_gys, look.forward([x.copy() for x in narrow]))
+        fine = look.pulled([wide(gy) for gy in narrow_gys], look.forward([wide(x).copy() for x in narrow]))
+    except Exception:  # noqa: BLE001 - a function may refuse other dtypes than its own
+        return [0.0] * len(look.arrays)
+    scale = EPS / float(np.finfo(np.float32).eps) if look.in_double else 1.0
+    changes = [_change(None if g is None else wide(g), w) for g, w in zip(rough, fine, strict=True)]
+    return [scale * float(np.max(np.abs(c[np.isfinite(c)]), initial=0.0)) for c in changes]
+
+
+def _single(x: Array) -> Array:
+    narrow: dict[str, type[np.generic]] = {"f": np.float32, "c": np.complex64}
+    return x.astype(narrow.get(x.dtype.kind, x.dtype))
 
 
 def _change(x: Array | None, y: Array | None) -> Array:
@@ -169,7 +196,7 @@ def of_comparison(look: Look, e: Evidence) -> float:
         gx = look.pulled([shaken(gy, cotangents) for gy in gys], run)
         return _terms(look.fitted(gx), e.v)
 
-    scale = _scale(look, e)
+    scale = _scale(look, e.gys, e.v)
     dust = DUST * eps * scale
 
     def rounding(of: str, *, jumps: bool) -> float:
@@ -200,8 +227,15 @@ def of_comparison(look: Look, e: Evidence) -> float:
     return float(SHAKEN * (seen + scatter * RESOLVING))
 
 
-def _scale(look: Look, e: Evidence) -> float:
-    """Size of `<gy, y>`: by typical entries of y, where all are zero by those an eighth of `e.v` away, else of gy alone."""
+def is_dust(look: Look, gx: Cotangents, gys: Sequence[Array], v: Direction) -> bool:
+    """Whether all of this gradient along `v` is so small that sums which cancel may have left it."""
+    with np.errstate(all="ignore"):
+        along = np.abs(_terms(look.fitted(gx), v))
+        return bool(np.all(along <= DUST * look.eps(gx, gys) * _scale(look, gys, v)))
+
+
+def _scale(look: Look, gys: Sequence[Array], v: Direction) -> float:
+    """Size of `<gy, y>`: by typical entries of y, where all are zero by those an eighth of `v` away, else of gy alone."""
 
     def typical(y: Array) -> float:
         sizes = np.abs(y[np.isfinite(y) & (y != 0)]).astype(np.float64)
@@ -209,11 +243,11 @@ def _scale(look: Look, e: Evidence) -> float:
 
     sizes = [typical(y) for y in look.outputs]
     if not all(sizes):
-        moved = [x.copy() if t is None else x + 0.125 * t for x, t in zip(look.wide, e.v, strict=True)]
+        moved = [x.copy() if t is None else x + 0.125 * t for x, t in zip(look.wide, v, strict=True)]
         there = look.values_at(moved)
         if there is not None:
             sizes = [s or typical(y) for s, y in zip(sizes, there, strict=True)]
-    pairs = zip(e.gys, sizes, strict=True)
+    pairs = zip(gys, sizes, strict=True)
     return float(np.linalg.norm([np.linalg.norm(wide(gy)) * (size or 1.0) for gy, size in pairs]))
 
 

@@ -181,3 +181,32 @@ def test_a_gradient_that_cancels_down_to_its_rounding_is_linear_all_the_same(see
 
     report = gradcheck(centred, (np.array(1.5),), seed=seed)
     assert status(report)["linear"] == "held"
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("seed", range(6))
+def test_digits_that_a_pull_loses_in_the_same_way_for_all_values_close_by_are_no_want_of_linearity(dtype, seed):
+    def nearly_zero(a, x):
+        gamma = (a + x)[:1, 0]  # of the first of two entries, which batch_norm makes nearly -1
+        return gradcore.batch_norm(x, gamma, gamma, eps=1e-5)[0, 0]
+
+    inputs = (np.array([[1.5], [0.5]], dtype), np.array([[0.0], [2.0]], dtype))
+    report = gradcheck(nearly_zero, inputs, seed=seed, raise_exception=False)
+    assert status(report)["linear"] == "held"
+
+
+@pytest.mark.parametrize("power", [1.01, 0.99])
+def test_a_small_want_of_linearity_is_one_where_no_digits_are_lost(power):
+    def rule(gy, y, x):
+        return np.sign(gy) * np.abs(gy) ** power * np.cos(x)
+
+    report = gradcheck(np.sin, (np.array([0.5, 2.0]),), vjp=rule, raise_exception=False)
+    assert status(report)["linear"] == "broken"
+
+
+def test_a_gradient_of_nothing_but_rounding_is_linear_all_the_same():
+    def graph(x):
+        return gradcore.cross_entropy(gradcore.broadcast_to(x, (1, 3)), np.array([2]))
+
+    report = gradcheck(graph, (np.array(0.0707372016677029),), gy=(np.array(-1.75),))
+    assert status(report)["linear"] == "held"
