@@ -20,6 +20,9 @@ SAMPLES = 4
 FAR, GROWTH = 64.0, 8.0
 """A move of so many units has to change an entry so many times as much as one of a single unit: rounding grows in step."""
 
+COARSER: tuple[dict[str, type[np.generic]], ...] = ({"f": np.float32, "c": np.complex64}, {"f": np.float16})
+"""Dtypes by kind, finest first, of the arithmetic in which what rounding takes of double or single precision is seen."""
+
 DUST = 2.0**12
 """Contributions of less than so many eps of `<gy, y>` are what rounding leaves of sums that cancel."""
 
@@ -95,35 +98,41 @@ def pull_spreads(look: Look, gys: Sequence[Array]) -> list[float]:
     center = pulled(0.0)
     if not same(center, pulled(0.0)):  # what differs without a move is no rounding
         return [0.0] * len(center)
-    lost = _lost(look, gys)
+    unseen = lost(look, gys, look.eps(center, gys))
     by_gys = changes(*[(float(units), 0.0) for units in (1, 1, 1, 2, 3, 5, 7)])  # each rounds in its own way
     near, far = changes(*[(0.0, 1.0)] * 3), changes(*[(0.0, FAR)] * 3)
     return [
-        float(np.max(a, initial=0.0) + np.max(np.where(c >= GROWTH * b, b, 0.0), initial=0.0)) + d
-        for a, b, c, d in zip(by_gys, near, far, lost, strict=True)
+        _largest(a) + _largest(np.where(c >= GROWTH * b, b, 0.0)) + _largest(d)
+        for a, b, c, d in zip(by_gys, near, far, unseen, strict=True)
     ]
 
 
-def _lost(look: Look, gys: Sequence[Array]) -> list[float]:
-    """By how much each cotangent, the largest entry, is off for its dtype: of a narrow one by what double precision gives.
+def lost(look: Look, gys: Sequence[Array], eps: float) -> list[Array]:
+    """By how much rounding puts each entry of the cotangents off, in arithmetic of this eps: as the next coarser shows it.
 
-    Of double precision by what single precision would lose at the nearest point that it holds, scaled to double.
+    What the coarser one gives, at the nearest point and for the nearest gys that it holds, less what double precision gives
+    there, scaled. Zeros where there is no coarser one, or the function refuses it.
     """
-    narrow = [_single(a) for a in look.arrays] if look.in_double else look.arrays
-    narrow_gys = [_single(gy) for gy in gys] if look.in_double else gys
+    nothing = [np.zeros(x.shape) for x in look.arrays]
+    coarser = next((kinds for kinds in COARSER if np.finfo(kinds["f"]).eps > eps), None)
+    if coarser is None:
+        return nothing
+    size = max([float(np.max(np.abs(gy[np.isfinite(gy)]), initial=0.0)) for gy in gys])
+    unit = 2.0 ** np.floor(np.log2(size)) if size else 1.0  # so that all is within the coarser one's range
+    arrays = [x.astype(coarser.get(x.dtype.kind, x.dtype)) for x in look.arrays]
+    units = [(wide(gy) / unit).astype(coarser.get(gy.dtype.kind, gy.dtype)) for gy in gys]
     try:
-        rough = look.pulled(narrow_gys, look.forward([x.copy() for x in narrow]))
-        fine = look.pulled([wide(gy) for gy in narrow_gys], look.forward([wide(x).copy() for x in narrow]))
-    except Exception:  # noqa: BLE001 - a function may refuse other dtypes than its own
-        return [0.0] * len(look.arrays)
-    scale = EPS / float(np.finfo(np.float32).eps) if look.in_double else 1.0
+        rough = look.pulled(units, look.forward([x.copy() for x in arrays]))
+        fine = look.pulled([wide(gy) for gy in units], look.forward([wide(x).copy() for x in arrays]))
+    except Exception:  # noqa: BLE001 - whatever a function raises on other dtypes
+        return nothing
+    scale = unit * eps / float(np.finfo(coarser["f"]).eps)
     changes = [_change(None if g is None else wide(g), w) for g, w in zip(rough, fine, strict=True)]
-    return [scale * float(np.max(np.abs(c[np.isfinite(c)]), initial=0.0)) for c in changes]
+    return [scale * np.where(np.isfinite(c), c, 0.0) for c in changes]
 
 
-def _single(x: Array) -> Array:
-    narrow: dict[str, type[np.generic]] = {"f": np.float32, "c": np.complex64}
-    return x.astype(narrow.get(x.dtype.kind, x.dtype))
+def _largest(x: Array) -> float:
+    return float(np.max(np.abs(x), initial=0.0))
 
 
 def _change(x: Array | None, y: Array | None) -> Array:
@@ -218,6 +227,9 @@ def of_comparison(look: Look, e: Evidence) -> float:
             return 0.0
         if max(abs(e.comparison.analytic), abs(e.comparison.numeric)) <= dust:
             seen += eps * scale
+        several = [gys, *([gy * rng.uniform(0.5, 1.0, gy.shape) for gy in gys] for _ in range(SAMPLES))]
+        unseen = [_terms(look.fitted(lost(look, some, eps)), e.v) for some in several]
+        seen += max(float(np.linalg.norm(terms)) for terms in unseen)  # each of these gys rounds in its own way
         if eps > EPS:  # the function was measured in double precision
             return SHAKEN * (seen + _narrow(look, e))
         weighted = [

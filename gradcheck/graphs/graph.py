@@ -60,11 +60,19 @@ class Graph:
         }
 
     def function(self) -> Callable[..., tuple[Any, ...]]:
-        """The outputs as a function of the leaves that require a gradient."""
-        tensors = self.tensors()
+        """The outputs as a function of the leaves that require a gradient; the other leaves take their precision."""
+        constants = {
+            i: (step.array, step.kind)
+            for i, step in enumerate(self.steps)
+            if isinstance(step, Leaf) and step.kind != "gradient"
+        }
 
         def graph(*leaves: Any) -> tuple[Any, ...]:
-            values = self.run({**tensors, **dict(zip(self.wanted, leaves, strict=True))})
+            given: dict[int, Any] = dict(zip(self.wanted, leaves, strict=True))
+            for i, (array, kind) in constants.items():
+                taken = array.astype(leaves[0].dtype) if leaves and array.dtype.kind == "f" else array
+                given[i] = taken if kind == "array" else Tensor(taken)
+            values = self.run(given)
             return tuple([values[i] for i in self.outputs])
 
         return graph

@@ -226,3 +226,15 @@ def test_a_gradient_that_is_nothing_but_rounding_accuses_nobody(seed):
 
     report = gradcheck(nothing, (np.array([-1.0, 1.5]),), gy=np.array(1.0), seed=seed, raise_exception=False)
     assert report.verdict is not Verdict.FAIL
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("seed", range(6))
+def test_a_gradient_of_nothing_but_rounding_is_not_called_wrong(dtype, seed):
+    def normalised(x):  # a constant, whose place does not matter, in units of 20
+        gamma, beta = np.array([2.0], x.dtype), np.array([0.0], x.dtype)
+        return gradcore.batch_norm(gradcore.broadcast_to(x, (2, 1, 2, 3)), gamma, beta, eps=0.01)
+
+    gy = np.random.default_rng(seed).integers(-16, 17, (2, 1, 2, 3)).astype(dtype) / dtype(8)
+    report = gradcheck(normalised, (np.array(-1.5, dtype),), gy=(gy,), seed=seed, raise_exception=False)
+    assert report.verdict is not Verdict.FAIL
