@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,10 @@ SAMPLES = 4
 FAR, GROWTH = 64.0, 8.0
 """A move of so many units has to change an entry so many times as much as one of a single unit: rounding grows in step."""
 
-COARSER: tuple[dict[str, type[np.generic]], ...] = ({"f": np.float32, "c": np.complex64}, {"f": np.float16})
+COARSER: tuple[dict[str, np.dtype[Any]], ...] = (
+    {"f": np.dtype(np.float32), "c": np.dtype(np.complex64)},
+    {"f": np.dtype(np.float16)},
+)
 """Dtypes by kind, finest first, of the arithmetic in which what rounding takes of double or single precision is seen."""
 
 DUST = 2.0**12
@@ -229,7 +233,9 @@ def of_comparison(look: Look, e: Evidence) -> float:
             seen += eps * scale
         several = [gys, *([gy * rng.uniform(0.5, 1.0, gy.shape) for gy in gys] for _ in range(SAMPLES))]
         unseen = [_terms(look.fitted(lost(look, some, eps)), e.v) for some in several]
-        seen += max(float(np.linalg.norm(terms)) for terms in unseen)  # each of these gys rounds in its own way
+        seen += max(
+            float(np.linalg.norm(terms)) for terms in unseen
+        )  # each of these gys rounds in its own way
         if eps > EPS:  # the function was measured in double precision
             return SHAKEN * (seen + _narrow(look, e))
         weighted = [

@@ -185,7 +185,9 @@ def test_a_gradient_that_cancels_down_to_its_rounding_is_linear_all_the_same(see
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("seed", range(6))
-def test_digits_that_a_pull_loses_in_the_same_way_for_all_values_close_by_are_no_want_of_linearity(dtype, seed):
+def test_digits_that_a_pull_loses_in_the_same_way_for_all_values_close_by_are_no_want_of_linearity(
+    dtype, seed
+):
     def nearly_zero(a, x):
         gamma = (a + x)[:1, 0]  # of the first of two entries, which batch_norm makes nearly -1
         return gradcore.batch_norm(x, gamma, gamma, eps=1e-5)[0, 0]
