@@ -60,18 +60,20 @@ class Graph:
         }
 
     def function(self) -> Callable[..., tuple[Any, ...]]:
-        """The outputs as a function of the leaves that require a gradient; the other leaves take their precision."""
+        """The outputs as a function of the leaves that require a gradient; in another precision, with all other leaves in it."""
         constants = {
             i: (step.array, step.kind)
             for i, step in enumerate(self.steps)
             if isinstance(step, Leaf) and step.kind != "gradient"
         }
+        own = [self.steps[i].array.dtype for i in self.wanted]  # type: ignore[union-attr]
 
         def graph(*leaves: Any) -> tuple[Any, ...]:
             given: dict[int, Any] = dict(zip(self.wanted, leaves, strict=True))
+            another = [x.dtype for x, dtype in zip(leaves, own, strict=True) if x.dtype != dtype]
             for i, (array, kind) in constants.items():
-                taken = array.astype(leaves[0].dtype) if leaves and array.dtype.kind == "f" else array
-                given[i] = taken if kind == "array" else Tensor(taken)
+                taken = array.astype(another[0]) if another and array.dtype.kind == "f" else array
+                given[i] = taken if kind == "array" else Tensor(taken.copy())
             values = self.run(given)
             return tuple([values[i] for i in self.outputs])
 

@@ -205,6 +205,15 @@ def test_a_graph_runs_on_arrays_and_on_tensors():
     assert (y.item(), y.requires_grad) == (8.0, True)
 
 
+@pytest.mark.parametrize("kind", ["array", "constant"])
+def test_constants_come_along_where_a_graph_is_run_in_another_precision(kind):
+    single, double = np.array(0.5, np.float32), np.array(0.1)
+    graph = Graph((Leaf(single), Leaf(double, kind), Node("mul", (0, 1), {})), outputs=(2,), gys=(double,))
+    for x, dtype in ((single, np.float64), (double, np.float64), (single.astype(np.float16), np.float16)):
+        (y,) = graph.function()(gradcore.Tensor(x))
+        assert y.dtype == dtype
+
+
 def test_a_graph_knows_its_structure():
     graph = cube()
     assert graph.consumers() == [[1, 1, 2, 4], [2], [], [4], []]
