@@ -33,6 +33,9 @@ DUST = 2.0**12
 RESOLVING = 2.0**6
 """One over a step, relative to the inputs, that resolves most functions."""
 
+NEAR = 0.6
+"""Power of eps by which inputs are moved to see rounding in the even part of smooth functions: their curvature adds less."""
+
 FURTHER = 0.4
 """Power of eps by which inputs are moved to see a dtype inside that is coarser than theirs; what a smooth function adds
 to the even part of such a move is smaller than the tolerance of a sum in another order."""
@@ -231,18 +234,49 @@ def of_comparison(look: Look, e: Evidence) -> float:
             return 0.0
         if max(abs(e.comparison.analytic), abs(e.comparison.numeric)) <= dust:
             seen += eps * scale
-        several = [gys, *([gy * rng.uniform(0.5, 1.0, gy.shape) for gy in gys] for _ in range(SAMPLES))]
-        unseen = [_terms(look.fitted(lost(look, some, eps)), e.v) for some in several]
-        seen += max(
-            float(np.linalg.norm(terms)) for terms in unseen
-        )  # each of these gys rounds in its own way
+        seen += _unseen(look, e, gys, rng)
         if eps > EPS:  # the function was measured in double precision
             return SHAKEN * (seen + _narrow(look, e))
-        weighted = [
-            [np.ravel(gy * (y - y0)) for gy, y, y0 in zip(gys, ys, there, strict=True)] for ys in moved
-        ]
-        scatter = max(float(np.linalg.norm(np.concatenate(each))) for each in weighted)
+        scatter = max(*[_weighted(gys, ys, there) for ys in moved], _unevenness(look, gys, rng))
     return float(SHAKEN * (seen + scatter * RESOLVING))
+
+
+def _unseen(look: Look, e: Evidence, gys: Sequence[Array], rng: np.random.Generator) -> float:
+    """What the rule loses in the same way for all values close by; of several gys, as each rounds in its own way."""
+    several = [gys, *([gy * rng.uniform(0.5, 1.0, gy.shape) for gy in gys] for _ in range(SAMPLES))]
+    eps = look.eps(e.gx, e.gys)
+    return max(float(np.linalg.norm(_terms(look.fitted(lost(look, some, eps)), e.v))) for some in several)
+
+
+def _unevenness(look: Look, gys: Sequence[Array], rng: np.random.Generator) -> float:
+    """Rounding of `<gy, y>` that a move of x by its last place does not show: how far y is from the mean of both sides.
+
+    Of points next to x, as x itself may have few digits: of (x + 1000) - 1000 it is exact, and what rounds on both sides of
+    it has opposite signs.
+    """
+    found = [0.0]
+    for _ in range(3 * SAMPLES):  # of one entry, half of them show nothing
+        by = [EPS**NEAR * rng.uniform(0.5, 1.0, (2, *x.shape)) * _signs(x, rng) for x in look.wide]
+        points = [
+            look.values_at(
+                [
+                    x * (1 + d[0] + k * d[1]) if w else x.copy()
+                    for x, w, d in zip(look.wide, look.wanted, by, strict=True)
+                ]
+            )
+            for k in (-1, 0, 1)
+        ]
+        below, middle, above = points
+        if below is not None and middle is not None and above is not None:
+            mean = [0.5 * a + 0.5 * b for a, b in zip(above, below, strict=True)]
+            found.append(_weighted(gys, mean, middle))
+    return max(size for size in found if np.isfinite(size))
+
+
+def _weighted(gys: Sequence[Array], ys: Sequence[Array], there: Sequence[Array]) -> float:
+    """Norm of all `gy (y - y0)`."""
+    parts = [np.ravel(gy * (y - y0)) for gy, y, y0 in zip(gys, ys, there, strict=True)]
+    return float(np.linalg.norm(np.concatenate(parts)))
 
 
 def is_dust(look: Look, gx: Cotangents, gys: Sequence[Array], v: Direction) -> bool:

@@ -238,3 +238,24 @@ def test_a_gradient_of_nothing_but_rounding_is_not_called_wrong(dtype, seed):
     gy = np.random.default_rng(seed).integers(-16, 17, (2, 1, 2, 3)).astype(dtype) / dtype(8)
     report = gradcheck(normalised, (np.array(-1.5, dtype),), gy=(gy,), seed=seed, raise_exception=False)
     assert report.verdict is not Verdict.FAIL
+
+
+@pytest.mark.parametrize(
+    ("x", "shift", "seed"),
+    [
+        (np.float16(0.546875), 1000, 11),
+        (np.float16(0.0043), 1000, 17),
+        (np.float16(25.5), 1000, 113),
+        (np.float32(-156.36517), 1e7, 92),
+        (np.float32(75.79512), 1e7, 167),
+        (np.float32(14.162814), 1e7, 545),
+    ],
+)
+def test_a_point_of_few_digits_does_not_hide_that_others_are_rounded(x, shift, seed):
+    def there_and_back(x):
+        return (x + shift) - shift
+
+    report = gradcheck(
+        there_and_back, (np.array([x]),), vjp=lambda gy, y, x: gy, seed=seed, raise_exception=False
+    )
+    assert report.verdict is not Verdict.FAIL, str(report)
