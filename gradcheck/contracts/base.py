@@ -11,7 +11,8 @@ from gradcheck.backends.protocol import Array
 from gradcheck.compare import Verdict
 from gradcheck.look import Cotangents, Look
 from gradcheck.report import ContractResult
-from gradcheck.rounding import apart, is_dust, pull_spreads, spreads
+from gradcheck.rounding import is_dust
+from gradcheck.spreads import apart, pull_spreads, spreads
 
 
 class Skip(Exception):  # noqa: N818

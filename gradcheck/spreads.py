@@ -1,0 +1,158 @@
+"""By how much rounding alone moves results, measured: inputs and cotangents are moved by their last places, and it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gradcheck.backends.protocol import Array, wide
+from gradcheck.look import Cotangents, Look, same
+
+FAR, GROWTH = 64.0, 8.0
+"""A move of so many units has to change an entry so many times as much as one of a single unit: rounding grows in step."""
+
+COARSER: tuple[dict[str, np.dtype[Any]], ...] = (
+    {"f": np.dtype(np.float32), "c": np.dtype(np.complex64)},
+    {"f": np.dtype(np.float16)},
+)
+"""Dtypes by kind, finest first, of the arithmetic in which what rounding takes of double or single precision is seen."""
+
+FURTHER = 0.4
+"""Power of eps by which inputs are moved to see a dtype inside that is coarser than theirs; what a smooth function adds
+to the even part of such a move is smaller than the tolerance of a sum in another order."""
+
+
+def apart(x: Array | None, y: Array | None) -> float:
+    """The largest difference between entries, infinite where one is finite and the other is not."""
+    if x is None or y is None or x.dtype.kind not in "fc" or not x.size:
+        return 0.0 if x is None or y is None or np.array_equal(x, y) else np.inf
+    return float(np.max(np.abs(_change(x, y))))
+
+
+def spreads(look: Look, arrays: Sequence[Array], gys: Sequence[Array]) -> list[float] | None:
+    """By how much rounding moves each output and each cotangent, the largest entry of it; None at the edge of the domain.
+
+    Two ways to see it: inputs and cotangents moved by one unit in their last place, each in its own dtype; and the even
+    part of the values at `x ± d`, which shows the steps of values that were computed in a coarser dtype inside.
+    """
+    rng = np.random.default_rng([look.seed, 4])
+
+    def moves(power: float) -> list[Array | None]:
+        return [
+            np.finfo(x.dtype).eps ** power * signs(x, rng) if x.dtype.kind in "fc" else None for x in arrays
+        ]
+
+    def results(by: Sequence[Array | None], sign: float = 1.0, units: float = 0.0) -> list[Array | None]:
+        moved = [
+            x.copy() if d is None else np.asarray(x * (1 + sign * d), x.dtype)
+            for x, d in zip(arrays, by, strict=True)
+        ]
+        run = look.forward(moved)
+        return [*[y.copy() for y in run.outputs], *look.pulled(_shaken(gys, units, rng), run)]
+
+    try:
+        center = results([None] * len(arrays))
+        shaken = [results(moves(1.0), units=1.0) for _ in range(3)]
+        seen = [[apart(x, y) for x, y in zip(center, each, strict=True)] for each in shaken]
+        for _ in range(2):
+            d = moves(FURTHER)
+            sides = zip(center, results(d), results(d, -1.0), strict=True)
+            seen.append([_uneven(x, above, below) for x, above, below in sides])
+    except Exception:  # noqa: BLE001 - the edge of the domain is next to this point, and no measure of rounding
+        return None
+    return [max(each) for each in zip(*seen, strict=True)]
+
+
+def pull_spreads(look: Look, gys: Sequence[Array]) -> list[float]:
+    """By how much rounding moves each cotangent, the largest entry.
+
+    Two ways to see it: gys, and y, moved by one unit in their last place; and the same pull in another precision, which
+    shows what is the same for all values close by (1 + x where x is nearly -1 all over).
+    """
+    rng = np.random.default_rng([look.seed, 5])
+
+    def pulled(of_gys: float, of_outputs: float = 0.0) -> Cotangents:
+        run = look.forward(look.copies())  # a run of its own: a rule may spend what it was left
+        for y, moved in zip(run.outputs, _shaken(run.outputs, of_outputs, rng), strict=True):
+            if of_outputs and y.flags.writeable:
+                y[...] = moved
+        return look.pulled(_shaken(gys, of_gys, rng), run)
+
+    def changes(*moves: tuple[float, float]) -> list[Array]:
+        each = [pulled(*by) for by in moves]
+        pairs = [[_change(x, g) for g in gs] for x, *gs in zip(center, *each, strict=True)]
+        return [np.max(np.abs(np.stack(pair)), axis=0) for pair in pairs]
+
+    center = pulled(0.0)
+    if not same(center, pulled(0.0)):  # what differs without a move is no rounding
+        return [0.0] * len(center)
+    unseen = lost(look, gys, look.eps(center, gys))
+    by_gys = changes(*[(float(units), 0.0) for units in (1, 1, 1, 2, 3, 5, 7)])  # each rounds in its own way
+    near, far = changes(*[(0.0, 1.0)] * 3), changes(*[(0.0, FAR)] * 3)
+    return [
+        _largest(a) + _largest(np.where(c >= GROWTH * b, b, 0.0)) + _largest(d)
+        for a, b, c, d in zip(by_gys, near, far, unseen, strict=True)
+    ]
+
+
+def lost(look: Look, gys: Sequence[Array], eps: float) -> list[Array]:
+    """By how much rounding puts each entry of the cotangents off, in arithmetic of this eps: as the next coarser shows it.
+
+    What the coarser one gives, at the nearest point and for the nearest gys that it holds, less what double precision gives
+    there, scaled. Zeros where there is no coarser one, or the function refuses it.
+    """
+    nothing = [np.zeros(x.shape) for x in look.arrays]
+    coarser = next((kinds for kinds in COARSER if np.finfo(kinds["f"]).eps > eps), None)
+    if coarser is None:
+        return nothing
+    size = max([float(np.max(np.abs(gy[np.isfinite(gy)]), initial=0.0)) for gy in gys])
+    unit = 2.0 ** np.floor(np.log2(size)) if size else 1.0  # so that all is within the coarser one's range
+    arrays = [x.astype(coarser.get(x.dtype.kind, x.dtype)) for x in look.arrays]
+    units = [(wide(gy) / unit).astype(coarser.get(gy.dtype.kind, gy.dtype)) for gy in gys]
+    try:
+        rough = look.pulled(units, look.forward([x.copy() for x in arrays]))
+        fine = look.pulled([wide(gy) for gy in units], look.forward([wide(x).copy() for x in arrays]))
+    except Exception:  # noqa: BLE001 - whatever a function raises on other dtypes
+        return nothing
+    scale = unit * eps / float(np.finfo(coarser["f"]).eps)
+    changes = [_change(None if g is None else wide(g), w) for g, w in zip(rough, fine, strict=True)]
+    return [scale * np.where(np.isfinite(c), c, 0.0) for c in changes]
+
+
+def _largest(x: Array) -> float:
+    return float(np.max(np.abs(x), initial=0.0))
+
+
+def _change(x: Array | None, y: Array | None) -> Array:
+    """Difference of each entry, infinite where one is finite and the other is not."""
+    if x is None or y is None or x.dtype.kind not in "fc":
+        return np.zeros(0)
+    with np.errstate(all="ignore"):
+        change = np.where(np.isfinite(x), x - y, 0)
+    return np.asarray(np.where(np.isfinite(x) == np.isfinite(y), change, np.inf))
+
+
+def _shaken(arrays: Sequence[Array], units: float, rng: np.random.Generator) -> list[Array]:
+    """The arrays with each entry moved by so many units in its last place."""
+    return [
+        np.asarray(a * (1 + units * np.finfo(a.dtype).eps * signs(a, rng)), a.dtype)
+        if a.dtype.kind in "fc"
+        else a
+        for a in arrays
+    ]
+
+
+def signs(x: Array, rng: np.random.Generator) -> Array:
+    """A random sign for each entry."""
+    return rng.choice(np.array([-1.0, 1.0], x.real.dtype), x.shape)
+
+
+def _uneven(x: Array | None, above: Array | None, below: Array | None) -> float:
+    """How far the mean of the two sides is from the middle; 0 where a side is not finite, which is no rounding."""
+    if x is None or above is None or below is None or x.dtype.kind not in "fc":
+        return 0.0
+    if not (np.isfinite(above).all() and np.isfinite(below).all()):
+        return 0.0
+    return apart(x, np.asarray(0.5 * above + 0.5 * below, x.dtype))
