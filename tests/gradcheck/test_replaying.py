@@ -93,7 +93,7 @@ def test_nightly_draws_what_the_seed_says(suite):
     seeded = drawn("-n", "0", "--hypothesis-seed=7")
     assert seeded == drawn("-n", "1", "--hypothesis-seed=7")
     assert seeded != drawn("-n", "0", "--hypothesis-seed=8")
-    assert len(seeded) == 100  # a twentieth of its 2000
+    assert len(seeded) == 15  # a twentieth of its 300
 
 
 def test_what_failed_is_tried_next_time_by_its_own_test(suite):
