@@ -60,7 +60,7 @@ class Graph:
         }
 
     def function(self) -> Callable[..., tuple[Any, ...]]:
-        """The outputs as a function of the leaves that require a gradient; in another precision, with all other leaves in it."""
+        """The outputs as a function of the leaves that require a gradient; in a narrower dtype, with all other leaves in it."""
         constants = {
             i: (step.array, step.kind)
             for i, step in enumerate(self.steps)
@@ -70,9 +70,9 @@ class Graph:
 
         def graph(*leaves: Any) -> tuple[Any, ...]:
             given: dict[int, Any] = dict(zip(self.wanted, leaves, strict=True))
-            another = [x.dtype for x, dtype in zip(leaves, own, strict=True) if x.dtype != dtype]
+            narrow = [x.dtype for x, was in zip(leaves, own, strict=True) if x.dtype.itemsize < was.itemsize]
             for i, (array, kind) in constants.items():
-                taken = array.astype(another[0]) if another and array.dtype.kind == "f" else array
+                taken = array.astype(narrow[0]) if narrow and array.dtype.kind == "f" else array
                 given[i] = taken if kind == "array" else Tensor(taken.copy())
             values = self.run(given)
             return tuple([values[i] for i in self.outputs])

@@ -206,12 +206,13 @@ def test_a_graph_runs_on_arrays_and_on_tensors():
 
 
 @pytest.mark.parametrize("kind", ["array", "constant"])
-def test_constants_come_along_where_a_graph_is_run_in_another_precision(kind):
-    single, double = np.array(0.5, np.float32), np.array(0.1)
-    graph = Graph((Leaf(single), Leaf(double, kind), Node("mul", (0, 1), {})), outputs=(2,), gys=(double,))
-    for x, dtype in ((single, np.float64), (double, np.float64), (single.astype(np.float16), np.float16)):
-        (y,) = graph.function()(gradcore.Tensor(x))
-        assert y.dtype == dtype
+def test_constants_come_along_where_a_graph_is_run_in_a_narrower_dtype_and_else_stay(kind):
+    for own, dtype, squared in (("d", "f", "f"), ("f", "e", "e"), ("f", "d", "f"), ("d", "d", "d")):
+        leaf, third = np.array(1.0, own), np.array(1 / 3).astype(own)
+        square, product = Node("mul", (1, 1), {}), Node("mul", (0, 2), {})
+        graph = Graph((Leaf(leaf), Leaf(third, kind), square, product), outputs=(3,), gys=(leaf,))
+        (y,) = graph.function()(gradcore.Tensor(leaf.astype(dtype)))
+        assert (y.dtype, y.item()) == (np.dtype(dtype), float(np.square(third.astype(squared))))
 
 
 def test_a_graph_knows_its_structure():
