@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     Values = NDArray[Any]
 
 
+ROUNDINGS = 8
+"""Units of eps by which one step of an optimizer may round a parameter: so many operations, none larger than its way."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """One function per step of a few parameters, f_t(p) = sum(a_t (p - c_t)^2 / 2 + b_t exp(-p^2)), and a start.
@@ -259,7 +263,8 @@ def check_refusals(cls: Any) -> None:
 def check_numeric_trajectory(cls: Any, problem: Problem, params: Mapping[str, Any]) -> None:
     """Numeric gradients lead where `backward`'s lead, up to what the numeric errors do. Raises `VerificationError`.
 
-    What they do is measured: analytic gradients are moved by as much as the numeric ones' bounds, with random signs.
+    What they do is measured: analytic gradients are moved by as much as the numeric ones' bounds, with random signs. And each
+    step rounds what it leaves, also where the gradient's size does not matter (g / sqrt(g^2), RMSprop's first step).
     """
     bounds: dict[tuple[int, int], Values] = {}
 
@@ -284,7 +289,9 @@ def check_numeric_trajectory(cls: Any, problem: Problem, params: Mapping[str, An
     for i, (found, expected) in enumerate(zip(by_numbers, by_backward, strict=True)):
         spread = np.max([np.abs(other[i][-1].astype(np.float64) - expected[-1]) for other in runs], axis=0)
         steps = np.sqrt(problem.steps)  # one source of error a step
-        difference = first_difference(found[-1], expected[-1], (1 + steps) * spread)
+        size = np.maximum(np.abs(problem.start[i]), np.max(np.abs(expected), axis=0))
+        rounded = ROUNDINGS * problem.steps * np.finfo(expected.dtype).eps * size
+        difference = first_difference(found[-1], expected[-1], (1 + steps) * spread + rounded)
         if difference is not None:
             raise VerificationError(
                 f"{_named(cls, params)}: with numeric gradients, entry {difference[0]} of parameter {i} ends at "

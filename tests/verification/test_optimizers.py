@@ -9,7 +9,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from gradcheck.machines import optimizer_machine
 from gradcheck.strategies import parameters
 from gradcheck.verification import Problem, check_numeric_trajectory, check_refusals, check_trajectory
-from gradcore import registry
+from gradcore import optim, registry
 from gradcore.optim import base
 
 EACH = pytest.mark.parametrize("cls", registry.optimizers.values(), ids=registry.optimizers)
@@ -43,6 +43,16 @@ def test_numeric_gradients_lead_to_the_same_place(cls, verify):
         lambda drawn: check_numeric_trajectory(cls, *drawn),
         share=0.5,
     )
+
+
+@pytest.mark.parametrize("seed", [53, 213, 263, 294])
+def test_what_a_step_rounds_is_no_other_place(seed):
+    params = {
+        "lr": 0.0204,
+        "alpha": 0.999,
+        "weight_decay": 0.028,
+    }  # whose first step has one size for every gradient
+    check_numeric_trajectory(optim.RMSprop, Problem.draw([()], 1, seed), params)
 
 
 @pytest.mark.checks("runs")
