@@ -33,13 +33,14 @@ def of_comparison(look: Look, e: Evidence) -> float:
 
     Inputs, cotangents, and the results that the rule gets, are each moved by one unit in their last place. What that does
     to the claim is the rounding of the rule; what it does to the values, over the steps that resolve most functions, is the
-    rounding of the function. A narrow rule may also round what it subtracts (1 - p where p is nearly 1): by as much as its
-    results are large elsewhere.
+    rounding of the function. What all values close by lose alike no such move shows: of the rule it is seen in the next
+    coarser arithmetic, of the function at points next to this one. A narrow rule may also round what it subtracts (1 - p
+    where p is nearly 1): by as much as its results are large elsewhere.
 
     An entry that a move of many units changes no more than one of a single unit does not round, it jumps (or is dust: what
-    is left where everything cancels, next to the size of gy and y). Of moved results
-    that says nothing (`x == y` no longer holds for a moved y). Of moved inputs it says that a kink is within the rounding of
-    a narrow dtype, which the function was not measured in; unless the point itself is at one.
+    is left where everything cancels, next to the size of gy and y). Of moved results that says nothing (`x == y` no longer
+    holds for a moved y). Of moved inputs it says that a kink is within the rounding of a narrow dtype, which the function
+    was not measured in; unless the point itself is at one.
     """
     eps = look.eps(e.gx, e.gys)
     rng = np.random.default_rng([look.seed, 2])
@@ -167,9 +168,10 @@ def _narrow(look: Look, e: Evidence) -> float:
     mirrored = [-x if x.dtype.kind in "fc" else x for x in look.arrays]
     with suppress(Exception):  # other values than the given ones may be none of the domain
         wide_values = look.subject.values([w.copy() for w in look.wide])
-        pairs = zip(e.gys, look.outputs, wide_values, strict=True)
-        lost = [np.ravel(wide(gy) * (wide(y) - wide(np.asarray(w)))) for gy, y, w in pairs]
-        found.append(float(np.linalg.norm(np.concatenate(lost))))
+        gys, ys, there = (
+            [wide(np.asarray(a)) for a in arrays] for arrays in (e.gys, look.outputs, wide_values)
+        )
+        found.append(_weighted(gys, ys, there))
         for run in (look.elsewhere(), look.forward(mirrored)):
             if run is not None:
                 gys = [gy.astype(y.dtype) for gy, y in zip(e.gys, look.outputs, strict=True)]
@@ -200,10 +202,10 @@ def out_of_range(look: Look, e: Evidence) -> bool:
     if not found or look.eps(e.gx, e.gys) <= EPS:
         return False
     pairs = [(g, w) for g, w in zip(e.gx, found[0], strict=True) if g is not None and w is not None]
-    lost = [~np.isfinite(g) for g, _ in pairs]
-    return any(out.any() for out in lost) and all(
+    outs = [~np.isfinite(g) for g, _ in pairs]
+    return any(out.any() for out in outs) and all(
         bool(np.all(np.abs(w[out]) > np.finfo(g.dtype).max / 16))
-        for (g, w), out in zip(pairs, lost, strict=True)
+        for (g, w), out in zip(pairs, outs, strict=True)
         if out.any()
     )
 

@@ -61,23 +61,26 @@ class Graph:
 
     def function(self) -> Callable[..., tuple[Any, ...]]:
         """The outputs as a function of the leaves that require a gradient; in a narrower dtype, with all other leaves in it."""
-        constants = {
-            i: (step.array, step.kind)
-            for i, step in enumerate(self.steps)
-            if isinstance(step, Leaf) and step.kind != "gradient"
-        }
-        own = [self.steps[i].array.dtype for i in self.wanted]  # type: ignore[union-attr]
+        wanted, tensors = self.wanted, self.tensors()
+        own = [tensors[i].dtype for i in wanted]
 
         def graph(*leaves: Any) -> tuple[Any, ...]:
-            given: dict[int, Any] = dict(zip(self.wanted, leaves, strict=True))
+            given: dict[int, Any] = {**tensors, **dict(zip(wanted, leaves, strict=True))}
             narrow = [x.dtype for x, was in zip(leaves, own, strict=True) if x.dtype.itemsize < was.itemsize]
-            for i, (array, kind) in constants.items():
-                taken = array.astype(narrow[0]) if narrow and array.dtype.kind == "f" else array
-                given[i] = taken if kind == "array" else Tensor(taken.copy())
+            if narrow:
+                given |= self._constants(narrow[0])
             values = self.run(given)
             return tuple([values[i] for i in self.outputs])
 
         return graph
+
+    def _constants(self, dtype: Any) -> dict[int, Any]:
+        """The floating leaves that require no gradient, in this dtype."""
+        return {
+            i: step.array.astype(dtype) if step.kind == "array" else Tensor(step.array.astype(dtype))
+            for i, step in enumerate(self.steps)
+            if isinstance(step, Leaf) and step.kind != "gradient" and step.array.dtype.kind == "f"
+        }
 
     def consumers(self) -> list[list[int]]:
         """For each step the nodes that take it, once for each time that they do."""
