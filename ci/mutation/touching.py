@@ -25,7 +25,9 @@ _OF_VALUES = ("value", "output", "trajectory", "gradient", "tensors_give")
 
 NEAR = 40  # tests asked first, from few files
 CHEAP = 0.03  # seconds: such tests are asked before the long ones
-ASKED = 300  # at most after those; where more run the function, those that run little else
+ASKED = (
+    300  # long tests at most after all cheap ones; where more run the function, those that run little else
+)
 
 
 @dataclass
@@ -106,9 +108,10 @@ def in_order(
     ordered = sorted(names, key=place.__getitem__)
     first = [name for name in ordered if place[name][0] < 4][: NEAR if units else 3 * NEAR]
     chosen = set(first or ordered[:NEAR])
-    return [name for name in ordered if name in chosen], [name for name in ordered if name not in chosen][
-        :ASKED
-    ]
+    others = [name for name in ordered if name not in chosen]
+    cheap = [name for name in others if touching.seconds[name] < CHEAP]
+    long = [name for name in others if touching.seconds[name] >= CHEAP]
+    return [name for name in ordered if name in chosen], cheap + long[:ASKED]
 
 
 def measure(root: Path, file: str, sources: Iterable[Source]) -> Callable[[forks.Tell], int]:

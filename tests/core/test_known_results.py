@@ -178,6 +178,11 @@ def test_logsumexp_and_its_gradient_are_right_next_to_large_numbers(dtype, size)
     np.testing.assert_array_equal(x.grad, [0.5, 0.5])
 
 
+@pytest.mark.parametrize(("axis", "shape"), [(0, (1,)), (1, (3,)), (None, ())])
+def test_logsumexp_drops_the_axes_it_is_over_and_no_other(axis, shape):
+    assert gradcore.logsumexp(np.ones((3, 1)), axis=axis).shape == shape
+
+
 def test_softmax_and_logsumexp_take_minus_infinity_for_what_is_ruled_out():
     x = Tensor(np.array([0.0, -np.inf, 0.0]), requires_grad=True)
     assert x.softmax().tolist() == [0.5, 0, 0.5]
