@@ -176,28 +176,27 @@ class Run:
 
     def _ask_all(self, found: dict[Mutant, Result], todo: list[Mutant], task: Task) -> None:
         """Put each mutant's result into `found`: first its nearest tests, then the others that run its function."""
-        waiting = [(mutant, 0) for mutant in todo[::-1]]
+        waiting: list[tuple[Mutant, list[list[str]] | None]] = [(mutant, None) for mutant in todo[::-1]]
         running: list[forks.Fork] = []
         started = saved = time.monotonic()
         survived = 0
         try:
             while waiting or running:
                 while waiting and len(running) < self.jobs:
-                    mutant, part = waiting.pop()
-                    fork = self._start(mutant, part, task)
-                    if fork is not None:
-                        running.append(fork)
-                    elif part + 1 < self.parts:
-                        waiting.append((mutant, part + 1))
+                    mutant, parts = waiting.pop()
+                    if parts is None:
+                        parts = self._parts(mutant)
+                    if parts:
+                        running.append(self._start(mutant, parts, task))
                     else:
                         survived += 1
                         self._note(found, mutant, Result(None))
                 for fork in forks.finished(running) if running else []:
                     running.remove(fork)
-                    mutant, part, begun, _ = fork.label
+                    mutant, begun, (_, *parts) = fork.label
                     result = self._result(fork, time.monotonic() - begun)
-                    if result is None and part + 1 < self.parts:
-                        waiting.append((mutant, part + 1))
+                    if result is None and parts:
+                        waiting.append((mutant, parts))
                         continue
                     survived += result is None
                     self._note(found, mutant, result or Result(None))
@@ -217,25 +216,28 @@ class Run:
             self.store.save()
             progress("")
 
-    def _start(self, mutant: Mutant, part: int, task: Task) -> forks.Fork | None:
+    def _parts(self, mutant: Mutant) -> list[list[str]]:
+        """The tests to ask, in the parts to ask them in: put in order once, as the order changes with what is noticed."""
         killers = self.killers[mutant.source.name, mutant.owner.name]
         before = self.store.results.get(self.fingerprint(mutant))
         units = self.units[mutant.source.name].get(mutant.owner.name, set())
-        order = in_order(mutant, self.touching, units, killers, before.by if before else None)[part]
-        if not order:
-            return None
+        ordered = in_order(mutant, self.touching, units, killers, before.by if before else None)
+        return [part for part in ordered[: self.parts] if part]
+
+    def _start(self, mutant: Mutant, parts: list[list[str]], task: Task) -> forks.Fork:
+        order = parts[0]
 
         def limit() -> float:
             done = sum("passed" in message for message in fork.told)
             usual = self.touching.seconds[order[done]] if done < len(order) else 0.0
             return self.silence + 10 * usual
 
-        fork = forks.start((mutant, part, time.monotonic(), order), task(mutant, order), limit)
+        fork = forks.start((mutant, time.monotonic(), parts), task(mutant, order), limit)
         return fork
 
     def _result(self, fork: forks.Fork, seconds: float) -> Result | None:
         """None where all tests asked have passed."""
-        order = fork.label[3]
+        order = fork.label[2][0]
         for message in fork.told:
             if "unable" in message:
                 raise SystemExit(f"{fork.label[0].source.name}:{fork.label[0].line}: {message['unable']}")

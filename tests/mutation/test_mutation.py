@@ -144,6 +144,11 @@ def test_the_projects_own_declarations_match_mutants_that_are_there():
 # --- a run ------------------------------------------------------------------------------------------------------------
 
 SAMPLE = '''\
+def following(x):
+    """x and one."""
+    return x + 1
+
+
 def scaled(x, factor=2):
     """x times a factor."""
     return x * factor
@@ -171,6 +176,8 @@ def total(values):
 '''
 
 TESTS = """\
+import time
+
 import pytest
 from sample import ops
 
@@ -186,6 +193,16 @@ def test_shrunk(n):
 
 def test_total():
     assert ops.total([1, 2]) == 3
+
+
+@pytest.mark.parametrize("n", range(121))
+def test_following_is_slow_for_one_mutant(n):
+    if ops.following(5) == 1:
+        time.sleep(0.01)
+
+
+def test_following():
+    assert ops.total([ops.following(1)]) == 2
 """
 
 EQUIVALENT = """\
@@ -236,13 +253,17 @@ def test_what_the_tests_notice_is_told_from_what_survives(first):
 
 
 def test_a_survivor_is_printed_as_a_diff(first):
-    assert "--- a/sample/ops.py\n+++ b/sample/ops.py\n@@ -15,3 +15,3 @@" in first[1]
+    assert "--- a/sample/ops.py\n+++ b/sample/ops.py\n@@ -20,3 +20,3 @@" in first[1]
     assert "\n-    return x + 1\n+    return x - 1\n" in first[1]
 
 
 def test_a_mutant_that_runs_for_ever_is_ended_and_told(first):
     assert "noticed by no end within" in first[1]
     assert "found /= 2" in first[1]
+
+
+def test_a_test_that_notices_one_mutant_is_asked_about_those_whose_nearest_tests_still_run(first):
+    assert "in following" not in first[1]
 
 
 def test_a_second_run_asks_only_about_the_survivors(first, project):
