@@ -6,13 +6,15 @@ import re
 import shlex
 from pathlib import Path
 
+import hypothesis
 import pytest
+from hypothesis.core import encode_failure
 
 TESTS = Path(__file__).parents[1]
 
 # What was drawn is kept, the example that fails last.
 CHECKS = """
-import json, pytest
+import json, os, pytest
 from gradcheck.strategies import examples
 from gradcore.spec import case, reals
 
@@ -30,13 +32,18 @@ def kept(name, verify, check):
 @pytest.mark.parametrize("name", ["one", "two"])
 def test_wrong(name, verify):
     def check(x):
-        assert x.size < 3
+        assert x.size < 3 or os.environ.get("MENDED")
     kept(f"{name}-wrong", verify, check)
 
 @pytest.mark.parametrize("name", ["one", "two"])
 def test_right(name, verify):
     kept(name, verify, lambda x: None)
 """
+
+
+def blob_of(choices):
+    """The decorator that Hypothesis prints for an example of these choices."""
+    return f"reproduce_failure({hypothesis.__version__!r}, {encode_failure(choices)!r})"
 
 
 @pytest.fixture
@@ -69,6 +76,22 @@ def test_a_failure_prints_a_command_that_replays_its_example(suite, profile):
     text, again = suite(*shlex.split(command))
     assert "1 failed" in text
     assert again == {"one-wrong": [drawn["one-wrong"][-1]]}
+
+
+def test_an_example_that_holds_by_now_passes(suite, monkeypatch):
+    text, drawn = suite("-n", "0", "-k", "wrong and one")
+    (command,) = dict.fromkeys(re.findall("Replay it: pytest (.*)", text))
+    monkeypatch.setenv("MENDED", "1")
+    text, again = suite(*shlex.split(command))
+    assert "1 passed" in text
+    assert again == {"one-wrong": [drawn["one-wrong"][-1]]}
+
+
+def test_an_example_of_another_domain_is_told(suite):
+    text, drawn = suite("-n", "0", "-k", "wrong and one", "--replay", blob_of([]))
+    assert "1 failed" in text
+    assert "DidNotReproduce: The shape of the test data has changed" in text
+    assert drawn == {"one-wrong": []}
 
 
 @pytest.mark.parametrize("blob", ["AAEA", "reproduce_failure('6', 'x') and more"])
