@@ -27,7 +27,6 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import declared
 import forks
@@ -35,6 +34,7 @@ import pytest
 from mutants import OPERATORS, Mutant, mutants
 from source import MODULE, Source, digest
 from store import Result, Store
+from telling import progress, told
 from touching import Touching, fingerprint, in_order, measure, test_files
 from warm import Functions, Server, can_wait
 
@@ -267,18 +267,6 @@ class Run:
             self.killers[mutant.source.name, mutant.owner.name][result.by] += 1
 
 
-last_told = [time.monotonic()]
-
-
-def progress(text: str) -> None:
-    """One line that is written over, where a person looks on; else one a minute."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-    elif text and time.monotonic() - last_told[0] > 60:
-        last_told[0] = time.monotonic()
-        print(text, file=sys.stderr, flush=True)
-
-
 def in_project(root: Path, files: list[str], server: Server) -> None:
     """Collect the tests in this process, in silence; SystemExit where that fails."""
     before, quiet = os.dup(1), os.open(os.devnull, os.O_WRONLY)
@@ -329,30 +317,6 @@ def chosen(options: argparse.Namespace, sources: list[Source], everything: list[
         lines = {source.name: changed_lines(options.root, options.since, source.name) for source in sources}
         found = [m for m in found if lines[m.source.name] & set(range(m.owner.first, m.owner.last + 1))]
     return found
-
-
-def told(results: dict[Mutant, Result], equivalent: set[Any]) -> list[Mutant]:
-    """Print the score of each file, what took too long, and every survivor that is not declared; these are returned."""
-    survivors = []
-    for name in dict.fromkeys(mutant.source.name for mutant in results):
-        of = {mutant: result for mutant, result in results.items() if mutant.source.name == name}
-        same = sum(mutant.key in equivalent for mutant in of)
-        left = [mutant for mutant, result in of.items() if result.by is None and mutant.key not in equivalent]
-        noticed, counted = len(of) - same - len(left), len(of) - same
-        score = f"{noticed / counted:7.1%}" if counted else "      -"
-        print(f"{name:36} {score}   {noticed:4} of {counted:4} noticed, {same:3} equivalent", flush=True)
-        survivors += left
-    slow = [(m, r) for m, r in results.items() if r.why.startswith(("no end", "crash"))]
-    for mutant, result in slow:
-        print(f"noticed by {result.why}: {mutant.source.name}:{mutant.line}: {mutant.lines[1]}")
-    for mutant in survivors:
-        print(f"\nsurvived: {mutant.operator} in {mutant.owner.name}\n{mutant.diff()}")
-    counted = sum(mutant.key not in equivalent for mutant in results)
-    share = f" ({(counted - len(survivors)) / counted:.2%})" if counted else ""
-    print(
-        f"\n{counted - len(survivors)} of {counted} mutants noticed{share}, and {len(results) - counted} equivalent"
-    )
-    return survivors
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -25,9 +25,7 @@ _OF_VALUES = ("value", "output", "trajectory", "gradient", "tensors_give")
 
 NEAR = 40  # tests asked first, from few files
 CHEAP = 0.03  # seconds: such tests are asked before the long ones
-ASKED = (
-    300  # long tests at most after all cheap ones; where more run the function, those that run little else
-)
+ASKED = 300  # long tests at most, after all cheap ones: those that run little else
 
 
 @dataclass
