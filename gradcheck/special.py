@@ -32,6 +32,9 @@ NEXT_TO = (-20, -26)
 NEAR = 2.0**-14
 """What slopes so far away may differ by from those at the kink, relative to the largest."""
 
+BAND = 8
+"""Entries whose steps next to a kink differ by so many powers of 2, relative to their sizes, move together."""
+
 AGAIN = 80
 """Evaluations for the second look that a fail needs."""
 
@@ -87,9 +90,11 @@ def between_neighbours(look: Look, e: Evidence) -> bool:
     if not np.isfinite(claim) or any(np.iscomplexobj(gy) for gy in e.gys):
         return False
     ranges = [_Range(weights.size) for _ in NEXT_TO]
-    for count, offset in enumerate(_offsets(look.aim(), np.random.default_rng([look.seed, 6])), 1):
+    scale = look.aim()
+    parts = _parts(e.v, scale)
+    for count, offset in enumerate(_offsets(scale, np.random.default_rng([look.seed, 6])), 1):
         for each, power in zip(ranges, NEXT_TO, strict=True):
-            each.add(_slopes_at(look, e.v, offset, power, weights))
+            each.add(_slopes_at(look, parts, offset, power, weights))
         far, near = ranges
         bent = (
             (far.width > ALIKE * far.size) & (near.width > 0.5 * far.width) & (near.width < 2.0 * far.width)
@@ -126,21 +131,50 @@ class _Range:
         return np.asarray(np.fmax(np.abs(self.least), np.abs(self.largest)))
 
 
-def _slopes_at(look: Look, v: Direction, offset: Direction, power: int, weights: Array) -> Array | None:
-    """The slope along `v` of each output, times its weight, at a point next to this one; None outside of the domain."""
-    step = 2.0 ** (power - 6)
-    sides = []
-    for sign in (1.0, -1.0):
-        moved = [
-            x + (0 if d is None else 2.0**power * d) + (0 if t is None else sign * step * t)
-            for x, d, t in zip(look.wide, offset, v, strict=True)
-        ]
-        values = look.values_at(moved)
-        if values is None:
-            return None
-        sides.append(flatten(values))
+def _parts(v: Direction, scale: Direction) -> list[tuple[int, Direction]]:
+    """`v` as a sum of directions, each with the power of 2 by which it moves its entries further than their own size.
+
+    A direction that moves every entry alike takes one of size 1 beside one of size 1e6 past its kink in a single step, and
+    a step short enough for it would be lost in the rounding of all others.
+    """
     with np.errstate(all="ignore"):
-        return np.where(weights == 0, 0.0, weights * (sides[0] - sides[1]) / (2.0 * step))
+        further = [
+            None if t is None or d is None else np.ceil((np.log2(np.abs(t) / np.abs(d)) - 1) / BAND)
+            for t, d in zip(v, scale, strict=True)
+        ]
+    bands = [
+        None if k is None else BAND * np.where(np.isfinite(k), np.fmax(k, 0), 0).astype(int) for k in further
+    ]
+    powers = sorted({int(k) for band in bands if band is not None for k in np.unique(band)})
+    return [
+        (
+            power,
+            tuple(
+                [None if t is None or k is None else t * (k == power) for t, k in zip(v, bands, strict=True)]
+            ),
+        )
+        for power in powers
+    ]
+
+
+def _slopes_at(
+    look: Look, parts: Sequence[tuple[int, Direction]], offset: Direction, power: int, weights: Array
+) -> Array | None:
+    """The slope of each output along all parts, times its weight, at a point next to this one; None outside of the domain."""
+    place = [x + (0 if d is None else 2.0**power * d) for x, d in zip(look.wide, offset, strict=True)]
+    total = np.zeros(weights.shape)
+    for further, v in parts:
+        step = 2.0 ** (power - 6 - further)
+        sides = []
+        for sign in (1.0, -1.0):
+            moved = [x if t is None else x + sign * step * t for x, t in zip(place, v, strict=True)]
+            values = look.values_at(moved)
+            if values is None:
+                return None
+            sides.append(flatten(values))
+        with np.errstate(all="ignore"):
+            total += np.where(weights == 0, 0.0, weights * (sides[0] - sides[1]) / (2.0 * step))
+    return total
 
 
 def _offsets(scale: Direction, rng: np.random.Generator) -> Iterator[Direction]:

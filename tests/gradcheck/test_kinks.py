@@ -95,6 +95,29 @@ def test_zero_where_two_kinks_cancel_to_a_slope_of_one_is_wrong():
     assert report.verdict is Verdict.FAIL
 
 
+def clip(x, low, high):
+    return np.minimum(np.maximum(x, low), high)
+
+
+def clip_rule(gy, y, x, low, high):
+    above = np.maximum(x, low) > high
+    below = (x < low) & ~above
+    return gy * ~(below | above), gy * below, gy * above
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("far", [-5.0, 9.9e5, 9.9e10])
+def test_the_sides_of_a_kink_are_seen_next_to_an_entry_of_any_size(far, seed):
+    inputs = (np.array([-3.5, -1.5]), np.array([far, -1.5]), np.array([-2.5, -1.5]))
+    assert gradcheck(clip, inputs, vjp=clip_rule, seed=seed).verdict is Verdict.SUBGRADIENT
+
+    def paid_twice(gy, y, x, low, high):
+        return gy * ((x >= low) & (x <= high)), gy * (x <= low), gy * (x >= high)
+
+    report = gradcheck(clip, inputs, vjp=paid_twice, seed=seed, raise_exception=False)
+    assert report.verdict is Verdict.FAIL
+
+
 def test_nan_is_told_of_the_entry_that_has_it():
     report = check(np.abs, np.array([-1.0, 2.0, 0.0]), lambda gy, y, x: gy * x / np.abs(x))
     assert report.faults[0].cause == "nonfinite"
