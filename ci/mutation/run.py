@@ -34,7 +34,7 @@ import pytest
 from mutants import OPERATORS, Mutant, mutants
 from source import MODULE, Source, digest
 from store import Result, Store
-from telling import progress, told
+from telling import Progress, told
 from touching import Touching, fingerprint, in_order, measure, test_files
 from warm import Functions, Server, can_wait
 
@@ -61,6 +61,7 @@ class Run:
         self.sources = sources
         self.store = Store(options.results, options.fresh)
         self.touching = Touching()
+        self.progress = Progress()
         self.files: dict[str, str] = {}  # each test file's own fingerprint
         self.killers: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         self.units = {s.name: s.registered() for s in sources}
@@ -99,7 +100,7 @@ class Run:
                     self.store.save()
                     raise SystemExit(f"{file} fails as it stands: {fork.failed or fork.status}")
                 self.store.measured[file] = {**found, "fingerprint": print_}
-                progress(
+                self.progress.tell(
                     f"measured which functions the tests run: {len(todo) - len(waiting) - len(running)}/{len(todo)}"
                 )
         if todo:
@@ -203,7 +204,7 @@ class Run:
                 left = len(waiting) + len(running)
                 if len(todo) > left:
                     each = (time.monotonic() - started) / (len(todo) - left)
-                    progress(
+                    self.progress.tell(
                         f"{len(todo) - left} of {len(todo)} mutants, {survived} survived, "
                         f"{each * left / 60:.0f} min left"
                     )
@@ -214,7 +215,7 @@ class Run:
             for fork in running:
                 forks.end(fork)
             self.store.save()
-            progress("")
+            self.progress.tell("")
 
     def _parts(self, mutant: Mutant) -> list[list[str]]:
         """The tests to ask, in the parts to ask them in: put in order once, as the order changes with what is noticed."""

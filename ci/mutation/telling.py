@@ -10,16 +10,20 @@ if TYPE_CHECKING:
     from mutants import Mutant
     from store import Result
 
-last_told = [time.monotonic()]
 
+class Progress:
+    """How far a run is: one line that is written over where a person looks on, else one a minute."""
 
-def progress(text: str) -> None:
-    """One line that is written over, where a person looks on; else one a minute."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-    elif text and time.monotonic() - last_told[0] > 60:
-        last_told[0] = time.monotonic()
-        print(text, file=sys.stderr, flush=True)
+    def __init__(self) -> None:
+        self._told = time.monotonic()
+
+    def tell(self, text: str) -> None:
+        """Say so; nothing to wipe the line."""
+        if sys.stderr.isatty():
+            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+        elif text and time.monotonic() - self._told > 60:
+            self._told = time.monotonic()
+            print(text, file=sys.stderr, flush=True)
 
 
 def told(results: dict[Mutant, Result], equivalent: set[Any]) -> list[Mutant]:
