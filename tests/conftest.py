@@ -5,14 +5,20 @@ import ast
 import re
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 
 pytest_plugins = ["pytester"]
 
 # --hypothesis-profile chooses one of these. `ci` draws the same examples every time, `dev` and `nightly` others each time,
 # unless --hypothesis-seed says which.
-_COMMON = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}
+_COMMON = {
+    "deadline": None,
+    "print_blob": True,
+    "suppress_health_check": [HealthCheck.too_slow],
+    # Phase.explain traces every line from the first failure on: shrinking takes many times as long
+    "phases": [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
+}
 _RANDOM = {  # said in so many words: where CI is set, Hypothesis's own defaults are those of `ci`
     "derandomize": False,
     "database": DirectoryBasedExampleDatabase(".hypothesis/examples"),

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcheck.check import gradcheck, gradgradcheck
+from gradcheck.errors import GradientError
+from gradcheck.verification import at_fault
 from gradcheck.verification.outcome import VerificationError
 from gradcheck.verification.reverse import Tape
 from gradcore import graph as engine
@@ -29,11 +31,15 @@ if TYPE_CHECKING:
 
 
 def check_graph_gradient(graph: Graph, *, seed: int = 0) -> Report:
-    """The gradient of all outputs by all leaves against numeric derivatives. Raises `GradientError`.
+    """The gradient of all outputs by all leaves against numeric derivatives. Raises `GradientError`, with the op at fault.
 
     With those contracts that stay at the point: domains inside a graph hold near the values of its leaves only.
     """
-    return gradcheck(graph.function(), _leaves(graph), gy=graph.gys, contracts=CONTRACTS, seed=seed)
+    try:
+        return gradcheck(graph.function(), _leaves(graph), gy=graph.gys, contracts=CONTRACTS, seed=seed)
+    except GradientError as error:
+        error.add_note(at_fault.told(graph))
+        raise
 
 
 CONTRACTS = (
@@ -53,8 +59,12 @@ CONTRACTS = (
 
 
 def check_graph_second_order(graph: Graph, *, seed: int = 0) -> Report:
-    """The recorded backward pass as a function of its own: derivatives of `(leaves, gy) -> gx`. Raises `GradientError`."""
-    return gradgradcheck(graph.function(), _leaves(graph), contracts=False, seed=seed)
+    """The recorded backward pass as a function of its own: derivatives of `(leaves, gy) -> gx`. Raises as well."""
+    try:
+        return gradgradcheck(graph.function(), _leaves(graph), contracts=False, seed=seed)
+    except GradientError as error:
+        error.add_note(at_fault.told(graph, order=2))
+        raise
 
 
 def _leaves(graph: Graph) -> tuple[Any, ...]:

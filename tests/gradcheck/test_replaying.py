@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 import hypothesis
+import numpy as np
 import pytest
 from hypothesis.core import encode_failure
 
@@ -17,6 +18,12 @@ CHECKS = """
 import json, os, pytest
 from gradcheck.strategies import examples
 from gradcore.spec import case, reals
+
+@pytest.fixture
+def shrinking(shrinking):
+    if "HURRIED" in os.environ:
+        shrinking.left = shrinking.LEAST = 0.0
+    return shrinking
 
 def kept(name, verify, check):
     drawn = []
@@ -76,6 +83,16 @@ def test_a_failure_prints_a_command_that_replays_its_example(suite, profile):
     text, again = suite(*shlex.split(command))
     assert "1 failed" in text
     assert again == {"one-wrong": [drawn["one-wrong"][-1]]}
+
+
+def test_once_the_time_to_shrink_is_over_the_example_that_failed_last_is_told(suite, monkeypatch):
+    monkeypatch.setenv("HURRIED", "1")
+    text, drawn = suite("-n", "0", "-k", "wrong and one")
+    first = next(i for i, x in enumerate(drawn["one-wrong"]) if np.array(eval(x, vars(np))[0]).size > 2)
+    assert len(set(drawn["one-wrong"][first:])) == 1
+    (command,) = dict.fromkeys(re.findall("Replay it: pytest (.*)", text))
+    assert suite(*shlex.split(command))[1] == {"one-wrong": [drawn["one-wrong"][-1]]}
+    assert "Flaky" not in text
 
 
 def test_an_example_that_holds_by_now_passes(suite, monkeypatch):

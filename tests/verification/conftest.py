@@ -1,6 +1,8 @@
 """How the checks of stage 1 are run over drawn examples, and recorded for the summary."""
 
+import functools
 import re
+import time
 
 import pytest
 from hypothesis import given, reproduce_failure, settings
@@ -44,8 +46,48 @@ def tally(request, gradcheck_record):
     return gradcheck_record(row["entry"], checked, kind=row["kind"])
 
 
+class Shrinking:
+    """The time to look for smaller examples, which Hypothesis takes minutes of for each check that fails.
+
+    A wrong rule fails in every graph that it is part of. So each check gets half of what is left to its process, at least
+    LEAST seconds: the first failure the smallest example, and the thirtieth one that is small enough.
+    """
+
+    LEAST = 2.0
+
+    def __init__(self, seconds):
+        self.left = seconds
+
+    def limited(self, check):
+        """`check`, which passes whatever it has not failed before, once the time since its first failure is over."""
+        failed, end = set(), None
+
+        @functools.wraps(check)  # for Hypothesis it has the check's source
+        def run(example):
+            nonlocal end
+            if end is not None and time.monotonic() > end and repr(example) not in failed:
+                return
+            try:
+                check(example)
+            except Exception:
+                failed.add(repr(example))
+                if end is None:
+                    seconds = max(self.LEAST, self.left / 2)
+                    self.left -= seconds
+                    end = time.monotonic() + seconds
+                raise
+
+        return run
+
+
+@pytest.fixture(scope="session")
+def shrinking():
+    """The seconds of this process."""
+    return Shrinking(60.0)
+
+
 @pytest.fixture
-def verify(request, tally):
+def verify(request, tally, shrinking):
     """`verify(strategy, check)` calls the check with every example of the current profile, `share` of them.
 
     What the check returns, a report or nothing, is counted in the Tally that it returns. smooth: as for `Tally.add`.
@@ -64,7 +106,8 @@ def verify(request, tally):
         # Hypothesis tells functions apart by source and signature, for the choices of `ci` and for its database: without
         # this, all tests would share theirs.
         holds.__annotations__["example"] = nodeid
-        drawn = given(strategy)(settings(max_examples=max(5, int(settings().max_examples * share)))(holds))
+        count = max(5, int(settings().max_examples * share))
+        drawn = given(strategy)(settings(max_examples=count)(shrinking.limited(holds)))
         if replayed:
             drawn = reproduce_failure(*replayed)(drawn)
         passed = tally.examples

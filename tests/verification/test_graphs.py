@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 import gradcore
 from gradcheck import GradientError
-from gradcheck.graphs import Leaf, classes, differentiable_ops, graphs
+from gradcheck.graphs import Graph, Leaf, Node, classes, differentiable_ops, graphs
 from gradcheck.graphs.steps import entry_of
 from gradcheck.verification import (
     CHANGES,
@@ -259,6 +259,12 @@ ENGINE_MISTAKES = [
 ]
 
 
+def chain(*names):
+    """A graph in which each op takes the one before it."""
+    nodes = [Node(name, (i,), {}) for i, name in enumerate(names)]
+    return Graph((Leaf(np.array([0.5, 1.25])), *nodes), (len(names),), (np.array([1.0, -0.75]),))
+
+
 def check_that_it_is_small_and_runs(graph, nodes):
     assert len(graph.nodes) <= nodes
     assert all(leaf.array.size <= 16 for leaf in graph.steps if isinstance(leaf, Leaf))
@@ -290,14 +296,53 @@ def test_a_wrong_rule_of_one_op_is_noticed_in_a_small_graph_that_has_it(name, ch
         graph = shrunk(check_graph_gradient, graphs(containing=name))
         assert name in [graph.steps[i].op for i in graph.nodes]
         assert f'registry.ops["{name}"]' in str(graph)  # so that the code shows it again
+        with pytest.raises(GradientError) as caught:
+            check_graph_gradient(graph)
+        assert told_of(caught.value).startswith(f"at fault: {name} (step ")
     check_graph_gradient(graph)
     check_that_it_is_small_and_runs(graph, 3)
 
 
-def test_a_rule_that_cannot_be_differentiated_itself_is_noticed(monkeypatch):
-    def as_a_constant(gy, y, x):
-        return gy * np.exp(x.data if isinstance(x, gradcore.Tensor) else x)
+def told_of(error):
+    """The note on what is at fault."""
+    (note,) = [n for n in error.__notes__ if "fault" in n or "engine" in n]
+    return note
 
+
+def test_all_wrong_ops_are_named_and_no_right_one(monkeypatch):
+    graph = chain("sin", "exp", "tanh", "sin")
+    for name in ("sin", "tanh"):
+        monkeypatch.setitem(registry.ops, name, broken(registry.ops[name], 0, CHANGES["sign"]))
+    with pytest.raises(GradientError) as caught:
+        check_graph_gradient(graph)
+    assert (
+        told_of(caught.value)
+        == "at fault: sin (step 1), tanh (step 3), sin (step 4), wrong by themselves for what comes in here"
+    )
+
+
+def test_where_every_op_is_right_by_itself_the_engine_is_named(monkeypatch):
+    x, twice = Leaf(np.array([0.5, 2.0])), Node("mul", (0, 0), {})
+    overwrites(monkeypatch)
+    with pytest.raises(GradientError) as caught:
+        check_graph_gradient(Graph((x, twice), (1,), (np.ones(2),)))
+    assert told_of(caught.value).startswith("no op is wrong by itself for what it gets in this graph")
+
+
+def as_a_constant(gy, y, x):
+    return gy * np.exp(x.data if isinstance(x, gradcore.Tensor) else x)
+
+
+def test_a_rule_wrong_only_when_differentiated_is_named_at_second_order(monkeypatch):
+    graph = chain("sin", "exp")
+    monkeypatch.setitem(registry.ops, "exp", like(registry.ops["exp"], vjp=as_a_constant))
+    check_graph_gradient(graph)
+    with pytest.raises(GradientError) as caught:
+        check_graph_second_order(graph)
+    assert told_of(caught.value) == "at fault: exp (step 2), wrong by itself for what comes in here"
+
+
+def test_a_rule_that_cannot_be_differentiated_itself_is_noticed(monkeypatch):
     with monkeypatch.context() as planted:
         planted.setitem(registry.ops, "exp", like(registry.ops["exp"], vjp=as_a_constant))
         graph = shrunk(check_graph_second_order, graphs(containing="exp", dtype="float64", most=3))
