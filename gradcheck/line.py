@@ -82,6 +82,14 @@ def read_outputs(result: Any) -> tuple[tuple[Array, ...], bool]:
     return tuple(arrays), single
 
 
+def magnitudes(array: Array) -> Values:
+    """|entry|, a typical one for zero and non-finite entries (1 where all are)."""
+    found = np.abs(array).astype(np.float64)
+    usable = np.isfinite(found) & (found > 0)
+    typical = float(np.median(found[usable])) if usable.any() else 1.0
+    return np.where(usable, found, typical)
+
+
 class Line:
     """`t -> f(x + t v)` as a flat float64 vector.
 
@@ -142,20 +150,24 @@ class Line:
             self.v.append(direction.astype(wide))
 
     def scale(self) -> float:
-        """Power of two next to the median of |x_i / v_i|: the step that moves a typical entry by its own size."""
+        """Power of two next to the lower quartile of |x_i / v_i|: the step that moves such an entry by its own size.
+
+        A zero counts as its array's typical entry. Not the median: a direction that evens out contributions moves up to half of
+        the entries by far less than their size, and a step to suit those passes over all that the others do: of tanh(x) + b
+        with large b it sees b alone, without a sign that anything is missing.
+        """
         ratios = []
         for point, tangent in zip(self.x, self.v, strict=True):
-            if tangent is None:
-                continue
-            size, speed = np.abs(point).reshape(-1), np.abs(tangent).reshape(-1)
-            usable = (size > 0) & (speed > 0) & np.isfinite(size) & np.isfinite(speed)
-            with np.errstate(over="ignore", under="ignore"):
-                ratios.append((size[usable] / speed[usable]).astype(np.float64))
+            if tangent is not None:
+                speed = np.abs(tangent).reshape(-1).astype(np.float64)
+                with np.errstate(all="ignore"):
+                    ratios.append(magnitudes(point).reshape(-1) / speed)
         every = np.concatenate(ratios) if ratios else np.zeros(0)
         every = every[np.isfinite(every) & (every > 0)]
         if not every.size:
             return 1.0
-        return float(2.0 ** np.clip(np.floor(np.log2(np.median(every))), -900, 900))
+        quartile = np.quantile(every, 0.25, method="lower")
+        return float(2.0 ** np.clip(np.floor(np.log2(quartile)), -900, 900))
 
     def moves(self) -> bool:
         """Whether any entry of `v` differs from zero."""

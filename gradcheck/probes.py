@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.line import as_tuple
+from gradcheck.line import as_tuple, magnitudes
 
 Array = NDArray[Any]
 
@@ -26,11 +26,8 @@ def _largest(dtype: np.dtype[Any]) -> float:
 
 
 def _size(array: Array) -> NDArray[np.float64]:
-    """Power of two at or below |entry|, a typical one for zero and non-finite entries (1 where all are)."""
-    magnitude = np.abs(array).astype(np.float64)
-    usable = np.isfinite(magnitude) & (magnitude > 0)
-    typical = float(np.median(magnitude[usable])) if usable.any() else 1.0
-    return np.asarray(2.0 ** np.floor(np.log2(np.where(usable, magnitude, typical))))
+    """Power of two at or below the magnitude of each entry."""
+    return np.asarray(2.0 ** np.floor(np.log2(magnitudes(array))))
 
 
 def _signed(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float64]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -11,14 +13,20 @@ from gradcheck.compare import Comparison, Verdict
 from gradcheck.line import Line, flatten
 from gradcheck.look import EPS, Direction, Evidence, Look
 
-FINE = (-49, -48, -47)
-"""Steps of a few units in the last place, as powers of 2 of the entries' size."""
+FINE = ((-49, -48, -47), (-43, -42, -41))
+"""Steps of a few units in the last place, as powers of 2 of the entries' size, and some that rounding hides less."""
 
-AT_ZERO = (-100, -99, -98)
+AT_ZERO = ((-100, -99, -98), (-300, -299, -298))
 """The same for entries that are zero, whose last place is nowhere."""
 
 PLATEAU, LEAST = (-44, -43, -42), -38
 """Steps over which a function of steps (floor) stands still, and a power near the ladder's least, over which it does not."""
+
+LARGE, NEARLY = 8.0, 1e-3
+"""An entry that moves so far may pass over what happens on a scale of 1; how well the missing part is known."""
+
+WIDER, NARROWER, NARROWEST = -48, -58, -100
+"""Distances from an output of zero, on both sides of what a 1 inside leaves of the digits."""
 
 LEAST_MOVE = 2.0**-24
 """Of the scale: how far a value that did not move is looked for a change at first."""
@@ -37,7 +45,33 @@ LOOKED_AT = 4
 
 def untold(look: Look, e: Evidence) -> bool:
     """Whether this evidence of a wrong gradient rests on steps that can't show the right one."""
-    return finer_than_steps(look, e) or _coarser_than_steps(look, e)
+    looks = (finer_than_steps, _coarser_than_steps, _hidden_by_rounding, _on_a_plateau)
+    return any(rests_on_steps(look, e) for rests_on_steps in looks)
+
+
+@np.errstate(all="ignore")
+def _hidden_by_rounding(look: Look, e: Evidence) -> bool:
+    """Whether the numbers lack just what the rule says of one input's large entries, and rounding hides that from short steps.
+
+    sin(x) + b, both at 1e12, next to values of 1e24: over a step of that size the sine is nothing, and over one that it would
+    show in, nothing is left of it. What is smooth over steps of 1 can be told all the same: over those it is seen.
+    """
+    c = e.comparison
+    if c.difference <= 2.0 * c.bound or any(np.iscomplexobj(a) for a in (*e.gys, *look.wide)):
+        return False
+    for g, t in zip(e.gx, e.v, strict=True):
+        if g is None or t is None or g.shape != t.shape:
+            continue
+        far = np.abs(t) > LARGE
+        if not far.any():
+            continue
+        lacking = float(np.sum(np.where(far, g * t, 0)))
+        short = 1.0 / (LARGE * float(np.max(np.abs(t))))
+        alike = abs(c.analytic - c.numeric - lacking) <= c.bound + NEARLY * abs(lacking)
+        noise = 64 * EPS * float(np.abs(flatten(e.gys)) @ np.abs(flatten(look.outputs)))
+        if alike and abs(lacking) * short <= noise:
+            return True
+    return False
 
 
 def finer_than_steps(look: Look, e: Evidence) -> bool:
@@ -47,13 +81,16 @@ def finer_than_steps(look: Look, e: Evidence) -> bool:
     slope is the same for three steps, differs from the measured one, and makes a difference that is far above rounding; or
     it is none at all, as the rule says.
     """
-    if _other_slope(look, e, e.v, FINE):
+    if any(_other_slope(look, e, powers) for powers in FINE):
         return True
     zeros = tuple(
         [None if t is None else np.where(x == 0, t, 0) for x, t in zip(look.wide, e.v, strict=True)]
     )
-    if any(t is not None and t.any() for t in zeros) and _other_slope(look, e, zeros, AT_ZERO):
-        return True
+    if any(t is not None and t.any() for t in zeros):
+        along = look.numeric(zeros, gys=e.gys)
+        only = replace(e, v=zeros, numeric=along, comparison=look.held(along, e.gx, zeros, e.gys))
+        if any(_other_slope(look, only, powers) for powers in AT_ZERO):
+            return True
     return e.comparison.analytic == 0.0 and _stands_still(look, e)
 
 
@@ -71,37 +108,69 @@ def _sides(look: Look, v: Direction, power: float) -> list[tuple[Array, ...]] | 
     return sides
 
 
-def _other_slope(look: Look, e: Evidence, v: Direction, powers: Sequence[float]) -> bool:
-    """Whether three fine steps show one slope, to both sides or to one of them, that is not the measured one."""
-    center = [np.asarray(y) for y in look.outputs]
-    seen: list[list[float]] = [[], [], []]
-    noise = (
-        64 * float(np.finfo(np.float64).eps) * _weighted(e.gys, [np.abs(y) for y in center], absolute=True)
-    )
+@np.errstate(all="ignore")
+def _other_slope(look: Look, e: Evidence, powers: Sequence[float]) -> bool:
+    """Whether three fine steps show one slope, to both sides or to one of them, that is not the measured one.
+
+    Of the outputs that all three of them move.
+    """
+    center, weights = flatten(look.outputs), flatten(e.gys)
+    changes: list[tuple[Array, Array]] = []
     for power in powers:
-        sides = _sides(look, v, power)
+        sides = _sides(look, e.v, power)
         if sides is None:
             return False
-        above, below = (_weighted(e.gys, [y - y0 for y, y0 in zip(ys, center, strict=True)]) for ys in sides)
-        for slopes, change, width in zip(seen, (above - below, above, -below), (2, 1, 1), strict=True):
-            slopes.append(change / (width * 2.0**power) if abs(change) > noise else np.nan)
-    c = e.comparison
-    for slopes in seen:
-        largest = max(map(abs, slopes))
-        apart = min(abs(slope - c.numeric) for slope in slopes)
-        if max(slopes) - min(slopes) <= 0.3 * largest and apart > max(4 * c.bound, 0.5 * largest):
-            return True
-    return False
+        above, below = (flatten(ys) - center for ys in sides)
+        changes.append((above, -below))
+    moved = np.logical_and.reduce([(right != 0) | (left != 0) for right, left in changes]) & (weights != 0)
+    if not moved.any():
+        return False
+    weights, numeric = weights[moved], e.numeric
+    measured = float(weights @ numeric.flat_value[moved])
+    bound = min(e.comparison.bound, float(np.abs(weights) @ numeric.flat_bound[moved]))
+    noise = 64 * EPS * float(np.abs(weights) @ np.abs(center[moved]))
+    seen: list[list[float]] = [[], [], []]
+    for power, (right, left) in zip(powers, changes, strict=True):
+        for slopes, change, width in zip(seen, (right + left, right, left), (2, 1, 1), strict=True):
+            step, total = width * 2.0**power, float(weights @ change[moved])
+            slopes.append(total / step if abs(total - step * measured) > noise else np.nan)
+    return any(
+        max(slopes) - min(slopes) <= 0.3 * (apart := min(abs(slope - measured) for slope in slopes))
+        and apart > 4 * bound
+        for slopes in seen
+    )
 
 
-def _weighted(gys: Sequence[Array], ys: Sequence[Array], *, absolute: bool = False) -> float:
-    """`<gy, y>`; absolute: of the sizes of gy."""
-    with np.errstate(all="ignore"):
-        parts = [
-            np.sum(np.where(gy == 0, 0, np.real((np.abs(gy) if absolute else np.conj(gy)) * y)))
-            for gy, y in zip(gys, ys, strict=True)
-        ]
-    return float(sum(parts))
+def _on_a_plateau(look: Look, e: Evidence) -> bool:
+    """Whether the rule says 0 for outputs that are 0 all around, out to some distance, and is right about all others.
+
+    max(|x| - 0.0001, 0) is such a function of x = 0: past its edge it shows a slope of 1, as would one that has lost its
+    last digits. A sum with 1 inside loses those of 2^-53, so that neither a wider plateau is one, nor a narrower.
+    """
+    numeric = e.numeric
+    if any(np.iscomplexobj(gy) for gy in e.gys):
+        return False
+    weights = np.concatenate([np.abs(gy).reshape(-1) for gy in e.gys])
+    level = (numeric.flat_y == 0) & (numeric.flat_value != 0) & (weights > 0)
+    if not level.any():
+        return False
+    seen = [_unchanged(look, e.v, power) for power in (WIDER, NARROWEST, NARROWER)]
+    if any(part is None for part in seen):
+        return False
+    wide, narrowest, narrower = seen
+    level &= wide | (narrowest & ~narrower)
+    if not level.any() or _without(look, e, ~level).analytic != 0:
+        return False
+    return not (weights[~level] > 0).any() or _without(look, e, level).verdict is not Verdict.FAIL
+
+
+def _unchanged(look: Look, v: Direction, power: float) -> Any:
+    """Which outputs (all in a row) are the same at x ± 2^power v; None outside of the domain."""
+    sides = _sides(look, v, power)
+    if sides is None:
+        return None
+    center = flatten(look.outputs)
+    return np.logical_and.reduce([flatten(side) == center for side in sides])
 
 
 def _stands_still(look: Look, e: Evidence) -> bool:

@@ -155,7 +155,7 @@ def aliased_arguments(look: Look) -> str | None:
         separate = look.copies()
         separate[j] = x.copy()
         run = look.forward(separate)
-        expected = look.pulled(look.first_gys, run)
+        expected = look.fitted(look.pulled(look.first_gys, run))
         once = look.copies()
         once[j] = once[i]
         aliased = look.forward(once)
@@ -165,7 +165,7 @@ def aliased_arguments(look: Look) -> str | None:
         raise Skip(f"forward does not take equal values for {look.paths[i]} and {look.paths[j]}") from error
     if not all(np.isfinite(y).all() for y in run.outputs) or not _finite(expected):
         raise Skip(f"not finite at equal values for {look.paths[i]} and {look.paths[j]}")
-    gx = look.pulled(look.first_gys, aliased)
+    gx = look.fitted(look.pulled(look.first_gys, aliased))
     if not close(aliased.outputs, run.outputs) or not close([_total(gx, i, j)], [_total(expected, i, j)]):
         return (
             f"with one array as {look.paths[i]} and {look.paths[j]} the result is another than with two equal arrays: "

@@ -212,3 +212,14 @@ def test_a_gradient_of_nothing_but_rounding_is_linear_all_the_same():
 
     report = gradcheck(graph, (np.array(0.0707372016677029),), gy=(np.array(-1.75),))
     assert status(report)["linear"] == "held"
+
+
+@pytest.mark.parametrize("shape", [(3, 2), (3, 1), (9,), (), (0,)])
+def test_a_cotangent_of_another_shape_is_told_whatever_else_is_asked(shape):
+    def rule(gy, y, a, b):
+        return gy * np.ones_like(a), np.full(shape, gy)
+
+    x = np.array([[0.5, -1.0, 2.0], [1.5, 3.0, -0.25], [1.0, 0.75, -2.0]])
+    for inputs in ((x, x + 1), (np.ones((3, 3)), np.ones((3, 3)))):
+        report = gradcheck(lambda a, b: a.sum() + b.sum(), inputs, vjp=rule, raise_exception=False)
+        assert f"shape: the cotangent of inputs[1] has shape {shape}" in str(report)

@@ -1,5 +1,7 @@
 """What the steps can't show is no mistake, and what they can is."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -75,3 +77,45 @@ def test_a_slope_that_grows_without_limit_is_not_measured():
         entropy, (np.array([0.0]),), vjp=lambda gy, y, x: gy * (np.log(x) + 1), raise_exception=False
     )
     assert report.verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("edge", [1e-1, 1e-4, 1e-9, 1e-14, 1e-20])
+def test_zero_within_a_plateau_around_zero_is_no_mistake_however_narrow_it_is(edge, seed):
+    def shrunk(x, b):
+        return np.sign(x) * np.maximum(np.abs(x) - b, 0)
+
+    def rule(gy, y, x, b, factor=1.0):
+        out = np.abs(x) > b
+        return factor * gy * out, -gy * np.sign(x) * out
+
+    for x in ([0.0], [0.0, 1.0, 2.0]):
+        inputs = np.array(x), np.full(len(x), edge)
+        assert (
+            gradcheck(shrunk, inputs, vjp=rule, seed=seed, raise_exception=False).verdict is not Verdict.FAIL
+        )
+    assert (
+        verdict(shrunk, (np.array([1.0, 2.0]), np.full(2, edge)), partial(rule, factor=1.01)) is Verdict.FAIL
+    )
+
+
+@pytest.mark.parametrize(
+    "f", [np.expm1, lambda x: np.exp(x) - 1, lambda x: (x + 1) - 1], ids=["expm1", "exp - 1", "+ 1 - 1"]
+)
+def test_zero_where_only_the_value_is_zero_is_a_mistake(f):
+    def rule(gy, y, x):
+        return gy * (y != 0)
+
+    assert verdict(f, (np.array([0.0]),), rule) is Verdict.FAIL
+
+
+@pytest.mark.parametrize("tiny", [1e-12, 1e-30, 1e-80])
+@pytest.mark.parametrize("more", [[], [1.0]])
+def test_a_zero_beside_a_tiny_entry_of_another_input_accuses_nobody(tiny, more):
+    def harmonic(p, t):
+        return 2 * p * t / (p + t)
+
+    def rule(gy, y, p, t):
+        return gy * 2 * t * t / (p + t) ** 2, gy * 2 * p * p / (p + t) ** 2
+
+    assert verdict(harmonic, (np.array([0.0, *more]), np.array([tiny, *more])), rule) is not Verdict.FAIL

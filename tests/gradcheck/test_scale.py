@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import gradcore
-from gradcheck import Verdict, gradcheck
+from gradcheck import Verdict, gradcheck, verify
 from gradcheck.differences import derivative
 from gradcheck.probes import cotangents, unit_direction
 
@@ -259,3 +260,60 @@ def test_a_point_of_few_digits_does_not_hide_that_others_are_rounded(x, shift, s
         there_and_back, (np.array([x]),), vjp=lambda gy, y, x: gy, seed=seed, raise_exception=False
     )
     assert report.verdict is not Verdict.FAIL, str(report)
+
+
+BESIDE = {
+    "tanh": (np.tanh, lambda x: 1 - np.tanh(x) ** 2),
+    "sin": (np.sin, np.cos),
+    "gauss": (lambda x: np.exp(-x * x), lambda x: -2 * x * np.exp(-x * x)),
+    "sigmoid": (lambda x: 1 / (1 + np.exp(-x)), lambda x: 1 / (2 + np.exp(x) + np.exp(-x))),
+}
+
+
+@pytest.mark.parametrize("name", BESIDE)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_bounded_function_is_seen_beside_a_large_term(name, seed):
+    g, slope = BESIDE[name]
+    rng = np.random.default_rng(seed)
+    x, b = rng.standard_normal(3), rng.standard_normal(3)
+
+    def f(x, b):
+        return g(x) + b
+
+    def rule(gy, y, x, b, factor=1.0):
+        return factor * gy * slope(x), gy
+
+    for size in (1.0, 1e7, 1e9, 1e12):
+        report = gradcheck(f, (x, size * b), vjp=rule, seed=seed, raise_exception=False)
+        assert report.verdict in (Verdict.PASS, Verdict.INCONCLUSIVE)
+    assert verify(f, like=(x, b), vjp=rule, seed=seed, raise_exception=False).verdict is Verdict.PASS
+    wrong = partial(rule, factor=1.01)
+    assert gradcheck(f, (x, 1e7 * b), vjp=wrong, seed=seed, raise_exception=False).verdict is Verdict.FAIL
+    assert verify(f, like=(x, b), vjp=wrong, seed=seed, raise_exception=False).verdict is Verdict.FAIL
+
+
+def test_what_large_entries_lack_is_no_mistake_where_rounding_hides_it_and_is_one_where_it_would_show():
+    def f(x, b):
+        return np.sin(x) - b * b
+
+    def rule(gy, y, x, b):
+        return gy * np.cos(x), -2 * b * gy
+
+    x, b = np.array([3.03e11, -2.97e11]), np.array([3.03e11, 2.5e11])
+    for seed in range(5):
+        assert gradcheck(f, (x, b), vjp=rule, seed=seed, raise_exception=False).verdict is not Verdict.FAIL
+
+    def claims_what_is_not(gy, y, x, b):
+        return gy * np.cos(x), gy
+
+    smooth = gradcheck(lambda x, b: b + 0 * x, (x, b / 1e11), vjp=claims_what_is_not, raise_exception=False)
+    assert smooth.verdict is Verdict.FAIL
+
+
+def test_the_first_step_suits_the_entries_that_move_most_for_their_size():
+    d = derivative(
+        lambda x, b: np.sin(x) + b,
+        (np.array([0.7]), np.array([-4.39e11])),
+        (np.array([4.0]), np.array([2.0])),
+    )
+    assert np.abs(d.value - (4 * np.cos(0.7) + 2)) <= d.bound
