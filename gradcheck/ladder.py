@@ -162,7 +162,9 @@ def select(samples: Samples) -> Selection:
     if contested.any():
         at = np.flatnonzero(contested)
         part = samples.take(at)
-        level, both = _hidden_noise(part, differences[:, at], out_value[at], value[rival[at], at], rival[at])
+        level, both = _hidden_noise(
+            part, differences[:, at], noise[:, at], out_value[at], value[rival[at], at], rival[at]
+        )
         noisy[at[both]] = True
         span = at[both]
         out_bound[span] += np.abs(value[rival[span], span] - out_value[span]) + bound[rival[span], span]
@@ -179,26 +181,29 @@ def select(samples: Samples) -> Selection:
 
 
 def _hidden_noise(
-    part: Samples, differences: Array, fine: Array, coarse: Array, rival: NDArray[np.intp]
+    part: Samples, differences: Array, noise: Array, fine: Array, coarse: Array, rival: NDArray[np.intp]
 ) -> tuple[Array, NDArray[np.bool_]]:
     """Noise level (m,) that reconciles the coarse estimate with the finer ones, and whether both have to stand.
 
     Values that stop moving, or move without agreement, are noise as long as they stay within float16's rounding. Where
-    the two finest differences of values that move agree, the point may lie on a ripple finer than the coarse steps, or
-    between two jumps of a function that lost its digits: where the change is small next to the values, nothing tells
-    these apart, and the bound has to span both.
+    the two finest differences of values that move agree, or the two finest that rounding leaves anything of, the point may
+    lie on a ripple finer than the coarse steps, or between two jumps of a function that lost its digits: where the change is small
+    next to the values, nothing tells these apart, and the bound has to span both.
     """
     apart = np.abs(fine - coarse)
     k = len(part.steps)
     finer = np.arange(k)[:, None] >= np.maximum(rival + 2, k // 2)
-    witness = finer & (part.plus != part.minus) & (np.abs(differences - fine) <= 0.1 * apart)
+    moves, off = finer & (part.plus != part.minus), np.abs(differences - fine)
+    witness = moves & (off <= 0.1 * apart)
+    rounded = np.logical_and.accumulate((off <= 0.1 * apart + 2.0 * noise)[::-1], axis=0)[::-1]
+    telling = moves & rounded & (noise <= 0.3 * apart)
+    agree = witness[-2:].all(axis=0) | (np.count_nonzero(telling, axis=0) >= 2)
     deviation = np.abs(differences - coarse) * part.steps[:, None]
     even = np.abs(0.5 * part.plus + 0.5 * part.minus - part.center)
     scatter = np.where(finer & np.isfinite(deviation), np.fmax(deviation, even), 0.0)
     level = 2.0 * np.max(scatter, axis=0)
     size = np.fmax(np.fmax.reduce(np.abs(part.plus)), np.fmax.reduce(np.abs(part.minus)))
     size = np.fmax(size, np.abs(part.center))
-    agree = witness[-2:].all(axis=0)
     real = agree | (level > 2.0**-8 * size)
     return np.where(real, 0.0, level), agree & (level < 2.0**-11 * size)
 

@@ -317,3 +317,34 @@ def test_the_first_step_suits_the_entries_that_move_most_for_their_size():
         (np.array([4.0]), np.array([2.0])),
     )
     assert np.abs(d.value - (4 * np.cos(0.7) + 2)) <= d.bound
+
+
+def test_a_steep_slope_of_few_values_is_not_lost_in_the_rounding_of_a_large_term():
+    d = derivative(lambda x: np.tanh(3000 * x) + 1e9, np.array([0.0]), np.array([1.0]), thorough=True)
+    assert np.abs(d.value - 3000) <= d.bound
+
+
+@pytest.mark.parametrize("seed", range(4, 8))
+def test_layer_norm_of_equal_values_is_seen_beside_a_large_bias(seed):
+    def forward(x, b):
+        m = x.mean(-1, keepdims=True)
+        return (x - m) / np.sqrt(((x - m) ** 2).mean(-1, keepdims=True) + 1e-5) + b
+
+    def rule(gy, y, x, b, missing=1.0):
+        m = x.mean(-1, keepdims=True)
+        s = 1 / np.sqrt(((x - m) ** 2).mean(-1, keepdims=True) + 1e-5)
+        h = (x - m) * s
+        return s * (gy - missing * gy.mean(-1, keepdims=True) - h * (gy * h).mean(-1, keepdims=True)), gy.sum(
+            0
+        )
+
+    gy = np.zeros((4, 3))
+    gy[1, 0] = 1
+    inputs = (-np.ones((4, 3)), np.array([-1, -1e8, -1]))
+    report = gradcheck(forward, inputs, vjp=rule, gy=gy, seed=seed, raise_exception=False)
+    assert report.verdict is not Verdict.FAIL
+    rng = np.random.default_rng(0)
+    like = rng.standard_normal((4, 3)), rng.standard_normal(3)
+    assert verify(forward, like=like, vjp=rule, seed=seed, raise_exception=False).verdict is Verdict.PASS
+    wrong = partial(rule, missing=0.0)
+    assert verify(forward, like=like, vjp=wrong, seed=seed, raise_exception=False).verdict is Verdict.FAIL
