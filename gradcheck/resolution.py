@@ -150,7 +150,7 @@ def _on_a_plateau(look: Look, e: Evidence) -> bool:
     numeric = e.numeric
     if any(np.iscomplexobj(gy) for gy in e.gys):
         return False
-    weights = np.concatenate([np.abs(gy).reshape(-1) for gy in e.gys])
+    weights = np.abs(flatten(e.gys))
     level = (numeric.flat_y == 0) & (numeric.flat_value != 0) & (weights > 0)
     if not level.any():
         return False
@@ -194,7 +194,7 @@ def _coarser_than_steps(look: Look, e: Evidence) -> bool:
     numeric = e.numeric
     if any(np.iscomplexobj(gy) for gy in e.gys) or not np.isfinite(e.comparison.analytic):
         return False
-    weights = np.concatenate([np.abs(gy).reshape(-1) for gy in e.gys])
+    weights = np.abs(flatten(e.gys))
     unmoved = (numeric.flat_value == 0) & np.isfinite(numeric.flat_y)
     still = np.flatnonzero((weights > 0) & unmoved)
     if not still.size:

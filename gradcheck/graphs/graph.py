@@ -36,6 +36,11 @@ class Graph:
         """The leaves that require a gradient."""
         return [i for i, s in enumerate(self.steps) if isinstance(s, Leaf) and s.kind == "gradient"]
 
+    @property
+    def point(self) -> tuple[NDArray[Any], ...]:
+        """Their arrays."""
+        return tuple([self.steps[i].array for i in self.wanted])  # type: ignore[union-attr]
+
     def run(self, given: Mapping[int, Any] | None = None) -> list[Any]:
         """The value of every step. given: values of leaves in the place of their arrays, which makes it a run on Tensors.
 

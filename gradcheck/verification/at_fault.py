@@ -59,9 +59,8 @@ def _alone(graph: Graph, node: Node, values: list[Any]) -> Graph:
 
 def _wrong(graph: Graph, order: int) -> bool:
     check = gradcheck if order == 1 else gradgradcheck
-    inputs = tuple([graph.steps[i].array for i in graph.wanted])  # type: ignore[union-attr]
     try:
-        report = check(graph.function(), inputs, contracts=False, raise_exception=False)
+        report = check(graph.function(), graph.point, contracts=False, raise_exception=False)
     except CallError:
         return False
     return report.verdict is Verdict.FAIL

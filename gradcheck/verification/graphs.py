@@ -36,7 +36,7 @@ def check_graph_gradient(graph: Graph, *, seed: int = 0) -> Report:
     With those contracts that stay at the point: domains inside a graph hold near the values of its leaves only.
     """
     try:
-        return gradcheck(graph.function(), _leaves(graph), gy=graph.gys, contracts=CONTRACTS, seed=seed)
+        return gradcheck(graph.function(), graph.point, gy=graph.gys, contracts=CONTRACTS, seed=seed)
     except GradientError as error:
         error.add_note(at_fault.told(graph))
         raise
@@ -61,14 +61,10 @@ CONTRACTS = (
 def check_graph_second_order(graph: Graph, *, seed: int = 0) -> Report:
     """The recorded backward pass as a function of its own: derivatives of `(leaves, gy) -> gx`. Raises as well."""
     try:
-        return gradgradcheck(graph.function(), _leaves(graph), contracts=False, seed=seed)
+        return gradgradcheck(graph.function(), graph.point, contracts=False, seed=seed)
     except GradientError as error:
         error.add_note(at_fault.told(graph, order=2))
         raise
-
-
-def _leaves(graph: Graph) -> tuple[Any, ...]:
-    return tuple([graph.steps[i].array for i in graph.wanted])  # type: ignore[union-attr]
 
 
 # --- against reverse accumulation without the engine --------------------------------------------------------------------
