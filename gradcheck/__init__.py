@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gradcheck.check import gradcheck, gradgradcheck
-    from gradcheck.compare import Verdict
-    from gradcheck.differences import Derivative, derivative
     from gradcheck.errors import CallError, ForwardError, GradientError
-    from gradcheck.explore import verify
-    from gradcheck.report import Report
-    from gradcheck.verified import Verification
+    from gradcheck.explore.verify import verify
+    from gradcheck.numeric.derivative import Derivative, derivative
+    from gradcheck.report.report import Report
+    from gradcheck.report.verification import Verification
+    from gradcheck.verdict.compare import Verdict
 
 _HOMES = {
     "gradcheck": "check",
     "gradgradcheck": "check",
-    "Verdict": "compare",
-    "Derivative": "differences",
-    "derivative": "differences",
+    "Verdict": "verdict.compare",
+    "Derivative": "numeric.derivative",
+    "derivative": "numeric.derivative",
     "CallError": "errors",
     "ForwardError": "errors",
     "GradientError": "errors",
-    "Report": "report",
-    "Verification": "verified",
-    "verify": "explore",
+    "Report": "report.report",
+    "Verification": "report.verification",
+    "verify": "explore.verify",
 }
 
 __all__ = [

@@ -9,20 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.arguments import contracts_of, cotangents_of, seed_of
 from gradcheck.backends import Subject, as_subject
+from gradcheck.backends.arguments import contracts_of, cotangents_of, seed_of
 from gradcheck.backends.core import Core
-from gradcheck.compare import Verdict
+from gradcheck.backends.tree import described, name_of
 from gradcheck.contracts import CONTRACTS, examine
-from gradcheck.coverage import coverage, unseen
+from gradcheck.diagnosis.faults import Told, tell
+from gradcheck.diagnosis.snippet import call_snippet, entry_snippet, in_its_layout
 from gradcheck.errors import CallError, ForwardError, GradientError, RuleError
-from gradcheck.faults import Told, tell
-from gradcheck.look import Look
-from gradcheck.report import ContractResult, Fault, InputResult, Report
+from gradcheck.report.report import ContractResult, Fault, InputResult, Report
 from gradcheck.second import gradient_subject, loses_history
-from gradcheck.snippet import call_snippet, entry_snippet, in_its_layout
-from gradcheck.tree import described, name_of
-from gradcheck.values import ValueResult, explained, judge
+from gradcheck.verdict.compare import Verdict
+from gradcheck.verdict.coverage import coverage, unseen
+from gradcheck.verdict.judge import ValueResult, explained, judge
+from gradcheck.verdict.observation import Look
 from gradcore.errors import ShapeError
 
 GIVEN_CHANGED = (

@@ -17,8 +17,8 @@ from gradcore.cli import at_least
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from gradcheck.report import Report
-    from gradcheck.verified import Verification
+    from gradcheck.report.report import Report
+    from gradcheck.report.verification import Verification
 
 RIGHT, WRONG, MISCALLED, UNDECIDED = 0, 1, 2, 3
 
@@ -212,7 +212,7 @@ def _check(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     with _hypothesis():
-        from gradcheck.explore import verify
+        from gradcheck.explore.verify import verify
 
         result = verify(
             _named(options.function),
@@ -246,15 +246,15 @@ def _hypothesis() -> Iterator[None]:
 
 
 def _status(report: Report | Verification) -> int:
-    from gradcheck.compare import Verdict
+    from gradcheck.verdict.compare import Verdict
 
     return {Verdict.FAIL: WRONG, Verdict.INCONCLUSIVE: UNDECIDED}.get(report.verdict, RIGHT)
 
 
 def _op(options: argparse.Namespace) -> int:
     import gradcore  # noqa: F401 - registers the ops
-    from gradcheck import cases
     from gradcheck.errors import CallError
+    from gradcheck.verification import cases
 
     units = [unit for unit in cases.ops() if unit.name == options.name and unit.takes_gradient]
     if not units:
@@ -269,9 +269,9 @@ def _unit(unit: Any, count: int, seed: int) -> int:
     from hypothesis import HealthCheck, given, settings
     from hypothesis import seed as seeded
 
-    from gradcheck.compare import Verdict
     from gradcheck.errors import GradientError
     from gradcheck.strategies import examples
+    from gradcheck.verdict.compare import Verdict
     from gradcheck.verification import check_gradient
 
     told: dict[Verdict, int] = dict.fromkeys(Verdict, 0)

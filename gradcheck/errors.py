@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gradcheck.report import Report
-    from gradcheck.verified import Verification
+    from gradcheck.report.report import Report
+    from gradcheck.report.verification import Verification
 
 
 class GradientError(AssertionError):

@@ -11,10 +11,10 @@ import numpy as np
 from gradcheck.backends import Subject, as_subject
 from gradcheck.backends.core import gradient_function, rule_function
 from gradcheck.backends.protocol import spread
+from gradcheck.backends.tree import leaves, rebuild
 from gradcheck.errors import CallError
-from gradcheck.look import Look
-from gradcheck.probes import cotangents
-from gradcheck.tree import leaves, rebuild
+from gradcheck.numeric.probes import cotangents
+from gradcheck.verdict.observation import Look
 from gradcore.tensor import Tensor
 
 

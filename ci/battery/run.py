@@ -20,7 +20,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 from functions import DIGITS, Case, cases
 
-from gradcheck.differences import derivative
+from gradcheck.numeric.derivative import derivative
 
 COVERAGE, TIGHTNESS = 0.999, 1e-10
 

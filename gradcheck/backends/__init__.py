@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.arguments import params_of, plain, rule_fits
+from gradcheck.backends.arguments import params_of, plain, rule_fits
 from gradcheck.backends.core import Core
 from gradcheck.backends.pair import Pair, op_rule
 from gradcheck.backends.protocol import Array, Input, Run, Subject
+from gradcheck.backends.tree import described, leaves, rebuild
 from gradcheck.errors import CallError
-from gradcheck.tree import described, leaves, rebuild
 from gradcore.op import Op
 from gradcore.tensor import Tensor
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from gradcheck.backends.protocol import Array, Input, differentiable
+from gradcheck.backends.tree import described, leaves, name_of, rebuild
 from gradcheck.errors import CallError, RuleError
-from gradcheck.tree import described, leaves, name_of, rebuild
 from gradcore.graph import backward_pass, enable_grad, no_grad
 from gradcore.tensor import Tensor
 

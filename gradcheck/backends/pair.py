@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.arguments import plain
+from gradcheck.backends.arguments import plain
 from gradcheck.backends.protocol import Array, Input, differentiable
+from gradcheck.backends.tree import aligned, described, leaves, name_of, rebuild
 from gradcheck.errors import CallError, RuleError
-from gradcheck.tree import aligned, described, leaves, name_of, rebuild
 from gradcore.graph import _broadcasts_to, unbroadcast
 from gradcore.op import Op
 

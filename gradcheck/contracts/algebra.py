@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from gradcheck.backends.protocol import Array
+from gradcheck.backends.tree import described
 from gradcheck.contracts.base import Skip, agrees, contract
-from gradcheck.look import Cotangents, Look
-from gradcheck.tree import described
+from gradcheck.verdict.observation import Cotangents, Look
 
 
 @contract()

@@ -8,11 +8,11 @@ from typing import TypeAlias
 import numpy as np
 
 from gradcheck.backends.protocol import Array
-from gradcheck.compare import Verdict
-from gradcheck.look import Cotangents, Look
-from gradcheck.report import ContractResult
-from gradcheck.rounding import is_dust
-from gradcheck.spreads import apart, pull_spreads, spreads
+from gradcheck.report.report import ContractResult
+from gradcheck.verdict.compare import Verdict
+from gradcheck.verdict.observation import Cotangents, Look
+from gradcheck.verdict.rounding import is_dust
+from gradcheck.verdict.spreads import apart, pull_spreads, spreads
 
 
 class Skip(Exception):  # noqa: N818

@@ -6,7 +6,7 @@ import numpy as np
 
 from gradcheck.backends.protocol import Array, spread
 from gradcheck.contracts.base import Skip, agrees, close, contract
-from gradcheck.look import Look, copied, same
+from gradcheck.verdict.observation import Look, copied, same
 
 
 @contract()

@@ -10,7 +10,7 @@ import numpy as np
 from gradcheck.backends.protocol import Array
 from gradcheck.contracts.base import Skip, agrees, alike, close, contract
 from gradcheck.errors import CallError, RuleError
-from gradcheck.look import Cotangents, Look, constant_along, copied
+from gradcheck.verdict.observation import Cotangents, Look, constant_along, copied
 
 
 def fortran(x: Array) -> Array:

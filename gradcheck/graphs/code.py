@@ -7,8 +7,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import gradcore
+from gradcheck.diagnosis.snippet import literal
 from gradcheck.graphs.steps import Leaf
-from gradcheck.snippet import literal
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

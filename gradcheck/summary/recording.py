@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from gradcheck.report import Report
+    from gradcheck.report.report import Report
+    from gradcheck.report.verification import Verification
     from gradcheck.verification import Tally
-    from gradcheck.verified import Verification
 
 PROPERTY = "gradcheck"
 UNRECORDED = "unrecorded"

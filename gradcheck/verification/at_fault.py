@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gradcheck.check import gradcheck, gradgradcheck
-from gradcheck.compare import Verdict
 from gradcheck.errors import CallError
 from gradcheck.graphs.graph import Graph
 from gradcheck.graphs.steps import Leaf, Node
+from gradcheck.verdict.compare import Verdict
 
 if TYPE_CHECKING:
     from typing import Any

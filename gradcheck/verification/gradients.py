@@ -15,7 +15,7 @@ from gradcore.tensor import Tensor
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from gradcheck.report import Report
+    from gradcheck.report.report import Report
     from gradcheck.strategies import Example
 
 

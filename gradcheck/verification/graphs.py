@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from gradcheck.graphs import Graph
-    from gradcheck.report import Report
+    from gradcheck.report.report import Report
 
     Cotangents = Mapping[int, Any]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from gradcheck.report import Report
+    from gradcheck.report.report import Report
     from gradcheck.strategies import Example
     from gradcore.nn.module import Module
     from gradcore.spec import LayerSpec

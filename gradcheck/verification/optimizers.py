@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradcheck.differences import derivative
+from gradcheck.numeric.derivative import derivative
 from gradcheck.verification.outcome import VerificationError, first_difference
 from gradcheck.verification.rounding import check_agreement, moved
 from gradcore.errors import DomainError, GraphError, ShapeError

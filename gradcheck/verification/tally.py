@@ -6,11 +6,11 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 
-from gradcheck.compare import Verdict
 from gradcheck.contracts import CONTRACTS
-from gradcheck.report import Report
+from gradcheck.report.report import Report
+from gradcheck.report.verification import Verification
+from gradcheck.verdict.compare import Verdict
 from gradcheck.verification.outcome import VerificationError
-from gradcheck.verified import Verification
 
 VACUOUS = "vacuous"
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from gradcheck.compare import Comparison, Verdict, compare, merge
-from gradcheck.differences import derivative
-from gradcheck.probes import cotangents, direction, unit_direction
+from gradcheck.numeric.derivative import derivative
+from gradcheck.numeric.probes import cotangents, direction, unit_direction
+from gradcheck.verdict.compare import Comparison, Verdict, compare, merge
 from gradcore.errors import ShapeError
 
 ONE = np.ones(1)

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradcheck.differences import Diagnosis, derivative
-from gradcheck.line import Line
-from gradcheck.probes import direction
+from gradcheck.numeric.derivative import Diagnosis, derivative
+from gradcheck.numeric.line import Line
+from gradcheck.numeric.probes import direction
 from gradcore.errors import DtypeError, ShapeError
 
 ONE = np.ones(1)

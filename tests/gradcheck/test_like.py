@@ -9,10 +9,10 @@ import pytest
 
 import gradcore
 from gradcheck import Verdict, verify
-from gradcheck.drawn import _large_sizes, sweep
-from gradcheck.explore import _Explorer
-from gradcheck.like import around
-from gradcheck.resized import FLOATS, drawn_floats, drawn_integers, resized
+from gradcheck.explore.drawn import _large_sizes, sweep
+from gradcheck.explore.like import around
+from gradcheck.explore.resized import FLOATS, drawn_floats, drawn_integers, resized
+from gradcheck.explore.verify import _Explorer
 from gradcheck.strategies import COTANGENTS
 
 

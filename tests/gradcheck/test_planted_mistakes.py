@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from gradcheck import Verdict, gradcheck
-from gradcheck.causes import CAUSES
 from gradcheck.contracts import CONTRACTS
+from gradcheck.diagnosis.causes import CAUSES
 
 
 def drawn(*shape: int, seed: int = 0, low: float | None = None) -> np.ndarray:

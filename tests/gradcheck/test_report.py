@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from gradcheck import GradientError, gradcheck
-from gradcheck.compare import Verdict
-from gradcheck.report import ContractResult, Fault, InputResult, Report
+from gradcheck.report.report import ContractResult, Fault, InputResult, Report
+from gradcheck.verdict.compare import Verdict
 
 X = np.random.default_rng(0).standard_normal((4, 3))
 

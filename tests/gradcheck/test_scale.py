@@ -12,8 +12,8 @@ import pytest
 
 import gradcore
 from gradcheck import Verdict, gradcheck, verify
-from gradcheck.differences import derivative
-from gradcheck.probes import cotangents, unit_direction
+from gradcheck.numeric.derivative import derivative
+from gradcheck.numeric.probes import cotangents, unit_direction
 
 
 def load(name):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gradcheck import Report, Verdict, gradcheck, verify
-from gradcheck.report import InputResult
+from gradcheck.report.report import InputResult
 from gradcheck.verification import Tally, VerificationError
 
 

@@ -122,6 +122,6 @@ def test_an_error_of_the_checker_itself_is_not_blamed_on_the_domain(monkeypatch)
     def broken(*args, **kwargs):
         raise MemoryError("here")
 
-    monkeypatch.setattr("gradcheck.explore.gradcheck", broken)
+    monkeypatch.setattr("gradcheck.explore.verify.gradcheck", broken)
     with pytest.raises(MemoryError, match="here"):
         verify(np.sin, case(reals("n")), vjp=sine_rule)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, reproduce_failure, settings
 from hypothesis.errors import DidNotReproduce
 
-from gradcheck import cases
-from gradcheck.report import Report
+from gradcheck.report.report import Report
+from gradcheck.verification import cases
 
 
 def identity(node):

@@ -9,9 +9,8 @@ from hypothesis import Phase, assume, given, settings
 from hypothesis import strategies as st
 
 import gradcore
-from gradcheck import cases
 from gradcheck.strategies import examples
-from gradcheck.verification import check_gradient, check_tensor_method, positions
+from gradcheck.verification import cases, check_gradient, check_tensor_method, positions
 from gradcore import Op, Tensor, nn, op, optim, registry
 from gradcore.errors import SpecError
 from gradcore.op import composed

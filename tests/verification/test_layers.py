@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from gradcheck import cases
 from gradcheck.strategies import examples
 from gradcheck.verification import (
     LayerCall,
+    cases,
     check_layer_gradient,
     check_layer_misfit,
     check_layer_rows,

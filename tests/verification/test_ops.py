@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from gradcheck import cases
 from gradcheck.strategies import cotangents, examples
 from gradcheck.verification import (
+    cases,
     check_fast_method,
     check_gradient,
     check_recording,

@@ -6,9 +6,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import run_state_machine_as_test
 
-from gradcheck.machines import optimizer_machine
 from gradcheck.strategies import parameters
 from gradcheck.verification import Problem, check_numeric_trajectory, check_refusals, check_trajectory
+from gradcheck.verification.machines import optimizer_machine
 from gradcore import optim, registry
 from gradcore.optim import base
 

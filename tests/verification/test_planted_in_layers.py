@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradcheck.planted import SEEK, noticed
 from gradcheck.strategies import examples
 from gradcheck.verification import (
     LayerCall,
@@ -19,6 +18,7 @@ from gradcheck.verification import (
     check_layer_value,
     like,
 )
+from gradcheck.verification.planted import SEEK, noticed
 from gradcore import Tensor, nn, registry
 from gradcore.errors import ShapeError
 from gradcore.ops import mean, reshape

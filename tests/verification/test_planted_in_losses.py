@@ -2,11 +2,10 @@
 
 import pytest
 
-from gradcheck import cases
-from gradcheck.planted import noticed
 from gradcheck.strategies import examples
 from gradcheck.verification import (
     VerificationError,
+    cases,
     check_gradient,
     check_recording,
     check_second_order,
@@ -14,6 +13,7 @@ from gradcheck.verification import (
     check_value,
     like,
 )
+from gradcheck.verification.planted import noticed
 from gradcore import Tensor, cross_entropy, mse_loss, nn, ops, registry
 from gradcore.losses import cross_entropy_op
 from gradcore.tensor import plain

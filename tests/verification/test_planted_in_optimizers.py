@@ -7,8 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradcheck.machines import optimizer_machine
-from gradcheck.planted import SEEK, noticed, noticed_in_a_run
 from gradcheck.strategies import parameters
 from gradcheck.verification import (
     CHANGES,
@@ -20,6 +18,8 @@ from gradcheck.verification import (
     check_refusals,
     check_trajectory,
 )
+from gradcheck.verification.machines import optimizer_machine
+from gradcheck.verification.planted import SEEK, noticed, noticed_in_a_run
 from gradcore import Tensor, optim, registry
 from gradcore.errors import StateError
 from gradcore.optim import base

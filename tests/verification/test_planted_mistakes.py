@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradcheck import cases, gradcheck
-from gradcheck.planted import SEEK, noticed
+from gradcheck import gradcheck
 from gradcheck.strategies import cotangents, examples
 from gradcheck.verification import (
     CHANGES,
     Tally,
     VerificationError,
     broken,
+    cases,
     check_fast_method,
     check_gradient,
     check_recording,
@@ -21,6 +21,7 @@ from gradcheck.verification import (
     like,
     positions,
 )
+from gradcheck.verification.planted import SEEK, noticed
 from gradcore import Op, Tensor, registry
 
 OPS = registry.ops

@@ -8,8 +8,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from gradcheck.compare import Verdict
-from gradcheck.report import Report, noticed
+from gradcheck.report.report import Report, noticed
+from gradcheck.verdict.compare import Verdict
 
 SCHEMA = 1
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from gradcheck.backends.protocol import Array
-from gradcheck.compare import Comparison, Verdict
-from gradcheck.line import Line, flatten
-from gradcheck.look import EPS, Direction, Evidence, Look
+from gradcheck.numeric.line import Line, flatten
+from gradcheck.verdict.compare import Comparison, Verdict
+from gradcheck.verdict.observation import EPS, Direction, Evidence, Look
 
 FINE = ((-49, -48, -47), (-43, -42, -41))
 """Steps of a few units in the last place, as powers of 2 of the entries' size, and some that rounding hides less."""

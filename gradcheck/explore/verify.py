@@ -13,19 +13,19 @@ import numpy as np
 from hypothesis import Phase, target
 from hypothesis import strategies as st
 
-from gradcheck.arguments import params_of, seed_of, whole
 from gradcheck.backends import as_subject
+from gradcheck.backends.arguments import params_of, seed_of, whole
 from gradcheck.backends.protocol import differentiable
+from gradcheck.backends.tree import described, leaves, name_of, rebuild
 from gradcheck.check import gradcheck
-from gradcheck.compare import Verdict
-from gradcheck.drawn import Call, Plan, around_example, near, of_cases, of_tuples, sweep
 from gradcheck.errors import CallError, ForwardError, GradientError
-from gradcheck.like import Around, around
-from gradcheck.report import Report
-from gradcheck.running import Found, Stop, run_examples
+from gradcheck.explore.drawn import Call, Plan, around_example, near, of_cases, of_tuples, sweep
+from gradcheck.explore.like import Around, around
+from gradcheck.explore.running import Found, Stop, run_examples
+from gradcheck.report.report import Report
+from gradcheck.report.verification import Verification
 from gradcheck.strategies.cotangents import cotangent
-from gradcheck.tree import described, leaves, name_of, rebuild
-from gradcheck.verified import Verification
+from gradcheck.verdict.compare import Verdict
 from gradcore.spec import Case
 from gradcore.tensor import Tensor
 

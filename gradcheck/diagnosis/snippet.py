@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.backends.protocol import Array
-from gradcheck.tree import described, leaves
+from gradcheck.backends.tree import described, leaves
 from gradcore.tensor import Tensor
 
 MOST = 100

@@ -7,13 +7,22 @@ from dataclasses import replace
 
 import numpy as np
 
-from gradcheck import rounding
 from gradcheck.backends.protocol import Array, wide
-from gradcheck.compare import Comparison, Verdict, compare
-from gradcheck.differences import Derivative, Diagnosis
 from gradcheck.errors import RuleError
-from gradcheck.line import flatten
-from gradcheck.look import EPS, Cotangents, Direction, Evidence, Look, better_than, copied, same
+from gradcheck.numeric.derivative import Derivative, Diagnosis
+from gradcheck.numeric.line import flatten
+from gradcheck.verdict import rounding
+from gradcheck.verdict.compare import Comparison, Verdict, compare
+from gradcheck.verdict.observation import (
+    EPS,
+    Cotangents,
+    Direction,
+    Evidence,
+    Look,
+    better_than,
+    copied,
+    same,
+)
 
 OUTPUTS = 4
 """So many outputs at a kink are looked at one by one."""

@@ -15,8 +15,8 @@ from typing import Any, Literal, TypeAlias, get_args, get_origin
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.resized import FLOATS, INTEGERS, Signs, drawn_floats, drawn_integers, resized
-from gradcheck.tree import leaves, rebuild
+from gradcheck.backends.tree import leaves, rebuild
+from gradcheck.explore.resized import FLOATS, INTEGERS, Signs, drawn_floats, drawn_integers, resized
 from gradcore.op import Op
 from gradcore.tensor import Tensor
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradcheck import causes
-from gradcheck.locate import Located, locate
-from gradcheck.look import Evidence, Look
-from gradcheck.misshapen import cause_of_shape
-from gradcheck.report import ContractResult, Fault
-from gradcheck.values import ValueResult
+from gradcheck.diagnosis import causes
+from gradcheck.diagnosis.locate import Located, locate
+from gradcheck.diagnosis.misshapen import cause_of_shape
+from gradcheck.report.report import ContractResult, Fault
+from gradcheck.verdict.judge import ValueResult
+from gradcheck.verdict.observation import Evidence, Look
 
 TOLD = 4
 """Of more wrong inputs than this, the others are counted only."""

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from gradcheck.backends.tree import described
 from gradcheck.errors import CallError
-from gradcheck.like import Around, Leaf
-from gradcheck.resized import drawn_floats, drawn_integers, resized
+from gradcheck.explore.like import Around, Leaf
+from gradcheck.explore.resized import drawn_floats, drawn_integers, resized
 from gradcheck.strategies import COTANGENTS, Example, Mode
 from gradcheck.strategies.choice import Chooser
 from gradcheck.strategies.examples import drawn_example
 from gradcheck.strategies.values import tied_to
-from gradcheck.tree import described
 from gradcore.spec import Case
 
 

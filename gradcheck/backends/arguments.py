@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.backends.tree import described, name_of
 from gradcheck.errors import CallError
-from gradcheck.tree import described, name_of
 
 Array = NDArray[Any]
 

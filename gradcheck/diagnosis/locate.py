@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradcheck.backends.protocol import Array
-from gradcheck.compare import Verdict
-from gradcheck.differences import Derivative
-from gradcheck.look import Direction, Evidence, Look
+from gradcheck.numeric.derivative import Derivative
+from gradcheck.verdict.compare import Verdict
+from gradcheck.verdict.observation import Direction, Evidence, Look
 
 EVALUATIONS = 24
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.backends.protocol import Array, wide
-from gradcheck.look import Cotangents, Look, same
+from gradcheck.verdict.observation import Cotangents, Look, same
 
 FAR, GROWTH = 64.0, 8.0
 """A move of so many units has to change an entry so many times as much as one of a single unit: rounding grows in step."""

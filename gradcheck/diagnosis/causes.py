@@ -11,11 +11,11 @@ from functools import partial
 import numpy as np
 
 from gradcheck.backends.protocol import Array, wide
-from gradcheck.compare import Verdict
-from gradcheck.differences import Diagnosis, derivative
+from gradcheck.diagnosis.locate import Located
 from gradcheck.errors import RuleError
-from gradcheck.locate import Located
-from gradcheck.look import Cotangents, Evidence, Look, same
+from gradcheck.numeric.derivative import Diagnosis, derivative
+from gradcheck.verdict.compare import Verdict
+from gradcheck.verdict.observation import Cotangents, Evidence, Look, same
 
 CAUSES = {
     "sign": "the sign is wrong",

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.backends.protocol import Array, Run, Subject, differentiable, spread, wide
-from gradcheck.compare import Comparison, Verdict, compare
-from gradcheck.differences import Derivative, Diagnosis, derivative
 from gradcheck.errors import CallError, ForwardError, RuleError
-from gradcheck.line import flatten
-from gradcheck.probes import cotangents, direction, unit_direction
+from gradcheck.numeric.derivative import Derivative, Diagnosis, derivative
+from gradcheck.numeric.line import flatten
+from gradcheck.numeric.probes import cotangents, direction, unit_direction
+from gradcheck.verdict.compare import Comparison, Verdict, compare
 from gradcore.errors import GradcoreError
 
 Cotangents = list[Array | None]

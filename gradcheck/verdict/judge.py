@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from gradcheck.backends.protocol import Array, wide
-from gradcheck.compare import Comparison, Verdict, merge
-from gradcheck.differences import Derivative, Diagnosis
-from gradcheck.look import EPS, Cotangents, Direction, Evidence, Look, better_than
-from gradcheck.resolution import untold
-from gradcheck.rounding import of_comparison, out_of_range, widened
-from gradcheck.special import at_kinks, between_neighbours, excused, with_given
+from gradcheck.numeric.derivative import Derivative, Diagnosis
+from gradcheck.verdict.compare import Comparison, Verdict, merge
+from gradcheck.verdict.kinks import at_kinks, between_neighbours, excused, with_given
+from gradcheck.verdict.observation import EPS, Cotangents, Direction, Evidence, Look, better_than
+from gradcheck.verdict.resolution import untold
+from gradcheck.verdict.rounding import of_comparison, out_of_range, widened
 
 SHARP = 1e-3
 """A pass as sharp as this needs no more evaluations, and the second direction gets the fewest that give a bound."""

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.ladder import FLOOR, Samples, Selection, one_sided, select
-from gradcheck.line import Layout, Line, Values
+from gradcheck.numeric.ladder import FLOOR, Samples, Selection, one_sided, select
+from gradcheck.numeric.line import Layout, Line, Values
 
 FIRST = (3.33, 4.07, 4.83, 5.69)
 """First steps, as powers of 1/2 of the scale: incommensurate, so that no wave and no grid of values is in step."""
@@ -146,7 +146,7 @@ def derivative(
     Central differences over a ladder of steps, extrapolated by Neville's scheme, the step chosen by Lepski's rule.
     A smooth function takes 9 to 14 evaluations; finer steps are added only while a bound is neither below `goal`
     times its value nor all rounding. The length of `v` does not matter: the first step moves a typical entry by an
-    eighth of its own size. Entries of `v` with few significant bits (as `gradcheck.probes.directions` draws them)
+    eighth of its own size. Entries of `v` with few significant bits (as `gradcheck.numeric.probes.directions` draws them)
     make `x ± h v` exact; what other directions lose to rounding is charged to the bound.
 
     Args:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.line import as_tuple, magnitudes
+from gradcheck.numeric.line import as_tuple, magnitudes
 
 Array = NDArray[Any]
 

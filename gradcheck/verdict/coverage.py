@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradcheck.backends.protocol import Array
-from gradcheck.compare import Verdict
-from gradcheck.look import Evidence, Look
+from gradcheck.verdict.compare import Verdict
+from gradcheck.verdict.observation import Evidence, Look
 
 ENOUGH = 0.5
 """A pass is a statement on a function, not on a few of its entries: so much of outputs and inputs has to be judged."""

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gradcheck.compare import Verdict
+from gradcheck.verdict.compare import Verdict
 
 SCHEMA = 1
 
@@ -60,7 +60,7 @@ class ContractResult:
 class Fault:
     """One thing that is wrong.
 
-    cause: a word of `gradcheck.causes.CAUSES`, or the name of the broken contract. input, index: where. analytic,
+    cause: a word of `gradcheck.diagnosis.causes.CAUSES`, or the name of the broken contract. input, index: where. analytic,
     numeric, bound: the claimed derivative, the measured one and the bound on its error, of that entry. text: a sentence.
     """
 

@@ -9,9 +9,9 @@ from functools import partial
 import numpy as np
 
 from gradcheck.backends.protocol import Array
-from gradcheck.causes import Cause, broadcasts
-from gradcheck.compare import Verdict
-from gradcheck.look import Look
+from gradcheck.diagnosis.causes import Cause, broadcasts
+from gradcheck.verdict.compare import Verdict
+from gradcheck.verdict.observation import Look
 from gradcore.graph import unbroadcast
 
 

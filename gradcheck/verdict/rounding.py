@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 
 from gradcheck.backends.protocol import Array, differentiable, wide
-from gradcheck.compare import Verdict
-from gradcheck.look import EPS, Cotangents, Direction, Evidence, Look
-from gradcheck.spreads import FAR, GROWTH, lost, signs
+from gradcheck.verdict.compare import Verdict
+from gradcheck.verdict.observation import EPS, Cotangents, Direction, Evidence, Look
+from gradcheck.verdict.spreads import FAR, GROWTH, lost, signs
 
 SHAKEN = 16.0
 """Weight of what moving everything by one unit in the last place did, a few samples of it."""

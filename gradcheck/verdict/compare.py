@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.differences import Derivative, Diagnosis
-from gradcheck.line import as_tuple, flatten
+from gradcheck.numeric.derivative import Derivative, Diagnosis
+from gradcheck.numeric.line import as_tuple, flatten
 from gradcore.errors import ShapeError
 
 Values = NDArray[np.float64]
@@ -39,7 +39,7 @@ class Comparison:
     Attributes:
         verdict: PASS: |difference| <= bound. SUBGRADIENT: the same, with outputs at a kink, where the claimed value
             lies between the one-sided slopes. FAIL: outside. INCONCLUSIVE: the bound would hide a gradient of zero.
-        reason: for a fail "value", "kink", "tie" (given by `gradcheck.special`), "nonfinite"; for an inconclusive "stochastic", "nonfinite", "unresolved",
+        reason: for a fail "value", "kink", "tie" (given by `gradcheck.verdict.kinks`), "nonfinite"; for an inconclusive "stochastic", "nonfinite", "unresolved",
             "noise"; "" otherwise.
         numeric: `<gy, J v>` measured (the midpoint of the one-sided slopes at kinks).
         analytic: `<gx, v>` claimed.
@@ -88,7 +88,7 @@ def compare(
         v: direction, array or None for every array of x, as given to `derivative`.
         gy: cotangent for every output array of f; entries that are 0 leave their output out.
         eps: machine epsilon of the arithmetic that made gx; by default the coarsest of the dtypes of gx and gy.
-        random_signs: the signs of v and of gy were drawn independently of gx and f (as `gradcheck.probes` does). Errors
+        random_signs: the signs of v and of gy were drawn independently of gx and f (as `gradcheck.numeric.probes` does). Errors
             then add up like their root of squares, which keeps the sensitivity from falling with the array's size.
             With False they are taken to add up one by one.
 

@@ -1,0 +1,1 @@
+"""Which entry of a wrong gradient is wrong, and why."""

@@ -1,0 +1,1 @@
+"""What a check found, worded: for a terminal, a notebook and a program."""

@@ -1,0 +1,1 @@
+"""From measurements to a verdict: observe a function at a point, compare, and excuse what is no mistake."""
