@@ -22,7 +22,7 @@ from gradcheck.second import gradient_subject, loses_history
 from gradcheck.verdict.compare import Verdict
 from gradcheck.verdict.coverage import coverage, unseen
 from gradcheck.verdict.judge import ValueResult, explained, judge
-from gradcheck.verdict.observation import Look
+from gradcheck.verdict.observation import Observation
 from gradcore.errors import ShapeError
 
 GIVEN_CHANGED = (
@@ -139,7 +139,7 @@ def _check(
     gy: Any = None,
 ) -> Report:
     try:
-        look = Look(subject, seed)
+        obs = Observation(subject, seed)
     except CallError:
         raise
     except Exception as error:
@@ -151,13 +151,13 @@ def _check(
     values: ValueResult | None = None
     results: Sequence[ContractResult] = ()
     try:
-        look.given_gys = cotangents_of(gy, subject.name, look.outputs)
-        look.prepare()
-        if CONTRACTS["cotangent_shape"](look) is None:
-            values = judge(look)
-        results = examine(look, names)
-        told = tell(look, values, results)
-        if look.given_changed:
+        obs.given_gys = cotangents_of(gy, subject.name, obs.outputs)
+        obs.prepare()
+        if CONTRACTS["cotangent_shape"](obs) is None:
+            values = judge(obs)
+        results = examine(obs, names)
+        told = tell(obs, values, results)
+        if obs.given_changed:
             told = replace(told, faults=(Fault("vjp_keeps_cotangent", GIVEN_CHANGED), *told.faults))
     except ShapeError as error:
         raise CallError(str(error)) from error
@@ -171,8 +171,8 @@ def _check(
             )
         )
     verdict = Verdict.FAIL if told.faults or values is None else values.comparison.verdict
-    reason = _why(look, values) if values is not None and verdict is Verdict.INCONCLUSIVE else ""
-    covered = coverage(look)
+    reason = _why(obs, values) if values is not None and verdict is Verdict.INCONCLUSIVE else ""
+    covered = coverage(obs)
     if verdict in (Verdict.PASS, Verdict.SUBGRADIENT) and not covered.enough:
         verdict = Verdict.INCONCLUSIVE
         reason = f"only {covered.words()} could be judged, too few for a verdict on the function"
@@ -188,7 +188,7 @@ def _check(
     return Report(
         name=subject.name,
         verdict=verdict,
-        inputs=_input_results(look, values, {fault.input for fault in told.faults}, verdict),
+        inputs=_input_results(obs, values, {fault.input for fault in told.faults}, verdict),
         contracts=tuple(results),
         faults=told.faults,
         reason=reason,
@@ -196,29 +196,29 @@ def _check(
         note=values.note if values is not None else "",
         order=order,
         seed=seed,
-        evaluations=look.forwards,
-        pulls=look.pulls,
+        evaluations=obs.forwards,
+        pulls=obs.pulls,
         snippet=snippet,
-        ratio=max([e.comparison.ratio for e in look.evidence], default=math.nan),
+        ratio=max([e.comparison.ratio for e in obs.evidence], default=math.nan),
     )
 
 
-def _why(look: Look, values: ValueResult) -> str:
+def _why(obs: Observation, values: ValueResult) -> str:
     """Why nothing could be told."""
-    zero = all(not np.any(g) for e in look.evidence for g in e.gx if g is not None)
+    zero = all(not np.any(g) for e in obs.evidence for g in e.gx if g is not None)
     if values.reason == "noise" and zero:
         return "the claimed gradient is zero at this point, and the numbers show no other: try another point"
     return explained(values.reason)
 
 
 def _input_results(
-    look: Look, values: ValueResult | None, wrong: set[str], overall: Verdict
+    obs: Observation, values: ValueResult | None, wrong: set[str], overall: Verdict
 ) -> tuple[InputResult, ...]:
     results = []
     told = (
         values is not None and Verdict.INCONCLUSIVE in values.verdicts
     )  # of which inputs nothing could be told
-    for i, item in enumerate(look.subject.inputs):
+    for i, item in enumerate(obs.subject.inputs):
         if item.wanted:
             verdict, sensitivity, vacuous = None, math.inf, False
             if values is not None:
@@ -226,8 +226,8 @@ def _input_results(
             if item.path in wrong:
                 verdict = Verdict.FAIL
             elif overall is Verdict.INCONCLUSIVE and not told and verdict is not None:
-                verdict = overall if look.evidence else None
-            hidden = unseen(look, i) if math.isfinite(sensitivity) else 0
+                verdict = overall if obs.evidence else None
+            hidden = unseen(obs, i) if math.isfinite(sensitivity) else 0
             shape, dtype = item.array.shape, str(item.array.dtype)
             results.append(InputResult(item.path, shape, dtype, verdict, sensitivity, vacuous, hidden))
     return tuple(results)

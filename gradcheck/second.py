@@ -14,7 +14,7 @@ from gradcheck.backends.protocol import spread
 from gradcheck.backends.tree import leaves, rebuild
 from gradcheck.errors import CallError
 from gradcheck.numeric.probes import cotangents
-from gradcheck.verdict.observation import Look
+from gradcheck.verdict.observation import Observation
 from gradcore.tensor import Tensor
 
 
@@ -68,9 +68,9 @@ def gradient_subject(
     Raises `CallError` where the rule can't be run on Tensors.
     """
     first = as_subject(f, inputs, vjp=vjp, wrt=wrt, params=params)
-    look = Look(first, seed)
-    drawn = cotangents(look.outputs, np.random.default_rng([seed, 3]))
-    gys = spread(look.run.outputs, drawn)
+    obs = Observation(first, seed)
+    drawn = cotangents(obs.outputs, np.random.default_rng([seed, 3]))
+    gys = spread(obs.run.outputs, drawn)
     given = inputs if isinstance(inputs, tuple) else tuple(inputs) if isinstance(inputs, list) else (inputs,)
     wanted = [item.path for item in first.inputs if item.wanted]
     last = f"inputs[{len(given)}]"
@@ -79,7 +79,7 @@ def gradient_subject(
             gradient_function(f, frozenset(wanted)), (*given, tuple(gys)), wrt=[*wanted, last], params=params
         )
     else:
-        gy = rebuild(look.run.result, iter(gys))
+        gy = rebuild(obs.run.result, iter(gys))
         second = as_subject(rule_function(f, vjp), (*given, gy), wrt=[*wanted, last], params=params)
         try:
             second.run([item.array.copy() for item in second.inputs])

@@ -7,23 +7,23 @@ import numpy as np
 from gradcheck.backends.protocol import Array
 from gradcheck.backends.tree import described
 from gradcheck.contracts.base import Skip, agrees, contract
-from gradcheck.verdict.observation import Cotangents, Look
+from gradcheck.verdict.observation import Cotangents, Observation
 
 
 @contract()
-def cotangent_shape(look: Look) -> str | None:
+def cotangent_shape(obs: Observation) -> str | None:
     """Every cotangent has the shape of its input."""
-    for path, gx, x, want in zip(look.paths, look.first_gx, look.arrays, look.wanted, strict=True):
+    for path, gx, x, want in zip(obs.paths, obs.first_gx, obs.arrays, obs.wanted, strict=True):
         if want and gx is not None and gx.shape != x.shape:
             return f"the cotangent of {path} has shape {gx.shape}, and {path} has {x.shape}"
     return None
 
 
 @contract()
-def cotangent_dtype(look: Look) -> str | None:
+def cotangent_dtype(obs: Observation) -> str | None:
     """Every cotangent has the dtype of its input, or the one to which forward promoted it."""
-    outputs = {y.dtype for y in look.outputs}
-    for path, gx, x, want in zip(look.paths, look.first_gx, look.arrays, look.wanted, strict=True):
+    outputs = {y.dtype for y in obs.outputs}
+    for path, gx, x, want in zip(obs.paths, obs.first_gx, obs.arrays, obs.wanted, strict=True):
         if not want or gx is None or gx.dtype == x.dtype:
             continue
         if x.dtype not in outputs and gx.dtype in outputs and gx.dtype.kind == x.dtype.kind:
@@ -36,12 +36,10 @@ def cotangent_dtype(look: Look) -> str | None:
 
 
 @contract()
-def integers_get_none(look: Look) -> str | None:
+def integers_get_none(obs: Observation) -> str | None:
     """An integer or boolean input gets no cotangent: None or zeros."""
     arrays = [
-        (p, g)
-        for p, g, x in zip(look.paths, look.first_gx, look.arrays, strict=True)
-        if x.dtype.kind in "iub"
+        (p, g) for p, g, x in zip(obs.paths, obs.first_gx, obs.arrays, strict=True) if x.dtype.kind in "iub"
     ]
     if not arrays:
         raise Skip("no integer or boolean input")
@@ -52,34 +50,34 @@ def integers_get_none(look: Look) -> str | None:
 
 
 @contract(follows=("vjp_repeatable", "vjp_keeps_inputs", "vjp_keeps_output"))
-def linear(look: Look) -> str | None:
+def linear(obs: Observation) -> str | None:
     """The cotangents depend on gy linearly."""
-    small = any(gy.dtype == np.float16 for gy in look.first_gys)
+    small = any(gy.dtype == np.float16 for gy in obs.first_gys)
     for scale in (-1.0, 2.0**3 if small else 2.0**20, 2.0**-3 if small else 2.0**-20):
-        gys = [gy * gy.dtype.type(scale) for gy in look.first_gys]
-        expected = [None if g is None else g * g.dtype.type(scale) for g in map(_as_float, look.first_gx)]
-        found = look.pulled(gys, look.fresh())
+        gys = [gy * gy.dtype.type(scale) for gy in obs.first_gys]
+        expected = [None if g is None else g * g.dtype.type(scale) for g in map(_as_float, obs.first_gx)]
+        found = obs.pulled(gys, obs.fresh())
         if not all(np.isfinite(g).all() for g in (*gys, *expected) if g is not None) or _overflows(
-            look, found
+            obs, found
         ):
             continue
-        if not agrees(look, found, expected, gys):
+        if not agrees(obs, found, expected, gys):
             return f"gy times {scale:g} does not give gx times {scale:g}: a rule is linear in gy (no clipping, no sign)"
-    other = [gy * gy.dtype.type(0.3780) for gy in look.draw()]  # no two entries cancel to an exact zero
-    both = [a + b for a, b in zip(look.first_gys, other, strict=True)]
-    parts = [look.first_gx, look.pulled(other, look.fresh())]
+    other = [gy * gy.dtype.type(0.3780) for gy in obs.draw()]  # no two entries cancel to an exact zero
+    both = [a + b for a, b in zip(obs.first_gys, other, strict=True)]
+    parts = [obs.first_gx, obs.pulled(other, obs.fresh())]
     total = [_plus(a, b) for a, b in zip(*parts, strict=True)]
-    found = look.pulled(both, look.fresh())
-    if any(_overflows(look, gx) for gx in (found, total, *parts)):
+    found = obs.pulled(both, obs.fresh())
+    if any(_overflows(obs, gx) for gx in (found, total, *parts)):
         return None
-    if not agrees(look, found, total, both, (look.first_gys, other)):
+    if not agrees(obs, found, total, both, (obs.first_gys, other)):
         return "the result for gy1 + gy2 is not the sum of those for gy1 and gy2: a rule is linear in gy"
     return None
 
 
-def _overflows(look: Look, gx: Cotangents) -> bool:
+def _overflows(obs: Observation, gx: Cotangents) -> bool:
     """Whether a dtype narrower than double precision has left its range, which says nothing of linearity."""
-    return not look.in_double and not all(
+    return not obs.in_double and not all(
         np.isfinite(g).all() for g in gx if g is not None and g.dtype.kind in "fc"
     )
 
@@ -95,10 +93,10 @@ def _plus(a: Array | None, b: Array | None) -> Array | None:
 
 
 @contract(follows=("vjp_repeatable", "vjp_keeps_inputs", "vjp_keeps_output"))
-def zero_cotangent(look: Look) -> str | None:
+def zero_cotangent(obs: Observation) -> str | None:
     """gy of zeros gives zeros, never NaN, wherever the gradient is finite."""
-    gxs = look.pulled([np.zeros_like(gy) for gy in look.first_gys], look.fresh())
-    for path, gx, usual, want in zip(look.paths, gxs, look.first_gx, look.wanted, strict=True):
+    gxs = obs.pulled([np.zeros_like(gy) for gy in obs.first_gys], obs.fresh())
+    for path, gx, usual, want in zip(obs.paths, gxs, obs.first_gx, obs.wanted, strict=True):
         if not want or gx is None or usual is None or gx.shape != usual.shape:
             continue
         with np.errstate(invalid="ignore"):

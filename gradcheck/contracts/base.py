@@ -10,7 +10,7 @@ import numpy as np
 from gradcheck.backends.protocol import Array
 from gradcheck.report.report import ContractResult
 from gradcheck.verdict.compare import Verdict
-from gradcheck.verdict.observation import Cotangents, Look
+from gradcheck.verdict.observation import Cotangents, Observation
 from gradcheck.verdict.rounding import is_dust
 from gradcheck.verdict.spreads import apart, pull_spreads, spreads
 
@@ -19,7 +19,7 @@ class Skip(Exception):  # noqa: N818
     """A contract says nothing about this function, and why."""
 
 
-Contract: TypeAlias = Callable[[Look], str | None]
+Contract: TypeAlias = Callable[[Observation], str | None]
 """Returns a sentence on what broke it, None where it holds; raises Skip where it does not apply."""
 
 CONTRACTS: dict[str, Contract] = {}
@@ -69,7 +69,7 @@ Result: TypeAlias = tuple[Sequence[Array], Cotangents]
 """Outputs, and what was pulled back."""
 
 
-def alike(look: Look, arrays: Sequence[Array], gys: Sequence[Array], a: Result, b: Result) -> bool:
+def alike(obs: Observation, arrays: Sequence[Array], gys: Sequence[Array], a: Result, b: Result) -> bool:
     """Whether two results at `arrays` differ by rounding only.
 
     Where they differ by more than a few eps, the function may be one that amplifies rounding (a sum that cancels): then
@@ -81,7 +81,7 @@ def alike(look: Look, arrays: Sequence[Array], gys: Sequence[Array], a: Result, 
     shapes = [[None if x is None else x.shape for x in result] for result in (first, second)]
     if shapes[0] != shapes[1]:
         return False
-    allowed = spreads(look, arrays, gys)
+    allowed = spreads(obs, arrays, gys)
     return allowed is not None and _within(first, second, allowed)
 
 
@@ -92,7 +92,7 @@ def _within(a: Sequence[Array | None], b: Sequence[Array | None], allowed: Seque
 
 
 def agrees(
-    look: Look,
+    obs: Observation,
     gx: Cotangents,
     reference: Cotangents,
     gys: Sequence[Array],
@@ -105,39 +105,39 @@ def agrees(
     """
     if close(gx, reference):
         return True
-    each = [pull_spreads(look, some) for some in (gys, *parts)]
+    each = [pull_spreads(obs, some) for some in (gys, *parts)]
     if _within(gx, reference, [sum(one) for one in zip(*each, strict=True)]):
         return True
-    told = [e.comparison.verdict for e in look.evidence]
+    told = [e.comparison.verdict for e in obs.evidence]
     if Verdict.FAIL in told or not {Verdict.PASS, Verdict.SUBGRADIENT} & set(told):
         if close(gx, reference, 1e-3 / np.finfo(np.float64).eps):
             return True
         return Verdict.FAIL not in told and all(
-            is_dust(look, g, gys, e.v) for e in look.evidence for g in (gx, reference)
+            is_dust(obs, g, gys, e.v) for e in obs.evidence for g in (gx, reference)
         )
-    wanted = [g if w else None for g, w in zip(gx, look.wanted, strict=True)]
-    if any(g is not None and g.shape != x.shape for g, x in zip(wanted, look.arrays, strict=True)):
+    wanted = [g if w else None for g, w in zip(gx, obs.wanted, strict=True)]
+    if any(g is not None and g.shape != x.shape for g, x in zip(wanted, obs.arrays, strict=True)):
         return False
-    return all(look.held(e.numeric, gx, e.v, gys).verdict is not Verdict.FAIL for e in look.evidence)
+    return all(obs.held(e.numeric, gx, e.v, gys).verdict is not Verdict.FAIL for e in obs.evidence)
 
 
-def examine(look: Look, names: Collection[str] | None = None) -> list[ContractResult]:
+def examine(obs: Observation, names: Collection[str] | None = None) -> list[ContractResult]:
     """Try the contracts of these names, all of them for None, and report each by itself."""
     results = []
     for name, check in CONTRACTS.items():
         if names is not None and name not in names:
             continue
-        known = [other for other in FOLLOWS[name] if other in look.broken]
+        known = [other for other in FOLLOWS[name] if other in obs.broken]
         if known:
             results.append(ContractResult(name, "skipped", f"{known[0]} is broken, and this would follow"))
             continue
         try:
             with np.errstate(all="ignore"):
-                broken = check(look)
+                broken = check(obs)
         except Skip as why:
             results.append(ContractResult(name, "skipped", str(why)))
         else:
             results.append(ContractResult(name, "held" if broken is None else "broken", broken or ""))
             if broken is not None:
-                look.broken.add(name)
+                obs.broken.add(name)
     return results

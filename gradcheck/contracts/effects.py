@@ -6,57 +6,57 @@ import numpy as np
 
 from gradcheck.backends.protocol import Array, spread
 from gradcheck.contracts.base import Skip, agrees, close, contract
-from gradcheck.verdict.observation import Look, copied, same
+from gradcheck.verdict.observation import Observation, copied, same
 
 
 @contract()
-def forward_keeps_inputs(look: Look) -> str | None:
+def forward_keeps_inputs(obs: Observation) -> str | None:
     """forward leaves its inputs as they were."""
-    if look.changed_by_forward:
-        return f"forward changed {look.changed_by_forward} in place: work on a copy"
+    if obs.changed_by_forward:
+        return f"forward changed {obs.changed_by_forward} in place: work on a copy"
     return None
 
 
 @contract()
-def vjp_keeps_inputs(look: Look) -> str | None:
+def vjp_keeps_inputs(obs: Observation) -> str | None:
     """The rule leaves the inputs as they were."""
-    if look.changed_by_vjp:
-        return f"the rule changed {look.changed_by_vjp} in place: work on a copy"
+    if obs.changed_by_vjp:
+        return f"the rule changed {obs.changed_by_vjp} in place: work on a copy"
     return None
 
 
 @contract()
-def vjp_keeps_output(look: Look) -> str | None:
+def vjp_keeps_output(obs: Observation) -> str | None:
     """The rule leaves y, which the caller holds, as it was."""
-    if look.output_changed_by_vjp:
+    if obs.output_changed_by_vjp:
         return "the rule changed the output y in place, which the caller still uses: work on a copy"
     return None
 
 
 @contract()
-def vjp_keeps_cotangent(look: Look) -> str | None:
+def vjp_keeps_cotangent(obs: Observation) -> str | None:
     """The rule leaves gy as it was."""
-    if not same(look.handed_gys, look.first_gys):
+    if not same(obs.handed_gys, obs.first_gys):
         return "the rule changed the cotangent gy in place, which other consumers may get as well: work on a copy"
     return None
 
 
 @contract(follows=("vjp_keeps_inputs", "vjp_keeps_output"))
-def vjp_repeatable(look: Look) -> str | None:
+def vjp_repeatable(obs: Observation) -> str | None:
     """Two pulls of one forward call give the same."""
-    if not agrees(look, look.repeated_gx, look.first_gx, look.first_gys):
+    if not agrees(obs, obs.repeated_gx, obs.first_gx, obs.first_gys):
         return "called twice for the same forward and the same gy, the rule gave two different results"
     return None
 
 
 @contract(follows=("vjp_keeps_inputs", "vjp_keeps_output", "vjp_repeatable", "forward_keeps_inputs"))
-def stateless(look: Look) -> str | None:
+def stateless(obs: Observation) -> str | None:
     """forward(a), forward(b), then the rule for a: still right, and what forward(a) returned is still there."""
-    if look.elsewhere() is None:
+    if obs.elsewhere() is None:
         raise Skip("forward takes no other values of these shapes that were tried")
-    if not same(look.run.outputs, look.outputs_before) and not look.output_changed_by_vjp:
+    if not same(obs.run.outputs, obs.outputs_before) and not obs.output_changed_by_vjp:
         return "what forward returned was overwritten by a later forward call: return a new array each time"
-    if not agrees(look, look.pulled(look.first_gys), look.first_gx, look.first_gys):
+    if not agrees(obs, obs.pulled(obs.first_gys), obs.first_gx, obs.first_gys):
         return (
             "after forward was called on other inputs, the rule gives another result for the first ones: it reads what "
             "the last forward left behind. Compute it from the rule's own arguments"
@@ -65,10 +65,10 @@ def stateless(look: Look) -> str | None:
 
 
 @contract()
-def deterministic(look: Look) -> str | None:
+def deterministic(obs: Observation) -> str | None:
     """Two forward calls on the same inputs give the same."""
-    again = look.fresh()
-    if close(again.outputs, look.outputs_before):
+    again = obs.fresh()
+    if close(again.outputs, obs.outputs_before):
         return None
     return (
         "two forward calls on the same inputs gave different outputs: pass what is random as an input or a seed, so that "
@@ -77,16 +77,16 @@ def deterministic(look: Look) -> str | None:
 
 
 @contract(follows=("vjp_repeatable",))
-def no_shared_memory(look: Look) -> str | None:
+def no_shared_memory(obs: Observation) -> str | None:
     """Adding to a returned cotangent in place changes nothing else, and nothing else changes it."""
-    run = look.fresh()
-    gys = [gy.copy() for gy in look.first_gys]
-    look.pulls += 1
+    run = obs.fresh()
+    gys = [gy.copy() for gy in obs.first_gys]
+    obs.pulls += 1
     with np.errstate(all="ignore"):
         found = run.accumulated(spread(run.outputs, gys))
     before = copied(found)
-    look.pulled([-gy for gy in gys], run)
-    for path, gx, kept in zip(look.paths, found, before, strict=True):
+    obs.pulled([-gy for gy in gys], run)
+    for path, gx, kept in zip(obs.paths, found, before, strict=True):
         if gx is None or kept is None:
             continue
         if not same([gx], [kept]):
@@ -95,16 +95,16 @@ def no_shared_memory(look: Look) -> str | None:
             continue
         if gx.size and any(n > 1 and step == 0 for n, step in zip(gx.shape, gx.strides, strict=True)):
             return f"several entries of the cotangent of {path} are one place in memory, and it is writeable: copy it"
-        for other, x in zip(look.paths, look.latest_given, strict=True):
+        for other, x in zip(obs.paths, obs.latest_given, strict=True):
             if _overlap(gx, x):
                 return f"the cotangent of {path} is the memory of {other} itself: adding to it would change {other}"
         if any(_overlap(gx, y) for y in run.outputs):
             return f"the cotangent of {path} is the memory of the output itself: adding to it would change the output"
-    if look.subject.accumulates:
+    if obs.subject.accumulates:
         for i, gx in enumerate(found):
             for j in range(i):
                 if gx is not None and found[j] is not None and _overlap(gx, found[j]):
-                    return f"the gradients of {look.paths[j]} and {look.paths[i]} are one array: adding to one changes both"
+                    return f"the gradients of {obs.paths[j]} and {obs.paths[i]} are one array: adding to one changes both"
     return None
 
 

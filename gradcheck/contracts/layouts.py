@@ -10,7 +10,7 @@ import numpy as np
 from gradcheck.backends.protocol import Array
 from gradcheck.contracts.base import Skip, agrees, alike, close, contract
 from gradcheck.errors import CallError, RuleError
-from gradcheck.verdict.observation import Cotangents, Look, constant_along, copied
+from gradcheck.verdict.observation import Cotangents, Observation, constant_along, copied
 
 
 def fortran(x: Array) -> Array:
@@ -51,60 +51,60 @@ LAYOUTS: dict[str, Callable[[Array], Array]] = {
 }
 
 
-def _in_layout(look: Look, layout: Callable[[Array], Array]) -> str | None:
+def _in_layout(obs: Observation, layout: Callable[[Array], Array]) -> str | None:
     """What goes wrong with inputs and cotangents in this layout, None for nothing."""
     try:
-        run = look.forward([layout(x) for x in look.arrays])
+        run = obs.forward([layout(x) for x in obs.arrays])
         outputs = [y.copy() for y in run.outputs]
-        gx = copied(look.pull([layout(gy) for gy in look.first_gys], run))
+        gx = copied(obs.pull([layout(gy) for gy in obs.first_gys], run))
     except RuleError as error:
         return f"the rule raises {error}"
     except CallError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever forward raises here, it did not raise on contiguous arrays
         return f"forward raises {type(error).__name__}: {error}"
-    first = look.outputs_before, look.first_gx
-    if close(outputs, look.outputs_before) and agrees(look, gx, look.first_gx, look.first_gys):
+    first = obs.outputs_before, obs.first_gx
+    if close(outputs, obs.outputs_before) and agrees(obs, gx, obs.first_gx, obs.first_gys):
         return None
-    if alike(look, look.arrays, look.first_gys, first, (outputs, gx)):
+    if alike(obs, obs.arrays, obs.first_gys, first, (outputs, gx)):
         return None
     return (
-        "the rule gives other values" if close(outputs, look.outputs_before) else "forward gives other values"
+        "the rule gives other values" if close(outputs, obs.outputs_before) else "forward gives other values"
     )
 
 
 @contract(follows=("deterministic",))
-def any_layout(look: Look) -> str | None:
+def any_layout(obs: Observation) -> str | None:
     """The same result on arrays in Fortran order, with gaps and with negative strides."""
-    if all(x.size < 2 for x in look.arrays):
+    if all(x.size < 2 for x in obs.arrays):
         raise Skip("no input has two entries")
-    if _in_layout(look, all_at_once) is None:
+    if _in_layout(obs, all_at_once) is None:
         return None
     for words, layout in LAYOUTS.items():
-        fault = _in_layout(look, layout)
+        fault = _in_layout(obs, layout)
         if fault is not None:
             return f"on arrays {words}, {fault}; on contiguous ones of the same values all is well"
     return None
 
 
-def _views(look: Look) -> tuple[list[Array], list[Array]]:
-    arrays = [constant_along(x) if x.dtype.kind in "fc" else x.copy() for x in look.other_arrays]
-    gys = [constant_along(gy) for gy in look.first_gys]
+def _views(obs: Observation) -> tuple[list[Array], list[Array]]:
+    arrays = [constant_along(x) if x.dtype.kind in "fc" else x.copy() for x in obs.other_arrays]
+    gys = [constant_along(gy) for gy in obs.first_gys]
     for a in (*arrays, *gys):
         a.flags.writeable = False
     return arrays, gys
 
 
-def _on_views(look: Look) -> tuple[str, str]:
+def _on_views(obs: Observation) -> tuple[str, str]:
     """Outcome on read-only arrays with strides of 0, as (contract that it breaks or "", sentence)."""
-    reference, expected = look.elsewhere(), look.other_gx
+    reference, expected = obs.elsewhere(), obs.other_gx
     if reference is None or expected is None:
         raise Skip("neither forward nor the rule takes constant values of these shapes")
     outputs = [y.copy() for y in reference.outputs]
-    arrays, gys = _views(look)
+    arrays, gys = _views(obs)
     try:
-        run = look.forward(arrays)
-        gx = copied(look.pull(gys, run))
+        run = obs.forward(arrays)
+        gx = copied(obs.pull(gys, run))
     except CallError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it raises here, it did not raise on writeable arrays
@@ -112,21 +112,21 @@ def _on_views(look: Look) -> tuple[str, str]:
         return (
             "read_only_arrays" if "read-only" in text or "not writeable" in text else "broadcast_views"
         ), text
-    if alike(look, look.other_arrays, gys, (outputs, expected), (run.outputs, gx)):
+    if alike(obs, obs.other_arrays, gys, (outputs, expected), (run.outputs, gx)):
         return "", ""
     return "broadcast_views", "gives other values than on a contiguous copy"
 
 
-def _cached(look: Look) -> tuple[str, str]:
-    if look.on_views is None:
-        look.on_views = _on_views(look)
-    return look.on_views
+def _cached(obs: Observation) -> tuple[str, str]:
+    if obs.on_views is None:
+        obs.on_views = _on_views(obs)
+    return obs.on_views
 
 
 @contract(follows=("forward_keeps_inputs", "vjp_keeps_inputs", "vjp_keeps_output", "vjp_keeps_cotangent"))
-def read_only_arrays(look: Look) -> str | None:
+def read_only_arrays(obs: Observation) -> str | None:
     """The same result on arrays that can't be written to."""
-    broken, text = _cached(look)
+    broken, text = _cached(obs)
     return (
         f"on read-only arrays it {text}: it writes into an array that it was given"
         if broken == "read_only_arrays"
@@ -135,51 +135,51 @@ def read_only_arrays(look: Look) -> str | None:
 
 
 @contract(follows=("read_only_arrays", "any_layout", "stateless", "deterministic"))
-def broadcast_views(look: Look) -> str | None:
+def broadcast_views(obs: Observation) -> str | None:
     """The same result on arrays whose strides are 0, as np.broadcast_to makes them."""
-    broken, text = _cached(look)
+    broken, text = _cached(obs)
     if broken == "read_only_arrays":
         raise Skip("broadcast views are read-only, and read_only_arrays is broken")
     return f"on arrays with strides of 0 (np.broadcast_to) it {text}" if broken else None
 
 
 @contract(follows=("deterministic",))
-def aliased_arguments(look: Look) -> str | None:
+def aliased_arguments(obs: Observation) -> str | None:
     """f(x, x) with one array in two places gives the sum of the two partial derivatives."""
-    pair = _twins(look)
+    pair = _twins(obs)
     if pair is None:
         raise Skip("no two inputs of one shape and dtype")
     i, j = pair
-    x = look.arrays[i]
+    x = obs.arrays[i]
     try:
-        separate = look.copies()
+        separate = obs.copies()
         separate[j] = x.copy()
-        run = look.forward(separate)
-        expected = look.fitted(look.pulled(look.first_gys, run))
-        once = look.copies()
+        run = obs.forward(separate)
+        expected = obs.fitted(obs.pulled(obs.first_gys, run))
+        once = obs.copies()
         once[j] = once[i]
-        aliased = look.forward(once)
+        aliased = obs.forward(once)
     except CallError:
         raise
     except Exception as error:
-        raise Skip(f"forward does not take equal values for {look.paths[i]} and {look.paths[j]}") from error
+        raise Skip(f"forward does not take equal values for {obs.paths[i]} and {obs.paths[j]}") from error
     if not all(np.isfinite(y).all() for y in run.outputs) or not _finite(expected):
-        raise Skip(f"not finite at equal values for {look.paths[i]} and {look.paths[j]}")
-    gx = look.fitted(look.pulled(look.first_gys, aliased))
+        raise Skip(f"not finite at equal values for {obs.paths[i]} and {obs.paths[j]}")
+    gx = obs.fitted(obs.pulled(obs.first_gys, aliased))
     if not close(aliased.outputs, run.outputs) or not close([_total(gx, i, j)], [_total(expected, i, j)]):
         return (
-            f"with one array as {look.paths[i]} and {look.paths[j]} the result is another than with two equal arrays: "
+            f"with one array as {obs.paths[i]} and {obs.paths[j]} the result is another than with two equal arrays: "
             "tell inputs apart by position, not by identity"
         )
     return None
 
 
-def _twins(look: Look) -> tuple[int, int] | None:
-    n = len(look.arrays)
+def _twins(obs: Observation) -> tuple[int, int] | None:
+    n = len(obs.arrays)
     for i in range(n):
         for j in range(i + 1, n):
-            a, b = look.arrays[i], look.arrays[j]
-            if look.wanted[i] and look.wanted[j] and a.shape == b.shape and a.dtype == b.dtype and a.size:
+            a, b = obs.arrays[i], obs.arrays[j]
+            if obs.wanted[i] and obs.wanted[j] and a.shape == b.shape and a.dtype == b.dtype and a.size:
                 return i, j
     return None
 

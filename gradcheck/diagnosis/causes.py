@@ -15,7 +15,7 @@ from gradcheck.diagnosis.locate import Located
 from gradcheck.errors import RuleError
 from gradcheck.numeric.derivative import Diagnosis, derivative
 from gradcheck.verdict.compare import Verdict
-from gradcheck.verdict.observation import Cotangents, Evidence, Look, same
+from gradcheck.verdict.observation import Cotangents, Evidence, Observation, same
 
 CAUSES = {
     "sign": "the sign is wrong",
@@ -53,7 +53,7 @@ class Cause:
     text: str
 
 
-def why(look: Look, i: int, seen: Sequence[Evidence], at: Located | None) -> Cause:
+def why(obs: Observation, i: int, seen: Sequence[Evidence], at: Located | None) -> Cause:
     """The simplest hypothesis that turns the claimed cotangent of input `i` into the measured one.
 
     seen: evidence in which input `i` alone moves. at: the located entry, for hypotheses about single entries.
@@ -65,7 +65,7 @@ def why(look: Look, i: int, seen: Sequence[Evidence], at: Located | None) -> Cau
     if at is not None and at.alone and any(e.comparison.reason == "kink" for e in seen):
         return Cause("kink", AT_A_KINK)
     for hypothesis in (_zero, _same_elsewhere, _sign, _conjugated):
-        found = hypothesis(look, i, seen)
+        found = hypothesis(obs, i, seen)
         if found is not None:
             return found
     if (
@@ -73,13 +73,13 @@ def why(look: Look, i: int, seen: Sequence[Evidence], at: Located | None) -> Cau
     ):  # hypotheses fit an interval easily
         return Cause("kink", AT_A_KINK)
     for hypothesis in (_ignored, _factor, _swapped, _transposed, _other_axis):
-        found = hypothesis(look, i, seen)
+        found = hypothesis(obs, i, seen)
         if found is not None:
             return found
     if any(e.comparison.reason == "kink" for e in seen):
         return Cause("kink", AT_A_KINK)
     if at is not None:
-        found = _digits(seen, at) or _one_term(look, i, seen[0], at) or _entry(at)
+        found = _digits(seen, at) or _one_term(obs, i, seen[0], at) or _entry(at)
         if found is not None:
             return found
     return Cause("value", "no simple hypothesis (sign, factor, axis, missing term, ...) explains it")
@@ -102,7 +102,7 @@ def _with(
     return candidate
 
 
-def _zero(look: Look, i: int, seen: Sequence[Evidence]) -> Cause | None:
+def _zero(obs: Observation, i: int, seen: Sequence[Evidence]) -> Cause | None:
     gs = [e.gx[i] for e in seen]
     if all(g is None for g in gs):
         return Cause(
@@ -113,21 +113,21 @@ def _zero(look: Look, i: int, seen: Sequence[Evidence]) -> Cause | None:
     return None
 
 
-def _same_elsewhere(look: Look, i: int, seen: Sequence[Evidence]) -> Cause | None:
+def _same_elsewhere(obs: Observation, i: int, seen: Sequence[Evidence]) -> Cause | None:
     """Whether the rule gives the same at two points between which the derivative changes, as a stale cache does."""
-    other, here = look.elsewhere(), look.first_gx[i]
-    if other is None or here is None or not look.in_double:
+    other, here = obs.elsewhere(), obs.first_gx[i]
+    if other is None or here is None or not obs.in_double:
         return None
     try:
-        there = look.pulled(look.first_gys, other)
+        there = obs.pulled(obs.first_gys, other)
     except RuleError:
         return None
     if not same([here], [there[i]]):
         return None
     v = seen[0].v
-    before = look.held(seen[0].numeric, look.first_gx, v, look.first_gys)
-    moved = derivative(look.outputs_at, tuple(look.other_arrays), v)
-    after = look.held(moved, there, v, look.first_gys)
+    before = obs.held(seen[0].numeric, obs.first_gx, v, obs.first_gys)
+    moved = derivative(obs.outputs_at, tuple(obs.other_arrays), v)
+    after = obs.held(moved, there, v, obs.first_gys)
     if not abs(before.numeric - after.numeric) > before.bound + after.bound:
         return None
     return Cause(
@@ -137,44 +137,42 @@ def _same_elsewhere(look: Look, i: int, seen: Sequence[Evidence]) -> Cause | Non
     )
 
 
-def _sign(look: Look, i: int, seen: Sequence[Evidence]) -> Cause | None:
+def _sign(obs: Observation, i: int, seen: Sequence[Evidence]) -> Cause | None:
     return (
-        Cause("sign", "every entry has the wrong sign")
-        if look.explains(_with(i, np.negative), seen)
-        else None
+        Cause("sign", "every entry has the wrong sign") if obs.explains(_with(i, np.negative), seen) else None
     )
 
 
-def _conjugated(look: Look, i: int, seen: Sequence[Evidence]) -> Cause | None:
-    if look.arrays[i].dtype.kind == "c" and look.explains(_with(i, np.conj), seen):
+def _conjugated(obs: Observation, i: int, seen: Sequence[Evidence]) -> Cause | None:
+    if obs.arrays[i].dtype.kind == "c" and obs.explains(_with(i, np.conj), seen):
         return Cause("conjugated", "its complex conjugate is right, as <a, b> = Re sum(conj(a) b) here")
-    if not any(y.dtype.kind == "c" for y in look.outputs):
+    if not any(y.dtype.kind == "c" for y in obs.outputs):
         return None
 
     def factor(_gx: Cotangents, gys: Sequence[Array]) -> Cotangents | None:
-        found = look.by_rule(look.arrays, look.outputs_before, [np.conj(gy) for gy in gys])
+        found = obs.by_rule(obs.arrays, obs.outputs_before, [np.conj(gy) for gy in gys])
         if found is None or found[i] is None:
             return None
         return [np.conj(g) if k == i and g is not None else None for k, g in enumerate(found)]
 
-    if look.explains(factor, seen):
+    if obs.explains(factor, seen):
         return Cause(
             "conjugated", "the complex conjugate of what gy is multiplied by is right: gy * np.conj(...)"
         )
     return None
 
 
-def _factor(look: Look, i: int, seen: Sequence[Evidence]) -> Cause | None:
+def _factor(obs: Observation, i: int, seen: Sequence[Evidence]) -> Cause | None:
     c = seen[0].comparison
     if c.analytic == 0 or not math.isfinite(c.numeric / c.analytic):
         return None
-    for value, name in _known_factors(look, i):
+    for value, name in _known_factors(obs, i):
         near = abs(c.numeric - value * c.analytic) <= (1 + abs(value)) * c.bound
-        if near and look.explains(_with(i, partial(_times, factor=value)), seen):
+        if near and obs.explains(_with(i, partial(_times, factor=value)), seen):
             return Cause("factor", f"multiplied by {name} every entry is right")
     ratio = c.numeric / c.analytic
     both_wrong = len(seen) > 1 and all(e.comparison.verdict is Verdict.FAIL for e in seen)
-    if both_wrong and look.explains(_with(i, partial(_times, factor=ratio)), seen):
+    if both_wrong and obs.explains(_with(i, partial(_times, factor=ratio)), seen):
         return Cause("factor", f"multiplied by {ratio:.6g} every entry is right")
     return None
 
@@ -183,12 +181,12 @@ def _times(g: Array, factor: float) -> Array:
     return np.asarray(g * factor, g.dtype)
 
 
-def _known_factors(look: Look, i: int) -> Iterator[tuple[float, str]]:
+def _known_factors(obs: Observation, i: int) -> Iterator[tuple[float, str]]:
     yield 2.0, "2"
     yield 0.5, "1/2"
-    named = {"the size of the input": look.arrays[i].size}
-    named |= {f"the size of the input's axis {a}": n for a, n in enumerate(look.arrays[i].shape)}
-    for y in look.outputs:
+    named = {"the size of the input": obs.arrays[i].size}
+    named |= {f"the size of the input's axis {a}": n for a, n in enumerate(obs.arrays[i].shape)}
+    for y in obs.outputs:
         named |= {"the size of the output": y.size}
         named |= {f"the size of the output's axis {a}": n for a, n in enumerate(y.shape)}
     for sign, minus in ((1.0, ""), (-1.0, "minus ")):
@@ -201,21 +199,21 @@ def _known_factors(look: Look, i: int) -> Iterator[tuple[float, str]]:
                 yield sign / n, f"{minus}1/{n} (1 / {what})"
 
 
-def _ignored(look: Look, i: int, seen: Sequence[Evidence]) -> Cause | None:
+def _ignored(obs: Observation, i: int, seen: Sequence[Evidence]) -> Cause | None:
     g, h = seen[0].gx[i], seen[-1].gx[i]
     if g is None or h is None:
         return None
     fits = True
     for e in seen:
         ones = tuple([np.ones_like(gy) for gy in e.gys])
-        c = look.held(e.numeric, e.gx, e.v, ones)
+        c = obs.held(e.numeric, e.gx, e.v, ones)
         fits &= c.verdict in (Verdict.PASS, Verdict.SUBGRADIENT) and not c.vacuous
     if fits:
         return Cause(
             "cotangent ignored", "it is the gradient for a cotangent gy of ones: multiply by gy (chain rule)"
         )
-    for k, path in enumerate(look.subject.output_paths):
-        if len(look.places) > 1 and k in look.places and _without(look, seen, look.places.index(k)):
+    for k, path in enumerate(obs.subject.output_paths):
+        if len(obs.places) > 1 and k in obs.places and _without(obs, seen, obs.places.index(k)):
             return Cause("cotangent ignored", f"the cotangent of {path} is not used: add its share")
     drawn_apart = any(not np.array_equal(a, b) for a, b in zip(seen[0].gys, seen[-1].gys, strict=True))
     if drawn_apart and np.array_equal(g, h):
@@ -226,57 +224,57 @@ def _ignored(look: Look, i: int, seen: Sequence[Evidence]) -> Cause | None:
     return None
 
 
-def _without(look: Look, seen: Sequence[Evidence], k: int) -> bool:
+def _without(obs: Observation, seen: Sequence[Evidence], k: int) -> bool:
     """Whether the claim is right for cotangents of which the one of output `k` is zero."""
     for e in seen:
         gys = [np.zeros_like(gy) if j == k else gy for j, gy in enumerate(e.gys)]
-        c = look.held(e.numeric, e.gx, e.v, gys)
+        c = obs.held(e.numeric, e.gx, e.v, gys)
         if c.verdict not in (Verdict.PASS, Verdict.SUBGRADIENT) or c.vacuous:
             return False
     return True
 
 
-def _swapped(look: Look, i: int, seen: Sequence[Evidence]) -> Cause | None:
-    for j, path in enumerate(look.paths):
+def _swapped(obs: Observation, i: int, seen: Sequence[Evidence]) -> Cause | None:
+    for j, path in enumerate(obs.paths):
         other = seen[0].gx[j]
-        if j == i or other is None or other.shape != look.arrays[i].shape:
+        if j == i or other is None or other.shape != obs.arrays[i].shape:
             continue
 
         def candidate(gx: Cotangents, _gys: Sequence[Array], j: int = j) -> Cotangents:
             return [gx[j] if k == i else None for k in range(len(gx))]
 
-        if look.explains(candidate, seen):
+        if obs.explains(candidate, seen):
             return Cause("swapped", f"the cotangent returned for {path} is the right one here: swap them")
     return None
 
 
-def _transposed(look: Look, i: int, seen: Sequence[Evidence]) -> Cause | None:
-    shape = look.arrays[i].shape
+def _transposed(obs: Observation, i: int, seen: Sequence[Evidence]) -> Cause | None:
+    shape = obs.arrays[i].shape
     for axes in itertools.islice(itertools.permutations(range(len(shape))), 1, 24):
         same_shape = tuple([shape[a] for a in axes]) == shape
-        if same_shape and look.explains(_with(i, partial(np.transpose, axes=axes)), seen):
+        if same_shape and obs.explains(_with(i, partial(np.transpose, axes=axes)), seen):
             return Cause("transposed", f"np.transpose(gx, {axes}) is right")
-    if len(shape) > 1 and look.explains(_with(i, lambda g: g.reshape(shape[::-1]).T), seen):
+    if len(shape) > 1 and obs.explains(_with(i, lambda g: g.reshape(shape[::-1]).T), seen):
         return Cause("transposed", "it has the entries in the memory order of the transpose")
-    for j, x in enumerate(look.arrays):
+    for j, x in enumerate(obs.arrays):
         if x.ndim >= 2 and x.shape[-1] == x.shape[-2]:
-            turned = [np.swapaxes(a, -1, -2) if k == j else a for k, a in enumerate(look.arrays)]
-            if look.explains(_by_rule(look, i, turned), seen):
+            turned = [np.swapaxes(a, -1, -2) if k == j else a for k, a in enumerate(obs.arrays)]
+            if obs.explains(_by_rule(obs, i, turned), seen):
                 return Cause(
                     "transposed",
-                    f"the rule is right with {look.paths[j]} transposed: a .T is missing or too many",
+                    f"the rule is right with {obs.paths[j]} transposed: a .T is missing or too many",
                 )
     return None
 
 
 def _by_rule(
-    look: Look, i: int, arrays: Sequence[Array], turn: Callable[[Array], Array] = lambda a: a
+    obs: Observation, i: int, arrays: Sequence[Array], turn: Callable[[Array], Array] = lambda a: a
 ) -> Callable[[Cotangents, Sequence[Array]], Cotangents | None]:
     """What the rule itself gives on other arrays, with outputs and cotangents turned alike, and turned back."""
 
     def candidate(_gx: Cotangents, gys: Sequence[Array]) -> Cotangents | None:
-        ys = [turn(wide(y)) for y in look.outputs_before]
-        found = look.by_rule([np.ascontiguousarray(wide(a)) for a in arrays], ys, [turn(gy) for gy in gys])
+        ys = [turn(wide(y)) for y in obs.outputs_before]
+        found = obs.by_rule([np.ascontiguousarray(wide(a)) for a in arrays], ys, [turn(gy) for gy in gys])
         if found is None or found[i] is None:
             return None
         return [np.asarray(turn(g)) if k == i and g is not None else None for k, g in enumerate(found)]
@@ -284,17 +282,17 @@ def _by_rule(
     return candidate
 
 
-def _other_axis(look: Look, i: int, seen: Sequence[Evidence]) -> Cause | None:
+def _other_axis(obs: Observation, i: int, seen: Sequence[Evidence]) -> Cause | None:
     """Flips and rolls of the cotangent, and the same rule run on the problem with two axes swapped."""
-    for axis in range(look.arrays[i].ndim):
-        if look.explains(_with(i, partial(np.flip, axis=axis)), seen):
+    for axis in range(obs.arrays[i].ndim):
+        if obs.explains(_with(i, partial(np.flip, axis=axis)), seen):
             return Cause("wrong axis", f"reversed along axis {axis} it is right")
-    for a, b in itertools.combinations(range(min(look.arrays[i].ndim, 4)), 2):
+    for a, b in itertools.combinations(range(min(obs.arrays[i].ndim, 4)), 2):
 
         def swap(x: Array, a: int = a, b: int = b) -> Array:
             return np.swapaxes(x, a, b) if x.ndim > b else x
 
-        if look.explains(_by_rule(look, i, [swap(x) for x in look.arrays], swap), seen):
+        if obs.explains(_by_rule(obs, i, [swap(x) for x in obs.arrays], swap), seen):
             return Cause("wrong axis", f"with axes {a} and {b} of everything swapped the rule is right")
     return None
 
@@ -319,7 +317,7 @@ def _product(g: Array | None, t: Array | None) -> Array:
     return np.zeros(0) if g is None or t is None else np.asarray(g * t)
 
 
-def _one_term(look: Look, i: int, e: Evidence, at: Located) -> Cause | None:
+def _one_term(obs: Observation, i: int, e: Evidence, at: Located) -> Cause | None:
     """Whether the claimed entry is one of the several terms gy_k dy_k/dx whose sum is right."""
     if isinstance(at.analytic, complex):
         return None
@@ -331,7 +329,7 @@ def _one_term(look: Look, i: int, e: Evidence, at: Located) -> Cause | None:
     if weights.size != at.column.flat_value.size:
         return None
     terms = weights * at.column.flat_value / size
-    bounds = np.abs(weights) * at.column.flat_bound / size + look.eps(e.gx, e.gys) * 16 * np.abs(terms)
+    bounds = np.abs(weights) * at.column.flat_bound / size + obs.eps(e.gx, e.gys) * 16 * np.abs(terms)
     present = np.abs(terms) > bounds
     if np.count_nonzero(present) < 2:
         return None
@@ -339,15 +337,15 @@ def _one_term(look: Look, i: int, e: Evidence, at: Located) -> Cause | None:
     if not hits.any():
         return None
     count = int(np.count_nonzero(present))
-    own = int(np.ravel_multi_index(at.index, look.arrays[i].shape)) if at.index else 0
-    if look.outputs[0].shape == look.arrays[i].shape and hits[own] and np.count_nonzero(hits) == 1:
+    own = int(np.ravel_multi_index(at.index, obs.arrays[i].shape)) if at.index else 0
+    if obs.outputs[0].shape == obs.arrays[i].shape and hits[own] and np.count_nonzero(hits) == 1:
         return Cause(
             "diagonal only",
             f"{count} outputs depend on this entry, and only the one at its own place arrived: the function mixes "
             "entries, so its derivative is no elementwise product",
         )
-    shape = look.arrays[i].shape
-    stretched = any(broadcasts(shape, y.shape) and shape != y.shape for y in look.outputs)
+    shape = obs.arrays[i].shape
+    stretched = any(broadcasts(shape, y.shape) and shape != y.shape for y in obs.outputs)
     if stretched:
         return Cause(
             "unsummed broadcast",

@@ -12,7 +12,7 @@ from gradcheck.diagnosis.locate import Located, locate
 from gradcheck.diagnosis.misshapen import cause_of_shape
 from gradcheck.report.report import ContractResult, Fault
 from gradcheck.verdict.judge import ValueResult
-from gradcheck.verdict.observation import Evidence, Look
+from gradcheck.verdict.observation import Evidence, Observation
 
 TOLD = 4
 """Of more wrong inputs than this, the others are counted only."""
@@ -37,12 +37,12 @@ class Told:
     evidence: Evidence | None = None
 
 
-def tell(look: Look, values: ValueResult | None, contracts: Sequence[ContractResult]) -> Told:
+def tell(obs: Observation, values: ValueResult | None, contracts: Sequence[ContractResult]) -> Told:
     """Every broken contract and every wrong input, the most telling first."""
     broken = [Fault(c.name, c.text) for c in contracts if c.status == "broken"]
     if values is None:
-        return Told(tuple(_of_shapes(look) + [f for f in broken if f.cause != "cotangent_shape"]))
-    found = _of_values(look, values) if values.failed else []
+        return Told(tuple(_of_shapes(obs) + [f for f in broken if f.cause != "cotangent_shape"]))
+    found = _of_values(obs, values) if values.failed else []
     early = [f for f in broken if f.cause in FIRST]
     late = [f for f in broken if f.cause not in FIRST]
     faults = (*early, *[f for f, _, _ in found], *late)
@@ -52,52 +52,52 @@ def tell(look: Look, values: ValueResult | None, contracts: Sequence[ContractRes
     return Told(faults)
 
 
-def _of_shapes(look: Look) -> list[Fault]:
+def _of_shapes(obs: Observation) -> list[Fault]:
     faults = []
     for i, (path, gx, x, want) in enumerate(
-        zip(look.paths, look.first_gx, look.arrays, look.wanted, strict=True)
+        zip(obs.paths, obs.first_gx, obs.arrays, obs.wanted, strict=True)
     ):
         if want and gx is not None and gx.shape != x.shape:
-            cause = cause_of_shape(look, i)
+            cause = cause_of_shape(obs, i)
             said = f"the cotangent of {path} has shape {gx.shape}, and {path} has {x.shape}"
             word, text = ("cotangent_shape", said) if cause is None else (cause.word, f"{said}: {cause.text}")
             faults.append(Fault(word, text, path))
     return faults
 
 
-def _of_values(look: Look, values: ValueResult) -> list[tuple[Fault, Located | None, Evidence]]:
+def _of_values(obs: Observation, values: ValueResult) -> list[tuple[Fault, Located | None, Evidence]]:
     told: list[tuple[Fault, Located | None, Evidence]] = []
-    base = values.failing(look)
+    base = values.failing(obs)
     if base.comparison.reason == "tie":
-        return [(_at_a_tie(look, base), None, base)]
+        return [(_at_a_tie(obs, base), None, base)]
     wrong = dict(values.evidence)
     if not wrong:  # too many inputs to look at each: find one
-        at = locate(look, base)
+        at = locate(obs, base)
         if at is None:
             cause = causes.Cause("kink", causes.AT_A_KINK) if base.at_kink() else None
-            return [(_fault(look, None, base, None, cause), None, base)]
-        wrong = {at.input: _alone(look, base, at.input)}
+            return [(_fault(obs, None, base, None, cause), None, base)]
+        wrong = {at.input: _alone(obs, base, at.input)}
     for i, e in list(wrong.items())[:TOLD]:
-        at = locate(look, e)
-        seen = [e, _alone(look, _with_other_cotangents(look, e), i)]
+        at = locate(obs, e)
+        seen = [e, _alone(obs, _with_other_cotangents(obs, e), i)]
         cause = (
             causes.Cause("precision", causes.CAUSES["precision"])
             if values.precision
-            else causes.why(look, i, seen, at)
+            else causes.why(obs, i, seen, at)
         )
-        told.append((_fault(look, i, e, at, cause), at, e))
+        told.append((_fault(obs, i, e, at, cause), at, e))
     return told
 
 
-def _at_a_tie(look: Look, e: Evidence) -> Fault:
+def _at_a_tie(obs: Observation, e: Evidence) -> Fault:
     """The fault where random directions agree, and moving all entries by the same amount does not."""
     c = e.comparison
     places = [
         f"{path}[{', '.join(map(str, np.argwhere(gy)[0]))}]" if gy.ndim else path
-        for path, gy in zip(look.subject.output_paths, e.gys, strict=False)
+        for path, gy in zip(obs.subject.output_paths, e.gys, strict=False)
         if np.count_nonzero(gy) == 1
     ]
-    moving = [p for p, g, t in zip(look.paths, e.gx, e.v, strict=True) if t is not None and g is not None]
+    moving = [p for p, g, t in zip(obs.paths, e.gx, e.v, strict=True) if t is not None and g is not None]
     of = f"of {places[0]} alone" if places else "of <gy, f>"
     said = (
         f"for the derivative {of} along one direction the rule gives {c.analytic:.10g}, and it is {c.numeric:.10g} ± "
@@ -106,23 +106,25 @@ def _at_a_tie(look: Look, e: Evidence) -> Fault:
     return Fault("kink", said, moving[0] if len(moving) == 1 else "", None, c.analytic, c.numeric, c.bound)
 
 
-def _alone(look: Look, e: Evidence, i: int) -> Evidence:
+def _alone(obs: Observation, e: Evidence, i: int) -> Evidence:
     """New evidence with the cotangents of `e`, in which input `i` alone moves."""
-    v = look.aim(e.gx, only=i)
-    numeric = look.numeric(v)
-    return Evidence(v, numeric, e.gys, e.gx, look.held(numeric, e.gx, v, e.gys))
+    v = obs.aim(e.gx, only=i)
+    numeric = obs.numeric(v)
+    return Evidence(v, numeric, e.gys, e.gx, obs.held(numeric, e.gx, v, e.gys))
 
 
-def _with_other_cotangents(look: Look, e: Evidence) -> Evidence:
+def _with_other_cotangents(obs: Observation, e: Evidence) -> Evidence:
     """Evidence whose cotangents were drawn apart from those of `e`."""
     first = e.gys[0]
-    return next((o for o in reversed(look.evidence) if not np.array_equal(o.gys[0], first)), e)
+    return next((o for o in reversed(obs.evidence) if not np.array_equal(o.gys[0], first)), e)
 
 
-def _fault(look: Look, i: int | None, e: Evidence, at: Located | None, cause: causes.Cause | None) -> Fault:
+def _fault(
+    obs: Observation, i: int | None, e: Evidence, at: Located | None, cause: causes.Cause | None
+) -> Fault:
     word = "value" if cause is None else cause.word
     text = causes.CAUSES["value"] if cause is None else cause.text
-    path = "" if i is None else look.paths[i]
+    path = "" if i is None else obs.paths[i]
     if at is None:
         c = e.comparison
         said = (
@@ -133,7 +135,7 @@ def _fault(look: Look, i: int | None, e: Evidence, at: Located | None, cause: ca
     where = f"{path}[{', '.join(map(str, at.index))}]" if at.index else path
     only = (
         ""
-        if not at.alone or look.arrays[at.input].size == 1
+        if not at.alone or obs.arrays[at.input].size == 1
         else " (the rest of this input's gradient is right)"
     )
     measured = f"{at.numeric:.10g} ± {at.bound:.1g}"

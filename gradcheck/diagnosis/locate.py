@@ -10,7 +10,7 @@ import numpy as np
 from gradcheck.backends.protocol import Array
 from gradcheck.numeric.derivative import Derivative
 from gradcheck.verdict.compare import Verdict
-from gradcheck.verdict.observation import Direction, Evidence, Look
+from gradcheck.verdict.observation import Direction, Evidence, Observation
 
 EVALUATIONS = 24
 
@@ -32,7 +32,7 @@ class Located:
     size: float
 
 
-def locate(look: Look, e: Evidence) -> Located | None:
+def locate(obs: Observation, e: Evidence) -> Located | None:
     """An entry where `e.gx` is wrong, None where no single entry is seen to be.
 
     The mismatch `<gy, J v> - <gx, v>` is additive over the coordinates of v: each step measures one half and goes where
@@ -45,7 +45,7 @@ def locate(look: Look, e: Evidence) -> Located | None:
     while high - low > 1:
         middle = (low + high) // 2
         v = _part(e.v, moving, offsets, low, middle)
-        c = look.held(look.numeric(v, evaluations=EVALUATIONS, gys=e.gys), e.gx, v, e.gys)
+        c = obs.held(obs.numeric(v, evaluations=EVALUATIONS, gys=e.gys), e.gx, v, e.gys)
         left = c.numeric - c.analytic
         if np.isfinite(left) and np.isfinite(mismatch):
             goes_left = abs(left) > abs(mismatch - left)
@@ -57,8 +57,8 @@ def locate(look: Look, e: Evidence) -> Located | None:
             low, mismatch = middle, mismatch - left
     place = int(np.searchsorted(offsets, low, side="right")) - 1
     i = moving[place]
-    index = tuple(int(k) for k in np.unravel_index(low - offsets[place], look.arrays[i].shape))
-    found = entry(look, e, i, index)
+    index = tuple(int(k) for k in np.unravel_index(low - offsets[place], obs.arrays[i].shape))
+    found = entry(obs, e, i, index)
     if found is None:
         return None
     rest = list(e.v)
@@ -67,14 +67,14 @@ def locate(look: Look, e: Evidence) -> Located | None:
     rest[i] = one
     alone = False
     if one.any():
-        numeric = look.numeric(tuple(rest), evaluations=EVALUATIONS, gys=e.gys)
-        c = look.held(numeric, e.gx, tuple(rest), e.gys)
+        numeric = obs.numeric(tuple(rest), evaluations=EVALUATIONS, gys=e.gys)
+        c = obs.held(numeric, e.gx, tuple(rest), e.gys)
         alone = c.verdict is not Verdict.FAIL
-    return Located(i, index, *found[:4], alone or look.arrays[i].size == 1, found[4])
+    return Located(i, index, *found[:4], alone or obs.arrays[i].size == 1, found[4])
 
 
 def entry(
-    look: Look, e: Evidence, i: int, index: tuple[int, ...]
+    obs: Observation, e: Evidence, i: int, index: tuple[int, ...]
 ) -> tuple[float | complex, float | complex, float, Derivative, float] | None:
     """Claimed and measured derivative by one entry, the bound, and the column; None where the claim is right."""
     v = e.v[i]
@@ -89,9 +89,9 @@ def entry(
         one = np.zeros_like(v)
         one[index] = unit
         direction = tuple([one if j == i else None for j in range(len(e.v))])
-        numeric = look.numeric(direction)
+        numeric = obs.numeric(direction)
         column = numeric if column is None else column
-        c = look.held(numeric, e.gx, direction, e.gys)
+        c = obs.held(numeric, e.gx, direction, e.gys)
         claimed.append(c.analytic / size)
         measured.append(c.numeric / size)
         bound = max(bound, c.bound / size)

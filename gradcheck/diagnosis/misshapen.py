@@ -11,14 +11,14 @@ import numpy as np
 from gradcheck.backends.protocol import Array
 from gradcheck.diagnosis.causes import Cause, broadcasts
 from gradcheck.verdict.compare import Verdict
-from gradcheck.verdict.observation import Look
+from gradcheck.verdict.observation import Observation
 from gradcore.graph import unbroadcast
 
 
-def cause_of_shape(look: Look, i: int) -> Cause | None:
+def cause_of_shape(obs: Observation, i: int) -> Cause | None:
     """What explains a cotangent of the wrong shape: an unsummed broadcast or a transpose, if the numbers say so."""
-    x = look.arrays[i]
-    gx = look.first_gx[i]
+    x = obs.arrays[i]
+    gx = obs.first_gx[i]
     if gx is None:
         return None
     candidates: list[tuple[str, str, Callable[[Array], Array]]] = []
@@ -33,10 +33,10 @@ def cause_of_shape(look: Look, i: int) -> Cause | None:
         candidates.append(("shape", f"reshaped to {x.shape} it is right", lambda g: g.reshape(x.shape)))
     seen = []
     for _ in range(2):
-        gys = look.draw()
-        v = look.aim(only=i)
-        numeric = look.numeric(v)
-        gxs = look.pulled(gys)
+        gys = obs.draw()
+        v = obs.aim(only=i)
+        numeric = obs.numeric(v)
+        gxs = obs.pulled(gys)
         seen.append((v, numeric, gys, gxs))
     for word, text, candidate in candidates:
         verdicts = []
@@ -45,7 +45,7 @@ def cause_of_shape(look: Look, i: int) -> Cause | None:
             if g is None or g.shape != gx.shape:
                 break
             changed = [candidate(g) if j == i else None for j in range(len(gxs))]
-            verdicts.append(look.held(numeric, changed, v, gys).verdict)
+            verdicts.append(obs.held(numeric, changed, v, gys).verdict)
         if len(verdicts) == len(seen) and all(one in (Verdict.PASS, Verdict.SUBGRADIENT) for one in verdicts):
             return Cause(word, text)
     return None

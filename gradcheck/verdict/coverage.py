@@ -8,7 +8,7 @@ import numpy as np
 
 from gradcheck.backends.protocol import Array
 from gradcheck.verdict.compare import Verdict
-from gradcheck.verdict.observation import Evidence, Look
+from gradcheck.verdict.observation import Evidence, Observation
 
 ENOUGH = 0.5
 """A pass is a statement on a function, not on a few of its entries: so much of outputs and inputs has to be judged."""
@@ -32,23 +32,23 @@ class Coverage:
         return " and ".join([f"{n} of {all_} {what} entries" for what, (n, all_) in parts if n < all_])
 
 
-def coverage(look: Look) -> Coverage:
+def coverage(obs: Observation) -> Coverage:
     """What the passes of a look have judged: an output entry with a cotangent of 0 throughout was left out."""
-    judged = [np.zeros(y.shape, dtype=bool) for y in look.outputs]
-    for e in _passed(look):
+    judged = [np.zeros(y.shape, dtype=bool) for y in obs.outputs]
+    for e in _passed(obs):
         for seen, gy in zip(judged, e.gys, strict=True):
             seen |= np.asarray(gy) != 0
-    wanted = [(a, out) for a, out, want in zip(look.arrays, look.left_out, look.wanted, strict=True) if want]
+    wanted = [(a, out) for a, out, want in zip(obs.arrays, obs.left_out, obs.wanted, strict=True) if want]
     entries = sum(a.size for a, _ in wanted)
     left_out = sum(int(np.count_nonzero(out)) for _, out in wanted if out is not None)
-    total = sum(y.size for y in look.outputs)
+    total = sum(y.size for y in obs.outputs)
     return Coverage((sum(int(j.sum()) for j in judged), total), (entries - left_out, entries))
 
 
-def unseen(look: Look, i: int) -> int:
+def unseen(obs: Observation, i: int) -> int:
     """How many entries of input `i` have a gradient that is not zero, and too small for an error of its size to show."""
-    nonzero, seen = np.zeros(look.arrays[i].shape, bool), np.zeros(look.arrays[i].shape, bool)
-    for e in _passed(look):
+    nonzero, seen = np.zeros(obs.arrays[i].shape, bool), np.zeros(obs.arrays[i].shape, bool)
+    for e in _passed(obs):
         terms = _contributions(e, i)
         if terms is not None:
             nonzero |= terms > 0
@@ -56,8 +56,8 @@ def unseen(look: Look, i: int) -> int:
     return int(np.count_nonzero(nonzero & ~seen)) if seen.any() else 0  # none: it was looked at alone
 
 
-def _passed(look: Look) -> list[Evidence]:
-    return [e for e in look.evidence if e.comparison.verdict in (Verdict.PASS, Verdict.SUBGRADIENT)]
+def _passed(obs: Observation) -> list[Evidence]:
+    return [e for e in obs.evidence if e.comparison.verdict in (Verdict.PASS, Verdict.SUBGRADIENT)]
 
 
 def _contributions(e: Evidence, i: int) -> Array | None:

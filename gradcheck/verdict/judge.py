@@ -11,7 +11,7 @@ from gradcheck.backends.protocol import Array, wide
 from gradcheck.numeric.derivative import Derivative, Diagnosis
 from gradcheck.verdict.compare import Comparison, Verdict, merge
 from gradcheck.verdict.kinks import at_kinks, between_neighbours, excused, with_given
-from gradcheck.verdict.observation import EPS, Cotangents, Direction, Evidence, Look, better_than
+from gradcheck.verdict.observation import EPS, Cotangents, Direction, Evidence, Observation, better_than
 from gradcheck.verdict.resolution import untold
 from gradcheck.verdict.rounding import of_comparison, out_of_range, widened
 
@@ -55,73 +55,71 @@ class ValueResult:
         return self.comparison.verdict is Verdict.FAIL
 
     @staticmethod
-    def failing(look: Look) -> Evidence:
+    def failing(obs: Observation) -> Evidence:
         """The sharpest evidence of a wrong gradient, over all inputs."""
-        return min(_failing(look.evidence) or look.evidence, key=lambda e: look.eps(e.gx, e.gys))
+        return min(_failing(obs.evidence) or obs.evidence, key=lambda e: obs.eps(e.gx, e.gys))
 
 
-def judge(look: Look) -> ValueResult:
-    """Hold the claimed gradient against numeric derivatives; what was measured stays in `look.evidence`.
+def judge(obs: Observation) -> ValueResult:
+    """Hold the claimed gradient against numeric derivatives; what was measured stays in `obs.evidence`.
 
     Where the inputs are coarser than double precision, the rule is judged twice: as it is, with the tolerance of its
     dtype, and run in double precision on the same values, which shows wrong mathematics that rounding would hide.
     """
-    gys, gx, wide_gx = look.first_gys, look.first_gx, (look.wide_gxs[0] if look.wide_gxs else None)
-    aimed = gx if look.even_gys is None else look.even_gx
-    first = _all_held(look, look.aim(aimed), gys, gx, wide_gx, evaluations=FEW, even=True)
+    gys, gx, wide_gx = obs.first_gys, obs.first_gx, (obs.wide_gxs[0] if obs.wide_gxs else None)
+    aimed = gx if obs.even_gys is None else obs.even_gx
+    first = _all_held(obs, obs.aim(aimed), gys, gx, wide_gx, evaluations=FEW, even=True)
     note = ""
-    finite = all(g is None or bool(np.isfinite(g).all()) for g in look.fitted(gx))
-    if not (finite and _sharp(look, first)):
-        note = _leave_out(look, gx)
-        first = _all_held(look, look.aim(aimed) if note else first[0].v, gys, gx, wide_gx, even=True)
-    kept = _on_usable_outputs(look, first[0].numeric, gys)
+    finite = all(g is None or bool(np.isfinite(g).all()) for g in obs.fitted(gx))
+    if not (finite and _sharp(obs, first)):
+        note = _leave_out(obs, gx)
+        first = _all_held(obs, obs.aim(aimed) if note else first[0].v, gys, gx, wide_gx, even=True)
+    kept = _on_usable_outputs(obs, first[0].numeric, gys)
     if kept is not None:
-        first = _pulled_and_held(look, first[0].numeric, first[0].v, kept[0], even=True)
+        first = _pulled_and_held(obs, first[0].numeric, first[0].v, kept[0], even=True)
         note = "; ".join(filter(None, (note, kept[1])))
-    look.evidence += first
+    obs.evidence += first
     if first[0].comparison.reason != "stochastic":
-        v = look.aim_evenly()
-        few = 9 if _sharp(look, first) else 40
+        v = obs.aim_evenly()
+        few = 9 if _sharp(obs, first) else 40
         if kept is None:
-            wide_gx = look.wide_gxs[1] if look.wide_gxs else None
-            look.evidence += _all_held(look, v, look.second_gys, look.second_gx, wide_gx, evaluations=few)
+            wide_gx = obs.wide_gxs[1] if obs.wide_gxs else None
+            obs.evidence += _all_held(obs, v, obs.second_gys, obs.second_gx, wide_gx, evaluations=few)
         else:
-            others = look.draw(usable=better_than(first[0].numeric, Diagnosis.UNRESOLVED))
-            look.evidence += _pulled_and_held(look, look.numeric(v, evaluations=few, gys=others), v, others)
-    merged = merge([e.comparison for e in look.evidence])
+            others = obs.draw(usable=better_than(first[0].numeric, Diagnosis.UNRESOLVED))
+            obs.evidence += _pulled_and_held(obs, obs.numeric(v, evaluations=few, gys=others), v, others)
+    merged = merge([e.comparison for e in obs.evidence])
     precision = False
     if merged.verdict is Verdict.FAIL:
-        merged = _beside_the_kink(look, merged)
+        merged = _beside_the_kink(obs, merged)
     if merged.verdict is Verdict.FAIL:
-        merged, precision = _second_opinion(look, merged)
-        if merged.verdict is Verdict.FAIL and any(untold(look, e) for e in _failing(look.evidence)):
+        merged, precision = _second_opinion(obs, merged)
+        if merged.verdict is Verdict.FAIL and any(untold(obs, e) for e in _failing(obs.evidence)):
             merged, precision = replace(merged, verdict=Verdict.INCONCLUSIVE, reason="unresolved"), False
     if merged.verdict is not Verdict.FAIL:
-        found = with_given(
-            look, None if kept is None else better_than(first[0].numeric, Diagnosis.UNRESOLVED)
-        )
+        found = with_given(obs, None if kept is None else better_than(first[0].numeric, Diagnosis.UNRESOLVED))
         if merged.verdict is Verdict.SUBGRADIENT and not found:
-            found = at_kinks(look)
-        if found and not any(untold(look, e) for e in found):
-            look.evidence += found
+            found = at_kinks(obs)
+        if found and not any(untold(obs, e) for e in found):
+            obs.evidence += found
             merged = merge([e.comparison for e in found])
-    if look.nothing_left():
+    if obs.nothing_left():
         merged = replace(merged, verdict=Verdict.INCONCLUSIVE, reason="unresolved")
-    n = len(look.wanted)
+    n = len(obs.wanted)
     result = ValueResult(
         merged, merged.reason, [None] * n, [np.inf] * n, [False] * n, precision=precision, note=note
     )
-    (_each_of_a_fail if merged.verdict is Verdict.FAIL else _each_of_a_pass)(look, result)
+    (_each_of_a_fail if merged.verdict is Verdict.FAIL else _each_of_a_pass)(obs, result)
     return result
 
 
-def _sharp(look: Look, seen: Sequence[Evidence]) -> bool:
+def _sharp(obs: Observation, seen: Sequence[Evidence]) -> bool:
     """Whether the sharpest of these passes sees errors so small that more evaluations are not worth it."""
-    finest = min(look.eps(e.gx, e.gys) for e in seen)
+    finest = min(obs.eps(e.gx, e.gys) for e in seen)
     return any(
         e.comparison.verdict is Verdict.PASS and e.comparison.sensitivity < SHARP
         for e in seen
-        if look.eps(e.gx, e.gys) <= finest
+        if obs.eps(e.gx, e.gys) <= finest
     )
 
 
@@ -131,7 +129,7 @@ def explained(reason: str) -> str:
 
 
 def _hold(
-    look: Look,
+    obs: Observation,
     numeric: Derivative,
     v: Direction,
     gys: Sequence[Array],
@@ -140,18 +138,18 @@ def _hold(
     in_double: bool = False,
 ) -> Evidence:
     """The evidence on a claim; `in_double`: it was made from inputs in double precision, not from those given."""
-    gx = gx if in_double else look.narrowed(gx)
-    return Evidence(v, numeric, tuple(gys), tuple(gx), look.held(numeric, gx, v, gys))
+    gx = gx if in_double else obs.narrowed(gx)
+    return Evidence(v, numeric, tuple(gys), tuple(gx), obs.held(numeric, gx, v, gys))
 
 
 def _measure(
-    look: Look, v: Direction, gys: Sequence[Array], gx: Cotangents, evaluations: int = 40
+    obs: Observation, v: Direction, gys: Sequence[Array], gx: Cotangents, evaluations: int = 40
 ) -> Evidence:
-    return _hold(look, look.numeric(v, evaluations=evaluations, gys=gys), v, gys, gx)
+    return _hold(obs, obs.numeric(v, evaluations=evaluations, gys=gys), v, gys, gx)
 
 
 def _all_held(
-    look: Look,
+    obs: Observation,
     v: Direction,
     gys: Sequence[Array],
     gx: Cotangents,
@@ -163,31 +161,31 @@ def _all_held(
 
     even: hold it against the claim for the evened cotangents as well, where the look has some.
     """
-    both = even and look.even_gys is not None
-    numeric = look.numeric(v, evaluations=evaluations, gys=None if both else gys)
-    held = [_hold(look, numeric, v, gys, gx)]
+    both = even and obs.even_gys is not None
+    numeric = obs.numeric(v, evaluations=evaluations, gys=None if both else gys)
+    held = [_hold(obs, numeric, v, gys, gx)]
     if wide_gx is not None:
-        held.append(_hold(look, numeric, v, [wide(gy) for gy in gys], wide_gx, in_double=True))
-    if both and look.even_gys is not None:
-        held += _telling(held[0], _hold(look, numeric, v, look.even_gys, look.even_gx, in_double=True))
+        held.append(_hold(obs, numeric, v, [wide(gy) for gy in gys], wide_gx, in_double=True))
+    if both and obs.even_gys is not None:
+        held += _telling(held[0], _hold(obs, numeric, v, obs.even_gys, obs.even_gx, in_double=True))
     return held
 
 
 def _pulled_and_held(
-    look: Look, numeric: Derivative, v: Direction, gys: Sequence[Array], *, even: bool = False
+    obs: Observation, numeric: Derivative, v: Direction, gys: Sequence[Array], *, even: bool = False
 ) -> list[Evidence]:
     """The same for new cotangents and a known numeric derivative."""
-    found = [_hold(look, numeric, v, gys, look.pulled(gys, look.fresh()))]
-    if look.wide_gxs:
+    found = [_hold(obs, numeric, v, gys, obs.pulled(gys, obs.fresh()))]
+    if obs.wide_gxs:
         found += [
-            _hold(look, numeric, v, [wide(gy) for gy in gys], gx, in_double=True)
-            for gx in look.pulled_in_double([gys])
+            _hold(obs, numeric, v, [wide(gy) for gy in gys], gx, in_double=True)
+            for gx in obs.pulled_in_double([gys])
         ]
-    if even and look.even_gys is not None:
-        evened = look.draw(usable=better_than(numeric, Diagnosis.UNRESOLVED), even=True)
-        gxs = [look.pulled(evened, look.fresh())] if look.in_double else look.pulled_in_double([evened])
+    if even and obs.even_gys is not None:
+        evened = obs.draw(usable=better_than(numeric, Diagnosis.UNRESOLVED), even=True)
+        gxs = [obs.pulled(evened, obs.fresh())] if obs.in_double else obs.pulled_in_double([evened])
         for gx in gxs:
-            found += _telling(found[0], _hold(look, numeric, v, evened, gx, in_double=True))
+            found += _telling(found[0], _hold(obs, numeric, v, evened, gx, in_double=True))
     return found
 
 
@@ -197,27 +195,27 @@ def _telling(flat: Evidence, evened: Evidence) -> list[Evidence]:
     return [] if chance else [evened]
 
 
-def _leave_out(look: Look, gx: Cotangents) -> str:
+def _leave_out(obs: Observation, gx: Cotangents) -> str:
     """Take entries out of the check where the rule gives NaN or infinity and no numeric derivative exists either."""
-    places: list[Array | None] = [None if g is None else ~np.isfinite(g) for g in look.fitted(gx)]
+    places: list[Array | None] = [None if g is None else ~np.isfinite(g) for g in obs.fitted(gx)]
     count = sum(int(p.sum()) for p in places if p is not None)
     if not count:
         return ""
     v = tuple(
         [
             None if t is None else np.where(out, t, 0) if out is not None else np.zeros_like(t)
-            for t, out in zip(look.aim(), places, strict=True)
+            for t, out in zip(obs.aim(), places, strict=True)
         ]
     )
-    usable = better_than(look.numeric(v), Diagnosis.UNRESOLVED)
+    usable = better_than(obs.numeric(v), Diagnosis.UNRESOLVED)
     if all(u.all() for u in usable):
         return ""
-    look.left_out = places
+    obs.left_out = places
     return f"{count} entries of the inputs were left out: neither the rule nor the numbers give a finite derivative there"
 
 
 def _on_usable_outputs(
-    look: Look, numeric: Derivative, gys: tuple[Array, ...]
+    obs: Observation, numeric: Derivative, gys: tuple[Array, ...]
 ) -> tuple[tuple[Array, ...], str] | None:
     """Cotangents of zero for output entries whose derivative nobody can measure, and a note; None for no change.
 
@@ -225,7 +223,7 @@ def _on_usable_outputs(
     """
     usable = [
         u & np.isfinite(y)
-        for u, y in zip(better_than(numeric, Diagnosis.UNRESOLVED), look.outputs, strict=True)
+        for u, y in zip(better_than(numeric, Diagnosis.UNRESOLVED), obs.outputs, strict=True)
     ]
     lost = sum(int((~u).sum()) for u in usable)
     total = sum(u.size for u in usable)
@@ -236,34 +234,34 @@ def _on_usable_outputs(
     return kept, f"{lost} of {total} output entries were left out ({worst} at this point)"
 
 
-def _second_opinion(look: Look, first: Comparison) -> tuple[Comparison, bool]:
+def _second_opinion(obs: Observation, first: Comparison) -> tuple[Comparison, bool]:
     """Look again with other directions, another seed and more steps; and tell rounding from a wrong rule.
 
     Returns the comparison to be told, and whether the rule is right in double precision but not in its own.
     """
-    look.evidence = _measured_again(look)
-    failed = _failing(look.evidence)
+    obs.evidence = _measured_again(obs)
+    failed = _failing(obs.evidence)
     if not failed:
-        return merge([e.comparison for e in look.evidence]), False
-    look.rng = np.random.default_rng([look.seed, 1])
-    base, seen = failed[0], [e.numeric for e in look.evidence]
+        return merge([e.comparison for e in obs.evidence]), False
+    obs.rng = np.random.default_rng([obs.seed, 1])
+    base, seen = failed[0], [e.numeric for e in obs.evidence]
     again: list[Evidence] = []
     measured, smooth = Diagnosis.UNRESOLVED, Diagnosis.KINK
     for aim, below in (  # one may not see what another one saw, or what the kinks of other outputs hide
-        (look.aim, measured),
-        (look.aim_evenly, measured),
-        (lambda: look.aim(base.gx), measured),
-        (look.aim, smooth),
+        (obs.aim, measured),
+        (obs.aim_evenly, measured),
+        (lambda: obs.aim(base.gx), measured),
+        (obs.aim, smooth),
     ):
         usable = [
             np.logical_and.reduce(each) for each in zip(*[better_than(n, below) for n in seen], strict=True)
         ]
         if not any(part.any() for part in usable):
             continue
-        v, gys = aim(), look.draw(usable=usable)
-        numeric = look.numeric(v, gys=None if look.even_gys else gys, thorough=True)
+        v, gys = aim(), obs.draw(usable=usable)
+        numeric = obs.numeric(v, gys=None if obs.even_gys else gys, thorough=True)
         seen.append(numeric)
-        again = _pulled_and_held(look, numeric, v, gys, even=True)
+        again = _pulled_and_held(obs, numeric, v, gys, even=True)
         if _failing(again):
             break
     else:
@@ -274,43 +272,43 @@ def _second_opinion(look: Look, first: Comparison) -> tuple[Comparison, bool]:
         )
         reason = told.reason if told.verdict is Verdict.INCONCLUSIVE else "disagreement"
         return replace(first, verdict=Verdict.INCONCLUSIVE, reason=reason), False
-    look.evidence += again
-    failed = _failing(look.evidence)
-    allowed = {id(e): of_comparison(look, e) for e in failed}
+    obs.evidence += again
+    failed = _failing(obs.evidence)
+    allowed = {id(e): of_comparison(obs, e) for e in failed}
     forgiven = [
         e
         for e in failed
-        if e.comparison.difference <= e.comparison.bound + allowed[id(e)] or out_of_range(look, e)
+        if e.comparison.difference <= e.comparison.bound + allowed[id(e)] or out_of_range(obs, e)
     ]
-    exact = [e for e in look.evidence if look.eps(e.gx, e.gys) <= EPS]
+    exact = [e for e in obs.evidence if obs.eps(e.gx, e.gys) <= EPS]
     if len(forgiven) < len(failed):
-        return first, 0 < len(exact) < len(look.evidence) and not _failing(exact)
-    look.evidence = [widened(e, allowed[id(e)]) if id(e) in allowed else e for e in exact or look.evidence]
-    return merge([e.comparison for e in look.evidence]), False
+        return first, 0 < len(exact) < len(obs.evidence) and not _failing(exact)
+    obs.evidence = [widened(e, allowed[id(e)]) if id(e) in allowed else e for e in exact or obs.evidence]
+    return merge([e.comparison for e in obs.evidence]), False
 
 
-def _beside_the_kink(look: Look, told: Comparison) -> Comparison:
+def _beside_the_kink(obs: Observation, told: Comparison) -> Comparison:
     """The verdict on a fail at a kink: a subgradient where each failing claim is what it is right to say close by."""
-    if not all(between_neighbours(look, e) for e in _failing(look.evidence)):
+    if not all(between_neighbours(obs, e) for e in _failing(obs.evidence)):
         return told
-    look.evidence = [
+    obs.evidence = [
         replace(e, comparison=replace(e.comparison, verdict=Verdict.SUBGRADIENT, reason=""))
         if e.comparison.verdict is Verdict.FAIL
         else e
-        for e in look.evidence
+        for e in obs.evidence
     ]
-    return merge([e.comparison for e in look.evidence])
+    return merge([e.comparison for e in obs.evidence])
 
 
-def _measured_again(look: Look) -> list[Evidence]:
+def _measured_again(obs: Observation) -> list[Evidence]:
     """The evidence with its failed directions measured once more, with every step of the ladder."""
     known: dict[int, Derivative] = {}
     result = []
-    for e in look.evidence:
+    for e in obs.evidence:
         if e.comparison.verdict is Verdict.FAIL:
             if id(e.numeric) not in known:
-                known[id(e.numeric)] = look.numeric(e.v, gys=e.gys, thorough=True)
-            e = _hold(look, known[id(e.numeric)], e.v, e.gys, e.gx, in_double=True)
+                known[id(e.numeric)] = obs.numeric(e.v, gys=e.gys, thorough=True)
+            e = _hold(obs, known[id(e.numeric)], e.v, e.gys, e.gx, in_double=True)
         result.append(e)
     return result
 
@@ -319,27 +317,27 @@ def _failing(seen: Sequence[Evidence]) -> list[Evidence]:
     return [e for e in seen if e.comparison.verdict is Verdict.FAIL]
 
 
-def _each_of_a_pass(look: Look, result: ValueResult) -> None:
+def _each_of_a_pass(obs: Observation, result: ValueResult) -> None:
     """Sensitivity of every input; one that the others drown, or whose gradient is zero, is looked at alone."""
     told = result.comparison.verdict
-    base = min(look.evidence, key=lambda e: look.eps(e.gx, e.gys))
-    for i, wanted in enumerate(look.wanted):
+    base = min(obs.evidence, key=lambda e: obs.eps(e.gx, e.gys))
+    for i, wanted in enumerate(obs.wanted):
         if not wanted:
             continue
         result.verdicts[i] = told
-        result.sensitivities[i] = min([_sensitivity(e, i) for e in look.evidence], default=np.inf)
-        if sum(look.wanted) == 1:
-            result.vacuous[i] = all(e.comparison.vacuous for e in look.evidence)
+        result.sensitivities[i] = min([_sensitivity(e, i) for e in obs.evidence], default=np.inf)
+        if sum(obs.wanted) == 1:
+            result.vacuous[i] = all(e.comparison.vacuous for e in obs.evidence)
             continue
         if told is Verdict.INCONCLUSIVE or result.sensitivities[i] < DULL:
             continue
         gys = base.gys
-        alone = _measure(look, look.aim(base.gx, only=i), gys, list(base.gx))
+        alone = _measure(obs, obs.aim(base.gx, only=i), gys, list(base.gx))
         if alone.comparison.verdict is Verdict.FAIL:
-            again = _measure(look, look.aim(only=i), gys, list(base.gx), evaluations=80)
+            again = _measure(obs, obs.aim(only=i), gys, list(base.gx), evaluations=80)
             if again.comparison.verdict is not Verdict.FAIL or result.precision:
                 continue
-            if excused(look, alone):
+            if excused(obs, alone):
                 continue
             result.evidence[i] = alone
             result.comparison, result.reason = alone.comparison, alone.comparison.reason
@@ -371,9 +369,9 @@ def _sensitivity(e: Evidence, i: int) -> float:
     return float(2.0 * e.comparison.bound / np.median(terms)) if terms.size else np.inf
 
 
-def _each_of_a_fail(look: Look, result: ValueResult) -> None:
-    places = [i for i, wanted in enumerate(look.wanted) if wanted]
-    base = result.failing(look)
+def _each_of_a_fail(obs: Observation, result: ValueResult) -> None:
+    places = [i for i, wanted in enumerate(obs.wanted) if wanted]
+    base = result.failing(obs)
     if len(places) == 1:
         result.verdicts[places[0]] = Verdict.FAIL
         result.evidence[places[0]] = base
@@ -381,7 +379,7 @@ def _each_of_a_fail(look: Look, result: ValueResult) -> None:
     if len(places) > MANY:
         return
     for i in places:
-        e = _measure(look, look.aim(base.gx, only=i), base.gys, list(base.gx))
+        e = _measure(obs, obs.aim(base.gx, only=i), base.gys, list(base.gx))
         result.verdicts[i] = e.comparison.verdict
         result.sensitivities[i] = e.comparison.sensitivity
         result.vacuous[i] = e.comparison.vacuous

@@ -18,7 +18,7 @@ from gradcheck.verdict.observation import (
     Cotangents,
     Direction,
     Evidence,
-    Look,
+    Observation,
     better_than,
     copied,
     same,
@@ -48,7 +48,7 @@ AGAIN = 80
 """Evaluations for the second look that a fail needs."""
 
 
-def at_kinks(look: Look) -> list[Evidence]:
+def at_kinks(obs: Observation) -> list[Evidence]:
     """Evidence that the gradient is wrong at a kink, confirmed; empty where it is not.
 
     In every direction `<gx, d>` has to lie between the one-sided slopes, for each output by itself: along d = (1, 1) the
@@ -56,36 +56,36 @@ def at_kinks(look: Look) -> list[Evidence]:
     cotangent of many outputs adds up their intervals. So all entries are moved by the same amount, and cotangents have
     one entry only. The reason told is "tie".
     """
-    numeric = look.evidence[0].numeric
+    numeric = obs.evidence[0].numeric
     kinked = np.flatnonzero(numeric.flat_diagnosis == Diagnosis.KINK)
     kinked = kinked[:: max(1, len(kinked) // OUTPUTS)][:OUTPUTS]
-    v = _together(look)
-    along = look.numeric(v, evaluations=EVALUATIONS)
-    for gys in (look.first_gys, *_smooth_only(look), *_one_hot(look, kinked)):
-        gx = look.pulled(gys, look.fresh())
-        for direction, slopes in ((v, along), (look.evidence[0].v, numeric)):
-            if _judged(look, slopes, gx, direction, gys).verdict is not Verdict.FAIL:
+    v = _together(obs)
+    along = obs.numeric(v, evaluations=EVALUATIONS)
+    for gys in (obs.first_gys, *_smooth_only(obs), *_one_hot(obs, kinked)):
+        gx = obs.pulled(gys, obs.fresh())
+        for direction, slopes in ((v, along), (obs.evidence[0].v, numeric)):
+            if _judged(obs, slopes, gx, direction, gys).verdict is not Verdict.FAIL:
                 continue
             less = tuple([None if t is None else 0.75 * t for t in direction])
-            again = look.numeric(less, evaluations=AGAIN)
-            c = _judged(look, again, gx, less, gys)
-            in_double = look.pulled_in_double([gys])
-            if in_double and _rounded_only(look, again, in_double[0], less, gys):
+            again = obs.numeric(less, evaluations=AGAIN)
+            c = _judged(obs, again, gx, less, gys)
+            in_double = obs.pulled_in_double([gys])
+            if in_double and _rounded_only(obs, again, in_double[0], less, gys):
                 continue
             found = Evidence(less, again, tuple(gys), tuple(gx), replace(c, reason="tie"))
             if c.verdict is not Verdict.FAIL or c.reason == "nonfinite":
                 continue
-            if not excused(look, found):
+            if not excused(obs, found):
                 return [found]
     return []
 
 
-def excused(look: Look, e: Evidence) -> bool:
+def excused(obs: Observation, e: Evidence) -> bool:
     """Whether rounding alone, or a kink that bends both ways, makes this difference."""
-    return rounding.explains(look, e) or between_neighbours(look, e)
+    return rounding.explains(obs, e) or between_neighbours(obs, e)
 
 
-def between_neighbours(look: Look, e: Evidence) -> bool:
+def between_neighbours(obs: Observation, e: Evidence) -> bool:
     """Whether the point is at a kink, and the claim along `e.v` lies between the slopes at points next to it.
 
     Where a function bends both ways (the middle one of three sorted entries), the gradients at points near by lie outside
@@ -99,11 +99,11 @@ def between_neighbours(look: Look, e: Evidence) -> bool:
     if not np.isfinite(claim) or any(np.iscomplexobj(gy) for gy in e.gys):
         return False
     ranges = [_Range(weights.size) for _ in NEXT_TO]
-    scale = look.aim()
+    scale = obs.aim()
     parts = _parts(e.v, scale)
-    for count, offset in enumerate(_offsets(scale, np.random.default_rng([look.seed, 6])), 1):
+    for count, offset in enumerate(_offsets(scale, np.random.default_rng([obs.seed, 6])), 1):
         for each, power in zip(ranges, NEXT_TO, strict=True):
-            each.add(_slopes_at(look, parts, offset, power, weights))
+            each.add(_slopes_at(obs, parts, offset, power, weights))
         far, near = ranges
         bent = (
             (far.width > ALIKE * far.size) & (near.width > 0.5 * far.width) & (near.width < 2.0 * far.width)
@@ -167,17 +167,17 @@ def _parts(v: Direction, scale: Direction) -> list[tuple[int, Direction]]:
 
 
 def _slopes_at(
-    look: Look, parts: Sequence[tuple[int, Direction]], offset: Direction, power: int, weights: Array
+    obs: Observation, parts: Sequence[tuple[int, Direction]], offset: Direction, power: int, weights: Array
 ) -> Array | None:
     """The slope of each output along all parts, times its weight, at a point next to this one; None outside of the domain."""
-    place = [x + (0 if d is None else 2.0**power * d) for x, d in zip(look.wide, offset, strict=True)]
+    place = [x + (0 if d is None else 2.0**power * d) for x, d in zip(obs.wide, offset, strict=True)]
     total = np.zeros(weights.shape)
     for further, v in parts:
         step = 2.0 ** (power - 6 - further)
         sides = []
         for sign in (1.0, -1.0):
             moved = [x if t is None else x + sign * step * t for x, t in zip(place, v, strict=True)]
-            values = look.values_at(moved)
+            values = obs.values_at(moved)
             if values is None:
                 return None
             sides.append(flatten(values))
@@ -205,34 +205,34 @@ def _offsets(scale: Direction, rng: np.random.Generator) -> Iterator[Direction]:
         yield tuple([None if d is None else d * rng.uniform(-1, 1, d.shape) for d in sizes])
 
 
-def _together(look: Look) -> Direction:
+def _together(obs: Observation) -> Direction:
     """The direction in which every entry moves by the same amount, that of the smallest: no step passes zero."""
-    sizes = [np.abs(x).reshape(-1) for x, want in zip(look.wide, look.wanted, strict=True) if want]
+    sizes = [np.abs(x).reshape(-1) for x, want in zip(obs.wide, obs.wanted, strict=True) if want]
     every = np.concatenate(sizes) if sizes else np.zeros(0)
     every = every[np.isfinite(every) & (every > 0)]
     size = float(np.exp2(np.floor(np.log2(np.min(every))))) if every.size else 1.0
     return tuple(
         [
             np.full(x.shape, size, x.dtype) if want and x.dtype.kind in "fc" else None
-            for x, want in zip(look.wide, look.wanted, strict=True)
+            for x, want in zip(obs.wide, obs.wanted, strict=True)
         ]
     )
 
 
-def _smooth_only(look: Look) -> list[tuple[Array, ...]]:
+def _smooth_only(obs: Observation) -> list[tuple[Array, ...]]:
     """The first cotangents, without the outputs at a kink; none where nothing would be left."""
-    smooth = better_than(look.evidence[0].numeric, Diagnosis.KINK)
-    gys = tuple([np.where(s, gy, gy.dtype.type(0)) for s, gy in zip(smooth, look.first_gys, strict=True)])
+    smooth = better_than(obs.evidence[0].numeric, Diagnosis.KINK)
+    gys = tuple([np.where(s, gy, gy.dtype.type(0)) for s, gy in zip(smooth, obs.first_gys, strict=True)])
     return [gys] if any(gy.any() for gy in gys) else []
 
 
-def _one_hot(look: Look, places: Sequence[int] | Array) -> Iterator[tuple[Array, ...]]:
+def _one_hot(obs: Observation, places: Sequence[int] | Array) -> Iterator[tuple[Array, ...]]:
     """Cotangents with a single 1, at these places of all (real) outputs in a row."""
-    if any(y.dtype.kind == "c" for y in look.outputs):
+    if any(y.dtype.kind == "c" for y in obs.outputs):
         return
     for place in places:
         gys, start = [], 0
-        for y in look.outputs:
+        for y in obs.outputs:
             gy = np.zeros(y.shape, y.dtype)
             if start <= place < start + y.size:
                 gy.reshape(-1)[place - start] = 1
@@ -242,50 +242,50 @@ def _one_hot(look: Look, places: Sequence[int] | Array) -> Iterator[tuple[Array,
 
 
 def _judged(
-    look: Look, numeric: Derivative, gx: Cotangents, v: Direction, gys: Sequence[Array]
+    obs: Observation, numeric: Derivative, gx: Cotangents, v: Direction, gys: Sequence[Array]
 ) -> Comparison:
     """The comparison, with errors added up one by one: neither `v` nor `gys` need be random."""
-    moving = tuple([g if t is not None else None for g, t in zip(look.fitted(gx), v, strict=True)])
+    moving = tuple([g if t is not None else None for g, t in zip(obs.fitted(gx), v, strict=True)])
     with np.errstate(all="ignore"):
-        return compare(numeric, moving, v, tuple(gys), eps=look.eps(gx, gys), random_signs=False)
+        return compare(numeric, moving, v, tuple(gys), eps=obs.eps(gx, gys), random_signs=False)
 
 
-def with_given(look: Look, usable: Sequence[Array] | None) -> list[Evidence]:
+def with_given(obs: Observation, usable: Sequence[Array] | None) -> list[Evidence]:
     """Evidence that the gradient is wrong for the cotangents that the caller gave, confirmed; empty where it is not.
 
     They reach the rule as they are, in their memory layout. usable: output entries whose derivative can be measured.
     """
-    if look.given_gys is None:
+    if obs.given_gys is None:
         return []
-    given = look.given_gys
+    given = obs.given_gys
     if usable is not None:
         given = tuple([np.where(u, gy, gy.dtype.type(0)) for u, gy in zip(usable, given, strict=True)])
     before = [gy.copy() for gy in given]
     try:
-        gx = copied(look.pull(given, look.fresh()))
+        gx = copied(obs.pull(given, obs.fresh()))
     except RuleError as error:
         if "read-only" not in str(error) and "not writeable" not in str(error):
             raise
-        look.given_changed = True
+        obs.given_changed = True
         return []
     if not same(given, before):
-        look.given_changed = True
+        obs.given_changed = True
         return []
-    numeric = look.evidence[0].numeric
-    v = look.evidence[0].v
-    if look.held(numeric, gx, v, before).verdict is not Verdict.FAIL:
+    numeric = obs.evidence[0].numeric
+    v = obs.evidence[0].v
+    if obs.held(numeric, gx, v, before).verdict is not Verdict.FAIL:
         return []
-    in_double = look.pulled_in_double([before])
-    if in_double and _rounded_only(look, numeric, in_double[0], v, before):
+    in_double = obs.pulled_in_double([before])
+    if in_double and _rounded_only(obs, numeric, in_double[0], v, before):
         return []
-    v = look.aim(gx)
-    numeric = look.numeric(v, evaluations=AGAIN)
-    found = Evidence(v, numeric, tuple(before), tuple(gx), look.held(numeric, gx, v, before))
-    return [found] if found.comparison.verdict is Verdict.FAIL and not excused(look, found) else []
+    v = obs.aim(gx)
+    numeric = obs.numeric(v, evaluations=AGAIN)
+    found = Evidence(v, numeric, tuple(before), tuple(gx), obs.held(numeric, gx, v, before))
+    return [found] if found.comparison.verdict is Verdict.FAIL and not excused(obs, found) else []
 
 
 def _rounded_only(
-    look: Look, numeric: Derivative, gx: Cotangents, v: Direction, gys: Sequence[Array]
+    obs: Observation, numeric: Derivative, gx: Cotangents, v: Direction, gys: Sequence[Array]
 ) -> bool:
     """Whether the rule is right when run in double precision: what its own dtype rounds is judged elsewhere."""
-    return look.held(numeric, gx, v, [wide(gy) for gy in gys]).verdict is not Verdict.FAIL
+    return obs.held(numeric, gx, v, [wide(gy) for gy in gys]).verdict is not Verdict.FAIL

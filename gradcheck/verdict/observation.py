@@ -47,7 +47,7 @@ class Evidence:
         return bool(counts.any() and at_kink[counts].all()) if throughout else bool(at_kink[counts].any())
 
 
-class Look:
+class Observation:
     """A subject at its inputs. `arrays` are its values as given, `wide` the same values in double precision."""
 
     def __init__(self, subject: Subject, seed: int) -> None:

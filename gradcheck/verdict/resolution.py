@@ -11,7 +11,7 @@ import numpy as np
 from gradcheck.backends.protocol import Array
 from gradcheck.numeric.line import Line, flatten
 from gradcheck.verdict.compare import Comparison, Verdict
-from gradcheck.verdict.observation import EPS, Direction, Evidence, Look
+from gradcheck.verdict.observation import EPS, Direction, Evidence, Observation
 
 FINE = ((-49, -48, -47), (-43, -42, -41))
 """Steps of a few units in the last place, as powers of 2 of the entries' size, and some that rounding hides less."""
@@ -43,21 +43,21 @@ LOOKED_AT = 4
 """So many outputs that did not move are looked at."""
 
 
-def untold(look: Look, e: Evidence) -> bool:
+def untold(obs: Observation, e: Evidence) -> bool:
     """Whether this evidence of a wrong gradient rests on steps that can't show the right one."""
     looks = (finer_than_steps, _coarser_than_steps, _hidden_by_rounding, _on_a_plateau)
-    return any(rests_on_steps(look, e) for rests_on_steps in looks)
+    return any(rests_on_steps(obs, e) for rests_on_steps in looks)
 
 
 @np.errstate(all="ignore")
-def _hidden_by_rounding(look: Look, e: Evidence) -> bool:
+def _hidden_by_rounding(obs: Observation, e: Evidence) -> bool:
     """Whether the numbers lack just what the rule says of one input's large entries, and rounding hides that from short steps.
 
     sin(x) + b, both at 1e12, next to values of 1e24: over a step of that size the sine is nothing, and over one that it would
     show in, nothing is left of it. What is smooth over steps of 1 can be told all the same: over those it is seen.
     """
     c = e.comparison
-    if c.difference <= 2.0 * c.bound or any(np.iscomplexobj(a) for a in (*e.gys, *look.wide)):
+    if c.difference <= 2.0 * c.bound or any(np.iscomplexobj(a) for a in (*e.gys, *obs.wide)):
         return False
     for g, t in zip(e.gx, e.v, strict=True):
         if g is None or t is None or g.shape != t.shape:
@@ -68,40 +68,38 @@ def _hidden_by_rounding(look: Look, e: Evidence) -> bool:
         lacking = float(np.sum(np.where(far, g * t, 0)))
         short = 1.0 / (LARGE * float(np.max(np.abs(t))))
         alike = abs(c.analytic - c.numeric - lacking) <= c.bound + NEARLY * abs(lacking)
-        noise = 64 * EPS * float(np.abs(flatten(e.gys)) @ np.abs(flatten(look.outputs)))
+        noise = 64 * EPS * float(np.abs(flatten(e.gys)) @ np.abs(flatten(obs.outputs)))
         if alike and abs(lacking) * short <= noise:
             return True
     return False
 
 
-def finer_than_steps(look: Look, e: Evidence) -> bool:
+def finer_than_steps(obs: Observation, e: Evidence) -> bool:
     """Whether the function has a slope over a few units in the last place that the numeric derivative does not know of.
 
     Then its steps were too coarse (sin at 1e12, or a pole within the least of them), and its bound means nothing. Such a
     slope is the same for three steps, differs from the measured one, and makes a difference that is far above rounding; or
     it is none at all, as the rule says.
     """
-    if any(_other_slope(look, e, powers) for powers in FINE):
+    if any(_other_slope(obs, e, powers) for powers in FINE):
         return True
-    zeros = tuple(
-        [None if t is None else np.where(x == 0, t, 0) for x, t in zip(look.wide, e.v, strict=True)]
-    )
+    zeros = tuple([None if t is None else np.where(x == 0, t, 0) for x, t in zip(obs.wide, e.v, strict=True)])
     if any(t is not None and t.any() for t in zeros):
-        along = look.numeric(zeros, gys=e.gys)
-        only = replace(e, v=zeros, numeric=along, comparison=look.held(along, e.gx, zeros, e.gys))
-        if any(_other_slope(look, only, powers) for powers in AT_ZERO):
+        along = obs.numeric(zeros, gys=e.gys)
+        only = replace(e, v=zeros, numeric=along, comparison=obs.held(along, e.gx, zeros, e.gys))
+        if any(_other_slope(obs, only, powers) for powers in AT_ZERO):
             return True
-    return e.comparison.analytic == 0.0 and _stands_still(look, e)
+    return e.comparison.analytic == 0.0 and _stands_still(obs, e)
 
 
-def _sides(look: Look, v: Direction, power: float) -> list[tuple[Array, ...]] | None:
+def _sides(obs: Observation, v: Direction, power: float) -> list[tuple[Array, ...]] | None:
     """Outputs at x ± 2^power v; None where the edge of the domain is nearer than that."""
     sides = []
     for sign in (1.0, -1.0):
         moved = [
-            x.copy() if t is None else x + sign * 2.0**power * t for x, t in zip(look.wide, v, strict=True)
+            x.copy() if t is None else x + sign * 2.0**power * t for x, t in zip(obs.wide, v, strict=True)
         ]
-        values = look.values_at(moved)
+        values = obs.values_at(moved)
         if values is None:
             return None
         sides.append(values)
@@ -109,15 +107,15 @@ def _sides(look: Look, v: Direction, power: float) -> list[tuple[Array, ...]] | 
 
 
 @np.errstate(all="ignore")
-def _other_slope(look: Look, e: Evidence, powers: Sequence[float]) -> bool:
+def _other_slope(obs: Observation, e: Evidence, powers: Sequence[float]) -> bool:
     """Whether three fine steps show one slope, to both sides or to one of them, that is not the measured one.
 
     Of the outputs that all three of them move.
     """
-    center, weights = flatten(look.outputs), flatten(e.gys)
+    center, weights = flatten(obs.outputs), flatten(e.gys)
     changes: list[tuple[Array, Array]] = []
     for power in powers:
-        sides = _sides(look, e.v, power)
+        sides = _sides(obs, e.v, power)
         if sides is None:
             return False
         above, below = (flatten(ys) - center for ys in sides)
@@ -141,7 +139,7 @@ def _other_slope(look: Look, e: Evidence, powers: Sequence[float]) -> bool:
     )
 
 
-def _on_a_plateau(look: Look, e: Evidence) -> bool:
+def _on_a_plateau(obs: Observation, e: Evidence) -> bool:
     """Whether the rule says 0 for outputs that are 0 all around, out to some distance, and is right about all others.
 
     max(|x| - 0.0001, 0) is such a function of x = 0: past its edge it shows a slope of 1, as would one that has lost its
@@ -154,30 +152,30 @@ def _on_a_plateau(look: Look, e: Evidence) -> bool:
     level = (numeric.flat_y == 0) & (numeric.flat_value != 0) & (weights > 0)
     if not level.any():
         return False
-    seen = [_unchanged(look, e.v, power) for power in (WIDER, NARROWEST, NARROWER)]
+    seen = [_unchanged(obs, e.v, power) for power in (WIDER, NARROWEST, NARROWER)]
     if any(part is None for part in seen):
         return False
     wide, narrowest, narrower = seen
     level &= wide | (narrowest & ~narrower)
-    if not level.any() or _without(look, e, ~level).analytic != 0:
+    if not level.any() or _without(obs, e, ~level).analytic != 0:
         return False
-    return not (weights[~level] > 0).any() or _without(look, e, level).verdict is not Verdict.FAIL
+    return not (weights[~level] > 0).any() or _without(obs, e, level).verdict is not Verdict.FAIL
 
 
-def _unchanged(look: Look, v: Direction, power: float) -> Any:
+def _unchanged(obs: Observation, v: Direction, power: float) -> Any:
     """Which outputs (all in a row) are the same at x ± 2^power v; None outside of the domain."""
-    sides = _sides(look, v, power)
+    sides = _sides(obs, v, power)
     if sides is None:
         return None
-    center = flatten(look.outputs)
+    center = flatten(obs.outputs)
     return np.logical_and.reduce([flatten(side) == center for side in sides])
 
 
-def _stands_still(look: Look, e: Evidence) -> bool:
+def _stands_still(obs: Observation, e: Evidence) -> bool:
     """Whether no output that counts changes over steps a little finer than the least, and some do over the least."""
 
     def changes(power: float) -> bool:
-        sides = _sides(look, e.v, power)
+        sides = _sides(obs, e.v, power)
         return sides is None or any(
             bool(np.any((above != below) & (gy != 0))) for gy, above, below in zip(e.gys, *sides, strict=True)
         )
@@ -185,7 +183,7 @@ def _stands_still(look: Look, e: Evidence) -> bool:
     return changes(LEAST) and not any(changes(power) for power in PLATEAU)
 
 
-def _coarser_than_steps(look: Look, e: Evidence) -> bool:
+def _coarser_than_steps(obs: Observation, e: Evidence) -> bool:
     """Whether outputs that no step moved would be moved by less than their own grain, were the claim right.
 
     tanh(9) computed in single precision is a constant for half a unit around; so is log(cosh(x)) near 0, which loses x²
@@ -200,42 +198,42 @@ def _coarser_than_steps(look: Look, e: Evidence) -> bool:
     if not still.size:
         return False
     if (weights[~unmoved] > 0).any():
-        if _without(look, e, unmoved).verdict is Verdict.FAIL:
+        if _without(obs, e, unmoved).verdict is Verdict.FAIL:
             return False
-        difference = _without(look, e, ~unmoved).difference
+        difference = _without(obs, e, ~unmoved).difference
     else:
         difference = e.comparison.difference
     still = still[np.argsort(-weights[still])]
     back = tuple([None if t is None else -t for t in e.v])
-    scale = Line(look.outputs_at, look.wide, e.v).scale()
+    scale = Line(obs.outputs_at, obs.wide, e.v).scale()
     steepest = max(
-        float(weights[place] * _hidden_slope(look, v, int(place), scale))
+        float(weights[place] * _hidden_slope(obs, v, int(place), scale))
         for place in still[:LOOKED_AT]
         for v in (e.v, back)
     )
     return bool(difference <= GRAINS * steepest * np.sqrt(still.size))
 
 
-def _without(look: Look, e: Evidence, out: Array) -> Comparison:
+def _without(obs: Observation, e: Evidence, out: Array) -> Comparison:
     """The comparison for the same cotangents, with zeros for these outputs (of all in a row)."""
     gys, start = [], 0
     for gy in e.gys:
         gys.append(np.where(out[start : start + gy.size].reshape(gy.shape), gy.dtype.type(0), gy))
         start += gy.size
-    wide_inputs = not look.in_double and look.eps(e.gx, e.gys) <= EPS
-    found = look.pulled_in_double([gys]) if wide_inputs else [look.pulled(gys, look.fresh())]
-    return look.held(e.numeric, found[0], e.v, gys)
+    wide_inputs = not obs.in_double and obs.eps(e.gx, e.gys) <= EPS
+    found = obs.pulled_in_double([gys]) if wide_inputs else [obs.pulled(gys, obs.fresh())]
+    return obs.held(e.numeric, found[0], e.v, gys)
 
 
-def _hidden_slope(look: Look, v: Direction, place: int, scale: float) -> float:
+def _hidden_slope(obs: Observation, v: Direction, place: int, scale: float) -> float:
     """The slope that an output (of all in a row) may have behind its grain: 0 where it never changes along v.
 
     The smallest change that is found on the way to the first one, over the distance without any.
     """
 
     def value(t: float) -> float:
-        moved = [x.copy() if d is None else x + t * d for x, d in zip(look.wide, v, strict=True)]
-        values = look.values_at(moved)
+        moved = [x.copy() if d is None else x + t * d for x, d in zip(obs.wide, v, strict=True)]
+        values = obs.values_at(moved)
         return float("nan") if values is None else float(flatten(values)[place])
 
     center, low = value(0.0), 0.0

@@ -10,7 +10,7 @@ import numpy as np
 
 from gradcheck.backends.protocol import Array, differentiable, wide
 from gradcheck.verdict.compare import Verdict
-from gradcheck.verdict.observation import EPS, Cotangents, Direction, Evidence, Look
+from gradcheck.verdict.observation import EPS, Cotangents, Direction, Evidence, Observation
 from gradcheck.verdict.spreads import FAR, GROWTH, lost, signs
 
 SHAKEN = 16.0
@@ -28,7 +28,7 @@ NEAR = 0.6
 """Power of eps by which inputs are moved to see rounding in the even part of smooth functions: their curvature adds less."""
 
 
-def of_comparison(look: Look, e: Evidence) -> float:
+def of_comparison(obs: Observation, e: Evidence) -> float:
     """How far off rounding alone may make the comparison of a right rule, measured.
 
     Inputs, cotangents, and the results that the rule gets, are each moved by one unit in their last place. What that does
@@ -42,10 +42,10 @@ def of_comparison(look: Look, e: Evidence) -> float:
     holds for a moved y). Of moved inputs it says that a kink is within the rounding of a narrow dtype, which the function
     was not measured in; unless the point itself is at one.
     """
-    eps = look.eps(e.gx, e.gys)
-    rng = np.random.default_rng([look.seed, 2])
+    eps = obs.eps(e.gx, e.gys)
+    rng = np.random.default_rng([obs.seed, 2])
     gys = [wide(gy) for gy in e.gys]
-    ways = [[rng.choice([-1.0, 1.0], x.shape) for x in look.wide] for _ in range(SAMPLES // 2)]
+    ways = [[rng.choice([-1.0, 1.0], x.shape) for x in obs.wide] for _ in range(SAMPLES // 2)]
     ways += [[-signs for signs in way] for way in ways]  # of one entry, both sides
     values: list[list[Array]] = []
 
@@ -57,17 +57,17 @@ def of_comparison(look: Look, e: Evidence) -> float:
     ) -> Array:
         moved = [
             x * (1 + inputs * signs) if want and inputs else x.copy()
-            for x, want, signs in zip(look.wide, look.wanted, way, strict=True)
+            for x, want, signs in zip(obs.wide, obs.wanted, way, strict=True)
         ]
-        run = look.forward(moved)
+        run = obs.forward(moved)
         values.append([wide(y).copy() for y in differentiable(run.outputs)])
         for y in run.outputs:  # a rule that uses y gets it rounded: 1 - y^2 of tanh has few digits left
             if outputs and y.dtype.kind in "fc" and y.flags.writeable:
                 y[...] = shaken(y, outputs)
-        gx = look.pulled([shaken(gy, cotangents) for gy in gys], run)
-        return _terms(look.fitted(gx), e.v)
+        gx = obs.pulled([shaken(gy, cotangents) for gy in gys], run)
+        return _terms(obs.fitted(gx), e.v)
 
-    scale = _scale(look, e.gys, e.v)
+    scale = _scale(obs, e.gys, e.v)
     dust = DUST * eps * scale
 
     def rounding(of: str, *, jumps: bool) -> float:
@@ -89,21 +89,21 @@ def of_comparison(look: Look, e: Evidence) -> float:
             return 0.0
         if max(abs(e.comparison.analytic), abs(e.comparison.numeric)) <= dust:
             seen += eps * scale
-        seen += _unseen(look, e, gys, rng)
+        seen += _unseen(obs, e, gys, rng)
         if eps > EPS:  # the function was measured in double precision
-            return SHAKEN * (seen + _narrow(look, e))
-        scatter = max(*[_weighted(gys, ys, there) for ys in moved], _unevenness(look, gys, rng))
+            return SHAKEN * (seen + _narrow(obs, e))
+        scatter = max(*[_weighted(gys, ys, there) for ys in moved], _unevenness(obs, gys, rng))
     return float(SHAKEN * (seen + scatter * RESOLVING))
 
 
-def _unseen(look: Look, e: Evidence, gys: Sequence[Array], rng: np.random.Generator) -> float:
+def _unseen(obs: Observation, e: Evidence, gys: Sequence[Array], rng: np.random.Generator) -> float:
     """What the rule loses in the same way for all values close by; of several gys, as each rounds in its own way."""
     several = [gys, *([gy * rng.uniform(0.5, 1.0, gy.shape) for gy in gys] for _ in range(SAMPLES))]
-    eps = look.eps(e.gx, e.gys)
-    return max(float(np.linalg.norm(_terms(look.fitted(lost(look, some, eps)), e.v))) for some in several)
+    eps = obs.eps(e.gx, e.gys)
+    return max(float(np.linalg.norm(_terms(obs.fitted(lost(obs, some, eps)), e.v))) for some in several)
 
 
-def _unevenness(look: Look, gys: Sequence[Array], rng: np.random.Generator) -> float:
+def _unevenness(obs: Observation, gys: Sequence[Array], rng: np.random.Generator) -> float:
     """Rounding of `<gy, y>` that a move of x by its last place does not show: how far y is from the mean of both sides.
 
     Of points next to x, as x itself may have few digits: of (x + 1000) - 1000 it is exact, and what rounds on both sides of
@@ -111,12 +111,12 @@ def _unevenness(look: Look, gys: Sequence[Array], rng: np.random.Generator) -> f
     """
     found = [0.0]
     for _ in range(3 * SAMPLES):  # of one entry, half of them show nothing
-        by = [EPS**NEAR * rng.uniform(0.5, 1.0, (2, *x.shape)) * signs(x, rng) for x in look.wide]
+        by = [EPS**NEAR * rng.uniform(0.5, 1.0, (2, *x.shape)) * signs(x, rng) for x in obs.wide]
         points = [
-            look.values_at(
+            obs.values_at(
                 [
                     x * (1 + d[0] + k * d[1]) if w else x.copy()
-                    for x, w, d in zip(look.wide, look.wanted, by, strict=True)
+                    for x, w, d in zip(obs.wide, obs.wanted, by, strict=True)
                 ]
             )
             for k in (-1, 0, 1)
@@ -134,48 +134,48 @@ def _weighted(gys: Sequence[Array], ys: Sequence[Array], there: Sequence[Array])
     return float(np.linalg.norm(np.concatenate(parts)))
 
 
-def is_dust(look: Look, gx: Cotangents, gys: Sequence[Array], v: Direction) -> bool:
+def is_dust(obs: Observation, gx: Cotangents, gys: Sequence[Array], v: Direction) -> bool:
     """Whether all of this gradient along `v` is so small that sums which cancel may have left it."""
     with np.errstate(all="ignore"):
-        along = np.abs(_terms(look.fitted(gx), v))
-        return bool(np.all(along <= DUST * look.eps(gx, gys) * _scale(look, gys, v)))
+        along = np.abs(_terms(obs.fitted(gx), v))
+        return bool(np.all(along <= DUST * obs.eps(gx, gys) * _scale(obs, gys, v)))
 
 
-def _scale(look: Look, gys: Sequence[Array], v: Direction) -> float:
+def _scale(obs: Observation, gys: Sequence[Array], v: Direction) -> float:
     """Size of `<gy, y>`: by typical entries of y, where all are zero by those an eighth of `v` away, else of gy alone."""
 
     def typical(y: Array) -> float:
         sizes = np.abs(y[np.isfinite(y) & (y != 0)]).astype(np.float64)
         return float(np.median(sizes)) if sizes.size else 0.0
 
-    sizes = [typical(y) for y in look.outputs]
+    sizes = [typical(y) for y in obs.outputs]
     if not all(sizes):
-        moved = [x.copy() if t is None else x + 0.125 * t for x, t in zip(look.wide, v, strict=True)]
-        there = look.values_at(moved)
+        moved = [x.copy() if t is None else x + 0.125 * t for x, t in zip(obs.wide, v, strict=True)]
+        there = obs.values_at(moved)
         if there is not None:
             sizes = [s or typical(y) for s, y in zip(sizes, there, strict=True)]
     pairs = zip(gys, sizes, strict=True)
     return float(np.linalg.norm([np.linalg.norm(wide(gy)) * (size or 1.0) for gy, size in pairs]))
 
 
-def _narrow(look: Look, e: Evidence) -> float:
+def _narrow(obs: Observation, e: Evidence) -> float:
     """What a dtype narrower than double precision may take besides, in the comparison: the larger of
 
     - what it takes from the values of the function, over steps of the inputs' size (1 + tanh(x) of gelu at -4);
     - eps times what the rule gives at other values, since it may round such on the way (1 - p where p is nearly 1).
     """
-    eps, found = look.eps(e.gx, e.gys), [0.0]
-    mirrored = [-x if x.dtype.kind in "fc" else x for x in look.arrays]
+    eps, found = obs.eps(e.gx, e.gys), [0.0]
+    mirrored = [-x if x.dtype.kind in "fc" else x for x in obs.arrays]
     with suppress(Exception):  # other values than the given ones may be none of the domain
-        wide_values = look.subject.values([w.copy() for w in look.wide])
+        wide_values = obs.subject.values([w.copy() for w in obs.wide])
         gys, ys, there = (
-            [wide(np.asarray(a)) for a in arrays] for arrays in (e.gys, look.outputs, wide_values)
+            [wide(np.asarray(a)) for a in arrays] for arrays in (e.gys, obs.outputs, wide_values)
         )
         found.append(_weighted(gys, ys, there))
-        for run in (look.elsewhere(), look.forward(mirrored)):
+        for run in (obs.elsewhere(), obs.forward(mirrored)):
             if run is not None:
-                gys = [gy.astype(y.dtype) for gy, y in zip(e.gys, look.outputs, strict=True)]
-                found.append(eps * float(np.linalg.norm(_terms(look.fitted(look.pulled(gys, run)), e.v))))
+                gys = [gy.astype(y.dtype) for gy, y in zip(e.gys, obs.outputs, strict=True)]
+                found.append(eps * float(np.linalg.norm(_terms(obs.fitted(obs.pulled(gys, run)), e.v))))
     return max(size for size in found if np.isfinite(size))
 
 
@@ -189,17 +189,17 @@ def _terms(gx: Cotangents, v: Direction) -> Array:
     return np.concatenate([np.asarray(part, np.float64) for part in parts])
 
 
-def explains(look: Look, e: Evidence) -> bool:
+def explains(obs: Observation, e: Evidence) -> bool:
     """Whether rounding alone may make this difference."""
-    return e.comparison.difference <= e.comparison.bound + of_comparison(look, e)
+    return e.comparison.difference <= e.comparison.bound + of_comparison(obs, e)
 
 
-def out_of_range(look: Look, e: Evidence) -> bool:
+def out_of_range(obs: Observation, e: Evidence) -> bool:
     """Whether what is not finite in a narrow claim is too large for its dtype, or follows from outputs that are."""
-    found = look.pulled_in_double([e.gys])
-    if found and not all(np.isfinite(y).all() for y in look.outputs):
-        return look.eps(e.gx, e.gys) > EPS
-    if not found or look.eps(e.gx, e.gys) <= EPS:
+    found = obs.pulled_in_double([e.gys])
+    if found and not all(np.isfinite(y).all() for y in obs.outputs):
+        return obs.eps(e.gx, e.gys) > EPS
+    if not found or obs.eps(e.gx, e.gys) <= EPS:
         return False
     pairs = [(g, w) for g, w in zip(e.gx, found[0], strict=True) if g is not None and w is not None]
     outs = [~np.isfinite(g) for g, _ in pairs]

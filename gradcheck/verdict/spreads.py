@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.backends.protocol import Array, wide
-from gradcheck.verdict.observation import Cotangents, Look, same
+from gradcheck.verdict.observation import Cotangents, Observation, same
 
 FAR, GROWTH = 64.0, 8.0
 """A move of so many units has to change an entry so many times as much as one of a single unit: rounding grows in step."""
@@ -31,13 +31,13 @@ def apart(x: Array | None, y: Array | None) -> float:
     return float(np.max(np.abs(_change(x, y))))
 
 
-def spreads(look: Look, arrays: Sequence[Array], gys: Sequence[Array]) -> list[float] | None:
+def spreads(obs: Observation, arrays: Sequence[Array], gys: Sequence[Array]) -> list[float] | None:
     """By how much rounding moves each output and each cotangent, the largest entry of it; None at the edge of the domain.
 
     Two ways to see it: inputs and cotangents moved by one unit in their last place, each in its own dtype; and the even
     part of the values at `x ± d`, which shows the steps of values that were computed in a coarser dtype inside.
     """
-    rng = np.random.default_rng([look.seed, 4])
+    rng = np.random.default_rng([obs.seed, 4])
 
     def moves(power: float) -> list[Array | None]:
         return [
@@ -49,8 +49,8 @@ def spreads(look: Look, arrays: Sequence[Array], gys: Sequence[Array]) -> list[f
             x.copy() if d is None else np.asarray(x * (1 + sign * d), x.dtype)
             for x, d in zip(arrays, by, strict=True)
         ]
-        run = look.forward(moved)
-        return [*[y.copy() for y in run.outputs], *look.pulled(_shaken(gys, units, rng), run)]
+        run = obs.forward(moved)
+        return [*[y.copy() for y in run.outputs], *obs.pulled(_shaken(gys, units, rng), run)]
 
     try:
         center = results([None] * len(arrays))
@@ -65,20 +65,20 @@ def spreads(look: Look, arrays: Sequence[Array], gys: Sequence[Array]) -> list[f
     return [max(each) for each in zip(*seen, strict=True)]
 
 
-def pull_spreads(look: Look, gys: Sequence[Array]) -> list[float]:
+def pull_spreads(obs: Observation, gys: Sequence[Array]) -> list[float]:
     """By how much rounding moves each cotangent, the largest entry.
 
     Two ways to see it: gys, and y, moved by one unit in their last place; and the same pull in another precision, which
     shows what is the same for all values close by (1 + x where x is nearly -1 all over).
     """
-    rng = np.random.default_rng([look.seed, 5])
+    rng = np.random.default_rng([obs.seed, 5])
 
     def pulled(of_gys: float, of_outputs: float = 0.0) -> Cotangents:
-        run = look.forward(look.copies())  # a run of its own: a rule may spend what it was left
+        run = obs.forward(obs.copies())  # a run of its own: a rule may spend what it was left
         for y, moved in zip(run.outputs, _shaken(run.outputs, of_outputs, rng), strict=True):
             if of_outputs and y.flags.writeable:
                 y[...] = moved
-        return look.pulled(_shaken(gys, of_gys, rng), run)
+        return obs.pulled(_shaken(gys, of_gys, rng), run)
 
     def changes(*moves: tuple[float, float]) -> list[Array]:
         each = [pulled(*by) for by in moves]
@@ -88,7 +88,7 @@ def pull_spreads(look: Look, gys: Sequence[Array]) -> list[float]:
     center = pulled(0.0)
     if not same(center, pulled(0.0)):  # what differs without a move is no rounding
         return [0.0] * len(center)
-    unseen = lost(look, gys, look.eps(center, gys))
+    unseen = lost(obs, gys, obs.eps(center, gys))
     by_gys = changes(*[(float(units), 0.0) for units in (1, 1, 1, 2, 3, 5, 7)])  # each rounds in its own way
     near, far = changes(*[(0.0, 1.0)] * 3), changes(*[(0.0, FAR)] * 3)
     return [
@@ -97,23 +97,23 @@ def pull_spreads(look: Look, gys: Sequence[Array]) -> list[float]:
     ]
 
 
-def lost(look: Look, gys: Sequence[Array], eps: float) -> list[Array]:
+def lost(obs: Observation, gys: Sequence[Array], eps: float) -> list[Array]:
     """By how much rounding puts each entry of the cotangents off, in arithmetic of this eps: as the next coarser shows it.
 
     What the coarser one gives, at the nearest point and for the nearest gys that it holds, less what double precision gives
     there, scaled. Zeros where there is no coarser one, or the function refuses it.
     """
-    nothing = [np.zeros(x.shape) for x in look.arrays]
+    nothing = [np.zeros(x.shape) for x in obs.arrays]
     coarser = next((kinds for kinds in COARSER if np.finfo(kinds["f"]).eps > eps), None)
     if coarser is None:
         return nothing
     size = max([float(np.max(np.abs(gy[np.isfinite(gy)]), initial=0.0)) for gy in gys])
     unit = 2.0 ** np.floor(np.log2(size)) if size else 1.0  # so that all is within the coarser one's range
-    arrays = [x.astype(coarser.get(x.dtype.kind, x.dtype)) for x in look.arrays]
+    arrays = [x.astype(coarser.get(x.dtype.kind, x.dtype)) for x in obs.arrays]
     units = [(wide(gy) / unit).astype(coarser.get(gy.dtype.kind, gy.dtype)) for gy in gys]
     try:
-        rough = look.pulled(units, look.forward([x.copy() for x in arrays]))
-        fine = look.pulled([wide(gy) for gy in units], look.forward([wide(x).copy() for x in arrays]))
+        rough = obs.pulled(units, obs.forward([x.copy() for x in arrays]))
+        fine = obs.pulled([wide(gy) for gy in units], obs.forward([wide(x).copy() for x in arrays]))
     except Exception:  # noqa: BLE001 - whatever a function raises on other dtypes
         return nothing
     scale = unit * eps / float(np.finfo(coarser["f"]).eps)
