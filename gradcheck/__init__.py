@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gradcheck.check import gradcheck, gradgradcheck
-    from gradcheck.errors import CallError, ForwardError, GradientError
+    from gradcheck.errors import CallError, ForwardError
     from gradcheck.explore.verify import verify
     from gradcheck.numeric.derivative import Derivative, derivative
+    from gradcheck.report.failure import GradientError
     from gradcheck.report.report import Report
     from gradcheck.report.verification import Verification
     from gradcheck.verdict.compare import Verdict
@@ -25,7 +26,7 @@ _HOMES = {
     "derivative": "numeric.derivative",
     "CallError": "errors",
     "ForwardError": "errors",
-    "GradientError": "errors",
+    "GradientError": "report.failure",
     "Report": "report.report",
     "Verification": "report.verification",
     "verify": "explore.verify",

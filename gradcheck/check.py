@@ -9,16 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.backends import Subject, as_subject
+from gradcheck.backends import Call, Subject, as_subject
 from gradcheck.backends.arguments import contracts_of, cotangents_of, seed_of
 from gradcheck.backends.core import Core
-from gradcheck.backends.tree import described, name_of
+from gradcheck.backends.second import gradient_subject, loses_history
+from gradcheck.backends.tree import name_of
 from gradcheck.contracts import CONTRACTS, examine
-from gradcheck.diagnosis.faults import Told, tell
-from gradcheck.diagnosis.snippet import call_snippet, entry_snippet, in_its_layout
-from gradcheck.errors import CallError, ForwardError, GradientError, RuleError
-from gradcheck.report.report import ContractResult, Fault, InputResult, Report
-from gradcheck.second import gradient_subject, loses_history
+from gradcheck.contracts.base import ContractResult
+from gradcheck.diagnosis.faults import Fault, Told, tell
+from gradcheck.diagnosis.snippet import call_snippet, call_text, entry_snippet
+from gradcheck.errors import CallError, RuleError
+from gradcheck.report.failure import GradientError
+from gradcheck.report.report import InputResult, Report
 from gradcheck.verdict.compare import Verdict
 from gradcheck.verdict.coverage import coverage, unseen
 from gradcheck.verdict.judge import ValueResult, explained, judge
@@ -73,12 +75,10 @@ def gradcheck(
         raise CallError(
             f"order={order!r}: pass 1 for the gradient, or 2 for the gradient of the gradient as well"
         )
-    names, seed = contracts_of(contracts, CONTRACTS), seed_of(seed)
-    subject = as_subject(f, inputs, vjp=vjp, wrt=wrt, params=params)
-    call = _call_text("gradcheck", f, vjp, wrt, params, seed, gy)
-    report = _check(subject, names, seed, 1, inputs, call, gy)
+    call = Call(f, inputs, vjp, wrt, params, gy, contracts_of(contracts, CONTRACTS), seed_of(seed))
+    report = _check(as_subject(call), call, 1)
     if order == 2 and report.verdict is not Verdict.FAIL:
-        report = report.with_second(_second(f, inputs, vjp, wrt, params, names, seed))
+        report = report.with_second(_second(replace(call, gy=None)))
     if raise_exception and report.verdict is Verdict.FAIL:
         raise GradientError(report)
     return report
@@ -101,61 +101,36 @@ def gradgradcheck(
     functions and Ops the recorded backward pass is differentiated. With `vjp`, `f` and the rule are run on Tensors: both
     have to be written with NumPy functions that gradcore has rules for.
     """
-    names, seed = contracts_of(contracts, CONTRACTS), seed_of(seed)
-    report = _second(f, inputs, vjp, wrt, params, names, seed)
+    call = Call(f, inputs, vjp, wrt, params, contracts=contracts_of(contracts, CONTRACTS), seed=seed_of(seed))
+    report = _second(call)
     if raise_exception and report.verdict is Verdict.FAIL:
         raise GradientError(report)
     return report
 
 
-def _second(
-    f: Callable[..., Any],
-    inputs: Any,
-    vjp: Any,
-    wrt: Any,
-    params: Any,
-    names: Collection[str] | None,
-    seed: int,
-) -> Report:
-    subject = gradient_subject(f, inputs, vjp=vjp, wrt=wrt, params=params, seed=seed)
+def _second(call: Call) -> Report:
+    subject = gradient_subject(call)
     # One Tensor in two places has one gradient, so (x, y, gy) -> (gx, gy) is no function of it as two arguments.
-    names = set(CONTRACTS if names is None else names) - {"aliased_arguments"}
-    report = _check(subject, names, seed, 2, inputs, _call_text("gradgradcheck", f, vjp, wrt, params, seed))
-    if vjp is not None and report.verdict is Verdict.FAIL and loses_history(f, inputs, vjp, params):
+    names = set(CONTRACTS if call.contracts is None else call.contracts) - {"aliased_arguments"}
+    report = _check(subject, replace(call, contracts=names), 2)
+    if report.verdict is Verdict.FAIL and loses_history(call):
         raise CallError(
-            f"{name_of(f)} or its rule makes a Python number of an input, as math.sin(x) and float(x) do, and its gradient "
-            "can't be recorded through that: a second order needs NumPy functions throughout, such as np.sin(x)"
+            f"{name_of(call.f)} or its rule makes a Python number of an input, as math.sin(x) and float(x) do, and its "
+            "gradient cannot be recorded through that: a second order needs NumPy functions throughout, such as np.sin(x)"
         )
     return report
 
 
-def _check(
-    subject: Subject,
-    names: Collection[str] | None,
-    seed: int,
-    order: int,
-    inputs: Any,
-    call: str,
-    gy: Any = None,
-) -> Report:
-    try:
-        obs = Observation(subject, seed)
-    except CallError:
-        raise
-    except Exception as error:
-        arrays = ", ".join(f"{i.path} is {described(i.array)}" for i in subject.inputs)
-        raise ForwardError(
-            f"{subject.name} raised {type(error).__name__} on these inputs ({arrays}): {error}. A check needs inputs "
-            "that the function takes"
-        ) from error
+def _check(subject: Subject, call: Call, order: int) -> Report:
+    obs = Observation(subject, call.seed)
     values: ValueResult | None = None
     results: Sequence[ContractResult] = ()
     try:
-        obs.given_gys = cotangents_of(gy, subject.name, obs.outputs)
+        obs.given_gys = cotangents_of(call.gy, subject.name, obs.outputs)
         obs.prepare()
         if CONTRACTS["cotangent_shape"](obs) is None:
             values = judge(obs)
-        results = examine(obs, names)
+        results = examine(obs, call.contracts)
         told = tell(obs, values, results)
         if obs.given_changed:
             told = replace(told, faults=(Fault("vjp_keeps_cotangent", GIVEN_CHANGED), *told.faults))
@@ -178,12 +153,13 @@ def _check(
         reason = f"only {covered.words()} could be judged, too few for a verdict on the function"
     snippet = ""
     if verdict is Verdict.FAIL:
-        snippet = call_snippet(inputs, call)
+        function = "gradcheck" if order == 1 else "gradgradcheck"
+        snippet = call_snippet(call.inputs, call_text(function, call))
         if told.located is not None and told.evidence is not None and order == 1:
             tensors = isinstance(subject, Core)
             at = told.located
             snippet += entry_snippet(
-                subject.name, inputs, told.evidence.gys, at.input, at.index, tensors=tensors
+                subject.name, call.inputs, told.evidence.gys, at.input, at.index, tensors=tensors
             )
     return Report(
         name=subject.name,
@@ -194,8 +170,9 @@ def _check(
         reason=reason,
         judged=covered.words() if verdict in (Verdict.PASS, Verdict.SUBGRADIENT) else "",
         note=values.note if values is not None else "",
+        excuses={} if verdict is Verdict.FAIL else {x.name: x.text for x in obs.excuses},
         order=order,
-        seed=seed,
+        seed=call.seed,
         evaluations=obs.forwards,
         pulls=obs.pulls,
         snippet=snippet,
@@ -231,16 +208,3 @@ def _input_results(
             shape, dtype = item.array.shape, str(item.array.dtype)
             results.append(InputResult(item.path, shape, dtype, verdict, sensitivity, vacuous, hidden))
     return tuple(results)
-
-
-def _call_text(function: str, f: Any, vjp: Any, wrt: Any, params: Any, seed: int, gy: Any = None) -> str:
-    """The call as the user would write it again."""
-    rule = f", vjp={name_of(vjp) if name_of(vjp) != 'f' else 'rule'}" if vjp is not None else ""
-    more = "".join(
-        [
-            f", {key}={in_its_layout(value)}"
-            for key, value in (("wrt", wrt), ("params", params or None), ("gy", gy))
-            if value is not None
-        ]
-    )
-    return f"{function}({name_of(f)}, inputs{rule}{more}, seed={seed})"

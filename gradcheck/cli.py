@@ -269,7 +269,7 @@ def _unit(unit: Any, count: int, seed: int) -> int:
     from hypothesis import HealthCheck, given, settings
     from hypothesis import seed as seeded
 
-    from gradcheck.errors import GradientError
+    from gradcheck.report.failure import GradientError
     from gradcheck.strategies import examples
     from gradcheck.verdict.compare import Verdict
     from gradcheck.verification import check_gradient

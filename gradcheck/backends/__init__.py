@@ -2,50 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from gradcheck.backends.arguments import params_of, plain, rule_fits
+from gradcheck.backends.call import Call
 from gradcheck.backends.core import Core
 from gradcheck.backends.pair import Pair, op_rule
 from gradcheck.backends.protocol import Array, Input, Run, Subject
 from gradcheck.backends.tree import described, leaves, rebuild
-from gradcheck.errors import CallError
+from gradcheck.errors import CallError, ForwardError
 from gradcore.op import Op
 from gradcore.tensor import Tensor
 
-__all__ = ["Input", "Run", "Subject", "as_subject"]
+__all__ = ["Call", "Input", "Run", "Subject", "as_subject", "first_run"]
 
 
-def as_subject(
-    f: Callable[..., Any],
-    inputs: Any,
-    *,
-    vjp: Callable[..., Any] | None = None,
-    wrt: Any = None,
-    params: Mapping[str, Any] | None = None,
-) -> Subject:
+def as_subject(call: Call) -> Subject:
     """The function, its gradient and its inputs, behind the one protocol that the checks use.
 
-    f: a gradcore Op (or a `functools.partial` of one); with `vjp`, a NumPy function; else a function of Tensors.
+    `call.f` is a gradcore Op (or a `functools.partial` of one); with `call.vjp`, a NumPy function; else a function of Tensors.
 
-    Raises `CallError` where the call can't be judged.
+    Raises `CallError` where the call cannot be judged.
     """
+    f, vjp = call.f, call.vjp
     if not callable(f):
         raise CallError(
             f"the first argument is {described(f)}, and it has to be the function to check: gradcheck(f, (x, y))"
         )
     if vjp is not None and not callable(vjp):
         raise CallError(f"vjp= is {described(vjp)}: pass the rule itself, a function rule(gy, y, *inputs)")
-    template = _as_inputs(inputs)
-    params = params_of(params)
+    template = _as_inputs(call.inputs)
+    params = params_of(call.params)
     if isinstance(f, partial) and isinstance(f.func, Op) and not f.args:
         params = {**f.keywords, **params}
         f = f.func
-    places, found = _arrays(template, wrt)
+    places, found = _arrays(template, call.wrt)
     if vjp is not None:
         template = _plain(template)
         rule_fits(vjp, template, params)
@@ -70,6 +65,21 @@ def as_subject(
         pair.name = f.name
         return pair
     return Core(f, template, found, places, params)
+
+
+def first_run(subject: Subject, arrays: Sequence[Array]) -> Run:
+    """A forward call on the inputs that were given. Raises `ForwardError` where the function does not take them."""
+    try:
+        with np.errstate(all="ignore"):
+            return subject.run(arrays)
+    except CallError:
+        raise
+    except Exception as error:
+        given = ", ".join(f"{i.path} is {described(i.array)}" for i in subject.inputs)
+        raise ForwardError(
+            f"{subject.name} raised {type(error).__name__} on these inputs ({given}): {error}. A check needs inputs "
+            "that the function takes"
+        ) from error
 
 
 def _plain(template: Any) -> Any:

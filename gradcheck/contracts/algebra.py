@@ -7,7 +7,8 @@ import numpy as np
 from gradcheck.backends.protocol import Array
 from gradcheck.backends.tree import described
 from gradcheck.contracts.base import Skip, agrees, contract
-from gradcheck.verdict.observation import Cotangents, Observation
+from gradcheck.verdict.evidence import Cotangents
+from gradcheck.verdict.observation import Observation
 
 
 @contract()

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 
 from gradcheck.backends.protocol import Array
-from gradcheck.report.report import ContractResult
 from gradcheck.verdict.compare import Verdict
-from gradcheck.verdict.observation import Cotangents, Observation
+from gradcheck.verdict.evidence import Cotangents
+from gradcheck.verdict.observation import Observation
 from gradcheck.verdict.rounding import is_dust
 from gradcheck.verdict.spreads import apart, pull_spreads, spreads
 
 
 class Skip(Exception):  # noqa: N818
     """A contract says nothing about this function, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContractResult:
+    """One contract: `status` is "held", "broken" or "skipped", `text` says what broke it, or why it was left out."""
+
+    name: str
+    status: str
+    text: str = ""
 
 
 Contract: TypeAlias = Callable[[Observation], str | None]

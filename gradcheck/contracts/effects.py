@@ -6,7 +6,8 @@ import numpy as np
 
 from gradcheck.backends.protocol import Array, spread
 from gradcheck.contracts.base import Skip, agrees, close, contract
-from gradcheck.verdict.observation import Observation, copied, same
+from gradcheck.verdict.evidence import copied, same
+from gradcheck.verdict.observation import Observation
 
 
 @contract()

@@ -10,7 +10,8 @@ import numpy as np
 from gradcheck.backends.protocol import Array
 from gradcheck.contracts.base import Skip, agrees, alike, close, contract
 from gradcheck.errors import CallError, RuleError
-from gradcheck.verdict.observation import Cotangents, Observation, constant_along, copied
+from gradcheck.verdict.evidence import Cotangents, constant_along, copied
+from gradcheck.verdict.observation import Observation
 
 
 def fortran(x: Array) -> Array:

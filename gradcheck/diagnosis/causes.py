@@ -15,7 +15,8 @@ from gradcheck.diagnosis.locate import Located
 from gradcheck.errors import RuleError
 from gradcheck.numeric.derivative import Diagnosis, derivative
 from gradcheck.verdict.compare import Verdict
-from gradcheck.verdict.observation import Cotangents, Evidence, Observation, same
+from gradcheck.verdict.evidence import Cotangents, Evidence, same
+from gradcheck.verdict.observation import Observation
 
 CAUSES = {
     "sign": "the sign is wrong",

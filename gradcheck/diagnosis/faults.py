@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gradcheck.contracts.base import ContractResult
 from gradcheck.diagnosis import causes
 from gradcheck.diagnosis.locate import Located, locate
 from gradcheck.diagnosis.misshapen import cause_of_shape
-from gradcheck.report.report import ContractResult, Fault
+from gradcheck.verdict.evidence import Evidence
 from gradcheck.verdict.judge import ValueResult
-from gradcheck.verdict.observation import Evidence, Observation
+from gradcheck.verdict.observation import Observation
 
 TOLD = 4
 """Of more wrong inputs than this, the others are counted only."""
@@ -26,6 +27,23 @@ FIRST = (
     "deterministic",
 )
 """Broken contracts that explain a wrong value, and so are told before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong.
+
+    cause: a word of `gradcheck.diagnosis.causes.CAUSES`, or the name of the broken contract. input, index: where. analytic,
+    numeric, bound: the claimed derivative, the measured one and the bound on its error, of that entry. text: a sentence.
+    """
+
+    cause: str
+    text: str
+    input: str = ""
+    index: tuple[int, ...] | None = None
+    analytic: float | complex | None = None
+    numeric: float | complex | None = None
+    bound: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +86,7 @@ def _of_shapes(obs: Observation) -> list[Fault]:
 def _of_values(obs: Observation, values: ValueResult) -> list[tuple[Fault, Located | None, Evidence]]:
     told: list[tuple[Fault, Located | None, Evidence]] = []
     base = values.failing(obs)
-    if base.comparison.reason == "tie":
+    if base.witness == "tie":
         return [(_at_a_tie(obs, base), None, base)]
     wrong = dict(values.evidence)
     if not wrong:  # too many inputs to look at each: find one

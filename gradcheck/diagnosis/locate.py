@@ -10,7 +10,8 @@ import numpy as np
 from gradcheck.backends.protocol import Array
 from gradcheck.numeric.derivative import Derivative
 from gradcheck.verdict.compare import Verdict
-from gradcheck.verdict.observation import Direction, Evidence, Observation
+from gradcheck.verdict.evidence import Direction, Evidence
+from gradcheck.verdict.observation import Observation
 
 EVALUATIONS = 24
 

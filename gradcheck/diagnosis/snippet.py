@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from gradcheck.backends.call import Call
 from gradcheck.backends.protocol import Array
-from gradcheck.backends.tree import described, leaves
+from gradcheck.backends.tree import described, leaves, name_of
 from gradcore.tensor import Tensor
 
 MOST = 100
@@ -58,6 +59,15 @@ def in_its_layout(value: Any) -> str:
         turned = ", ".join(["::-1"] * value.ndim)
         return f"{literal(value[(slice(None, None, -1),) * value.ndim])}[{turned}]"
     return f"np.asfortranarray({literal(value)})" if value.flags.f_contiguous else literal(value)
+
+
+def call_text(function: str, call: Call) -> str:
+    """The call as the user would write it again."""
+    rule = call.vjp
+    named = "" if rule is None else f", vjp={name_of(rule) if name_of(rule) != 'f' else 'rule'}"
+    more = [("wrt", call.wrt), ("params", call.params or None), ("gy", call.gy)]
+    rest = "".join([f", {key}={in_its_layout(value)}" for key, value in more if value is not None])
+    return f"{function}({name_of(call.f)}, inputs{named}{rest}, seed={call.seed})"
 
 
 def call_snippet(inputs: Any, call: str) -> str:

@@ -22,7 +22,7 @@ from gradcore.spec import Case
 
 
 @dataclass(frozen=True)
-class Call:
+class DrawnCall:
     """One call to be checked: inputs, static parameters, by what to differentiate, and which cotangent is tried besides.
 
     cotangent: one of `COTANGENTS`, made from `seed` once the output's shape is known.
@@ -35,18 +35,22 @@ class Call:
     seed: int
 
 
-def of_cases(cases: Sequence[Case], params: Mapping[str, Any], wrt: Any = None) -> st.SearchStrategy[Call]:
+def of_cases(
+    cases: Sequence[Case], params: Mapping[str, Any], wrt: Any = None
+) -> st.SearchStrategy[DrawnCall]:
     """Calls of what the cases describe, at smooth points and at kinks, in double and in single precision."""
 
     @st.composite
-    def calls(draw: st.DrawFn) -> Call:
+    def calls(draw: st.DrawFn) -> DrawnCall:
         choose = Chooser(draw)
         case = choose.pick(cases)
         dtype = choose.pick([np.float64] * 3 + [np.float32])
         modes: tuple[Mode, ...] = ("smooth", "smooth", "kinks")
         kind = choose.pick(COTANGENTS)
         example = drawn_example(choose, case, dtype, choose.pick(modes))
-        return Call(example.arrays, {**example.params, **params}, _wanted(example, wrt), kind, choose.seed())
+        return DrawnCall(
+            example.arrays, {**example.params, **params}, _wanted(example, wrt), kind, choose.seed()
+        )
 
     return calls()
 
@@ -63,11 +67,11 @@ def _wanted(example: Example, wrt: Any) -> Any:
 
 def of_tuples(
     strategy: st.SearchStrategy[Any], params: Mapping[str, Any], wrt: Any
-) -> st.SearchStrategy[Call]:
+) -> st.SearchStrategy[DrawnCall]:
     """Calls with inputs from a strategy of tuples, or of `gradcheck.strategies.Example`."""
 
     @st.composite
-    def calls(draw: st.DrawFn) -> Call:
+    def calls(draw: st.DrawFn) -> DrawnCall:
         inputs = draw(strategy)
         if isinstance(inputs, Example):
             return _call(draw, inputs.arrays, {**inputs.params, **params}, _wanted(inputs, wrt))
@@ -81,9 +85,9 @@ def of_tuples(
     return calls()
 
 
-def _call(draw: st.DrawFn, inputs: tuple[Any, ...], params: dict[str, Any], wrt: Any) -> Call:
+def _call(draw: st.DrawFn, inputs: tuple[Any, ...], params: dict[str, Any], wrt: Any) -> DrawnCall:
     choose = Chooser(draw)
-    return Call(inputs, params, wrt, choose.pick(COTANGENTS), choose.seed())
+    return DrawnCall(inputs, params, wrt, choose.pick(COTANGENTS), choose.seed())
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ class Plan:
     seed: int
     cotangent: str
 
-    def call(self, domain: Around, wrt: Any) -> Call:
+    def call(self, domain: Around, wrt: Any) -> DrawnCall:
         """The call that it stands for."""
         changed: dict[int, Any] = {}
         for i, (leaf, style) in enumerate(zip(domain.arrays, self.styles, strict=True)):
@@ -105,7 +109,7 @@ class Plan:
             array = _values(leaf, leaf.shape(self.sizes), style, self.sizes, rng)
             changed[leaf.place] = tied_to(array, list(changed.values()), rng) if self.tied else array
         inputs, params = domain.call(changed, dict(self.statics))
-        return Call(inputs, params, wrt, self.cotangent, self.seed)
+        return DrawnCall(inputs, params, wrt, self.cotangent, self.seed)
 
 
 def sweep(domain: Around, count: int, seed: int) -> Iterator[Plan]:
@@ -192,11 +196,11 @@ def _size_options(domain: Around) -> list[tuple[int, ...]]:
     return found
 
 
-def around_example(domain: Around, wrt: Any) -> st.SearchStrategy[Call]:
+def around_example(domain: Around, wrt: Any) -> st.SearchStrategy[DrawnCall]:
     """Calls around an example: other sizes, values in every style, other static values."""
 
     @st.composite
-    def calls(draw: st.DrawFn) -> Call:
+    def calls(draw: st.DrawFn) -> DrawnCall:
         choose = Chooser(draw)
         plan = Plan(
             tuple(_sizes(choose, domain)),
@@ -211,11 +215,11 @@ def around_example(domain: Around, wrt: Any) -> st.SearchStrategy[Call]:
     return calls()
 
 
-def near(plan: Plan, domain: Around, wrt: Any) -> st.SearchStrategy[Call]:
+def near(plan: Plan, domain: Around, wrt: Any) -> st.SearchStrategy[DrawnCall]:
     """Calls that are simpler than a plan's: smaller sizes, plainer values, fewer static values off the example's."""
 
     @st.composite
-    def calls(draw: st.DrawFn) -> Call:
+    def calls(draw: st.DrawFn) -> DrawnCall:
         simpler = Plan(
             tuple([draw(st.integers(min(n, 1), n)) for n in plan.sizes]),
             tuple(

@@ -13,15 +13,16 @@ import numpy as np
 from hypothesis import Phase, target
 from hypothesis import strategies as st
 
-from gradcheck.backends import as_subject
+from gradcheck.backends import Call, as_subject
 from gradcheck.backends.arguments import params_of, seed_of, whole
 from gradcheck.backends.protocol import differentiable
 from gradcheck.backends.tree import described, leaves, name_of, rebuild
 from gradcheck.check import gradcheck
-from gradcheck.errors import CallError, ForwardError, GradientError
-from gradcheck.explore.drawn import Call, Plan, around_example, near, of_cases, of_tuples, sweep
+from gradcheck.errors import CallError, ForwardError
+from gradcheck.explore.drawn import DrawnCall, Plan, around_example, near, of_cases, of_tuples, sweep
 from gradcheck.explore.like import Around, around
 from gradcheck.explore.running import Found, Stop, run_examples
+from gradcheck.report.failure import GradientError
 from gradcheck.report.report import Report
 from gradcheck.report.verification import Verification
 from gradcheck.strategies.cotangents import cotangent
@@ -120,8 +121,8 @@ class _Explorer:
             if domain is not None:
                 raise CallError("both a domain and like= were given: pass one of them")
             inputs = like if isinstance(like, tuple) else tuple(like) if isinstance(like, list) else (like,)
-            as_subject(self.f, inputs, vjp=self.vjp, wrt=wrt, params=params)
-            first = self._judge(Call(inputs, params, wrt, "dense", 0), example=True)
+            as_subject(Call(self.f, inputs, self.vjp, wrt, params))
+            first = self._judge(DrawnCall(inputs, params, wrt, "dense", 0), example=True)
             self.outcomes.append(first)
             if first.report is None:
                 return self._result(first.aside)
@@ -146,7 +147,7 @@ class _Explorer:
             smallest = self._smallest(strategy, cause)
         return self._result(words, smallest)
 
-    def _strategy(self, domain: Any, params: dict[str, Any], wrt: Any) -> st.SearchStrategy[Call]:
+    def _strategy(self, domain: Any, params: dict[str, Any], wrt: Any) -> st.SearchStrategy[DrawnCall]:
         if domain is None:
             domain = getattr(self.f, "spec", None)
         if isinstance(domain, st.SearchStrategy):
@@ -165,7 +166,7 @@ class _Explorer:
     def _aside(self, inputs: tuple[Any, ...], params: dict[str, Any], wrt: Any) -> tuple[str, Any]:
         """Why these inputs are none for forward ("" where they are), and what it returns for them."""
         try:
-            subject = as_subject(self.f, inputs, vjp=self.vjp, wrt=wrt, params=params)
+            subject = as_subject(Call(self.f, inputs, self.vjp, wrt, params))
         except CallError as error:
             self.refusal = self.refusal or error
             nothing = str(error).startswith("nothing")
@@ -182,7 +183,7 @@ class _Explorer:
             return "forward gave NaN or infinity", None
         return ("" if floating else "forward gave no floating array"), floating
 
-    def _judge(self, call: Call, *, example: bool = False) -> _Outcome:
+    def _judge(self, call: DrawnCall, *, example: bool = False) -> _Outcome:
         inputs = _fresh(call.inputs)
         try:
             why, outputs = self._aside(inputs, call.params, call.wrt)
@@ -228,10 +229,10 @@ class _Explorer:
             if self._enough():
                 return
 
-    def _collect(self, strategy: st.SearchStrategy[Call], count: int) -> None:
+    def _collect(self, strategy: st.SearchStrategy[DrawnCall], count: int) -> None:
         """Judge drawn examples until some have failed; the last quarter looks where errors are large."""
 
-        def look(call: Call) -> None:
+        def look(call: DrawnCall) -> None:
             outcome = self._judge(call)
             self.outcomes.append(outcome)
             if self._enough():
@@ -260,13 +261,13 @@ class _Explorer:
         larger = [o for o in failing if o.size >= TELLING] or failing[: (len(failing) + 1) // 2]
         return Counter([o.cause for o in larger]).most_common(1)[0][0]
 
-    def _smallest(self, strategy: st.SearchStrategy[Call], cause: str) -> Report:
+    def _smallest(self, strategy: st.SearchStrategy[DrawnCall], cause: str) -> Report:
         """The report on the smallest example found whose first cause is this one."""
         best = min([o for o in self._failing() if o.cause == cause], key=lambda o: o.size)
         found: list[tuple[str, _Outcome]] = []
         seen: dict[str, bool] = {}
 
-        def look(call: Call) -> None:
+        def look(call: DrawnCall) -> None:
             key = repr(call)
             fails = seen.get(key)
             if fails is None:

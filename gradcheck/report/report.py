@@ -9,6 +9,8 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from gradcheck.contracts.base import ContractResult
+from gradcheck.diagnosis.faults import Fault
 from gradcheck.verdict.compare import Verdict
 
 SCHEMA = 1
@@ -48,40 +50,15 @@ class InputResult:
 
 
 @dataclass(frozen=True, slots=True)
-class ContractResult:
-    """One contract: `status` is "held", "broken" or "skipped", `text` says what broke it, or why it was left out."""
-
-    name: str
-    status: str
-    text: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One thing that is wrong.
-
-    cause: a word of `gradcheck.diagnosis.causes.CAUSES`, or the name of the broken contract. input, index: where. analytic,
-    numeric, bound: the claimed derivative, the measured one and the bound on its error, of that entry. text: a sentence.
-    """
-
-    cause: str
-    text: str
-    input: str = ""
-    index: tuple[int, ...] | None = None
-    analytic: float | complex | None = None
-    numeric: float | complex | None = None
-    bound: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Report:
     """The outcome of one check. True as a condition where the verdict is pass or subgradient.
 
     name: the function's. order: 1, or 2 for a gradient checked as a function. reason: why an inconclusive check is that.
     sensitivity: the worst of the inputs'. ratio: the largest error in units of its bound, over 1 for a
     fail, NaN where nothing was measured. evaluations, pulls: forward and vjp calls made. snippet: code that shows the
-    fault again. judged: of a pass, which part of the entries it speaks of, "" for all. second: the report on the second
-    order, where it was asked for.
+    fault again. judged: of a pass, which part of the entries it covers, "" for all. excuses: why a difference from the
+    numeric derivative is no mistake, by the names in `gradcheck.verdict.excuses`. second: the report on the second order,
+    where it was requested.
     """
 
     name: str
@@ -98,6 +75,7 @@ class Report:
     snippet: str = ""
     ratio: float = math.nan
     judged: str = ""
+    excuses: dict[str, str] = field(default_factory=dict)
     second: Report | None = field(default=None)
 
     @property
@@ -141,8 +119,8 @@ class Report:
         evaluations · pulls · sensitivity (null: infinite) · ratio (null: infinite or nothing measured) · inputs:
         list of {path, shape, dtype, verdict or null, sensitivity or null, vacuous, hidden} · contracts: list of {name, status ("held", "broken", "skipped"), text} ·
         faults: list of {cause, text, input, index or null, analytic, numeric, bound: numbers or null; a complex number is
-        [real, imaginary], and NaN and infinities are the texts "nan", "inf", "-inf"} · snippet · second (such an
-        object or null).
+        [real, imaginary], and NaN and infinities are the texts "nan", "inf", "-inf"} · excuses: object of sentences by name ·
+        snippet · second (such an object or null).
         """
         return json.dumps(_plain(self), indent=2, allow_nan=False)
 
@@ -162,6 +140,7 @@ def _lines(r: Report) -> list[str]:
     listed, others = _listed(r.inputs)
     lines += [f"  {i.path}  {i.dtype} {i.shape}  {_told(i)}" for i in listed]
     lines += [f"  {others}"] * bool(others)
+    lines += [f"  excused ({name}): {text}" for name, text in r.excuses.items()]
     if r.note:
         lines.append(f"  note: {r.note}")
     skipped = [c for c in r.contracts if c.status == "skipped"]
@@ -232,6 +211,7 @@ def _html(r: Report) -> str:
         f"<p>{html.escape(r.reason)}</p>" if r.reason else "",
         f"<ul>{faults}</ul>" if faults else "",
         f"<table>{rows}</table>{html.escape(_listed(r.inputs)[1])}",
+        "".join(f"<p>excused ({name}): {html.escape(text)}</p>" for name, text in r.excuses.items()),
         f"<p>{html.escape(r.note)}</p>" if r.note else "",
         f"<details><summary>to reproduce</summary><pre>{html.escape(r.snippet)}</pre></details>"
         if r.snippet
@@ -292,6 +272,7 @@ def _plain(r: Report) -> dict[str, Any]:
             }
             for f in r.faults
         ],
+        "excuses": r.excuses,
         "snippet": r.snippet,
         "second": None if r.second is None else _plain(r.second),
     }

@@ -8,7 +8,8 @@ import numpy as np
 
 from gradcheck.backends.protocol import Array
 from gradcheck.verdict.compare import Verdict
-from gradcheck.verdict.observation import Evidence, Observation
+from gradcheck.verdict.evidence import Evidence
+from gradcheck.verdict.observation import Observation
 
 ENOUGH = 0.5
 """A pass is a statement on a function, not on a few of its entries: so much of outputs and inputs has to be judged."""

@@ -3,48 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.backends import first_run
 from gradcheck.backends.protocol import Array, Run, Subject, differentiable, spread, wide
 from gradcheck.errors import CallError, ForwardError, RuleError
-from gradcheck.numeric.derivative import Derivative, Diagnosis, derivative
-from gradcheck.numeric.line import flatten
+from gradcheck.numeric.derivative import Derivative, derivative
 from gradcheck.numeric.probes import cotangents, direction, unit_direction
 from gradcheck.verdict.compare import Comparison, Verdict, compare
+from gradcheck.verdict.evidence import Cotangents, Direction, Evidence, Excuse, constant_along, copied, same
 from gradcore.errors import GradcoreError
-
-Cotangents = list[Array | None]
-Direction = tuple[Array | None, ...]
-
-
-EPS = float(np.finfo(np.float64).eps)
 
 APART = 2.0**14
 """Normally distributed outputs are evened by less than this: it tells scales apart, and no chance."""
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """One numeric derivative along `v`, and the claimed `gx` for the cotangents `gys` that is held against it."""
-
-    v: Direction
-    numeric: Derivative
-    gys: tuple[Array, ...]
-    gx: tuple[Array | None, ...]
-    comparison: Comparison
-
-    def at_kink(self, *, throughout: bool = False) -> bool:
-        """Whether an output that counts is at a kink; `throughout`: all of them are that change at all."""
-        weights = flatten([np.real(gy) if gy.dtype.kind != "c" else gy for gy in self.gys])
-        at_kink = self.numeric.flat_diagnosis == Diagnosis.KINK
-        if weights.shape != at_kink.shape:
-            return False
-        counts = (weights != 0) & (at_kink | (self.numeric.flat_value != 0))
-        return bool(counts.any() and at_kink[counts].all()) if throughout else bool(at_kink[counts].any())
 
 
 class Observation:
@@ -58,7 +32,6 @@ class Observation:
         self.wide = tuple([wide(a) for a in self.arrays])
         self.wanted = tuple([item.wanted for item in subject.inputs])
         self.paths = tuple([item.path for item in subject.inputs])
-        self.forwards = 0
         self.pulls = 0
         self.evidence: list[Evidence] = []
         self.left_out: list[NDArray[np.bool_] | None] = [None] * len(
@@ -78,7 +51,8 @@ class Observation:
         self.latest_given: list[Array] = []  # the inputs of the last `fresh`
         self._latest: Run | None = None  # the run at the inputs after which f was not called again
         self.given = self.copies()  # what the first run got, to be compared with `arrays` afterwards
-        self.run = self.forward(self.given)
+        self.forwards = 1
+        self.run = first_run(subject, self.given)
         self.outputs_before = [y.copy() for y in self.run.outputs]
         self.changed_by_forward = self._changed(self.arrays)
         self.given_gys: tuple[Array, ...] | None = (
@@ -97,6 +71,7 @@ class Observation:
         self.other_gx: Cotangents | None = (
             None  # pulled there from cotangents that are constant along an axis
         )
+        self.excuses: list[Excuse] = []  # what made a difference no mistake
         self.broken: set[str] = set()  # contracts that are broken, as far as they have been tried
         self.places = [i for i, y in enumerate(self.run.outputs) if y.dtype.kind in "fc"]
         if not self.places:
@@ -369,34 +344,7 @@ class Observation:
         return bool(seen)
 
 
-def better_than(numeric: Derivative, code: Diagnosis) -> tuple[NDArray[np.bool_], ...]:
-    """For every output entry, whether its diagnosis is better than this one."""
-    diagnosis = numeric.diagnosis if isinstance(numeric.diagnosis, tuple) else (numeric.diagnosis,)
-    return tuple([np.asarray(d) < code for d in diagnosis])
-
-
 def _far_apart(gys: Sequence[Array]) -> bool:
     """Whether the entries of one cotangent differ in size by so much that a flat one hides the effect of some."""
     sizes = [np.abs(gy[gy != 0]) for gy in gys]
     return any(s.size > 0 and bool(np.max(s) > APART * np.min(s)) for s in sizes)
-
-
-def copied(gx: Sequence[Array | None]) -> Cotangents:
-    """Copies of the arrays."""
-    return [None if g is None else g.copy() for g in gx]
-
-
-def same(a: Sequence[Array | None], b: Sequence[Array | None]) -> bool:
-    """Whether two lists of cotangents are equal to the bit, NaN equal to NaN."""
-    return all(
-        x is y is None or (x is not None and y is not None and np.array_equal(x, y, equal_nan=True))
-        for x, y in zip(a, b, strict=True)
-    )
-
-
-def constant_along(x: Array) -> Array:
-    """A view of `x`'s shape that is constant along the first axis that is longer than 1: its stride is 0."""
-    for axis, n in enumerate(x.shape):
-        if n > 1:
-            return np.broadcast_to(np.take(x, [0], axis=axis), x.shape)
-    return np.broadcast_to(x.copy(), x.shape)

@@ -1,4 +1,4 @@
-"""Where the steps of a numeric derivative tell nothing: structure finer than the least, and values coarser than the largest."""
+"""Where the steps of a numeric derivative cannot show the slope: structure finer than the least, values coarser than the largest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 from gradcheck.backends.protocol import Array
 from gradcheck.numeric.line import Line, flatten
 from gradcheck.verdict.compare import Comparison, Verdict
-from gradcheck.verdict.observation import EPS, Direction, Evidence, Observation
+from gradcheck.verdict.evidence import EPS, Direction, Evidence, Excuse
+from gradcheck.verdict.observation import Observation
 
 FINE = ((-49, -48, -47), (-43, -42, -41))
 """Steps of a few units in the last place, as powers of 2 of the entries' size, and some that rounding hides less."""
@@ -43,15 +44,21 @@ LOOKED_AT = 4
 """So many outputs that did not move are looked at."""
 
 
-def untold(obs: Observation, e: Evidence) -> bool:
-    """Whether this evidence of a wrong gradient rests on steps that can't show the right one."""
-    looks = (finer_than_steps, _coarser_than_steps, _hidden_by_rounding, _on_a_plateau)
-    return any(rests_on_steps(obs, e) for rests_on_steps in looks)
+def _of_the_steps(name: str, text: str, e: Evidence) -> Excuse:
+    return Excuse(name, text, replace(e.comparison, verdict=Verdict.INCONCLUSIVE, reason="unresolved"), True)
+
+
+def hidden_by_rounding(obs: Observation, e: Evidence) -> Excuse | None:
+    """The numbers lack just what the rule says of one input's large entries, and rounding hides that from short steps."""
+    if not _lacks_what_rounding_hides(obs, e):
+        return None
+    text = "of the large entries of an input the steps show nothing: shorter ones would be lost in rounding"
+    return _of_the_steps("hidden_by_rounding", text, e)
 
 
 @np.errstate(all="ignore")
-def _hidden_by_rounding(obs: Observation, e: Evidence) -> bool:
-    """Whether the numbers lack just what the rule says of one input's large entries, and rounding hides that from short steps.
+def _lacks_what_rounding_hides(obs: Observation, e: Evidence) -> bool:
+    """Whether the numbers lack the claim of one input's large entries, and short steps could not show it.
 
     sin(x) + b, both at 1e12, next to values of 1e24: over a step of that size the sine is nothing, and over one that it would
     show in, nothing is left of it. What is smooth over steps of 1 can be told all the same: over those it is seen.
@@ -74,13 +81,19 @@ def _hidden_by_rounding(obs: Observation, e: Evidence) -> bool:
     return False
 
 
-def finer_than_steps(obs: Observation, e: Evidence) -> bool:
-    """Whether the function has a slope over a few units in the last place that the numeric derivative does not know of.
+def finer_than_steps(obs: Observation, e: Evidence) -> Excuse | None:
+    """The function has a slope over a few units in the last place that the numeric derivative does not know of.
 
     Then its steps were too coarse (sin at 1e12, or a pole within the least of them), and its bound means nothing. Such a
-    slope is the same for three steps, differs from the measured one, and makes a difference that is far above rounding; or
-    it is none at all, as the rule says.
+    slope is the same for three steps, differs from the measured one, and makes a difference that is far above rounding.
     """
+    if not _has_finer_slope(obs, e):
+        return None
+    text = "the function changes over a few units in the last place in another way than over any step"
+    return _of_the_steps("finer_than_steps", text, e)
+
+
+def _has_finer_slope(obs: Observation, e: Evidence) -> bool:
     if any(_other_slope(obs, e, powers) for powers in FINE):
         return True
     zeros = tuple([None if t is None else np.where(x == 0, t, 0) for x, t in zip(obs.wide, e.v, strict=True)])
@@ -89,7 +102,17 @@ def finer_than_steps(obs: Observation, e: Evidence) -> bool:
         only = replace(e, v=zeros, numeric=along, comparison=obs.held(along, e.gx, zeros, e.gys))
         if any(_other_slope(obs, only, powers) for powers in AT_ZERO):
             return True
-    return e.comparison.analytic == 0.0 and _stands_still(obs, e)
+    return False
+
+
+def stands_still(obs: Observation, e: Evidence) -> Excuse | None:
+    """The rule says 0, and the outputs do not change at all over steps a little finer than the least: floor at 1000.5."""
+    if e.comparison.analytic != 0.0 or not _stands_still(obs, e):
+        return None
+    text = (
+        "the function does not change over steps finer than those of the numeric derivative, as the rule says"
+    )
+    return _of_the_steps("stands_still", text, e)
 
 
 def _sides(obs: Observation, v: Direction, power: float) -> list[tuple[Array, ...]] | None:
@@ -139,12 +162,19 @@ def _other_slope(obs: Observation, e: Evidence, powers: Sequence[float]) -> bool
     )
 
 
-def _on_a_plateau(obs: Observation, e: Evidence) -> bool:
-    """Whether the rule says 0 for outputs that are 0 all around, out to some distance, and is right about all others.
+def on_a_plateau(obs: Observation, e: Evidence) -> Excuse | None:
+    """The rule says 0 for outputs that are 0 all around, out to some distance, and is right about all others.
 
     max(|x| - 0.0001, 0) is such a function of x = 0: past its edge it shows a slope of 1, as would one that has lost its
     last digits. A sum with 1 inside loses those of 2^-53, so that neither a wider plateau is one, nor a narrower.
     """
+    if not _level_and_right_elsewhere(obs, e):
+        return None
+    text = "the function is 0 all around the point, and the steps reach beyond that"
+    return _of_the_steps("on_a_plateau", text, e)
+
+
+def _level_and_right_elsewhere(obs: Observation, e: Evidence) -> bool:
     numeric = e.numeric
     if any(np.iscomplexobj(gy) for gy in e.gys):
         return False
@@ -183,12 +213,19 @@ def _stands_still(obs: Observation, e: Evidence) -> bool:
     return changes(LEAST) and not any(changes(power) for power in PLATEAU)
 
 
-def _coarser_than_steps(obs: Observation, e: Evidence) -> bool:
-    """Whether outputs that no step moved would be moved by less than their own grain, were the claim right.
+def coarser_than_steps(obs: Observation, e: Evidence) -> Excuse | None:
+    """Outputs that no step moved would be moved by less than their own grain, were the claim right.
 
     tanh(9) computed in single precision is a constant for half a unit around; so is log(cosh(x)) near 0, which loses x²
     to the 1 inside. The grain is the smallest change that is found on the way to the first one.
     """
+    if not _moves_less_than_its_grain(obs, e):
+        return None
+    text = "the values are too coarse to show a slope as small as the claimed one"
+    return _of_the_steps("coarser_than_steps", text, e)
+
+
+def _moves_less_than_its_grain(obs: Observation, e: Evidence) -> bool:
     numeric = e.numeric
     if any(np.iscomplexobj(gy) for gy in e.gys) or not np.isfinite(e.comparison.analytic):
         return False

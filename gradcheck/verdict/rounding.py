@@ -9,9 +9,11 @@ from dataclasses import replace
 import numpy as np
 
 from gradcheck.backends.protocol import Array, differentiable, wide
-from gradcheck.verdict.compare import Verdict
-from gradcheck.verdict.observation import EPS, Cotangents, Direction, Evidence, Observation
-from gradcheck.verdict.spreads import FAR, GROWTH, lost, signs
+from gradcheck.numeric.perturbation import moved, signs
+from gradcheck.verdict.compare import Comparison, Verdict
+from gradcheck.verdict.evidence import EPS, Cotangents, Direction, Evidence, Excuse
+from gradcheck.verdict.observation import Observation
+from gradcheck.verdict.spreads import FAR, GROWTH, lost
 
 SHAKEN = 16.0
 """Weight of what moving everything by one unit in the last place did, a few samples of it."""
@@ -49,22 +51,19 @@ def of_comparison(obs: Observation, e: Evidence) -> float:
     ways += [[-signs for signs in way] for way in ways]  # of one entry, both sides
     values: list[list[Array]] = []
 
-    def shaken(array: Array, size: float) -> Array:
-        return np.asarray(array * (1 + size * rng.choice([-1.0, 1.0], array.shape)))
-
     def claim(
         way: Sequence[Array], inputs: float = 0.0, outputs: float = 0.0, cotangents: float = 0.0
     ) -> Array:
-        moved = [
+        there = [
             x * (1 + inputs * signs) if want and inputs else x.copy()
             for x, want, signs in zip(obs.wide, obs.wanted, way, strict=True)
         ]
-        run = obs.forward(moved)
+        run = obs.forward(there)
         values.append([wide(y).copy() for y in differentiable(run.outputs)])
         for y in run.outputs:  # a rule that uses y gets it rounded: 1 - y^2 of tanh has few digits left
             if outputs and y.dtype.kind in "fc" and y.flags.writeable:
-                y[...] = shaken(y, outputs)
-        gx = obs.pulled([shaken(gy, cotangents) for gy in gys], run)
+                y[...] = moved(y, outputs, rng)
+        gx = obs.pulled([moved(gy, cotangents, rng) for gy in gys], run)
         return _terms(obs.fitted(gx), e.v)
 
     scale = _scale(obs, e.gys, e.v)
@@ -81,9 +80,9 @@ def of_comparison(obs: Observation, e: Evidence) -> float:
     with np.errstate(all="ignore"):
         try:
             center = claim(ways[0])
-            at_kink = e.at_kink() or e.comparison.reason == "tie"
+            at_kink = e.at_kink() or e.witness == "tie"
             seen = rounding("inputs", jumps=eps > EPS and not at_kink)
-            there, moved = values[0], values[1 : SAMPLES + 1]
+            center_ys, near_ys = values[0], values[1 : SAMPLES + 1]
             seen += rounding("outputs", jumps=False) + rounding("cotangents", jumps=True)
         except Exception:  # noqa: BLE001 - the edge of the domain is next to this point, and no measure of rounding
             return 0.0
@@ -92,7 +91,7 @@ def of_comparison(obs: Observation, e: Evidence) -> float:
         seen += _unseen(obs, e, gys, rng)
         if eps > EPS:  # the function was measured in double precision
             return SHAKEN * (seen + _narrow(obs, e))
-        scatter = max(*[_weighted(gys, ys, there) for ys in moved], _unevenness(obs, gys, rng))
+        scatter = max(*[_weighted(gys, ys, center_ys) for ys in near_ys], _unevenness(obs, gys, rng))
     return float(SHAKEN * (seen + scatter * RESOLVING))
 
 
@@ -189,29 +188,49 @@ def _terms(gx: Cotangents, v: Direction) -> Array:
     return np.concatenate([np.asarray(part, np.float64) for part in parts])
 
 
-def explains(obs: Observation, e: Evidence) -> bool:
-    """Whether rounding alone may make this difference."""
-    return e.comparison.difference <= e.comparison.bound + of_comparison(obs, e)
+def rounding(obs: Observation, e: Evidence) -> Excuse | None:
+    """Rounding alone may make this difference, as far as it can be measured: the comparison with so much more allowed.
+
+    A pass, or inconclusive where the allowance hides the whole gradient.
+    """
+    allowed = of_comparison(obs, e)
+    if not e.comparison.difference <= e.comparison.bound + allowed:
+        return None
+    text = f"rounding alone may make a difference of {allowed:.2g} along the direction that was tried"
+    return Excuse("rounding", text, _widened(e, allowed))
 
 
-def out_of_range(obs: Observation, e: Evidence) -> bool:
-    """Whether what is not finite in a narrow claim is too large for its dtype, or follows from outputs that are."""
+def out_of_range(obs: Observation, e: Evidence) -> Excuse | None:
+    """What is not finite in a narrow claim is too large for its dtype, or follows from outputs that are."""
     found = obs.pulled_in_double([e.gys])
-    if found and not all(np.isfinite(y).all() for y in obs.outputs):
-        return obs.eps(e.gx, e.gys) > EPS
-    if not found or obs.eps(e.gx, e.gys) <= EPS:
-        return False
-    pairs = [(g, w) for g, w in zip(e.gx, found[0], strict=True) if g is not None and w is not None]
-    outs = [~np.isfinite(g) for g, _ in pairs]
-    return any(out.any() for out in outs) and all(
-        bool(np.all(np.abs(w[out]) > np.finfo(g.dtype).max / 16))
-        for (g, w), out in zip(pairs, outs, strict=True)
-        if out.any()
+    if obs.eps(e.gx, e.gys) <= EPS or not found:
+        return None
+    if all(np.isfinite(y).all() for y in obs.outputs):
+        pairs = [(g, w) for g, w in zip(e.gx, found[0], strict=True) if g is not None and w is not None]
+        infinite = [(g, w, ~np.isfinite(g)) for g, w in pairs if not np.isfinite(g).all()]
+        largest = [np.abs(w[out]) > np.finfo(g.dtype).max / 16 for g, w, out in infinite]
+        if not largest or not all(large.all() for large in largest):
+            return None
+    return Excuse(
+        "out_of_range",
+        "the right value is too large for the dtype of the inputs",
+        replace(e.comparison, verdict=Verdict.INCONCLUSIVE, reason="range"),
     )
 
 
-def widened(e: Evidence, allowed: float) -> Evidence:
-    """The evidence with so much rounding allowed for: a pass, or inconclusive where that hides the whole gradient."""
+def narrow_dtype(obs: Observation, e: Evidence) -> Excuse | None:
+    """Run in double precision the rule is right for this cotangent: its own dtype is judged with random ones."""
+    found = obs.pulled_in_double([e.gys]) if e.witness != "random" else []
+    if not found:
+        return None
+    exact = obs.held(e.numeric, found[0], e.v, [wide(gy) for gy in e.gys])
+    if exact.verdict is Verdict.FAIL:
+        return None
+    return Excuse("narrow_dtype", "the rule is right when it is run in double precision", exact)
+
+
+def _widened(e: Evidence, allowed: float) -> Comparison:
+    """The comparison with so much rounding allowed for: a pass, or inconclusive where that hides the whole gradient."""
     bound = e.comparison.bound + allowed
     with np.errstate(all="ignore"):
         parts = [
@@ -222,6 +241,4 @@ def widened(e: Evidence, allowed: float) -> Evidence:
     hidden = not bound < float(np.linalg.norm(parts))
     verdict, reason = (Verdict.INCONCLUSIVE, "noise") if hidden else (Verdict.PASS, "")
     wider = e.comparison.sensitivity * bound / e.comparison.bound if e.comparison.bound > 0 else np.inf
-    return replace(
-        e, comparison=replace(e.comparison, verdict=verdict, reason=reason, bound=bound, sensitivity=wider)
-    )
+    return replace(e.comparison, verdict=verdict, reason=reason, bound=bound, sensitivity=wider)

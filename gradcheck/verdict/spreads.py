@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from gradcheck.backends.protocol import Array, wide
-from gradcheck.verdict.observation import Cotangents, Observation, same
+from gradcheck.numeric.perturbation import change, moved, signs
+from gradcheck.verdict.evidence import Cotangents, same
+from gradcheck.verdict.observation import Observation
 
 FAR, GROWTH = 64.0, 8.0
 """A move of so many units has to change an entry so many times as much as one of a single unit: rounding grows in step."""
@@ -28,7 +30,7 @@ def apart(x: Array | None, y: Array | None) -> float:
     """The largest difference between entries, infinite where one is finite and the other is not."""
     if x is None or y is None or x.dtype.kind not in "fc" or not x.size:
         return 0.0 if x is None or y is None or np.array_equal(x, y) else np.inf
-    return float(np.max(np.abs(_change(x, y))))
+    return float(np.max(np.abs(change(x, y))))
 
 
 def spreads(obs: Observation, arrays: Sequence[Array], gys: Sequence[Array]) -> list[float] | None:
@@ -45,12 +47,12 @@ def spreads(obs: Observation, arrays: Sequence[Array], gys: Sequence[Array]) -> 
         ]
 
     def results(by: Sequence[Array | None], sign: float = 1.0, units: float = 0.0) -> list[Array | None]:
-        moved = [
+        there = [
             x.copy() if d is None else np.asarray(x * (1 + sign * d), x.dtype)
             for x, d in zip(arrays, by, strict=True)
         ]
-        run = obs.forward(moved)
-        return [*[y.copy() for y in run.outputs], *obs.pulled(_shaken(gys, units, rng), run)]
+        run = obs.forward(there)
+        return [*[y.copy() for y in run.outputs], *obs.pulled(_moved(gys, units, rng), run)]
 
     try:
         center = results([None] * len(arrays))
@@ -75,14 +77,14 @@ def pull_spreads(obs: Observation, gys: Sequence[Array]) -> list[float]:
 
     def pulled(of_gys: float, of_outputs: float = 0.0) -> Cotangents:
         run = obs.forward(obs.copies())  # a run of its own: a rule may spend what it was left
-        for y, moved in zip(run.outputs, _shaken(run.outputs, of_outputs, rng), strict=True):
+        for y, there in zip(run.outputs, _moved(run.outputs, of_outputs, rng), strict=True):
             if of_outputs and y.flags.writeable:
-                y[...] = moved
-        return obs.pulled(_shaken(gys, of_gys, rng), run)
+                y[...] = there
+        return obs.pulled(_moved(gys, of_gys, rng), run)
 
     def changes(*moves: tuple[float, float]) -> list[Array]:
         each = [pulled(*by) for by in moves]
-        pairs = [[_change(x, g) for g in gs] for x, *gs in zip(center, *each, strict=True)]
+        pairs = [[change(x, g) for g in gs] for x, *gs in zip(center, *each, strict=True)]
         return [np.max(np.abs(np.stack(pair)), axis=0) for pair in pairs]
 
     center = pulled(0.0)
@@ -117,7 +119,7 @@ def lost(obs: Observation, gys: Sequence[Array], eps: float) -> list[Array]:
     except Exception:  # noqa: BLE001 - whatever a function raises on other dtypes
         return nothing
     scale = unit * eps / float(np.finfo(coarser["f"]).eps)
-    changes = [_change(None if g is None else wide(g), w) for g, w in zip(rough, fine, strict=True)]
+    changes = [change(None if g is None else wide(g), w) for g, w in zip(rough, fine, strict=True)]
     return [scale * np.where(np.isfinite(c), c, 0.0) for c in changes]
 
 
@@ -125,28 +127,9 @@ def _largest(x: Array) -> float:
     return float(np.max(np.abs(x), initial=0.0))
 
 
-def _change(x: Array | None, y: Array | None) -> Array:
-    """Difference of each entry, infinite where one is finite and the other is not."""
-    if x is None or y is None or x.dtype.kind not in "fc":
-        return np.zeros(0)
-    with np.errstate(all="ignore"):
-        change = np.where(np.isfinite(x), x - y, 0)
-    return np.asarray(np.where(np.isfinite(x) == np.isfinite(y), change, np.inf))
-
-
-def _shaken(arrays: Sequence[Array], units: float, rng: np.random.Generator) -> list[Array]:
-    """The arrays with each entry moved by so many units in its last place."""
-    return [
-        np.asarray(a * (1 + units * np.finfo(a.dtype).eps * signs(a, rng)), a.dtype)
-        if a.dtype.kind in "fc"
-        else a
-        for a in arrays
-    ]
-
-
-def signs(x: Array, rng: np.random.Generator) -> Array:
-    """A random sign for each entry."""
-    return rng.choice(np.array([-1.0, 1.0], x.real.dtype), x.shape)
+def _moved(arrays: Sequence[Array], units: float, rng: np.random.Generator) -> list[Array]:
+    """The floating arrays with each entry moved by so many units in its last place."""
+    return [moved(a, units * np.finfo(a.dtype).eps, rng) if a.dtype.kind in "fc" else a for a in arrays]
 
 
 def _uneven(x: Array | None, above: Array | None, below: Array | None) -> float:

@@ -4,6 +4,7 @@ Each raises `VerificationError` (or `gradcheck.GradientError`) where something i
 Hypothesis, so that planted mistakes, scripts and the suite all go through the very same functions.
 """
 
+from gradcheck.verification.agreement import check_agreement, check_value
 from gradcheck.verification.breaking import CHANGES, broken, like, positions
 from gradcheck.verification.gradients import check_gradient, check_recording, check_second_order
 from gradcheck.verification.graphs import (
@@ -33,7 +34,6 @@ from gradcheck.verification.optimizers import (
 )
 from gradcheck.verification.outcome import VerificationError
 from gradcheck.verification.recorded import check_fast_method, check_tensor_method
-from gradcheck.verification.rounding import check_agreement, check_value
 from gradcheck.verification.tally import Tally
 
 __all__ = [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcheck.check import gradcheck, gradgradcheck
-from gradcheck.errors import GradientError
+from gradcheck.report.failure import GradientError
 from gradcheck.verification import at_fault
 from gradcheck.verification.outcome import VerificationError
 from gradcheck.verification.reverse import Tape

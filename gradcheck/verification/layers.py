@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcheck.check import gradcheck, gradgradcheck
+from gradcheck.verification.agreement import check_agreement
 from gradcheck.verification.outcome import VerificationError, described
-from gradcheck.verification.rounding import check_agreement
 from gradcore.errors import ShapeError
 from gradcore.nn.module import functional_call
 from gradcore.tensor import Tensor, plain

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import Phase, given, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from gradcheck.errors import GradientError
+from gradcheck.report.failure import GradientError
 from gradcheck.verification import VerificationError
 
 if TYPE_CHECKING:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from gradcheck.backends import Subject, as_subject
+from gradcheck.backends import as_subject, first_run
+from gradcheck.backends.call import Call
 from gradcheck.backends.core import gradient_function, rule_function
-from gradcheck.backends.protocol import spread
+from gradcheck.backends.protocol import Subject, differentiable, spread
 from gradcheck.backends.tree import leaves, rebuild
 from gradcheck.errors import CallError
 from gradcheck.numeric.probes import cotangents
-from gradcheck.verdict.observation import Observation
 from gradcore.tensor import Tensor
 
 
@@ -29,11 +28,11 @@ class _Kept(np.ndarray[Any, Any]):
         raise _History
 
 
-def loses_history(
-    f: Callable[..., Any], inputs: Any, vjp: Callable[..., Any], params: Mapping[str, Any] | None
-) -> bool:
+def loses_history(call: Call) -> bool:
     """Whether `f` or its rule makes a Python number of an input (`math.sin(x)`), in which no Tensor's history is left."""
-    given = inputs if isinstance(inputs, tuple) else tuple(inputs) if isinstance(inputs, list) else (inputs,)
+    rule = call.vjp
+    if rule is None:
+        return False
 
     def kept(value: Any) -> Any:
         value = value.data if isinstance(value, Tensor) else value
@@ -43,10 +42,10 @@ def loses_history(
     def held(value: Any) -> Any:
         return rebuild(value, (kept(leaf) for _, leaf in leaves(value, "")))
 
-    arguments, named = held(given), dict(params or {})
+    arguments, named = held(call.arguments), dict(call.params or {})
     try:
-        y = f(*arguments, **named)
-        vjp(held(rebuild(y, (np.ones_like(leaf) for _, leaf in leaves(y, "")))), y, *arguments, **named)
+        y = call.f(*arguments, **named)
+        rule(held(rebuild(y, (np.ones_like(leaf) for _, leaf in leaves(y, "")))), y, *arguments, **named)
     except _History:
         return True
     except Exception:  # noqa: BLE001 - whatever else it raises says nothing of this
@@ -54,33 +53,24 @@ def loses_history(
     return False
 
 
-def gradient_subject(
-    f: Callable[..., Any],
-    inputs: Any,
-    *,
-    vjp: Callable[..., Any] | None,
-    wrt: Any,
-    params: Mapping[str, Any] | None,
-    seed: int,
-) -> Subject:
+def gradient_subject(call: Call) -> Subject:
     """The subject that `gradgradcheck` judges; its last input is the cotangent, named `gy`.
 
-    Raises `CallError` where the rule can't be run on Tensors.
+    Raises `CallError` where the rule cannot be run on Tensors.
     """
-    first = as_subject(f, inputs, vjp=vjp, wrt=wrt, params=params)
-    obs = Observation(first, seed)
-    drawn = cotangents(obs.outputs, np.random.default_rng([seed, 3]))
-    gys = spread(obs.run.outputs, drawn)
-    given = inputs if isinstance(inputs, tuple) else tuple(inputs) if isinstance(inputs, list) else (inputs,)
-    wanted = [item.path for item in first.inputs if item.wanted]
+    first = as_subject(call)
+    run = first_run(first, [np.array(item.array, order="C") for item in first.inputs])
+    drawn = cotangents(differentiable(run.outputs), np.random.default_rng([call.seed, 3]))
+    gys = spread(run.outputs, drawn)
+    given, wanted = call.arguments, [item.path for item in first.inputs if item.wanted]
     last = f"inputs[{len(given)}]"
-    if vjp is None:
-        second = as_subject(
-            gradient_function(f, frozenset(wanted)), (*given, tuple(gys)), wrt=[*wanted, last], params=params
-        )
+    if call.vjp is None:
+        gradient = gradient_function(call.f, frozenset(wanted))
+        second = as_subject(Call(gradient, (*given, tuple(gys)), wrt=[*wanted, last], params=call.params))
     else:
-        gy = rebuild(obs.run.result, iter(gys))
-        second = as_subject(rule_function(f, vjp), (*given, gy), wrt=[*wanted, last], params=params)
+        gy = rebuild(run.result, iter(gys))
+        gradient = rule_function(call.f, call.vjp)
+        second = as_subject(Call(gradient, (*given, gy), wrt=[*wanted, last], params=call.params))
         try:
             second.run([item.array.copy() for item in second.inputs])
         except Exception as error:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gradcheck.numeric.perturbation import moved, widest
 from gradcheck.verification.outcome import VerificationError, described, first_difference
 
 if TYPE_CHECKING:
@@ -34,16 +35,12 @@ SAMPLES = 8
 """With so many, all of them small by chance has a probability below 1e-10 for a result of two terms or more."""
 
 
-def moved(arrays: Sequence[Any], which: Sequence[bool], eps: float, rng: np.random.Generator) -> list[Any]:
+def shifted(arrays: Sequence[Any], which: Sequence[bool], eps: float, rng: np.random.Generator) -> list[Any]:
     """The arrays with those of `which` moved by 8 to 16 eps of each entry, with random signs."""
-    found = []
-    for array, moves in zip(arrays, which, strict=True):
-        if not moves:
-            found.append(array)
-            continue
-        shift = ULPS * eps * rng.uniform(0.5, 1.0, array.shape) * rng.choice([-1.0, 1.0], array.shape)
-        found.append((array * (1.0 + shift)).astype(array.dtype))
-    return found
+    return [
+        moved(array, ULPS * eps * rng.uniform(0.5, 1.0, array.shape), rng) if moves else array
+        for array, moves in zip(arrays, which, strict=True)
+    ]
 
 
 def scatter(
@@ -56,12 +53,12 @@ def scatter(
 ) -> NDArray[Any]:
     """The largest |change| of every entry of y = function(*arrays) over a few inputs moved by some eps."""
     rng = np.random.default_rng(0)
-    widest = np.zeros(y.shape)
-    for _ in range(SAMPLES):
+
+    def result() -> NDArray[Any]:
         with np.errstate(all="ignore"):
-            change = np.abs(np.asarray(function(*clip(moved(arrays, which, eps, rng))), np.float64) - y)
-        widest = np.fmax(widest, np.where(np.isfinite(change), change, 0.0))
-    return widest
+            return np.asarray(function(*clip(shifted(arrays, which, eps, rng))), np.float64)
+
+    return widest(y, (result() for _ in range(SAMPLES)))
 
 
 def check_agreement(

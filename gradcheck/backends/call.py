@@ -1,0 +1,30 @@
+"""One call of `gradcheck` or `verify`: the function, its rule, its inputs, and how they are to be checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What the caller handed over, as it was given; the backends look at it and say what is wrong with it.
+
+    f, inputs, vjp, wrt, params, gy: as for `gradcheck`. contracts: names of those to try, None for all. seed: of all that
+    is drawn.
+    """
+
+    f: Callable[..., Any]
+    inputs: Any
+    vjp: Callable[..., Any] | None = None
+    wrt: Any = None
+    params: Any = None
+    gy: Any = None
+    contracts: Collection[str] | None = None
+    seed: int = 0
+
+    @property
+    def arguments(self) -> tuple[Any, ...]:
+        """The inputs as a tuple; anything but a tuple or a list is the only one."""
+        return tuple(self.inputs) if isinstance(self.inputs, tuple | list) else (self.inputs,)

@@ -1,0 +1,91 @@
+"""What was measured of a claim, and small helpers on lists of cotangents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradcheck.backends.protocol import Array
+from gradcheck.numeric.derivative import Derivative, Diagnosis
+from gradcheck.numeric.line import flatten
+from gradcheck.verdict.compare import Comparison, Verdict
+
+Cotangents = list[Array | None]
+Direction = tuple[Array | None, ...]
+
+EPS = float(np.finfo(np.float64).eps)
+
+Witness: TypeAlias = Literal["random", "given", "tie"]
+"""Where a cotangent and a direction come from: drawn; the cotangent is the caller's; entries that tie move together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One numeric derivative along `v`, and the claimed `gx` for the cotangents `gys` that is compared with it."""
+
+    v: Direction
+    numeric: Derivative
+    gys: tuple[Array, ...]
+    gx: tuple[Array | None, ...]
+    comparison: Comparison
+    witness: Witness = "random"
+
+    @property
+    def failed(self) -> bool:
+        """Whether the claim is outside its bound."""
+        return self.comparison.verdict is Verdict.FAIL
+
+    def at_kink(self, *, throughout: bool = False) -> bool:
+        """Whether an output that counts is at a kink; `throughout`: all of them are that change at all."""
+        weights = flatten([np.real(gy) if gy.dtype.kind != "c" else gy for gy in self.gys])
+        at_kink = self.numeric.flat_diagnosis == Diagnosis.KINK
+        if weights.shape != at_kink.shape:
+            return False
+        counts = (weights != 0) & (at_kink | (self.numeric.flat_value != 0))
+        return bool(counts.any() and at_kink[counts].all()) if throughout else bool(at_kink[counts].any())
+
+
+@dataclass(frozen=True, slots=True)
+class Excuse:
+    """Why a difference may be no mistake of the rule.
+
+    name: of `gradcheck.verdict.excuses.EXCUSES`. text: the reason, a sentence for the report. instead: what the comparison
+    comes to with it. of_point: it is the numeric derivative that is wrong at this point, so that no difference from it
+    counts, not this one only.
+    """
+
+    name: str
+    text: str
+    instead: Comparison
+    of_point: bool = False
+
+
+def better_than(numeric: Derivative, code: Diagnosis) -> tuple[NDArray[np.bool_], ...]:
+    """For every output entry, whether its diagnosis is better than this one."""
+    diagnosis = numeric.diagnosis if isinstance(numeric.diagnosis, tuple) else (numeric.diagnosis,)
+    return tuple([np.asarray(d) < code for d in diagnosis])
+
+
+def copied(gx: Sequence[Array | None]) -> Cotangents:
+    """Copies of the arrays."""
+    return [None if g is None else g.copy() for g in gx]
+
+
+def same(a: Sequence[Array | None], b: Sequence[Array | None]) -> bool:
+    """Whether two lists of cotangents are equal to the bit, NaN equal to NaN."""
+    return all(
+        x is y is None or (x is not None and y is not None and np.array_equal(x, y, equal_nan=True))
+        for x, y in zip(a, b, strict=True)
+    )
+
+
+def constant_along(x: Array) -> Array:
+    """A view of `x`'s shape that is constant along the first axis that is longer than 1: its stride is 0."""
+    for axis, n in enumerate(x.shape):
+        if n > 1:
+            return np.broadcast_to(np.take(x, [0], axis=axis), x.shape)
+    return np.broadcast_to(x.copy(), x.shape)

@@ -1,0 +1,135 @@
+"""Evidence on a claimed gradient: numeric derivatives along a direction, and the claim compared with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from gradcheck.backends.protocol import Array, wide
+from gradcheck.numeric.derivative import Derivative, Diagnosis
+from gradcheck.verdict.compare import Verdict
+from gradcheck.verdict.evidence import Cotangents, Direction, Evidence, better_than
+from gradcheck.verdict.observation import Observation
+
+
+def evidence_on(
+    obs: Observation,
+    numeric: Derivative,
+    v: Direction,
+    gys: Sequence[Array],
+    gx: Sequence[Array | None],
+    *,
+    in_double: bool = False,
+) -> Evidence:
+    """The evidence on a claim; `in_double`: it was made from inputs in double precision, not from those given."""
+    gx = gx if in_double else obs.narrowed(gx)
+    return Evidence(v, numeric, tuple(gys), tuple(gx), obs.held(numeric, gx, v, gys))
+
+
+def measured(
+    obs: Observation, v: Direction, gys: Sequence[Array], gx: Cotangents, evaluations: int = 40
+) -> Evidence:
+    """A new numeric derivative along `v`, and the claim compared with it."""
+    return evidence_on(obs, obs.numeric(v, evaluations=evaluations, gys=gys), v, gys, gx)
+
+
+def measured_throughout(
+    obs: Observation,
+    v: Direction,
+    gys: Sequence[Array],
+    gx: Cotangents,
+    wide_gx: Cotangents | None,
+    evaluations: int = 40,
+    even: bool = False,
+) -> list[Evidence]:
+    """A new numeric derivative, with the claim in its own dtype and, where there is one, that in double precision.
+
+    even: compare it with the claim for the evened cotangents as well, where there are some.
+    """
+    both = even and obs.even_gys is not None
+    numeric = obs.numeric(v, evaluations=evaluations, gys=None if both else gys)
+    found = [evidence_on(obs, numeric, v, gys, gx)]
+    if wide_gx is not None:
+        found.append(evidence_on(obs, numeric, v, [wide(gy) for gy in gys], wide_gx, in_double=True))
+    if both and obs.even_gys is not None:
+        found += _without_chance(
+            found[0], evidence_on(obs, numeric, v, obs.even_gys, obs.even_gx, in_double=True)
+        )
+    return found
+
+
+def pulled_and_compared(
+    obs: Observation, numeric: Derivative, v: Direction, gys: Sequence[Array], *, even: bool = False
+) -> list[Evidence]:
+    """The same for new cotangents and a known numeric derivative."""
+    found = [evidence_on(obs, numeric, v, gys, obs.pulled(gys, obs.fresh()))]
+    if obs.wide_gxs:
+        found += [
+            evidence_on(obs, numeric, v, [wide(gy) for gy in gys], gx, in_double=True)
+            for gx in obs.pulled_in_double([gys])
+        ]
+    if even and obs.even_gys is not None:
+        evened = obs.draw(usable=better_than(numeric, Diagnosis.UNRESOLVED), even=True)
+        gxs = [obs.pulled(evened, obs.fresh())] if obs.in_double else obs.pulled_in_double([evened])
+        for gx in gxs:
+            found += _without_chance(found[0], evidence_on(obs, numeric, v, evened, gx, in_double=True))
+    return found
+
+
+def _without_chance(flat: Evidence, evened: Evidence) -> list[Evidence]:
+    """The evened evidence, but for a kink that the flat one does not see: next to the others it is their rounding."""
+    chance = evened.comparison.verdict is Verdict.SUBGRADIENT and flat.comparison.verdict is Verdict.PASS
+    return [] if chance else [evened]
+
+
+def leave_out(obs: Observation, gx: Cotangents) -> str:
+    """Take entries out of the check where the rule gives NaN or infinity and no numeric derivative exists either."""
+    places: list[Array | None] = [None if g is None else ~np.isfinite(g) for g in obs.fitted(gx)]
+    count = sum(int(p.sum()) for p in places if p is not None)
+    if not count:
+        return ""
+    v = tuple(
+        [
+            None if t is None else np.where(out, t, 0) if out is not None else np.zeros_like(t)
+            for t, out in zip(obs.aim(), places, strict=True)
+        ]
+    )
+    usable = better_than(obs.numeric(v), Diagnosis.UNRESOLVED)
+    if all(u.all() for u in usable):
+        return ""
+    obs.left_out = places
+    return f"{count} entries of the inputs were left out: neither the rule nor the numbers give a finite derivative there"
+
+
+def on_usable_outputs(
+    obs: Observation, numeric: Derivative, gys: tuple[Array, ...]
+) -> tuple[tuple[Array, ...], str] | None:
+    """Cotangents of zero for output entries whose derivative nobody can measure, and a note; None for no change.
+
+    There is none where all entries can be measured, or none can.
+    """
+    usable = [
+        u & np.isfinite(y)
+        for u, y in zip(better_than(numeric, Diagnosis.UNRESOLVED), obs.outputs, strict=True)
+    ]
+    lost = sum(int((~u).sum()) for u in usable)
+    total = sum(u.size for u in usable)
+    if lost in (0, total):
+        return None
+    kept = tuple([np.where(u, gy, gy.dtype.type(0)) for u, gy in zip(usable, gys, strict=True)])
+    worst = Diagnosis(int(numeric.flat_diagnosis.max(initial=0))).name.lower()
+    return kept, f"{lost} of {total} output entries were left out ({worst} at this point)"
+
+
+def measured_again(obs: Observation) -> list[Evidence]:
+    """The evidence with its failed directions measured once more, with every step of the ladder."""
+    known: dict[int, Derivative] = {}
+    result = []
+    for e in obs.evidence:
+        if e.failed:
+            if id(e.numeric) not in known:
+                known[id(e.numeric)] = obs.numeric(e.v, gys=e.gys, thorough=True)
+            e = evidence_on(obs, known[id(e.numeric)], e.v, e.gys, e.gx, in_double=True)
+        result.append(e)
+    return result
