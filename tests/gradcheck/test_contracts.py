@@ -82,7 +82,7 @@ def test_gradients_that_a_framework_adds_to_in_place_may_not_be_one_array():
 
     plain = as_subject(Call(f, (X, X + 1)))
     subject = Sharing(f, plain._template, plain.inputs, plain._places, {})
-    report = _check(subject, {"no_shared_memory"}, 0, 1, (X, X + 1), "")
+    report = _check(subject, Call(f, (X, X + 1), contracts={"no_shared_memory"}), 1)
     assert report.broken == ("no_shared_memory",)
     assert "the gradients of inputs[0] and inputs[1] are one array" in str(report)
 

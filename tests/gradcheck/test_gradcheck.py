@@ -361,7 +361,7 @@ def test_a_fail_is_told_only_after_a_second_look_has_confirmed_it(monkeypatch):
     looks = mislead(monkeypatch, 4)  # with more steps as well
     report = gradcheck(np.sin, (X,), vjp=cosine)
     assert report.verdict is Verdict.INCONCLUSIVE
-    assert "a second look, with other directions and steps, did not confirm" in report.reason
+    assert "a second measurement, with other directions and steps, did not confirm" in report.reason
     assert len(looks) > 4
 
 
