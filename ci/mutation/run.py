@@ -316,11 +316,6 @@ def main(arguments: list[str] | None = None) -> int:
     everything = [mutant for source in sources for mutant in mutants(source)]
     try:
         wanted = choose(options, sources, everything)
-        for place in options.tests:
-            if not (options.root / place).exists():
-                raise NothingError(
-                    f"--tests {place} is not there: give folders or files below {options.root}"
-                )
     except NothingError as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
     if options.list:

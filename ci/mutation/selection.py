@@ -49,6 +49,9 @@ def choose(options: argparse.Namespace, sources: list[Source], everything: list[
             f"--sources {' '.join(options.sources)} matches no file with a mutant below {options.root}: "
             "give globs of Python files, relative to --root"
         )
+    for place in options.tests:
+        if not (options.root / place).exists():
+            raise NothingError(f"--tests {place} is not there: give folders or files below {options.root}")
     for name in options.only:
         if not any(named(mutant, name) for mutant in everything):
             files = sorted({mutant.source.name for mutant in everything})
