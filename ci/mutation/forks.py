@@ -85,7 +85,7 @@ class _Finder:
 
 
 class Reporter:
-    """The pytest plugin of a fork: the tests wanted in the order wanted, and the outcome of each."""
+    """The pytest plugin of a fork: runs the tests of `order` in that order, and sends the outcome of each."""
 
     def __init__(
         self, send: Send, order: list[str] | None, before_each: Callable[[str], None] | None = None
