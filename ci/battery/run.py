@@ -1,9 +1,10 @@
-"""Truth battery of the numeric derivative: does the bound hold, how tight is it, what does it cost?
+"""Compares the numeric derivative with known truth: whether the error bound holds, how tight it is, what it costs.
 
     python ci/battery/run.py [--quick] [--seed N] [--show]
 
-Exits with 1 where an aim is missed: |error| <= bound in at least 99.9 %, a median relative bound of smooth float64
-functions below 1e-10. `--quick` takes every tenth case, `--show` lists what the bound did not cover.
+Exits with 1 where an aim is missed: |error| <= bound in at least 99.9 % of the cases, and a median relative error bound
+below 1e-10 for smooth float64 functions. `--quick` takes every tenth case. `--show` lists each case whose error is larger
+than its bound.
 """
 
 from __future__ import annotations
@@ -12,12 +13,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import mpmath
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parent))
 from functions import DIGITS, Case, cases
 
 from gradcheck.numeric.derivative import derivative
@@ -82,16 +80,16 @@ def table(outcomes: Sequence[Outcome]) -> str:
 
 def misses(outcomes: Sequence[Outcome]) -> list[str]:
     """The aims that were not met, as sentences."""
-    said = []
+    found = []
     covered = sum(o.covered for o in outcomes) / len(outcomes)
     if covered < COVERAGE:
-        said.append(f"the bound covers {covered:.2%} of the cases, below {COVERAGE:.1%}")
+        found.append(f"the error bound covers {covered:.2%} of the cases, below {COVERAGE:.1%}")
     smooth = [o.relative for o in outcomes if o.case.family == "smooth"]
     if smooth and not np.median(smooth) < TIGHTNESS:
-        said.append(
-            f"the median relative bound of smooth functions is {np.median(smooth):.1e}, not below {TIGHTNESS:g}"
+        found.append(
+            f"the median relative error bound of smooth functions is {np.median(smooth):.1e}, not below {TIGHTNESS:g}"
         )
-    return said
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -101,7 +99,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--quick", action="store_true", help="every tenth case")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--show", action="store_true", help="list what the bound did not cover")
+    parser.add_argument(
+        "--show", action="store_true", help="list each case whose error is larger than its bound"
+    )
     options = parser.parse_args(arguments)
     chosen = cases(options.seed)[:: 10 if options.quick else 1]
     outcomes = [measure(case) for case in chosen]

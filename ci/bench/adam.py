@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from contest import FLOOR, OURS, TORCH, Contender, Values, contest
@@ -114,10 +114,6 @@ CONTENDERS: dict[str, type[_Step]] = {
 
 def bench(layout: str, rounds: int) -> Race:
     """Race all implementations over one step at a time."""
-
-    def maker(kind: type[_Step]) -> Callable[[], Contender]:
-        return lambda: kind(layout)
-
-    found = contest({name: maker(kind) for name, kind in CONTENDERS.items()}, rounds, 1e-5)
+    found = contest({name: partial(kind, layout) for name, kind in CONTENDERS.items()}, rounds, 1e-5)
     found.skipped.update(dict.fromkeys(("autograd", "mygrad"), "has no Adam that works in place"))
     return found

@@ -5,13 +5,13 @@ Twice (3 x 3 convolution with padding 1, ReLU, 2 x 2 max pooling), with 16 and 3
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-from contest import FLOOR, OURS, TORCH, Contender, Values, contest
+from contest import FLOOR, OURS, TORCH
 from timing import Race
+from training import ByHand, GradcoreStep, MyGradStep, Step, TorchStep, Work, race_of
 
-LR = 0.01
 SHAPES = ((16, 1, 3, 3), (16,), (32, 16, 3, 3), (32,), (32 * 7 * 7, 10), (10,))
 
 
@@ -31,25 +31,7 @@ def batch(size: int) -> tuple[np.ndarray, np.ndarray]:
     return rng.random((size, 1, 28, 28), dtype=np.float32), rng.integers(0, 10, size)
 
 
-class _Step(Contender):
-    loss: float
-
-    def __init__(self, size: int) -> None:
-        self.images, self.labels = batch(size)
-        self.start()
-
-    def start(self) -> None:
-        raise NotImplementedError
-
-    def now(self) -> list[np.ndarray]:
-        raise NotImplementedError
-
-    def values(self) -> Values:
-        parameters = {
-            f"parameter {i}": np.array(p).reshape(shape)
-            for i, (p, shape) in enumerate(zip(self.now(), SHAPES, strict=True))
-        }
-        return {"loss": np.array(self.loss), **parameters}
+WORK = Work(weights, batch)
 
 
 def _columns(x: np.ndarray) -> np.ndarray:
@@ -84,16 +66,14 @@ def _unpooled(g: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
     return found
 
 
-class Floor(_Step):
+class Floor(ByHand):
     """By hand: the batch innermost in memory, windows as columns that are kept for the backward pass."""
 
-    def start(self) -> None:
-        self.p = weights()
-        self.rows = np.arange(len(self.labels))
+    work = WORK
 
     def run(self) -> None:
         k1, b1, k2, b2, w, b = self.p
-        n, rows = len(self.rows), self.rows
+        n = len(self.rows)
         c1 = _columns(self.images.transpose(1, 2, 3, 0))
         h1 = k1.reshape(16, 9) @ c1
         h1 += b1[:, None]
@@ -109,118 +89,66 @@ class Floor(_Step):
         features = p2.reshape(-1, n)
         z = features.T @ w
         z += b
-        z -= np.maximum.reduce(z, axis=1)[:, None]
-        hit = z[rows, self.labels]
-        np.exp(z, out=z)
-        total = np.add.reduce(z, axis=1)
-        self.loss = float((np.log(total) - hit).mean())
-        z /= total[:, None]
-        z[rows, self.labels] -= 1
-        z /= n
+        self.softmax_in_place(z)
         g2 = _unpooled((w @ z.T).reshape(p2.shape), p2, h2)
         flipped = k2[:, :, ::-1, ::-1].transpose(1, 0, 2, 3).reshape(16, 32 * 9)
         g1 = _unpooled((flipped @ _columns(g2)).reshape(p1.shape), p1, h1)
         g1, g2 = g1.reshape(16, -1), g2.reshape(32, -1)
-        gradients = (g1 @ c1.T, g1.sum(1), g2 @ c2.T, g2.sum(1), features @ z, z.sum(0))
-        for p, g in zip(self.p, gradients, strict=True):
-            g *= LR
-            p -= g.reshape(p.shape)
-
-    def now(self) -> list[np.ndarray]:
-        return self.p
+        self.descend((g1 @ c1.T, g1.sum(1), g2 @ c2.T, g2.sum(1), features @ z, z.sum(0)))
 
 
-class Gradcore(_Step):
-    def start(self) -> None:
-        import gradcore
-        from gradcore import nn, optim
-
-        self.cross_entropy = gradcore.cross_entropy
-        self.model = nn.Sequential(
-            nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Flatten(), nn.Linear(32 * 7 * 7, 10),
-        )  # fmt: skip
-        for p, w in zip(self.model.parameters(), weights(), strict=True):
-            p.data = w.reshape(p.shape)
-        self.optimizer = optim.SGD(self.model.parameters(), lr=LR)
-
-    def run(self) -> None:
-        loss = self.cross_entropy(self.model(self.images), self.labels)
-        loss.backward()
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        self.loss = loss.item()
-
-    def now(self) -> list[np.ndarray]:
-        return [p.data for p in self.model.parameters()]
+def _model(nn: Any) -> Any:
+    """The network, of gradcore's modules or of PyTorch's: they take the same arguments."""
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(32 * 7 * 7, 10),
+    )  # fmt: skip
 
 
-class Torch(_Step):
-    def start(self) -> None:
-        import torch
+class Gradcore(GradcoreStep):
+    work = WORK
+
+    def made(self) -> Any:
+        from gradcore import nn
+
+        return _model(nn)
+
+
+class Torch(TorchStep):
+    work = WORK
+
+    def made(self) -> Any:
         from torch import nn
 
-        self.model = nn.Sequential(
-            nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Flatten(), nn.Linear(32 * 7 * 7, 10),
-        )  # fmt: skip
-        with torch.no_grad():
-            for p, w in zip(self.model.parameters(), weights(), strict=True):
-                p.copy_(torch.tensor(w.T if w.ndim == 2 else w))
-        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=LR)
-        self.cross_entropy = torch.nn.functional.cross_entropy
-        self.x, self.t = torch.tensor(self.images), torch.tensor(self.labels)
-
-    def run(self) -> None:
-        loss = self.cross_entropy(self.model(self.x), self.t)
-        loss.backward()
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        self.loss = loss.item()
-
-    def now(self) -> list[np.ndarray]:
-        found = [p.detach().numpy() for p in self.model.parameters()]
-        return [p.T if p.ndim == 2 else p for p in found]
+        return _model(nn)
 
 
-class MyGrad(_Step):
+class MyGrad(MyGradStep):
+    work = WORK
+
     def start(self) -> None:
-        import mygrad
         from mygrad.nnet.activations import relu
         from mygrad.nnet.layers import conv_nd, max_pool
         from mygrad.nnet.losses import softmax_crossentropy
 
+        super().start()
         self.relu, self.conv, self.pool, self.cross_entropy = relu, conv_nd, max_pool, softmax_crossentropy
-        self.p = [mygrad.tensor(w) for w in weights()]
 
-    def run(self) -> None:
+    def forward(self) -> Any:
         k1, b1, k2, b2, w, b = self.p
         h = self.images
         for k, bias in ((k1, b1), (k2, b2)):
             h = self.relu(self.conv(h, k, stride=1, padding=1) + bias.reshape(1, -1, 1, 1))
             h = self.pool(h, (2, 2), 2)
-        loss = self.cross_entropy(h.reshape(len(self.labels), -1) @ w + b, self.labels)
-        loss.backward()
-        for p in self.p:
-            p.data -= LR * p.grad
-            p.null_grad()
-        self.loss = loss.item()
-
-    def now(self) -> list[np.ndarray]:
-        return [p.data for p in self.p]
+        return self.cross_entropy(h.reshape(len(self.labels), -1) @ w + b, self.labels)
 
 
-CONTENDERS: dict[str, type[_Step]] = {FLOOR: Floor, OURS: Gradcore, TORCH: Torch, "mygrad": MyGrad}
+CONTENDERS: dict[str, type[Step]] = {FLOOR: Floor, OURS: Gradcore, TORCH: Torch, "mygrad": MyGrad}
 
 
 def bench(size: int, rounds: int) -> Race:
     """Race all implementations over one step at a time with `size` images."""
-
-    def maker(kind: type[_Step]) -> Callable[[], Contender]:
-        return lambda: kind(size)
-
-    found = contest({name: maker(kind) for name, kind in CONTENDERS.items()}, rounds, 1e-4)
+    found = race_of(CONTENDERS, size, rounds)
     found.skipped["autograd"] = "its convolution goes through scipy.signal and has no pooling"
     return found

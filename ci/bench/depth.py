@@ -19,7 +19,7 @@ from time import perf_counter
 from chain import CONTENDERS
 from contest import Contender
 
-OPS_A_TURN = 20_000  # short chains are run repeatedly, so that no turn is over before the clock notices
+OPS_A_TURN = 20_000  # short chains are run repeatedly, so that every turn is long enough to be timed
 
 
 @dataclass(frozen=True)

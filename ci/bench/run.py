@@ -1,10 +1,10 @@
-"""Speed of gradcore: against the same work by hand in NumPy (the floor), and against PyTorch, autograd and MyGrad.
+"""Measures gradcore's speed against the same work by hand in NumPy (the floor), PyTorch, autograd and MyGrad.
 
     python ci/bench/run.py [--quick] [--only NAME ...] [--json FILE] [--threads N] [--check]
 
-Implementations take turns of a few milliseconds, so that whatever else the machine does hits all alike; told are the
-medians of each round's ratio with their quartiles. Nothing is timed before all have computed the same values.
-`--check` exits with 1 where an aim is missed. Torch is timed in its default, eager mode.
+Implementations take turns of a few milliseconds, so that other work on the machine slows all of them alike. Reports the
+median of each round's ratio, with its quartiles. Nothing is timed before all have computed the same values. PyTorch is timed
+in its default, eager mode. With `--check`, exits with 1 where an aim is missed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from timing import Race
 
-HERE = Path(__file__).parent
 CHAIN, MLP, ADAM, IMPORT, FLAT = 0.6, 0.7, 0.6, 0.025, 1.5  # the aims
 LENGTHS = (100, 1_000, 10_000, 100_000, 1_000_000)
 
@@ -198,7 +197,6 @@ def _in_a_process_of_its_own(name: str, rounds: float, threads: int) -> Report:
 
 
 def _bench(name: str, rounds: float, threads: int) -> Report:
-    sys.path.insert(0, str(HERE))
     try:
         import torch
     except ImportError:

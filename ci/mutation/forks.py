@@ -1,7 +1,7 @@
 """Runs tests in forks of a process that has loaded all that they need but for the project itself.
 
 A fork puts one changed source in the place of a module, imports the project, runs the tests in the order given and stops
-at the first that fails. It tells each test as it ends, so a fork that hangs is known by its silence.
+at the first that fails. It reports each test as it ends, so a fork that hangs is known by its silence.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from typing import Any
 
 import pytest
 
-MEMORY = 20 << 30  # bytes that a fork may ask for: some tests make huge arrays of which they touch little
+MEMORY = 20 << 30  # bytes that a fork may take: some tests make huge arrays of which they touch little
 
-Tell = Callable[[dict[str, Any]], None]
+Send = Callable[[dict[str, Any]], None]
 
 
 class Unable(Exception):  # noqa: N818
-    """A fork could not put its mutant in place: nobody's fault but this tool's."""
+    """A fork could not put its mutant in place: a defect of this tool, not of the tests."""
 
 
 def preload() -> None:
@@ -85,12 +85,12 @@ class _Finder:
 
 
 class Reporter:
-    """The pytest plugin of a fork: the tests asked for in the order asked for, and what became of each."""
+    """The pytest plugin of a fork: runs the tests of `order` in that order, and sends the outcome of each."""
 
     def __init__(
-        self, tell: Tell, order: list[str] | None, before_each: Callable[[str], None] | None = None
+        self, send: Send, order: list[str] | None, before_each: Callable[[str], None] | None = None
     ) -> None:
-        self.tell = tell
+        self.send = send
         self.order = order
         self.before_each = before_each
 
@@ -122,7 +122,7 @@ class Reporter:
         if report.failed:
             self._failed(report.nodeid, report)
         elif report.when == "teardown":
-            self.tell({"passed": report.nodeid})
+            self.send({"passed": report.nodeid})
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """A file could not be imported."""
@@ -132,7 +132,7 @@ class Reporter:
     def _failed(self, nodeid: str, report: Any) -> None:
         crash = getattr(report.longrepr, "reprcrash", None)
         words = str(crash.message if crash else report.longrepr).strip().splitlines() or [""]
-        self.tell({"failed": nodeid, "why": (words[0] if crash else words[-1])[:200]})
+        self.send({"failed": nodeid, "why": (words[0] if crash else words[-1])[:200]})
 
 
 def run_pytest(root: Path, files: list[str], reporter: Reporter) -> int:
@@ -155,13 +155,13 @@ def run_pytest(root: Path, files: list[str], reporter: Reporter) -> int:
 
 @dataclass
 class Fork:
-    """A running fork, and what it has told."""
+    """A running fork, and the messages it has sent."""
 
     pid: int
     pipe: int
     label: Any
     limit: Callable[[], float]
-    told: list[dict[str, Any]] = field(default_factory=list)
+    messages: list[dict[str, Any]] = field(default_factory=list)
     rest: bytes = b""
     heard: float = field(default_factory=time.monotonic)
     status: int | None = None
@@ -169,12 +169,12 @@ class Fork:
 
     @property
     def failed(self) -> dict[str, Any] | None:
-        """The first failure told."""
-        return next((message for message in self.told if "failed" in message), None)
+        """The first failure reported."""
+        return next((message for message in self.messages if "failed" in message), None)
 
 
-def start(label: Any, task: Callable[[Tell], int], limit: Callable[[], float]) -> Fork:
-    """Fork, and run `task(tell)` there; `limit` gives the seconds of silence after which it is ended."""
+def start(label: Any, task: Callable[[Send], int], limit: Callable[[], float]) -> Fork:
+    """Fork, and run `task(send)` there; `limit` gives the seconds of silence after which it is ended."""
     read, write = os.pipe()
     pid = os.fork()
     if pid:
@@ -204,7 +204,7 @@ def start(label: Any, task: Callable[[Tell], int], limit: Callable[[], float]) -
 
 
 def finished(forks: list[Fork], wait: float = 0.5) -> list[Fork]:
-    """Read what the forks tell; those that have ended, or were ended for their silence, with `status` set."""
+    """Read what the forks send; those that have ended, or were ended for their silence, with `status` set."""
     with selectors.DefaultSelector() as selector:
         for fork in forks:
             selector.register(fork.pipe, selectors.EVENT_READ, fork)
@@ -215,7 +215,7 @@ def finished(forks: list[Fork], wait: float = 0.5) -> list[Fork]:
             data = os.read(fork.pipe, 1 << 16)
             fork.heard = time.monotonic()
             *lines, fork.rest = (fork.rest + data).split(b"\n")
-            fork.told += [json.loads(line) for line in lines if line]
+            fork.messages += [json.loads(line) for line in lines if line]
             if data:
                 continue
         elif time.monotonic() - fork.heard <= fork.limit():
@@ -235,17 +235,17 @@ def end(fork: Fork) -> None:
     _, fork.status = os.waitpid(fork.pid, 0)
 
 
-def tests_of(root: Path, order: list[str], change: Change | None) -> Callable[[Tell], int]:
+def tests_of(root: Path, order: list[str], change: Change | None) -> Callable[[Send], int]:
     """The task of a fork: these tests, with this change."""
 
-    def task(tell: Tell) -> int:
+    def task(send: Send) -> int:
         os.chdir(root)
         sys.path.insert(0, str(root))
         if change is not None:
             sys.meta_path.insert(0, _Finder(change))
         files = list(dict.fromkeys(name.partition("::")[0] for name in order))
-        code = run_pytest(root, files, Reporter(tell, order))
-        tell({"ended": code})
+        code = run_pytest(root, files, Reporter(send, order))
+        send({"ended": code})
         return code
 
     return task

@@ -1,17 +1,18 @@
-"""Changes the source of every rule, layer, loss and optimizer, one small change at a time, and asks the tests to notice.
+"""Changes the source of every rule, layer, loss and optimizer, one small change at a time, and runs the tests on it.
 
     python ci/mutation/run.py [--only FILE|FUNCTION ...] [--operator NAME ...] [--since REV] [--jobs N] [--near] [--fresh] [--list]
 
-Each mutant runs in a fork, against just the tests that run its function (measured first), up to the first that fails.
-Prints the score of each file and every survivor as a diff, with the entry that would declare it equivalent. Exit status 1
-where a mutant survives that equivalent.toml does not declare, or where that file declares one that is not there.
+Each mutant runs in a fork, with only the tests that run its function (measured first). The first test that fails has killed
+it; a mutant that no test kills has survived. Prints the score of each file, and every survivor as a diff; with --entries also
+the entry that would declare it equivalent. Exits with 1 where a mutant survives that equivalent.toml does not declare, or where
+that file declares one that is not there; with 2 where the options leave no mutant.
 
-What was noticed is kept in results.json, and looked at again where the function, or the test that noticed it, changes;
---fresh forgets it all. Mutants in error messages are not made; that an error is raised at all is a mutant like any other.
+Kills are kept in results.json. A mutant runs again where its function, or the test that killed it, has changed; --fresh runs
+all of them. Error messages are not mutated. Whether an error is raised at all is.
 
-Of the tools there are, mutmut leaves decorated functions alone, and here every op is one. cosmic-ray starts pytest anew for
-each mutant with the same tests for all of them (ten times as long), and mutates specs and references too. So the general
-operators are written here, next to those that gradients need.
+mutmut leaves decorated functions alone, and here every op is one. cosmic-ray starts pytest anew for each mutant with the same
+tests for all of them (ten times as long), and mutates specs and references too. So the general operators are written here, next
+to those that gradients need.
 """
 
 from __future__ import annotations
@@ -19,9 +20,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
-import re
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter, defaultdict
@@ -32,9 +31,10 @@ import declared
 import forks
 import pytest
 from mutants import OPERATORS, Mutant, mutants
+from report import Progress, print_report
+from selection import NothingError, choose, load
 from source import MODULE, Source, digest
 from store import Result, Store
-from telling import Progress, told
 from touching import Touching, fingerprint, in_order, measure, test_files
 from warm import Functions, Server, can_wait
 
@@ -45,9 +45,9 @@ SOURCES = (
 )  # fmt: skip
 TESTS = ("tests/verification", "tests/core", "tests/nn", "tests/optim")
 # These look at imports and run Python anew, or are about the checks rather than about gradcore.
-NOT_ASKED = ("*/test_import.py", "*/test_docstrings.py", "*/test_planted_*.py")
+NOT_RUN = ("*/test_import.py", "*/test_docstrings.py", "*/test_planted_*.py")
 
-Task = Callable[[Mutant, list[str]], Callable[[forks.Tell], int]]
+Task = Callable[[Mutant, list[str]], Callable[[forks.Send], int]]
 
 
 class Run:
@@ -78,7 +78,7 @@ class Run:
         )
         todo = []
         for file in test_files(self.root, places):
-            if any(Path(file).match(pattern) for pattern in NOT_ASKED):
+            if any(Path(file).match(pattern) for pattern in NOT_RUN):
                 continue
             self.files[file] = fingerprint(self.root, file, "")
             print_ = fingerprint(self.root, file, everything)
@@ -95,12 +95,12 @@ class Run:
             for fork in forks.finished(running):
                 running.remove(fork)
                 file, print_ = fork.label
-                found = next((message for message in fork.told if "measured" in message), None)
+                found = next((message for message in fork.messages if "measured" in message), None)
                 if found is None or found["code"] != 0:
                     self.store.save()
                     raise SystemExit(f"{file} fails as it stands: {fork.failed or fork.status}")
                 self.store.measured[file] = {**found, "fingerprint": print_}
-                self.progress.tell(
+                self.progress.show(
                     f"measured which functions the tests run: {len(todo) - len(waiting) - len(running)}/{len(todo)}"
                 )
         if todo:
@@ -127,35 +127,35 @@ class Run:
         file = found.by.partition("::")[0]
         return found if self.files.get(file, "") == found.test else None
 
-    def ask(self, wanted: list[Mutant]) -> dict[Mutant, Result]:
+    def results(self, wanted: list[Mutant]) -> dict[Mutant, Result]:
         """The result of every mutant, each in a fork of its own."""
         found = {mutant: result for mutant in wanted if (result := self.known(mutant)) is not None}
         todo = [mutant for mutant in wanted if mutant not in found]
         bodies = [mutant for mutant in todo if can_wait(mutant, self.touching.at_import)]
         others = [mutant for mutant in todo if mutant not in set(bodies)]
         print(
-            f"asked about {len(todo)} of {len(wanted)} mutants: the others were noticed before and are as they were",
+            f"running {len(todo)} of {len(wanted)} mutants: the others were killed before and have not changed",
             flush=True,
         )
         if bodies:
-            self._ask_in_project(bodies)
+            self._run_in_project(bodies)
             found |= {mutant: self.store.results[self.fingerprint(mutant)] for mutant in bodies}
         if self.parts == 1:
             wanted = [mutant for mutant in wanted if mutant not in set(others)]
         else:
-            self._ask_all(found, others, self._task)
+            self._run_all(found, others, self._task)
         return {mutant: found[mutant] for mutant in wanted}
 
-    def _ask_in_project(self, todo: list[Mutant]) -> None:
-        """Ask in a process of its own that has imported the project; what it finds comes back by the store."""
+    def _run_in_project(self, todo: list[Mutant]) -> None:
+        """Run them from a process that has imported the project; the store brings the results back."""
 
         def serve(server: Server) -> None:
             functions = Functions(self.root, self.sources)
 
-            def task(mutant: Mutant, order: list[str]) -> Callable[[forks.Tell], int]:
+            def task(mutant: Mutant, order: list[str]) -> Callable[[forks.Send], int]:
                 return server.tests_of(order, lambda: functions.exchange(mutant))
 
-            self._ask_all({}, todo, task)
+            self._run_all({}, todo, task)
 
         process = multiprocessing.get_context("fork").Process(
             target=in_project, args=(self.root, list(self.files), Server(serve))
@@ -166,16 +166,16 @@ class Run:
         finally:
             process.terminate()
         if process.exitcode:
-            raise SystemExit(f"asking ended with {process.exitcode}")
+            raise SystemExit(f"running the mutants ended with {process.exitcode}")
         self.store.load()
 
-    def _task(self, mutant: Mutant, order: list[str]) -> Callable[[forks.Tell], int]:
+    def _task(self, mutant: Mutant, order: list[str]) -> Callable[[forks.Send], int]:
         module = ".".join(Path(mutant.source.name).with_suffix("").parts).removesuffix(".__init__")
         return forks.tests_of(
             self.root, order, forks.Change(module, self.root / mutant.source.name, mutant.text)
         )
 
-    def _ask_all(self, found: dict[Mutant, Result], todo: list[Mutant], task: Task) -> None:
+    def _run_all(self, found: dict[Mutant, Result], todo: list[Mutant], task: Task) -> None:
         """Put each mutant's result into `found`: first its nearest tests, then the others that run its function."""
         waiting: list[tuple[Mutant, list[list[str]] | None]] = [(mutant, None) for mutant in todo[::-1]]
         running: list[forks.Fork] = []
@@ -204,7 +204,7 @@ class Run:
                 left = len(waiting) + len(running)
                 if len(todo) > left:
                     each = (time.monotonic() - started) / (len(todo) - left)
-                    self.progress.tell(
+                    self.progress.show(
                         f"{len(todo) - left} of {len(todo)} mutants, {survived} survived, "
                         f"{each * left / 60:.0f} min left"
                     )
@@ -215,10 +215,10 @@ class Run:
             for fork in running:
                 forks.end(fork)
             self.store.save()
-            self.progress.tell("")
+            self.progress.show("")
 
     def _parts(self, mutant: Mutant) -> list[list[str]]:
-        """The tests to ask, in the parts to ask them in: put in order once, as the order changes with what is noticed."""
+        """The tests to run, in parts: put in order once, as the order changes with every kill."""
         killers = self.killers[mutant.source.name, mutant.owner.name]
         before = self.store.results.get(self.fingerprint(mutant))
         units = self.units[mutant.source.name].get(mutant.owner.name, set())
@@ -229,7 +229,7 @@ class Run:
         order = parts[0]
 
         def limit() -> float:
-            done = sum("passed" in message for message in fork.told)
+            done = sum("passed" in message for message in fork.messages)
             usual = self.touching.seconds[order[done]] if done < len(order) else 0.0
             return self.silence + 10 * usual
 
@@ -237,20 +237,18 @@ class Run:
         return fork
 
     def _result(self, fork: forks.Fork, seconds: float) -> Result | None:
-        """None where all tests asked have passed."""
+        """None where all tests have passed."""
         order = fork.label[2][0]
-        for message in fork.told:
+        for message in fork.messages:
             if "unable" in message:
                 raise SystemExit(f"{fork.label[0].source.name}:{fork.label[0].line}: {message['unable']}")
-        passed = sum("passed" in message for message in fork.told)
+        passed = sum("passed" in message for message in fork.messages)
         failed = fork.failed
-        ended = next((message["ended"] for message in fork.told if "ended" in message), None)
+        ended = next((message["ended"] for message in fork.messages if "ended" in message), None)
         if failed is None and ended in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
-            return None  # a mutant may do away with a test, a name that an op is called by, say: nobody would notice that
+            return None  # a mutant may remove a test, that of a name of an op for example: then nothing fails
         at = failed["failed"] if failed else order[min(passed, len(order) - 1)]
-        if (
-            at not in self.touching.seconds
-        ):  # a file, or the start: the first test of those asked stands for it
+        if at not in self.touching.seconds:  # a file, or the start: its first test in the order stands for it
             at = next((name for name in order if name.startswith(at)), order[0])
         why = (
             failed["why"]
@@ -283,43 +281,6 @@ def in_project(root: Path, files: list[str], server: Server) -> None:
         raise SystemExit(f"the tests can't be collected: pytest ended with {code}")
 
 
-# --- what is asked for ------------------------------------------------------------------------------------------------
-
-
-def load(root: Path, patterns: list[str]) -> list[Source]:
-    """The sources to be changed."""
-    paths = sorted({path for pattern in patterns for path in root.glob(pattern)})
-    return [Source(path, path.relative_to(root).as_posix(), path.read_text()) for path in paths]
-
-
-def changed_lines(root: Path, revision: str, name: str) -> set[int]:
-    """The lines of a file that differ from a revision's."""
-    diff = subprocess.run(
-        ["git", "diff", "-U0", revision, "--", name], cwd=root, check=True, capture_output=True, text=True
-    ).stdout
-    found: set[int] = set()
-    for begin, count in re.findall(r"^@@ -\S+ \+(\d+)(?:,(\d+))? @@", diff, re.MULTILINE):
-        found |= set(range(int(begin), int(begin) + int(count or 1)))
-    return found
-
-
-def chosen(options: argparse.Namespace, sources: list[Source], everything: list[Mutant]) -> list[Mutant]:
-    """The mutants that the options ask for."""
-    found = everything
-    if options.only:
-        found = [
-            m
-            for m in found
-            if any(o in (m.owner.name, m.source.name, Path(m.source.name).name) for o in options.only)
-        ]
-    if options.operator:
-        found = [m for m in found if m.operator in options.operator]
-    if options.since:
-        lines = {source.name: changed_lines(options.root, options.since, source.name) for source in sources}
-        found = [m for m in found if lines[m.source.name] & set(range(m.owner.first, m.owner.last + 1))]
-    return found
-
-
 def main(arguments: list[str] | None = None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -330,9 +291,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--since", metavar="REV", help="only functions that differ from this revision")
     parser.add_argument("--jobs", type=int, default=2, help="forks at a time (2)")
     parser.add_argument(
-        "--near", action="store_true", help="a first look: change bodies only, ask the nearest tests only"
+        "--near", action="store_true", help="a first look: change bodies only, run the nearest tests only"
     )
-    parser.add_argument("--fresh", action="store_true", help="forget what earlier runs noticed")
+    parser.add_argument("--fresh", action="store_true", help="forget the results of earlier runs")
     parser.add_argument("--list", action="store_true", help="print the mutants and run nothing")
     parser.add_argument(
         "--entries", action="store_true", help="print a declaration to be completed for each survivor"
@@ -353,7 +314,10 @@ def main(arguments: list[str] | None = None) -> int:
     options.root = options.root.resolve()
     sources = load(options.root, options.sources)
     everything = [mutant for source in sources for mutant in mutants(source)]
-    wanted = chosen(options, sources, everything)
+    try:
+        wanted = choose(options, sources, everything)
+    except NothingError as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
     if options.list:
         for mutant in wanted:
             print(
@@ -370,11 +334,18 @@ def main(arguments: list[str] | None = None) -> int:
     forks.preload()
     run = Run(options, sources)
     run.measure(options.tests)
-    results = run.ask([mutant for mutant in wanted if mutant.key not in equivalent])
+    undeclared = [mutant for mutant in wanted if mutant.key not in equivalent]
+    results = run.results(undeclared)
+    if undeclared and not results:
+        parser.exit(
+            2,
+            f"{parser.prog}: --near runs changes of bodies only, and none of the {len(undeclared)} mutants selected is one: "
+            "leave --near out\n",
+        )
     for mutant in wanted:
         if mutant.key in equivalent:
             results[mutant] = Result(None)
-    survivors = told(results, equivalent)
+    survivors = print_report(results, equivalent)
     if options.entries:
         print("\n" + "\n\n".join(map(declared.as_entry, survivors)))
     gone = declared.stale(declarations, everything)

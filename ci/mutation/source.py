@@ -34,7 +34,7 @@ class Source:
     """A module: its text, its tree, and what of it is no target.
 
     No targets are: what only a `spec=` uses (domains, references), docstrings, type hints, the words of error messages
-    and functions that only make them. `raise` itself is a target: a check that is left out must be noticed.
+    and functions that only make them. `raise` itself is a target: a mutant without a check must be killed.
     """
 
     path: Path

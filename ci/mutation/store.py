@@ -1,4 +1,4 @@
-"""What earlier runs measured and noticed, so that a run asks only about what has changed or survived."""
+"""What earlier runs measured and which mutants were killed, so that a run repeats only what has changed or survived."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Result:
-    """What became of a mutant: the test that noticed it and how, or none."""
+    """The outcome of a mutant: the test that killed it and how, or none."""
 
     by: str | None
     why: str = ""
@@ -21,7 +21,7 @@ class Result:
 
 
 class Store:
-    """results.json: what was measured and noticed before."""
+    """results.json: what earlier runs found. Its keys are these names."""
 
     def __init__(self, path: Path, fresh: bool) -> None:
         self.path = path

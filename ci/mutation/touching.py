@@ -1,4 +1,4 @@
-"""Which tests run which function, measured once, and which of them to ask first about a mutant."""
+"""Which tests run which function, measured once, and which of them to run first on a mutant."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
     from mutants import Mutant
 
-# Tests of stage 1 in the order in which they are likely to see a mutant of a rule, and of anything else.
+# Tests of stage 1 in the order in which they are likely to kill a mutant of a rule, and of anything else.
 _OF_RULES = ("gradient", "subgradient", "differentiable", "tensors_give")
 _OF_VALUES = ("value", "output", "trajectory", "gradient", "tensors_give")
 
-NEAR = 40  # tests asked first, from few files
-CHEAP = 0.03  # seconds: such tests are asked before the long ones
-ASKED = 300  # long tests at most, after all cheap ones: those that run little else
+NEAR = 40  # tests run first, from few files
+CHEAP = 0.03  # seconds: such tests run before the long ones
+LONG = 300  # long tests at most, after all cheap ones: those that run little else
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Touching:
         self.at_import |= set(measured["at_import"])
 
     def tests(self, mutant: Mutant, units: set[str]) -> list[str]:
-        """The tests that can notice a mutant: those that run its function, or the file's where it is at module level.
+        """The tests that can kill a mutant: those that run its function, or the file's where it is at module level.
 
         And those that are about one of its `units` without running it: a test may look at a signature.
 
@@ -65,11 +65,11 @@ class Touching:
             ran = set(found)
             found += [name for name in self.functions if name not in ran and units & case_words(name)]
         if mutant.owner.name == MODULE or file + mutant.owner.name in self.at_import:
-            asked = {name.partition("[")[0] for name in found}
+            functions_run = {name.partition("[")[0] for name in found}
             others: dict[str, str] = {}
             for name in self.functions:
                 others.setdefault(name.partition("[")[0], name)
-            found += [name for function, name in others.items() if function not in asked]
+            found += [name for function, name in others.items() if function not in functions_run]
         return found
 
 
@@ -81,10 +81,10 @@ def case_words(name: str) -> set[str]:
 def in_order(
     mutant: Mutant, touching: Touching, units: set[str], killers: Counter[str], hint: str | None
 ) -> tuple[list[str], list[str]]:
-    """The tests about a mutant, likeliest to notice first: those of its own units, and all others.
+    """The tests about a mutant, likeliest to kill it first: those of its own units, and all others.
 
     units: the registered names that use the mutant's function. killers: how many mutants of the function each test has
-    noticed. hint: the test that noticed this mutant before.
+    killed. hint: the test that killed this mutant before.
     """
     likely = _OF_RULES if mutant.owner.rule else _OF_VALUES
     names = touching.tests(mutant, units)
@@ -109,14 +109,14 @@ def in_order(
     others = [name for name in ordered if name not in chosen]
     cheap = [name for name in others if touching.seconds[name] < CHEAP]
     long = [name for name in others if touching.seconds[name] >= CHEAP]
-    return [name for name in ordered if name in chosen], cheap + long[:ASKED]
+    return [name for name in ordered if name in chosen], cheap + long[:LONG]
 
 
-def measure(root: Path, file: str, sources: Iterable[Source]) -> Callable[[forks.Tell], int]:
-    """The task of a fork: run all tests of a file and tell which functions of the sources each runs."""
+def measure(root: Path, file: str, sources: Iterable[Source]) -> Callable[[forks.Send], int]:
+    """The task of a fork: run all tests of a file and report which functions of the sources each runs."""
     tables = {str(root / source.name): source for source in sources}
 
-    def task(tell: forks.Tell) -> int:
+    def task(send: forks.Send) -> int:
         os.chdir(root)
         sys.path.insert(0, str(root))
         seen: set[Any] = set()
@@ -136,7 +136,7 @@ def measure(root: Path, file: str, sources: Iterable[Source]) -> Callable[[forks
                 seen.add(frame.f_code)
 
         sys.settrace(trace)
-        code = forks.run_pytest(root, [file], forks.Reporter(tell, None, before_each))
+        code = forks.run_pytest(root, [file], forks.Reporter(send, None, before_each))
         sys.settrace(None)
         close()
         owners = {
@@ -144,7 +144,7 @@ def measure(root: Path, file: str, sources: Iterable[Source]) -> Callable[[forks
             for name, (seconds, codes) in tests.items()
         }
         _, at_import = owners.pop("")
-        tell({"measured": file, "tests": owners, "at_import": at_import, "code": code})
+        send({"measured": file, "tests": owners, "at_import": at_import, "code": code})
         return code
 
     return task

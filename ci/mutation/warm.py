@@ -98,20 +98,20 @@ class Server(forks.Reporter):
         self._serve(self)
         return True
 
-    def tests_of(self, order: list[str], exchange: Callable[[], None]) -> Callable[[forks.Tell], int]:
+    def tests_of(self, order: list[str], exchange: Callable[[], None]) -> Callable[[forks.Send], int]:
         """The task of a fork: these tests, after `exchange`."""
 
-        def task(tell: forks.Tell) -> int:
+        def task(send: forks.Send) -> int:
             from _pytest.main import pytest_runtestloop
 
             exchange()
-            self.tell = tell
+            self.send = send
             self._session.items = [self._items[name] for name in order]
             try:
                 pytest_runtestloop(self._session)
             except self._session.Failed:
                 return 1
-            tell({"ended": 0})
+            send({"ended": 0})
             return 0
 
         return task

@@ -1,4 +1,4 @@
-"""The mutation run: what it changes, what it leaves alone, and that it tells noticed from survived."""
+"""The mutation run: what it changes, what it leaves alone, and which mutants it reports as killed or as survived."""
 
 import subprocess
 import sys
@@ -13,6 +13,9 @@ with pytest.MonkeyPatch.context() as patch:
     patch.syspath_prepend(str(TOOL))
     import declared
     import mutants
+    import run
+    import selection
+    import store
     from source import Source
 
 
@@ -244,7 +247,7 @@ def first(project):
     return project()
 
 
-def test_what_the_tests_notice_is_told_from_what_survives(first):
+def test_only_what_no_test_kills_survives(first):
     code, output = first
     assert code == 1
     survivors = [line for line in output.splitlines() if line.startswith("survived")]
@@ -257,23 +260,23 @@ def test_a_survivor_is_printed_as_a_diff(first):
     assert "\n-    return x + 1\n+    return x - 1\n" in first[1]
 
 
-def test_a_mutant_that_runs_for_ever_is_ended_and_told(first):
-    assert "noticed by no end within" in first[1]
+def test_a_mutant_that_runs_for_ever_is_ended_and_reported(first):
+    assert "killed by no end within" in first[1]
     assert "found /= 2" in first[1]
 
 
-def test_a_test_that_notices_one_mutant_is_asked_about_those_whose_nearest_tests_still_run(first):
+def test_a_test_that_kills_one_mutant_runs_on_those_whose_nearest_tests_still_run(first):
     assert "in following" not in first[1]
 
 
-def test_a_second_run_asks_only_about_the_survivors(first, project):
-    asked = int(first[1].rpartition("asked about ")[2].split()[0])
+def test_a_second_run_repeats_only_the_survivors(first, project):
+    ran = int(first[1].rpartition("running ")[2].split()[0])
     code, output = project()
     assert code == 1
-    assert f"asked about 5 of {asked}" in output
+    assert f"running 5 of {ran} mutants" in output
 
 
-def test_declared_mutants_are_not_counted_and_stale_ones_are_told(first, project):
+def test_declared_mutants_are_not_counted_and_stale_ones_are_reported(first, project):
     path = project.root / "equivalent.toml"
     path.write_text(EQUIVALENT)
     code, output = project()
@@ -282,6 +285,49 @@ def test_declared_mutants_are_not_counted_and_stale_ones_are_told(first, project
     code, output = project()
     assert code == 1
     assert "declares a mutant that is not there: sample/ops.py, alone: return x + 1 -> return x + 5" in output
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--only", "ops/opps.py"], "--only ops/opps.py matches nothing: there are 1 files and 5 functions"),
+        (["--only", "scaled", "scald"], "the nearest called scaled"),
+        (
+            ["--only", "alone", "--operator", "transposed"],
+            "none is selected by --only alone --operator transposed",
+        ),
+        (["--sources", "no/*.py"], "--sources no/*.py matches no file"),
+        (["--tests", "no"], "--tests no is not there"),
+    ],
+)
+def test_a_selection_of_nothing_is_refused(options, sentence, tmp_path, capsys):
+    (tmp_path / "sample").mkdir()
+    (tmp_path / "sample" / "ops.py").write_text(SAMPLE)
+    with pytest.raises(SystemExit) as ended:
+        run.main(["--root", str(tmp_path), "--sources", "sample/*.py", "--tests", "sample", *options])
+    printed = capsys.readouterr()
+    assert (ended.value.code, printed.out, printed.err.count("\n")) == (2, "", 1)
+    assert sentence in printed.err
+
+
+def test_a_file_is_named_by_the_end_of_its_path_and_a_function_by_its_name():
+    path = ROOT / "gradcore" / "ops" / "reduce.py"
+    mutant = mutants.mutants(Source(path, "gradcore/ops/reduce.py", path.read_text()))[-1]
+    assert all(
+        selection.named(mutant, name)
+        for name in ("gradcore/ops/reduce.py", "ops/reduce.py", "reduce.py", mutant.owner.name)
+    )
+    assert not selection.named(mutant, "educe.py")
+
+
+def test_results_of_an_earlier_version_are_read(tmp_path):
+    path = tmp_path / "results.json"
+    path.write_text(
+        '{"measured": {}, "results": {"0f": {"by": "tests/t.py::t", "why": "no end within 20 s", "test": "ab", "seconds": 0.5}}}'
+    )
+    assert store.Store(path, fresh=False).results == {
+        "0f": store.Result("tests/t.py::t", "no end within 20 s", "ab", 0.5)
+    }
 
 
 def test_a_project_whose_tests_fail_is_refused(project):

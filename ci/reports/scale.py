@@ -1,10 +1,10 @@
-"""One wrong entry, the same verdict: arrays of 1 to 1e6 entries, inputs and outputs scaled by 1e-8 to 1e8.
+"""Checks that a verdict depends neither on an array's size (1 to 1e6) nor on its scale (1e-8 to 1e8, in and out).
 
-    python ci/scale.py [--most 1000000] [--only FUNCTION] [--quick] [--show]
+    python ci/reports/scale.py [--most 1000000] [--only FUNCTION] [--quick] [--show]
 
-Of a gradient, one entry is 1e-3 off, doubled, of the wrong sign or zero. Every cell of the grid says for the right
-gradient and these four mistakes in turn what the verdict was: `.` as it has to be (pass, or fail), `i` inconclusive, `S`
-subgradient, `P` a mistake passed, `F` a right gradient failed; `?` where a fail names another entry than the wrong one. Exits
+One entry of a gradient is 1e-3 off, doubled, of the wrong sign or zero. Every cell of the grid shows the verdicts on the
+right gradient and on these four mistakes, in this order: `.` the right verdict (pass, or fail), `i` inconclusive, `S`
+subgradient, `P` a mistake passed, `F` a right gradient failed, `?` a fail that names another entry than the wrong one. Exits
 with 1 where anything but dots is in the grid.
 """
 
@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import common
 import numpy as np
 
 from gradcheck import Report, Verdict, gradcheck
@@ -118,10 +119,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--most", type=int, default=1_000_000, help="largest array")
+    parser.add_argument("--most", type=common.at_least_one, default=1_000_000, help="largest array")
     parser.add_argument("--only", choices=[k.name for k in KINDS], help="one function")
     parser.add_argument("--quick", action="store_true", help="every third size")
-    parser.add_argument("--show", action="store_true", help="print the reports of what is no dot")
+    parser.add_argument("--show", action="store_true", help="print the report of each check that is no dot")
     options = parser.parse_args(arguments)
     start, columns = time.perf_counter(), sizes(options.most, options.quick)
     print(f"in every cell: {', '.join(MISTAKES)}")
@@ -135,9 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         different += len(odd)
         if options.show:
             print("\n".join(odd))
-    print(
-        f"{different} of {checks} verdicts are not what they are elsewhere, {time.perf_counter() - start:.0f} s"
-    )
+    print(f"{different} of {checks} verdicts are wrong or inconclusive, {time.perf_counter() - start:.0f} s")
     return 1 if different else 0
 
 

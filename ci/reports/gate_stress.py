@@ -1,12 +1,14 @@
-"""Run random test suites through the two-stage gate and check each run's log.
+"""Runs random test suites through the two-stage gate and checks each run's log.
 
-Each suite has random passes, failures, errors, skips, crashes (`os._exit`) and sleeps in three stages, and is run
-with random options: 0 to 4 workers, `load` or `worksteal`, `-x`, `--maxfail`, `--max-worker-restart`. Every test
-writes its start and end with a clock that all processes share; the reports come from a conftest in the process that
-writes them. A run is right if no training test starts before the last verification test has ended, nor at all after
-a failed one; if each collected test has exactly one outcome (unless the options may lose some); and if it ends in time.
+    python ci/reports/gate_stress.py [--runs 150] [--minutes 10] [--seed 0] [--timeout 90]
 
-    python ci/gate_stress.py --runs 150 --minutes 10 --seed 0
+Each suite has random passes, failures, errors, skips, crashes (`os._exit`) and sleeps in three stages. It is run with
+random options: 0 to 4 workers, `load` or `worksteal`, `-x`, `--maxfail`, `--max-worker-restart`. Every test writes its
+start and end with a clock that all processes share. A conftest writes the test reports.
+
+A run is right if it ends in time, if each collected test has exactly one outcome (unless the options may lose some), and if
+no training test starts before the last verification test has ended, or at all after a failed one. Exits with 1 where a run
+is wrong.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import common
 
 CONFTEST = """
 import json, os, time
@@ -226,7 +230,7 @@ def check(case: Case, log: str) -> list[str]:
 def main() -> int:
     """Run until the runs or the minutes are used up."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=150)
+    parser.add_argument("--runs", type=common.at_least_one, default=150)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--timeout", type=float, default=90.0, help="seconds that one run may take")

@@ -1,11 +1,12 @@
-"""Held out, like heldout_arrays.py: linear algebra, elementwise functions, rules that keep state. Not to be tuned on."""
+"""Held out, as `arrays.py` is: linear algebra, elementwise functions, rules that keep state. Not to be tuned on."""
 
 from __future__ import annotations
 
 import numpy as np
-from heldout_arrays import ANY, FILLED, VALUES, VECTOR, Fresh, S, T, V, X, drawn
 
 from gradcore.spec import case, interval, positives, reals
+
+from .arrays import ANY, FILLED, VALUES, VECTOR, Fresh, S, T, V, X, drawn
 
 
 def clip_rule(gy, y, x, low, high):

@@ -1,4 +1,4 @@
-"""Held out: right functions and wrong rules of array functions that gradcheck was never tuned on. Not to be tuned on.
+"""Held out: reductions, and functions that change an array's shape. Not to be tuned on.
 
 `RIGHT` maps a name to (forward, rule, example inputs, example parameters, domain); `MISTAKES` has (name, of, causes that
 a user would take for the right explanation, rule), where a rule in `Fresh` is made anew for every run, as it keeps state.

@@ -1,13 +1,14 @@
-"""Held out, like heldout_arrays.py: convolution, pooling, interpolation, complex functions. Not to be tuned on."""
+"""Held out, as `arrays.py` is: convolution, pooling, interpolation, complex functions. Not to be tuned on."""
 
 from __future__ import annotations
 
 import numpy as np
-from heldout_arrays import FILLED, VALUES, V, X, drawn
 from hypothesis import strategies as st
 
 from gradcheck.strategies import examples
 from gradcore.spec import Integers, case, reals
+
+from .arrays import FILLED, VALUES, V, X, drawn
 
 # --- convolution and pooling ------------------------------------------------------------------------------------------
 

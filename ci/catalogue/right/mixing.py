@@ -1,4 +1,4 @@
-"""More right pairs: functions that mix entries, lose digits, span decades, or have several dtypes and outputs."""
+"""Right pairs: functions that mix entries, lose digits, span decades, or have several dtypes and outputs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from correct import Array, Draw, add, at_least_one, sigmoid, table, two_halves, vector, vectors
+
+from .pair import Array, Draw, add, at_least_one, sigmoid, table, two_halves, vector, vectors
 
 
 # Softmax family and losses, along rows.

@@ -1,4 +1,4 @@
-"""Right functions and wrong rules that plain random inputs never tell apart: ties, zeros, sizes, static parameters.
+"""Right functions and wrong rules that plain random inputs do not show: ties, zeros, sizes, static parameters.
 
 `RIGHT` maps a name to (forward, rule, example inputs, example parameters, domain); `MISTAKES` has (name, of, causes that
 explain it, rule).
@@ -355,7 +355,7 @@ MISTAKES = [
     ("stride not looked at", "conv", ("value", "missing"), stride_forgotten),
     ("overlapping windows overwrite", "wide conv", ("overwritten",), windows_overwritten),
     ("exponent 0 at zero", "power", ("nonfinite",), lambda gy, y, x, *, n=3: gy * n * x ** (n - 1.0)),
-    ("slope 0 told by the output", "leaky", ("value",), slope_by_output),
+    ("slope 0 read from the output", "leaky", ("value",), slope_by_output),
     ("slope never looked at", "leaky", ("value", "factor"), lambda gy, y, x, *, slope=0.1: leaky_rule(gy, y, x)),
     ("the other reduction", "loss", ("factor",), always_mean),
     ("repeated indices assigned", "take", ("overwritten",), assigned),

@@ -1,13 +1,14 @@
-"""Held out, like heldout_arrays.py: layers, losses, convolutions, complex functions. Not to be tuned on."""
+"""Held out, as `arrays.py` is: layers, losses, convolutions, complex functions. Not to be tuned on."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
-from heldout_arrays import FILLED, VALUES, Fresh, T, V, X, drawn
 
 from gradcore.spec import Floats, Integers, OneOf, case, flags, integers, interval, reals
+
+from .arrays import FILLED, VALUES, Fresh, T, V, X, drawn
 
 # --- activations ------------------------------------------------------------------------------------------------------
 

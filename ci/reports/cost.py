@@ -1,10 +1,10 @@
-"""What a check costs: forward evaluations by size, time against torch.autograd.gradcheck, time and memory of 1e6 inputs.
+"""Measures the cost of a check: forward evaluations by size, time against torch.autograd.gradcheck, and 1e6 inputs.
 
-    python ci/cost.py [--rounds 5] [--most 3000] [--without-torch]
+    python ci/reports/cost.py [--rounds 5] [--most 3000] [--without-torch]
 
-Prints three tables. Exits with 1 where a smooth function takes more than 30 forward evaluations, contracts included, or
-where, from 300 inputs on, a check takes longer than torch's full mode or its lead does not grow with n. Times are taken in
-turn, and ratios are medians over the rounds; torch's part is left out, with a line that says so, where torch is not there.
+Prints three tables. Exits with 1 where a smooth function takes more than 30 forward evaluations, contracts included. Also
+where a check of 300 inputs or more takes longer than torch's full mode, or where its lead does not grow with n. The two are
+timed in turn, and ratios are medians over the rounds. Without torch, its table is left out with a line that says so.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import common
 import numpy as np
 
 from gradcheck import gradcheck
@@ -162,14 +163,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=5, help="timed rounds")
+    parser.add_argument("--rounds", type=common.at_least_one, default=5, help="timed rounds")
     parser.add_argument("--most", type=int, default=3000, help="largest n against torch")
     parser.add_argument("--without-torch", action="store_true")
     options = parser.parse_args(arguments)
+    sizes = [n for n in SIZES if n <= options.most]
+    if not sizes and not options.without_torch:
+        parser.exit(
+            2,
+            f"{parser.prog}: --most {options.most} leaves no size to time: the smallest is {SIZES[0]}; "
+            "give a larger number, or --without-torch\n",
+        )
     missed = evaluations((1, 10, 100, 1000, 10_000, 100_000))
     if not options.without_torch:
         print()
-        missed += contest([n for n in SIZES if n <= options.most], max(options.rounds, 2))
+        missed += contest(sizes, max(options.rounds, 2))
     print()
     million()
     for sentence in missed:

@@ -1,10 +1,10 @@
-"""Breaks every rule of every op in every way of `gradcheck.verification.CHANGES` and asks stage 1's check to notice.
+"""Breaks every rule of every op in every way of `gradcheck.verification.CHANGES`, and runs stage 1's check on each.
 
-    python ci/broken_rules.py [--examples 40] [NAME ...]
+    python ci/reports/broken_rules.py [--examples 40] [NAME ...]
 
-Prints one line per op: how many broken copies were noticed, and after how many examples at most. A copy that no example
-gives away is a survivor: it is listed with its cases, and the exit status is 1. A change is expected to be noticed in
-every case whose gradient is not zero throughout (x^0 is the example of one that is).
+Prints one line per op: how many broken copies were killed, and after how many examples at most. A copy that passes on all
+examples has survived: it is listed with its case, and the exit status is 1. A case whose gradient is zero throughout (x^0,
+for example) cannot kill a copy and is not counted.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+import common
 from hypothesis import HealthCheck, Phase, given, settings
 
 from gradcheck import GradientError, cases
@@ -20,12 +21,12 @@ from gradcheck.verification import CHANGES, broken, check_gradient, positions
 from gradcore import Op
 
 
-class Noticed(Exception):  # noqa: N818
+class Killed(Exception):  # noqa: N818
     """Ends the search."""
 
 
 def search(unit, wrong, position, count):
-    """(examples until it was noticed or None, whether the gradient was ever other than zero)."""
+    """(examples until it was killed or None, whether the gradient was ever other than zero)."""
     tried, alive = 0, False
 
     @settings(
@@ -45,13 +46,13 @@ def search(unit, wrong, position, count):
         try:
             check_gradient(wrong, example)
         except GradientError:
-            raise Noticed from None
+            raise Killed from None
         right = check_gradient(unit.entry, example)
         alive = alive or any(i.path == f"inputs[{position}]" and not i.vacuous for i in right.inputs)
 
     try:
         look()
-    except Noticed:
+    except Killed:
         return tried, True
     return None, alive
 
@@ -59,11 +60,13 @@ def search(unit, wrong, position, count):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="ops to break; all of them by default")
-    parser.add_argument("--examples", type=int, default=40, help="examples tried for each broken copy")
+    parser.add_argument(
+        "--examples", type=common.at_least_one, default=40, help="examples tried for each broken copy"
+    )
     options = parser.parse_args()
-    units = [
-        u for u in cases.ops() if isinstance(u.entry, Op) and (not options.names or u.name in options.names)
-    ]
+    every = [u for u in cases.ops() if isinstance(u.entry, Op)]
+    common.require_known(parser, "ops", options.names, {u.name for u in every})
+    units = [u for u in every if not options.names or u.name in options.names]
     survivors, total = [], 0
     for name in dict.fromkeys(u.name for u in units):
         made, seen, most, zero = 0, 0, 0, 0
@@ -84,8 +87,8 @@ def main():
                         survivors.append(f"{unit.id}: rule {position}, {change}")
         total += made
         rest = f", {zero} where the gradient is zero throughout" if zero else ""
-        print(f"{name:20} {seen:4} of {made:4} noticed, after {most:3} examples at most{rest}", flush=True)
-    print(f"{total - len(survivors)} of {total} broken rules noticed")
+        print(f"{name:20} {seen:4} of {made:4} killed, after {most:3} examples at most{rest}", flush=True)
+    print(f"{total - len(survivors)} of {total} broken rules killed")
     for line in survivors:
         print("survived:", line)
     return 1 if survivors else 0

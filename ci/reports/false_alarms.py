@@ -1,10 +1,10 @@
-"""Draws right gradients over all scales, sizes and dtypes, and counts the checks that do not say so.
+"""Checks right gradients over all scales, sizes and dtypes, and counts the checks that do not pass.
 
-    python ci/alarms.py [--checks 10000] [--seed 0] [--show] [--only FAMILY]
+    python ci/reports/false_alarms.py [--checks 10000] [--seed 0] [--show] [--only FAMILY]
 
-Two thirds of the checks are the pairs of `ci/correct.py` and `ci/correct_mixing.py`, the rest every op and loss that is registered, drawn from its
-spec. Prints a table by family, and what failed or could not be decided. Exits with 1 where any right gradient failed, or
-2 % or more were inconclusive. `--show` prints the whole report of each of those.
+Two thirds of the checks are of the pairs in `ci/catalogue/right`. The rest are of every registered op and loss, drawn from
+its spec. Prints a table by family, and each check that failed or was inconclusive. Exits with 1 where any right gradient
+failed, or 2 % or more were inconclusive. `--show` prints the whole report of each of those.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import correct_mixing  # noqa: F401 - adds its pairs
+import common
 import numpy as np
-from correct import PAIRS, Pair
+from catalogue.right import PAIRS, Pair
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as hypothesis_seed
 from hypothesis import strategies as st
@@ -34,13 +34,14 @@ ALLOWED = 0.02
 """Share of inconclusive checks that is too large."""
 
 DTYPES = (np.float64, np.float64, np.float32, np.float32, np.float16)
+FAMILIES = (*dict.fromkeys(pair.family for pair in PAIRS), "registered ops", "registered losses")
 REACH = {2: 2, 4: 8, 8: 8}
 """Decades by which inputs and outputs are scaled, up and down, by the bytes of the dtype."""
 
 
 @dataclass
 class Tally:
-    """What the checks of one family said."""
+    """The verdicts of one family's checks."""
 
     verdicts: Counter[str] = field(default_factory=Counter)
     evaluations: list[int] = field(default_factory=list)
@@ -48,9 +49,9 @@ class Tally:
     def row(self, name: str) -> str:
         """Its line of the table."""
         v, spent = self.verdicts, np.array(self.evaluations or [0])
-        told = sum(v.values()) - v["set aside"]
+        checks = sum(v.values()) - v["set aside"]
         return (
-            f"{name:<18}{told:>8}{v['pass']:>8}{v['subgradient']:>13}{v['fail']:>6}{v['inconclusive']:>14}"
+            f"{name:<18}{checks:>8}{v['pass']:>8}{v['subgradient']:>13}{v['fail']:>6}{v['inconclusive']:>14}"
             f"{np.median(spent):>13.0f}{spent.max():>6}{v['set aside']:>11}"
         )
 
@@ -85,8 +86,8 @@ class Run:
         tally.verdicts[report.verdict.value] += 1
         tally.evaluations.append(report.evaluations)
         if not report:
-            said = report.reason or "; ".join(f"{f.cause}: {f.text}" for f in report.faults)
-            self.odd.append(Oddity(report.verdict.value, where, f"{said}\n{report}"))
+            why = report.reason or "; ".join(f"{f.cause}: {f.text}" for f in report.faults)
+            self.odd.append(Oddity(report.verdict.value, where, f"{why}\n{report}"))
 
     @property
     def total(self) -> Counter[str]:
@@ -199,10 +200,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--checks", type=int, default=10_000)
+    parser.add_argument("--checks", type=common.at_least_one, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--show", action="store_true", help="print the reports of what did not pass")
-    parser.add_argument("--only", metavar="FAMILY", help="one family")
+    parser.add_argument(
+        "--show", action="store_true", help="print the report of each check that did not pass"
+    )
+    parser.add_argument("--only", choices=FAMILIES, metavar="FAMILY", help="one family")
     options = parser.parse_args(arguments)
     warnings.simplefilter(
         "ignore", RuntimeWarning
@@ -224,11 +227,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(
             f"{odd.verdict}: {odd.where[:300]}: {odd.text if options.show else odd.text.splitlines()[0][:300]}"
         )
-    told = sum(every.verdicts.values()) - every.verdicts["set aside"]
-    share = every.verdicts["inconclusive"] / max(told, 1)
+    checks = sum(every.verdicts.values()) - every.verdicts["set aside"]
+    share = every.verdicts["inconclusive"] / max(checks, 1)
     alarms = every.verdicts["fail"]
     print(
-        f"{alarms} false alarms and {share:.2%} inconclusive in {told} checks of {len(PAIRS)} pairs and "
+        f"{alarms} false alarms and {share:.2%} inconclusive in {checks} checks of {len(PAIRS)} pairs and "
         f"{len(list(units(None)))} registered cases, {time.perf_counter() - start:.0f} s"
     )
     return 1 if alarms or share >= ALLOWED else 0

@@ -1,0 +1,33 @@
+"""Every report refuses names and numbers that leave it nothing to do: one sentence about it, and exit status 2."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("program", "options", "sentence"),
+    [
+        ("reports/false_alarms.py", ["--only", "tan"], "invalid choice: 'tan' (choose from"),
+        ("reports/false_alarms.py", ["--checks", "0"], "0 leaves nothing to do: give 1 or more"),
+        ("reports/mistakes.py", ["sign", "keys not scald"], "nothing is called 'sign', 'keys not scald': there are"),
+        ("reports/broken_rules.py", ["tanhh"], "the nearest called 'tanh'"),
+        ("reports/scale.py", ["--only", "tan"], "invalid choice: 'tan' (choose from"),
+        ("reports/scale.py", ["--most", "0"], "0 leaves nothing to do: give 1 or more"),
+        ("reports/cost.py", ["--most", "5"], "--most 5 leaves no size to time: the smallest is 10"),
+        ("reports/nightly.py", ["--seeds", "1", "-n", "0", "--collect-only", "-k", "nosuch", __file__], "no test matches"),
+        ("reports/gate_stress.py", ["--runs", "0"], "0 leaves nothing to do: give 1 or more"),
+        ("bench/run.py", ["--only", "tan"], "invalid choice: 'tan' (choose from"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and value.endswith(".py") else "",
+)  # fmt: skip
+def test_nothing_to_do_is_an_error(program, options, sentence):
+    command = [sys.executable, f"ci/{program}", *options]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
