@@ -15,9 +15,9 @@ import sys
 import common
 from hypothesis import HealthCheck, Phase, given, settings
 
-from gradcheck import GradientError, cases
+from gradcheck import GradientError
 from gradcheck.strategies import examples
-from gradcheck.verification import CHANGES, broken, check_gradient, positions
+from gradcheck.verification import CHANGES, broken, cases, check_gradient, positions
 from gradcore import Op
 
 

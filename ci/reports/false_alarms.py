@@ -27,8 +27,8 @@ from hypothesis import seed as hypothesis_seed
 from hypothesis import strategies as st
 
 from gradcheck import CallError, Report, gradcheck
-from gradcheck import cases as registered
 from gradcheck.strategies import examples
+from gradcheck.verification import cases as registered
 
 ALLOWED = 0.02
 """Share of inconclusive checks that is too large."""
