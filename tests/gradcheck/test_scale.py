@@ -168,7 +168,7 @@ def log_softmax(x):
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_a_rule_whose_digits_cancel_is_forgiven_what_rounding_takes(seed):
+def test_what_rounding_takes_from_a_rule_whose_digits_cancel_is_no_mistake(seed):
     x = np.random.default_rng(seed).uniform(-15, 15, (12, 3))
     report = gradcheck(
         log_softmax,

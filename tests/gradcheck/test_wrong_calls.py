@@ -61,7 +61,7 @@ def test_integers_alone_give_nothing_to_differentiate_by():
     assert "nothing to differentiate by: inputs[0] is an int64 array of shape (2,)" in message
 
 
-def test_no_input_at_all_is_said():
+def test_no_input_at_all_is_reported():
     assert "there is no input at all" in refused(np.sin, (), vjp=rule)
 
 
@@ -165,7 +165,7 @@ def test_a_rule_that_tensors_cannot_run_is_reported_for_the_second_order():
 
 
 @pytest.mark.parametrize("seed", ["a", -1, 1.5, None, True])
-def test_a_seed_that_repeats_nothing_is_refused_and_not_blamed_on_the_function(seed):
+def test_a_seed_that_repeats_nothing_is_refused_and_not_reported_as_a_fault_of_the_function(seed):
     message = refused(np.sin, (X,), vjp=rule, seed=seed)
     assert message.startswith(f"seed={seed!r}: pass a whole number from 0 up")
     with pytest.raises(CallError, match="pass a whole number from 0 up"):

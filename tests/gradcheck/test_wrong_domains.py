@@ -118,7 +118,7 @@ def test_verify_within_a_test_that_draws_is_refused_with_what_to_do():
     allowed()
 
 
-def test_an_error_of_the_checker_itself_is_not_blamed_on_the_domain(monkeypatch):
+def test_an_error_of_the_checker_itself_is_not_reported_as_one_of_the_domain(monkeypatch):
     def broken(*args, **kwargs):
         raise MemoryError("here")
 
