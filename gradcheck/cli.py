@@ -42,8 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return MISCALLED
 
 
-def _say(text: object) -> None:
-    """Print; nothing where the reader has gone, as in `gradcheck ... | head`: the verdict is still to be told."""
+def _print(text: object) -> None:
+    """Print; nothing where the reader has gone, as in `gradcheck ... | head`: the exit status still gives the verdict."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
@@ -206,7 +206,7 @@ def _check(options: argparse.Namespace) -> int:
         seed=options.seed,
         raise_exception=False,
     )
-    _say(report.to_json() if options.json else report)
+    _print(report.to_json() if options.json else report)
     return _status(report)
 
 
@@ -224,7 +224,7 @@ def _verify(options: argparse.Namespace) -> int:
             seed=options.seed,
             raise_exception=False,
         )
-    _say(result.to_json() if options.json else result)
+    _print(result.to_json() if options.json else result)
     return _status(result)
 
 
@@ -274,7 +274,7 @@ def _unit(unit: Any, count: int, seed: int) -> int:
     from gradcheck.verdict.compare import Verdict
     from gradcheck.verification import check_gradient
 
-    told: dict[Verdict, int] = dict.fromkeys(Verdict, 0)
+    counts: dict[Verdict, int] = dict.fromkeys(Verdict, 0)
 
     @seeded(seed)
     @settings(
@@ -286,13 +286,13 @@ def _unit(unit: Any, count: int, seed: int) -> int:
     )
     @given(examples(unit.case))
     def run(example: Any) -> None:
-        told[check_gradient(unit.entry, example).verdict] += 1
+        counts[check_gradient(unit.entry, example).verdict] += 1
 
     try:
         run()
     except GradientError as error:
-        _say(error.report)
+        _print(error.report)
         return WRONG
-    words = ", ".join([f"{n} {verdict.value}" for verdict, n in told.items() if n])
-    _say(f"{unit.id}: {words}")
-    return RIGHT if told[Verdict.PASS] + told[Verdict.SUBGRADIENT] else UNDECIDED
+    words = ", ".join([f"{n} {verdict.value}" for verdict, n in counts.items() if n])
+    _print(f"{unit.id}: {words}")
+    return RIGHT if counts[Verdict.PASS] + counts[Verdict.SUBGRADIENT] else UNDECIDED

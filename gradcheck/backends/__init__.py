@@ -151,7 +151,7 @@ def _selected(found: list[Input], wrt: Any, count: int) -> tuple[Input, ...]:
         if not any(item.differentiable for item in matching):
             what = f"is {described(matching[0].array)}" if matching else "holds no array"
             raise CallError(
-                f"wrt= asks for a gradient by {name!r}, and that input {what}: name inputs that are floating arrays "
+                f"wrt= requests a gradient by {name!r}, and that input {what}: name inputs that are floating arrays "
                 f"(here: {', '.join(item.path for item in found if item.differentiable) or 'none'})"
             )
     return tuple(

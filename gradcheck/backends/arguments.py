@@ -1,4 +1,4 @@
-"""Arguments of `gradcheck`, `gradgradcheck` and `verify`, looked at before anything is run.
+"""Arguments of `gradcheck`, `gradgradcheck` and `verify`, checked before anything is run.
 
 Each function returns the argument in the form that the checker works with, or raises `CallError` with a sentence on what
 came, what was expected and what to pass.
@@ -70,7 +70,7 @@ def plain(array: Any, path: str, what: str) -> Array:
     """An array of numbers of NumPy's own type.
 
     A subclass has other operations: f and the rule, which are run on plain arrays, would be other functions of it.
-    `what` says of which call the array is a part.
+    `what` names the call that the array is a part of.
     """
     if isinstance(array, np.ndarray) and type(array) not in (np.ndarray, np.memmap):
         mask = " without its mask" if isinstance(array, np.ma.MaskedArray) else ""
@@ -82,7 +82,7 @@ def plain(array: Any, path: str, what: str) -> Array:
 
 
 def rule_fits(rule: Callable[..., Any], inputs: tuple[Any, ...], params: Mapping[str, Any]) -> None:
-    """Whether the rule can be called as it will be; nothing where Python can't say so without a call."""
+    """Raises `CallError` where the rule does not take its arguments; not checked where only a call can show it."""
     try:
         signature = inspect.signature(rule)
     except (TypeError, ValueError):
@@ -119,7 +119,7 @@ def cotangents_of(gy: Any, name: str, outputs: tuple[Array, ...]) -> tuple[Array
     for g in given:
         if not np.isfinite(g).all():
             raise CallError(
-                f"gy= holds NaN or infinity ({np.count_nonzero(~np.isfinite(g))} of {g.size} entries), and nothing can be "
-                "held against such a cotangent: pass finite numbers"
+                f"gy= holds NaN or infinity ({np.count_nonzero(~np.isfinite(g))} of {g.size} entries), and no gradient "
+                "can be checked with such a cotangent: pass finite numbers"
             )
     return given

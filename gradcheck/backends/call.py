@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What the caller handed over, as it was given; the backends look at it and say what is wrong with it.
+    """What the caller passed, unchanged; the backends check it and report what is wrong with it.
 
     f, inputs, vjp, wrt, params, gy: as for `gradcheck`. contracts: names of those to try, None for all. seed: of all that
     is drawn.

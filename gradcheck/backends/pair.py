@@ -157,12 +157,12 @@ class PairRun:
 
 
 def op_rule(op: Op[..., Any], wanted: Sequence[bool]) -> Callable[..., Any]:
-    """The vjp of an Op as a plain rule: asked for the wanted cotangents only, its broadcasting undone by the engine."""
+    """The vjp of an Op as a plain rule: called for the requested cotangents only, its broadcasting undone by the engine."""
 
     def rule(gy: Any, y: Any, *arrays: Any, **params: Any) -> tuple[Any, ...]:
         if op.rules is not None:
-            asked = zip(op.rules, wanted, strict=True)
-            found = [one(gy, y, *arrays, **params) if want else None for one, want in asked]
+            rules = zip(op.rules, wanted, strict=True)
+            found = [one(gy, y, *arrays, **params) if want else None for one, want in rules]
         else:
             every = op.whole_rule(gy, y, arrays, params, tuple(wanted))
             found = [gx if want else None for gx, want in zip(every, wanted, strict=True)]

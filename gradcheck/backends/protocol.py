@@ -1,4 +1,4 @@
-"""What the checker asks of a framework: a function on flat lists of arrays, and the pullback of one run of it."""
+"""What the checker needs from a framework: a function on flat lists of arrays, and the pullback of one run of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One array among the inputs: how the call names it, its value, and whether a gradient is asked for it."""
+    """One array among the inputs: how the call names it, its value, and whether its gradient is requested."""
 
     path: str
     array: Array
@@ -63,7 +63,7 @@ class Subject(Protocol):
     def by_rule(
         self, arrays: Sequence[Array], outputs: Sequence[Array], gys: Sequence[Array | None]
     ) -> list[Array | None] | None:
-        """The rule on arrays and outputs that need not belong together; None where there is no rule to ask."""
+        """The rule on arrays and outputs that need not belong together; None where there is no rule to call."""
 
     def values(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
         """The differentiable outputs only, nothing recorded."""

@@ -48,7 +48,7 @@ def loses_history(call: Call) -> bool:
         rule(held(rebuild(y, (np.ones_like(leaf) for _, leaf in leaves(y, "")))), y, *arguments, **named)
     except _History:
         return True
-    except Exception:  # noqa: BLE001 - whatever else it raises says nothing of this
+    except Exception:  # noqa: BLE001 - any other error is no sign of this
         return False
     return False
 

@@ -77,7 +77,7 @@ def linear(obs: Observation) -> str | None:
 
 
 def _overflows(obs: Observation, gx: Cotangents) -> bool:
-    """Whether a dtype narrower than double precision has left its range, which says nothing of linearity."""
+    """Whether a dtype narrower than double precision has left its range, which is no evidence against linearity."""
     return not obs.in_double and not all(
         np.isfinite(g).all() for g in gx if g is not None and g.dtype.kind in "fc"
     )

@@ -17,7 +17,7 @@ from gradcheck.verdict.spreads import apart, pull_spreads, spreads
 
 
 class Skip(Exception):  # noqa: N818
-    """A contract says nothing about this function, and why."""
+    """A contract does not apply to this function, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +38,13 @@ AMPLIFIED = 64.0
 """How many times the effect of one unit in the last place of the inputs rounding on the way may have."""
 
 REORDERED = 1e3
-"""Units of eps, of the largest entry, by which a sum taken in another order may differ without a second look."""
+"""Units of eps, of the largest entry, by which a sum taken in another order may differ without a further check."""
 
 
 def contract(*, follows: tuple[str, ...] = ()) -> Callable[[Contract], Contract]:
     """Decorator that adds a contract under its own name; they are tried in the order in which they were added.
 
-    follows: contracts that can't be broken without breaking this one, which then says nothing more.
+    follows: contracts that can't be broken without breaking this one, which is then skipped: it would add nothing.
     """
 
     def register(check: Contract) -> Contract:
@@ -96,7 +96,7 @@ def alike(obs: Observation, arrays: Sequence[Array], gys: Sequence[Array], a: Re
 
 
 def _within(a: Sequence[Array | None], b: Sequence[Array | None], allowed: Sequence[float]) -> bool:
-    """Whether each pair agrees, or differs by no more than what rounding was seen to do to it, amplified."""
+    """Whether each pair agrees, or differs by no more than the measured effect of rounding, amplified."""
     each = zip(a, b, allowed, strict=True)
     return all(close([x], [y]) or apart(x, y) <= AMPLIFIED * spread for x, y, spread in each)
 
@@ -111,18 +111,18 @@ def agrees(
     """Whether `gx`, pulled back from `gys`, is as good as `reference`: equal up to rounding, or right by the numbers.
 
     parts: cotangents whose results make up the reference; each brings its own rounding. Where the value check failed
-    already or could not tell, only a gross difference counts, and between gradients that cancel to dust none.
+    already or was inconclusive, only a gross difference counts, and between gradients that cancel to dust none.
     """
     if close(gx, reference):
         return True
     each = [pull_spreads(obs, some) for some in (gys, *parts)]
     if _within(gx, reference, [sum(one) for one in zip(*each, strict=True)]):
         return True
-    told = [e.comparison.verdict for e in obs.evidence]
-    if Verdict.FAIL in told or not {Verdict.PASS, Verdict.SUBGRADIENT} & set(told):
+    verdicts = [e.comparison.verdict for e in obs.evidence]
+    if Verdict.FAIL in verdicts or not {Verdict.PASS, Verdict.SUBGRADIENT} & set(verdicts):
         if close(gx, reference, 1e-3 / np.finfo(np.float64).eps):
             return True
-        return Verdict.FAIL not in told and all(
+        return Verdict.FAIL not in verdicts and all(
             is_dust(obs, g, gys, e.v) for e in obs.evidence for g in (gx, reference)
         )
     wanted = [g if w else None for g, w in zip(gx, obs.wanted, strict=True)]

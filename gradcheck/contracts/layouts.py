@@ -84,7 +84,7 @@ def any_layout(obs: Observation) -> str | None:
     for words, layout in LAYOUTS.items():
         fault = _in_layout(obs, layout)
         if fault is not None:
-            return f"on arrays {words}, {fault}; on contiguous ones of the same values all is well"
+            return f"on arrays {words}, {fault}; contiguous arrays of the same values pass"
     return None
 
 
@@ -170,7 +170,7 @@ def aliased_arguments(obs: Observation) -> str | None:
     if not close(aliased.outputs, run.outputs) or not close([_total(gx, i, j)], [_total(expected, i, j)]):
         return (
             f"with one array as {obs.paths[i]} and {obs.paths[j]} the result is another than with two equal arrays: "
-            "tell inputs apart by position, not by identity"
+            "distinguish inputs by position, not by identity"
         )
     return None
 

@@ -1,7 +1,7 @@
 """From one example to a domain: which axes share a size, which signs, indices and static values the function takes.
 
-Nothing is known of the function but that it takes the example. So it is asked: forward is run on changed inputs, and
-what it takes without raising, with finite results, belongs to the domain.
+Nothing is known of the function but that it takes the example. So forward is run on changed inputs: those that it
+takes without raising, with finite results, belong to the domain.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Around:
 
     def words(self) -> str:
         """The domain in a few words: "inputs[0] (n, m) real; axis one of 0, 1, -1"."""
-        said = []
+        parts = []
         for leaf in self.arrays:
             names = [
                 str(n) if letter is None else LETTERS[letter % len(LETTERS)]
@@ -99,13 +99,13 @@ class Around:
                 leaf.array.dtype.kind, "whole numbers"
             )
             below = "" if leaf.below is None else f" below {LETTERS[leaf.below % len(LETTERS)]}"
-            said.append(f"{leaf.path} ({', '.join(names)}) {kind}{below}")
+            parts.append(f"{leaf.path} ({', '.join(names)}) {kind}{below}")
         paths = [path for path, _ in leaves(self.inputs, "inputs")]
         for place, values in self.statics.items():
             if len(values) > 1:
                 name = place if isinstance(place, str) else paths[place]
-                said.append(f"{name} one of {', '.join(map(repr, values))}")
-        return "; ".join(said)
+                parts.append(f"{name} one of {', '.join(map(repr, values))}")
+        return "; ".join(parts)
 
 
 def around(
@@ -115,7 +115,7 @@ def around(
     inputs: tuple[Any, ...],
     params: Mapping[str, Any],
 ) -> Around:
-    """The domain around an example; `accepts(inputs, params)` says whether forward takes them, with finite results."""
+    """The domain around an example; `accepts(inputs, params)` is whether forward takes them, with finite results."""
     arrays: list[Leaf] = []
     statics: dict[int | str, tuple[Any, ...]] = {name: (value,) for name, value in params.items()}
     for place, (path, leaf) in enumerate(leaves(inputs, "inputs")):

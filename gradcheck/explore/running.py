@@ -1,4 +1,4 @@
-"""Examples drawn by Hypothesis for a function that looks at them, outside of any test."""
+"""Examples drawn by Hypothesis for a function that checks them, outside of any test."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ T = TypeVar("T")
 
 
 class Found(Exception):  # noqa: N818
-    """An example is one of those that are looked for: smaller ones are tried."""
+    """An example is one of those that are searched for: smaller ones are tried."""
 
 
 class Stop(Exception):  # noqa: N818
-    """Enough was seen."""
+    """Enough examples were checked."""
 
 
 def run_examples(
-    strategy: st.SearchStrategy[T], look: Callable[[T], None], phases: Sequence[Phase], count: int, seed: int
+    strategy: st.SearchStrategy[T], visit: Callable[[T], None], phases: Sequence[Phase], count: int, seed: int
 ) -> None:
-    """Call `look` with up to `count` examples, and more while it raises `Found` and Hypothesis shrinks; until it raises `Stop`.
+    """Call `visit` with up to `count` examples, and more while it raises `Found` and Hypothesis shrinks; until it raises `Stop`.
 
-    What else `look` raises is let out. Raises `CallError` where the strategy can't be drawn from.
+    Other exceptions of `visit` go to the caller. Raises `CallError` where the strategy can't be drawn from.
     """
     wrong: list[Exception] = []
 
     def body(example: T) -> None:
         try:
-            look(example)
+            visit(example)
         except (Stop, Found):
             raise
         except Exception as error:

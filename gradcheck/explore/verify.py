@@ -31,7 +31,7 @@ from gradcore.spec import Case
 from gradcore.tensor import Tensor
 
 ENOUGH = 5
-"""So many failing examples are looked at before one cause is chosen and shrunk."""
+"""So many failing examples are collected before one cause is chosen and shrunk."""
 
 WIDEST = 100_000
 """Around an example that gives fewer, one with more output entries than this takes long and shows no more than another."""
@@ -39,8 +39,8 @@ WIDEST = 100_000
 SHRINKS = 200
 """So many examples are checked on the way to the smallest one."""
 
-TELLING = 6
-"""An example of so many entries tells one cause from another; of few entries, a factor explains anything."""
+LARGE_ENOUGH = 6
+"""An example of so many entries distinguishes one cause from another; of few entries, a factor explains anything."""
 
 
 def verify(
@@ -61,7 +61,7 @@ def verify(
     domain: a `gradcore.spec` case, several, or a spec; or a Hypothesis strategy of tuples with the inputs. By default the
     spec of `f`, where it has one.
     like: one example of the inputs in place of a domain. Other sizes, special values and other static parameters that
-    forward takes are found by asking it. Where it raises or is not finite, an example is set aside.
+    forward takes are found by running it. Where it raises or is not finite, an example is set aside.
     params: static parameters by name; with `like` an example of them, else the same for every example.
     max_examples: how many are drawn. seed: the same one draws the same examples.
     raise_exception: whether a fail raises `GradientError`, whose `verification` is the result and whose message is it.
@@ -75,7 +75,7 @@ def verify(
     max_examples = whole("max_examples", max_examples, 1, "as at least one example has to be drawn")
     explorer = _Explorer(f, vjp, max_examples, seed_of(seed))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # special values overflow and divide by zero, and mean it
+        warnings.simplefilter("ignore")  # special values overflow and divide by zero on purpose
         result = explorer.over(domain, like, wrt, params_of(params))
     if raise_exception and result.verdict is Verdict.FAIL and result.smallest is not None:
         raise GradientError(result.smallest, result)
@@ -98,7 +98,7 @@ class _Outcome:
 
     @property
     def cause(self) -> str:
-        """The first cause told, "" where nothing is wrong."""
+        """The first cause reported, "" where nothing is wrong."""
         return self.report.causes[0] if self.report is not None and self.report.causes else ""
 
 
@@ -112,10 +112,10 @@ class _Explorer:
     widest: float = math.inf
     """Most output entries of an example that is judged."""
     refusal: CallError | None = None
-    """Why the first example that can't be judged can't."""
+    """The error of the first example that can't be judged."""
 
     def over(self, domain: Any, like: Any, wrt: Any, params: dict[str, Any]) -> Verification:
-        """Look at the example itself, then at drawn ones, then for the smallest that fails for the same cause."""
+        """Check the example itself, then drawn ones; then find the smallest that fails for the same cause."""
         words = ""
         if like is not None:
             if domain is not None:
@@ -164,7 +164,7 @@ class _Explorer:
     # --- one example --------------------------------------------------------------------------------------------------
 
     def _aside(self, inputs: tuple[Any, ...], params: dict[str, Any], wrt: Any) -> tuple[str, Any]:
-        """Why these inputs are none for forward ("" where they are), and what it returns for them."""
+        """Why forward does not take these inputs ("" where it does), and what it returns for them."""
         try:
             subject = as_subject(Call(self.f, inputs, self.vjp, wrt, params))
         except CallError as error:
@@ -188,7 +188,7 @@ class _Explorer:
         try:
             why, outputs = self._aside(inputs, call.params, call.wrt)
             if why and not (example and why == "forward gave no floating array"):
-                if example:  # the user's own: gradcheck says what is wrong with it
+                if example:  # the user's own: gradcheck reports what is wrong with it
                     gradcheck(self.f, inputs, vjp=self.vjp, wrt=call.wrt, params=call.params)
                 return _Outcome(None, why)
             entries = sum(y.size for y in outputs or ())
@@ -220,7 +220,7 @@ class _Explorer:
 
     def _sweep(self, domain: Around, wrt: Any, count: int) -> None:
         """Judge every special class around an example, until some examples have failed."""
-        if self._failing():  # what the example itself shows says more than any other
+        if self._failing():  # a fail of the example itself is the clearest one
             return
         for plan in sweep(domain, count, self.seed):
             outcome = self._judge(plan.call(domain, wrt))
@@ -230,9 +230,9 @@ class _Explorer:
                 return
 
     def _collect(self, strategy: st.SearchStrategy[DrawnCall], count: int) -> None:
-        """Judge drawn examples until some have failed; the last quarter looks where errors are large."""
+        """Judge drawn examples until some have failed; the last quarter is drawn where errors are large."""
 
-        def look(call: DrawnCall) -> None:
+        def visit(call: DrawnCall) -> None:
             outcome = self._judge(call)
             self.outcomes.append(outcome)
             if self._enough():
@@ -241,9 +241,9 @@ class _Explorer:
                 target(min(outcome.report.ratio, 1e3), label="error in units of its bound")
 
         seeking = count // 4
-        run_examples(strategy, look, [Phase.generate], count - seeking, self.seed)
+        run_examples(strategy, visit, [Phase.generate], count - seeking, self.seed)
         if seeking and not self._failing():
-            run_examples(strategy, look, [Phase.generate, Phase.target], seeking, self.seed + 1)
+            run_examples(strategy, visit, [Phase.generate, Phase.target], seeking, self.seed + 1)
 
     def _failing(self) -> list[_Outcome]:
         return [o for o in self.outcomes if o.report is not None and o.report.verdict is Verdict.FAIL]
@@ -252,13 +252,13 @@ class _Explorer:
         """Whether enough examples have failed to choose a cause: some large ones, or many."""
         failing = self._failing()
         return len(failing) >= 4 * ENOUGH or (
-            len(failing) >= ENOUGH and sum(o.size >= TELLING for o in failing) >= ENOUGH // 2
+            len(failing) >= ENOUGH and sum(o.size >= LARGE_ENOUGH for o in failing) >= ENOUGH // 2
         )
 
     def _cause(self) -> str:
-        """The cause to be shrunk: the one told most often by the larger half of the failing examples."""
+        """The cause to be shrunk: the one reported most often for the larger half of the failing examples."""
         failing = sorted(self._failing(), key=lambda o: -o.size)
-        larger = [o for o in failing if o.size >= TELLING] or failing[: (len(failing) + 1) // 2]
+        larger = [o for o in failing if o.size >= LARGE_ENOUGH] or failing[: (len(failing) + 1) // 2]
         return Counter([o.cause for o in larger]).most_common(1)[0][0]
 
     def _smallest(self, strategy: st.SearchStrategy[DrawnCall], cause: str) -> Report:
@@ -267,7 +267,7 @@ class _Explorer:
         found: list[tuple[str, _Outcome]] = []
         seen: dict[str, bool] = {}
 
-        def look(call: DrawnCall) -> None:
+        def visit(call: DrawnCall) -> None:
             key = repr(call)
             fails = seen.get(key)
             if fails is None:
@@ -280,7 +280,7 @@ class _Explorer:
             if fails:
                 raise Found
 
-        run_examples(strategy, look, [Phase.generate, Phase.shrink], self.max_examples, self.seed)
+        run_examples(strategy, visit, [Phase.generate, Phase.shrink], self.max_examples, self.seed)
         smallest = min([best, *(o for _, o in found)], key=lambda o: (o.size, _digits(o)))
         if smallest.report is None:
             raise CallError("an example failed without a report")

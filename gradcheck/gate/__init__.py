@@ -3,7 +3,7 @@
 One process: `local` orders the items and, if a check failed, marks each training test as skipped. Under
 pytest-xdist the gate has two sides: in each worker, `worker` orders the items and adds one gate item; in the
 controller, `controller` and `schedule` give the workers the training tests only after the last verification
-test has finished without a failure. `record` keeps what was seen and words it, `stages` tells the stage of a test.
+test has finished without a failure. `record` keeps the outcomes and writes the messages, `stages` gives the stage of a test.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 class Controller:
     """Puts the gate's scheduler around the stock one.
 
-    Each worker is told to use one thread for linear algebra, unless the environment says otherwise: as many
+    Each worker is set to use one thread for linear algebra, unless the environment sets another number: as many
     workers as cores, each with as many threads as cores, slow each other down.
     """
 
@@ -35,7 +35,7 @@ class Controller:
                 config.add_cleanup(partial(os.environ.__delitem__, name))
 
     def pytest_configure_node(self, node: WorkerNode) -> None:
-        """Tell the worker that this side understands a gate item."""
+        """Announce to the worker that this side understands a gate item."""
         node.workerinput[OFFER] = self._dist
 
     @pytest.hookimpl(wrapper=True)
@@ -55,7 +55,7 @@ class Controller:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_xdist_node_collection_finished(self, node: WorkerNode, ids: list[str]) -> None:
-        """Take the gate item out of the ids: it is no test, and nobody else should count it.
+        """Take the gate item out of the ids: it is no test, and no other plugin should count it.
 
         Raises `pytest.UsageError` if there is something to gate and the scheduler can't do it.
         """

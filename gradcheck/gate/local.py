@@ -23,7 +23,7 @@ class Local(Ordering):
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> None:
-        """Ask the gate before each training test, so that no order of the items can get past it."""
+        """Check the gate before each training test, so that no order of the items can get past it."""
         if stage_of(item) is not Stage.TRAINING:
             return
         reason = self._gate.refusal()

@@ -1,4 +1,4 @@
-"""What the verification stage has shown so far, and the sentences that tell it."""
+"""What the verification stage has shown so far, and the sentences that report it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Gate:
         self._opened = False
 
     def enrol(self, verification: Iterable[str], training: Sequence[str]) -> None:
-        """Tell which node ids were collected for either stage."""
+        """Take the node ids that were collected for either stage."""
         self._verification = frozenset(verification)
         self._training = tuple(training)
 
@@ -50,7 +50,7 @@ class Gate:
         return None
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Close the gate for a file that can't be collected: nobody can say which checks it held."""
+        """Close the gate for a file that can't be collected: the checks in it are unknown."""
         if report.failed and not self._folders.covers_node(Stage.TRAINING, report.nodeid):
             self._failed[report.nodeid] = " (collection error)"
 
@@ -69,7 +69,7 @@ class Gate:
         self._finished.add(nodeid)
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """Tell Ctrl-C and `pytest.exit` from the interruptions that `-x` and `--stepwise` cause."""
+        """Distinguish Ctrl-C and `pytest.exit` from the interruptions that `-x` and `--stepwise` cause."""
         self._by_hand = excinfo.type is KeyboardInterrupt or isinstance(excinfo.value, pytest.exit.Exception)
 
     @pytest.hookimpl(tryfirst=True)

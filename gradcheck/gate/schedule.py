@@ -36,7 +36,7 @@ class Seat:
         self._send(self._node.send_runtest_some, indices)
 
     def send_steal(self, indices: Sequence[int]) -> None:
-        """Ask for tests back, given by their place in this stage."""
+        """Request tests back, given by their place in this stage."""
         self._send(self._node.send_steal, indices)
 
     def shutdown(self) -> None:
@@ -51,7 +51,7 @@ class Seat:
         try:
             send([index + self._first for index in indices])
         except OSError:
-            return  # the worker has just died: xdist's next event says so, and its tests are given to others
+            return  # the worker has just died: xdist's next event reports it, and its tests are given to others
 
 
 class GateScheduling:
@@ -102,9 +102,9 @@ class GateScheduling:
     def tests_finished(self) -> bool:
         """Whether the session may shut the workers down.
 
-        The session asks after each event, when the event's reports have been told: the place to go on to the next
-        stage. A stock scheduler relies on whoever asks to shut its workers down once it says yes, so that each
-        runs the last test of its queue.
+        The session reads this after each event, when the event's reports have been passed on: the place to go on
+        to the next stage. A stock scheduler relies on its reader to shut its workers down once it is True, so
+        that each runs the last test of its queue.
         """
         if self._over:
             return True
@@ -207,7 +207,7 @@ class GateScheduling:
         self._stock.add_node_collection(seat, collection[stage.start : stage.stop])
 
     def mark_test_complete(self, node: WorkerNode, item_index: int, duration: float = 0) -> None:
-        """Note that a worker is through with an item; the gate item is none of the stock scheduler's."""
+        """Note that a worker is through with an item; the stock scheduler does not count the gate item."""
         if self._collection is not None and item_index < len(self._collection):
             self._stock.mark_test_complete(self._seats[node], item_index - self._stages[0].start, duration)
 

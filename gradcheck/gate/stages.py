@@ -100,7 +100,7 @@ class Ordering:
         self._folders = folders
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
-        """Add the marker that the settings ask for, early enough for ``-m`` to see it."""
+        """Add the marker that the settings require, early enough for ``-m`` to see it."""
         if any(mark.name in GATED for mark in item.iter_markers()):
             return
         for stage in GATED.values():

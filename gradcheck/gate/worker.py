@@ -48,7 +48,7 @@ class Plan(NamedTuple):
 class GateItem(pytest.Item):
     """What a worker is given instead of a shutdown when it has no verification test left.
 
-    A worker starts its last queued test only when it is told what follows: another test, or the shutdown. With
+    A worker starts its last queued test only when it knows what follows: another test, or the shutdown. With
     this item in its queue it runs the last test, tears its fixtures down to the session's, and waits.
     """
 
@@ -56,7 +56,7 @@ class GateItem(pytest.Item):
         """Do nothing."""
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
-        """Where pytest may say that the item stands."""
+        """The item's place, for pytest's messages."""
         return self.path, None, "gradcheck's gate"
 
 
@@ -71,7 +71,7 @@ class Worker(Ordering):
         try:
             super()._order(items)
         except pytest.UsageError:
-            return  # told by `_plan`
+            return  # reported by `_plan`
 
     def _ordered(self, items: list[pytest.Item]) -> None:
         plan = self._plan(items)

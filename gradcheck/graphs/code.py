@@ -24,7 +24,7 @@ def code_of(
     gys: Sequence[NDArray[Any]],
     reached: Collection[int],
 ) -> str:
-    """Code that makes the leaves, runs the nodes and goes backward from each output; `reached`: what backward comes by."""
+    """Code that makes the leaves, runs the nodes and goes backward from each output; `reached`: what backward visits."""
     names = [f"{_letter(step)}{i}" for i, step in enumerate(steps)]
     lines = []
     for i, step in enumerate(steps):
@@ -66,7 +66,7 @@ def _call(node: Node, names: list[str]) -> str:
     name = node.op.removeprefix("losses.")
     if getattr(gradcore, name, None) is node.entry:
         called = f"gradcore.{name}"
-    else:  # what is not public under its name: concatenate with its arrays side by side, say
+    else:  # what is not public under its name, such as concatenate with its arrays side by side
         home = "ops" if name == node.op else "losses"
         called = f'gradcore.registry.{home}["{name}"]'
     given = ["None" if j is None else names[j] for j in node.inputs]

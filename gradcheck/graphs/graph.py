@@ -117,7 +117,7 @@ class Graph:
         return found
 
     def reached(self) -> frozenset[int]:
-        """The steps that a backward pass from the outputs comes by."""
+        """The steps that a backward pass from the outputs visits."""
         ancestors = self.ancestors()
         return frozenset().union(*[ancestors[i] for i in self.outputs])
 

@@ -34,7 +34,7 @@ class Node:
 
     @property
     def entry(self) -> Any:
-        """What the registry holds under that name, now: a mistake planted there is met here."""
+        """The registry's current entry of that name, so that a mistake planted there takes effect here."""
         return entry_of(self.op)
 
 

@@ -26,17 +26,17 @@ CHUNK = 1 << 14
 
 
 class Diagnosis(IntEnum):
-    """What the function looks like at the point, for one output element; the larger, the worse."""
+    """The behaviour of the function at the point, for one output element; the larger, the worse."""
 
     SMOOTH = 0
     NOISY = 1
-    """Values scatter by more than the rounding of their dtype; the bound says by how much."""
+    """Values scatter by more than the rounding of their dtype; the bound includes this scatter."""
     EDGE = 2
     """Finite on one side only: the value is the slope of that side."""
     KINK = 3
     """The slopes of the two sides differ: value ± bound spans both."""
     UNRESOLVED = 4
-    """No step gave a usable bound: a jump, an infinite slope, or structure finer than rounding lets see."""
+    """No step gave a usable bound: a jump, an infinite slope, or structure finer than rounding can resolve."""
     STOCHASTIC = 5
     """A second evaluation at the same point gave another value."""
     NONFINITE = 6
@@ -160,7 +160,7 @@ def derivative(
         thorough: take every step of the ladder, also where the coarser ones agree: they may all have stepped over
             something, or agree by chance.
         y: f(x) where it is known already, from the same arithmetic (float64 for widened inputs); saves an evaluation.
-        gy: a cotangent, an array for every output array. Only `<gy, J v>` is then asked for: outputs of weight 0 do not
+        gy: a cotangent, an array for every output array. Only `<gy, J v>` is then needed: outputs of weight 0 do not
             matter, and no step is added for those whose bounds, all together, matter less than those already settled.
 
     Raises:
@@ -259,7 +259,7 @@ class _Climb:
             raise self.line.failure
 
     def _negligible(self) -> bool:
-        """Whether the weighted bounds of the open elements, together, are below those that finer steps cannot help."""
+        """Whether the weighted bounds of the open elements, together, are below those that finer steps cannot improve."""
         if self.weight is None:
             return False
         open_ = np.zeros(self.y.size, dtype=bool)
@@ -330,7 +330,7 @@ class _Climb:
     def _still(self) -> NDArray[np.bool_]:
         """Mark and record the open elements that no step moved: 0, with the rounding of the two coarsest steps.
 
-        What extrapolation would say of them, at a fraction of its cost: along one coordinate of many, they are the most.
+        The result of extrapolation, at a fraction of its cost: along one coordinate of many, most elements do not move.
         """
         here = self.y if self.open.size == self.y.size else self.y[self.open]
         still = np.ones(self.open.size, dtype=bool)

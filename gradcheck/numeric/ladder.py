@@ -51,7 +51,7 @@ class Samples:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What the ladder says of each output: all arrays (m,).
+    """The estimate for each output: all arrays (m,).
 
     `value ± bound`; `noise` is the part of the bound that is rounding, the rest is observed disagreement; `coarsest`
     is the index of the largest step used; `noisy` marks outputs whose values scatter by more than their rounding.
@@ -84,7 +84,7 @@ def _candidates(samples: Samples, differences: Array, noise: Array) -> tuple[Arr
     - the rounding that the weights amplify;
     - the change that the finest step made: far more than the truncation left for a smooth function, and a sample of
       the noise at its full size for any other;
-    - the jump of the slope at 0 that the *even* part of the same values asks for,
+    - the jump of the slope at 0 that the *even* part of the same values implies,
       (Y(h) + Y(-h) - 2 Y(0)) / 2h = jump/2 + h·(polynomial in s): a kink closer than the finest step leaves the
       differences smooth and wrong, and only the even part shows it;
     - the scatter of the finer steps, where there are enough of them: what still disagrees there is noise.
@@ -122,7 +122,7 @@ def _candidates(samples: Samples, differences: Array, noise: Array) -> tuple[Arr
 
 
 def _lepski(value: Array, bound: Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Row of the tightest interval that agrees with all finer ones, and of the tightest that was turned away or -1."""
+    """Row of the tightest interval that agrees with all finer ones, and of the tightest that was rejected or -1."""
     rows, m = value.shape
     low, high = np.full(m, -np.inf), np.full(m, np.inf)
     chosen, rival = np.full(m, rows - 1, dtype=np.intp), np.full(m, -1, dtype=np.intp)
@@ -183,21 +183,21 @@ def select(samples: Samples) -> Selection:
 def _hidden_noise(
     part: Samples, differences: Array, noise: Array, fine: Array, coarse: Array, rival: NDArray[np.intp]
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """Noise level (m,) that reconciles the coarse estimate with the finer ones, and whether both have to stand.
+    """Noise level (m,) that reconciles the coarse estimate with the finer ones, and whether the bound has to span both.
 
     Values that stop moving, or move without agreement, are noise as long as they stay within float16's rounding. Where
     the two finest differences of values that move agree, or the two finest that rounding leaves anything of, the point may
     lie on a ripple finer than the coarse steps, or between two jumps of a function that lost its digits: where the change is small
-    next to the values, nothing tells these apart, and the bound has to span both.
+    next to the values, these cannot be distinguished, and the bound has to span both.
     """
     apart = np.abs(fine - coarse)
     k = len(part.steps)
     finer = np.arange(k)[:, None] >= np.maximum(rival + 2, k // 2)
     moves, off = finer & (part.plus != part.minus), np.abs(differences - fine)
-    witness = moves & (off <= 0.1 * apart)
+    near = moves & (off <= 0.1 * apart)
     rounded = np.logical_and.accumulate((off <= 0.1 * apart + 2.0 * noise)[::-1], axis=0)[::-1]
-    telling = moves & rounded & (noise <= 0.3 * apart)
-    agree = witness[-2:].all(axis=0) | (np.count_nonzero(telling, axis=0) >= 2)
+    resolved = moves & rounded & (noise <= 0.3 * apart)
+    agree = near[-2:].all(axis=0) | (np.count_nonzero(resolved, axis=0) >= 2)
     deviation = np.abs(differences - coarse) * part.steps[:, None]
     even = np.abs(0.5 * part.plus + 0.5 * part.minus - part.center)
     scatter = np.where(finer & np.isfinite(deviation), np.fmax(deviation, even), 0.0)
@@ -212,7 +212,7 @@ def one_sided(samples: Samples, slopes: Array, values: Array) -> tuple[Array, Ar
     """Slope of one side at 0 and its bound, (m,) each, from the side's slopes (k, m) and values (k, m).
 
     Neville's scheme in h itself. The bound is the rounding plus the change that the *finest* step made, which stays
-    honest for slopes that approach their limit like a root of h.
+    valid for slopes that approach their limit like a root of h.
     """
     h = samples.steps
     size = np.fmax(np.abs(values), np.abs(samples.center))

@@ -194,11 +194,11 @@ class Line:
         return np.asarray(point + step * tangent).astype(point.dtype, copy=False)
 
     def center(self) -> Values:
-        """Values at `x` itself; an exception that `f` raises here is the caller's to see."""
+        """Values at `x` itself; an exception that `f` raises here goes to the caller."""
         return self.read(self._call(0.0))
 
     def at(self, step: float) -> Values:
-        """Values at `x + step v`, NaN throughout where `f` raises ValueError or ArithmeticError (outside its domain)."""
+        """Values at `x + step v`, NaN throughout where `f` raises ValueError or ArithmeticError (outside of its domain)."""
         try:
             result = self._call(step)
         except (ValueError, ArithmeticError) as error:

@@ -114,7 +114,7 @@ def cotangents(
         y: array or tuple of arrays, all floating or complex.
         rng: source of the signs.
         even: size each entry by its own |y| instead, as far as the array's entries differ in scale: the rounding of a
-            large output then does not hide what a small one says.
+            large output then does not hide the contribution of a small one.
         usable: boolean array for every array of y; entries that are False get a cotangent of 0 (see
             `Derivative.usable`).
     """

@@ -1,4 +1,4 @@
-"""Choices among options, drawn from one text of bytes, so that each option is met within a few examples.
+"""Choices among options, drawn from one text of bytes, so that each option occurs within a few examples.
 
 Hypothesis makes most examples from the one before, by copying one draw over another of its kind; a class that is drawn by
 itself (a layout, a size of 0) is then the same in five or six examples in a row, small numbers come far too often, and
@@ -22,7 +22,7 @@ WIDTH = 2
 
 
 class Chooser:
-    """The choices of one example, made in the order in which they are asked for.
+    """The choices of one example, made in the order in which they are requested.
 
     length: bytes that are drawn; choices beyond them follow from all of them.
     """

@@ -1,4 +1,4 @@
-"""Cotangents: what a rule may be handed."""
+"""Cotangents: what a rule may be called with."""
 
 from __future__ import annotations
 

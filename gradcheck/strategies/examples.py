@@ -145,7 +145,7 @@ def _values(
     absent: list[bool],
     seed: int,
 ) -> tuple[NDArray[Any] | None, ...] | None:
-    """Arrays in the styles and layouts asked for; ever tamer ones while the predicates refuse them; None if they do."""
+    """Arrays in the requested styles and layouts; ever simpler values while the predicates refuse them; None if they refuse all."""
     tie = mode == "kinks" and case.smooth_where is not None
     if tie:
         styles = ["plain"] * len(styles)  # halves tie with halves

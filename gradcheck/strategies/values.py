@@ -182,7 +182,7 @@ def _floats(domain: Domain, style: str, scale: float, rng: np.random.Generator) 
 
 
 def _holds_zero(domain: Domain) -> bool:
-    """Whether zero is among the values that the spec asks for, or a bound."""
+    """Whether zero is among the values that the spec names, or a bound."""
     named = (*domain.array.specials, domain.low, domain.high)
     return 0.0 in named and (domain.low or 0.0) <= 0.0 <= (domain.high or 0.0)
 

@@ -1,4 +1,4 @@
-"""The side that writes: gathers what the tests recorded, shows it at the end, and writes the files asked for."""
+"""The side that writes: gathers what the tests recorded, shows it at the end, and writes the requested files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def add_options(parser: pytest.Parser) -> None:
 def install(config: pytest.Config) -> None:
     """Register the collector in the process that writes.
 
-    Raises `pytest.UsageError` where a file that was asked for can't be written.
+    Raises `pytest.UsageError` where a requested file can't be written.
     """
     if hasattr(config, "workerinput"):
         return
@@ -72,13 +72,13 @@ class Collector:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take in one phase of one test: what it recorded comes with the last one, or not at all if a worker crashes.
 
-        xdist reports a crash under the test that the worker ran; what the first phase brought tells which check that was.
+        xdist reports a crash under the test that the worker ran; what the first phase brought identifies the check.
         """
         test = report.nodeid
         if report.when not in ("setup", "call", "teardown"):
             self._keep(test, self._begun.pop(test, []), "crashed", report.duration)
         elif report.when == "setup":
-            self._begun[test] = _told(report)
+            self._begun[test] = _recorded(report)
             self._outcomes[test] = ("failed" if report.failed else "skipped", 0.0)
         elif report.when == "call":
             xfailed = report.skipped and hasattr(report, "wasxfail")
@@ -87,10 +87,10 @@ class Collector:
             self._begun.pop(test, None)
             outcome, seconds = self._outcomes.pop(test, ("skipped", 0.0))
             if report.failed or outcome != "skipped":
-                self._keep(test, _told(report), "failed" if report.failed else outcome, seconds)
+                self._keep(test, _recorded(report), "failed" if report.failed else outcome, seconds)
 
-    def _keep(self, test: str, told: list[dict[str, Any]], outcome: str, seconds: float) -> None:
-        known = [t for t in told if outcome != "passed" or t["property"] != UNRECORDED]
+    def _keep(self, test: str, recorded: list[dict[str, Any]], outcome: str, seconds: float) -> None:
+        known = [row for row in recorded if outcome != "passed" or row["property"] != UNRECORDED]
         self._checks[test] = gathered(known, test, outcome, seconds)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -123,5 +123,5 @@ class Collector:
                 terminalreporter.write_line(f"written: {path}")
 
 
-def _told(report: pytest.TestReport) -> list[dict[str, Any]]:
+def _recorded(report: pytest.TestReport) -> list[dict[str, Any]]:
     return [json.loads(str(text)) for name, text in report.user_properties if name == PROPERTY]

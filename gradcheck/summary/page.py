@@ -15,7 +15,7 @@ th, td { padding: 2px 10px; text-align: right; border-bottom: 1px solid #8884; f
 th:first-child, td:first-child, .test { text-align: left; font-family: ui-monospace, monospace; }
 thead th { position: sticky; top: 0; background: Canvas; }
 .fail { background: #cf222e; color: white; font-weight: bold; }
-.silent { background: #9a670040; }
+.undecided { background: #9a670040; }
 .good { color: #1a7f37; } .bad { color: #cf222e; }
 """
 
@@ -23,14 +23,14 @@ thead th { position: sticky; top: 0; background: Canvas; }
 def html_page(summary: Summary) -> str:
     """One HTML document, self-contained: a table for each kind, and every check with its time."""
     tables = "".join([_table(kind, entries, summary) for kind, entries in summary.kinds.items()])
-    told = headline(summary)
+    first = headline(summary)
     good = "bad" if summary.failed else "good"
     return (
         "<!DOCTYPE html>\n<html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width'><title>Gradients verified</title>"
         f"<style>{_STYLE}</style></head>\n<body><h1>Gradients verified</h1>\n"
-        f"<p class='{good}'><b>{escape(told.text if summary else 'nothing was verified')}</b></p>\n"
-        "<p>A cell tells how many examples were checked, and how many of them lie at a kink (k), could not be told (?) or "
+        f"<p class='{good}'><b>{escape(first.text if summary else 'nothing was verified')}</b></p>\n"
+        "<p>A cell gives how many examples were checked, and how many of them lie at a kink (k), are inconclusive (?) or "
         "have a zero gradient (v). The last column is the smallest relative error in one entry that the worst example "
         "would have shown.</p>\n"
         f"{tables}{_checks(summary)}</body></html>\n"
@@ -39,7 +39,7 @@ def html_page(summary: Summary) -> str:
 
 def _table(kind: str, entries: list[Entry], summary: Summary) -> str:
     columns = [name for name in summary.properties if any(name in entry.cells for entry in entries)]
-    head = "".join([f"<th>{escape(name)}</th>" for name in [kind, *columns, "notices"]])
+    head = "".join([f"<th>{escape(name)}</th>" for name in [kind, *columns, "detects"]])
     rows = "".join(
         [
             f"<tr><td{_class(entry.failed, False)}>{escape(entry.name)}</td>"
@@ -54,13 +54,13 @@ def _table(kind: str, entries: list[Entry], summary: Summary) -> str:
 def _cell(cell: Cell | None) -> str:
     if cell is None:
         return "<td></td>"
-    told = ", ".join([f"{cell.counts[name]} {name}" for name in VERDICTS if cell.counts[name]])
-    title = escape(f"{told or 'no example'}; {cell.seconds:.2f} s; {sensitivity_text(cell.sensitivity)}")
-    return f'<td{_class(cell.failed, cell.silent)} title="{title}">{escape(cell_text(cell))}</td>'
+    counts = ", ".join([f"{cell.counts[name]} {name}" for name in VERDICTS if cell.counts[name]])
+    title = escape(f"{counts or 'no example'}; {cell.seconds:.2f} s; {sensitivity_text(cell.sensitivity)}")
+    return f'<td{_class(cell.failed, cell.undecided)} title="{title}">{escape(cell_text(cell))}</td>'
 
 
-def _class(failed: bool, silent: bool) -> str:
-    return " class='fail'" if failed else " class='silent'" if silent else ""
+def _class(failed: bool, undecided: bool) -> str:
+    return " class='fail'" if failed else " class='undecided'" if undecided else ""
 
 
 def _checks(summary: Summary) -> str:

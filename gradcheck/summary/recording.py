@@ -1,4 +1,4 @@
-"""The side that runs the tests: what a test says about itself travels as a property of pytest's reports."""
+"""The side that runs the tests: what a test records travels as a property of pytest's reports."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def gradcheck_record(request: pytest.FixtureRequest) -> Any:
 
     entry: the row, such as the name of the function that is verified. checked: the column, such as "gradient". results:
     what `gradcheck` or `verify` returned. kind: rows of one kind stand together. Returns a `Tally`, whose `add` takes
-    more of them while the test runs, and whose `conclude` fails where they told too little.
+    more of them while the test runs, and whose `conclude` fails where they decided too little.
 
     A test that fails is shown as a failure of what it recorded; so record before a check that may raise::
 
@@ -39,17 +39,17 @@ def gradcheck_record(request: pytest.FixtureRequest) -> Any:
     def record(entry: str, checked: str, *results: Report | Verification, kind: str = "function") -> Tally:
         for name, value in (("entry", entry), ("checked", checked), ("kind", kind)):
             if not isinstance(value, str) or not value or not value.isprintable():
-                raise ValueError(f"gradcheck_record: {name} is a word or a few, on one line; got {value!r}")
+                raise ValueError(f"gradcheck_record: {name} has to be one line of text; got {value!r}")
         from gradcheck.verification import Tally
 
         tally = Tally(entry)
-        told: dict[str, Any] = {"kind": kind, "entry": entry, "property": checked}
+        row: dict[str, Any] = {"kind": kind, "entry": entry, "property": checked}
         place = places.pop() if places else len(node.user_properties)
-        node.user_properties[place : place + 1] = [(PROPERTY, json.dumps(told))]
+        node.user_properties[place : place + 1] = [(PROPERTY, json.dumps(row))]
 
         def conclude() -> None:
-            told.update(counts=dict(tally.counts), sensitivity=tally.sensitivity)
-            node.user_properties[place] = (PROPERTY, json.dumps(told))
+            row.update(counts=dict(tally.counts), sensitivity=tally.sensitivity)
+            node.user_properties[place] = (PROPERTY, json.dumps(row))
 
         request.addfinalizer(conclude)
         for result in results:

@@ -62,10 +62,10 @@ class Cell:
         return self.counts["fail"] > 0
 
     @property
-    def silent(self) -> bool:
-        """Whether no example told anything."""
-        told = self.counts["pass"] + self.counts["subgradient"] + self.counts["fail"]
-        return not told
+    def undecided(self) -> bool:
+        """Whether no example was decisive."""
+        decisive = self.counts["pass"] + self.counts["subgradient"] + self.counts["fail"]
+        return not decisive
 
     @property
     def sensitivity(self) -> float | None:
@@ -205,17 +205,17 @@ def _plain(s: Summary) -> dict[str, Any]:
 
 
 def gathered(records: Iterable[dict[str, Any]], test: str, outcome: str, seconds: float) -> list[Check]:
-    """Checks of one test from what it said about itself."""
+    """Checks of one test from what it recorded."""
     return [
         Check(
-            told["kind"],
-            told["entry"],
-            told["property"],
+            row["kind"],
+            row["entry"],
+            row["property"],
             test,
-            Counter(told.get("counts", {})),
-            told.get("sensitivity"),
+            Counter(row.get("counts", {})),
+            row.get("sensitivity"),
             outcome,
             seconds,
         )
-        for told in records
+        for row in records
     ]

@@ -15,15 +15,15 @@ NAME = 24
 _SIGNS = {"subgradient": "k", "inconclusive": "?", "vacuous": "v"}
 _LEGEND = {
     "k": "k at a kink, between the slopes of its sides",
-    "?": "? could not be told",
+    "?": "? inconclusive",
     "v": "v gradient zero",
 }
 BLUNT = 0.1
-"""A check that would not have seen an error of this size at its worst example stands out."""
+"""A check that would not have detected an error of this size at its worst example stands out."""
 
 
 class Line(NamedTuple):
-    """A line of text and how it looks, in pytest's words."""
+    """A line of text and its markup, in pytest's terms."""
 
     text: str
     markup: dict[str, bool]
@@ -46,15 +46,15 @@ def headline(summary: Summary) -> Line:
     """One line: how much was verified, and what failed."""
     failed = [f"{entry.kind} {entry.name}" for entry in summary.entries if entry.failed]
     kinds = ", ".join([_many(len(entries), kind) for kind, entries in summary.kinds.items()])
-    told = f"{kinds} verified on {_many(summary.examples, 'example')}"
+    text = f"{kinds} verified on {_many(summary.examples, 'example')}"
     if not failed:
-        return Line(f"{told}: all right", {"green": True})
+        return Line(f"{text}: all right", {"green": True})
     more = f" and {len(failed) - NAMED} more" if len(failed) > NAMED else ""
-    return Line(f"{told}: {', '.join(failed[:NAMED])}{more} FAILED", {"red": True})
+    return Line(f"{text}: {', '.join(failed[:NAMED])}{more} FAILED", {"red": True})
 
 
 def cell_text(cell: Cell | None) -> str:
-    """How many examples, and how many of them say less than a pass: "20 3k 1?", or FAIL."""
+    """How many examples, and how many of them are less than a pass: "20 3k 1?", or FAIL."""
     if cell is None:
         return ""
     if cell.failed:
@@ -73,13 +73,13 @@ def _table(kind: str, entries: list[Entry], summary: Summary) -> Iterable[Line]:
     parts = [
         [_cut(kind.upper(), NAME), *(_cut(entry.name, NAME) for entry in entries)],
         *(_column(name, [entry.cells.get(name) for entry in entries]) for name in columns),
-        ["notices", *(f"{sensitivity_text(entry.sensitivity):>7}" for entry in entries)],
+        ["detects", *(f"{sensitivity_text(entry.sensitivity):>7}" for entry in entries)],
     ]
     widths = [max(map(len, part)) for part in parts]
     texts = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in zip(*parts, strict=True)]
     yield Line(texts[0], {"bold": True})
     for entry, text in zip(entries, texts[1:], strict=True):
-        odd = any(cell.silent for cell in entry.cells.values()) or (entry.sensitivity or 0) >= BLUNT
+        odd = any(cell.undecided for cell in entry.cells.values()) or (entry.sensitivity or 0) >= BLUNT
         yield Line(text, {"red": True} if entry.failed else {"yellow": True} if odd else {})
 
 
@@ -92,16 +92,16 @@ def _column(name: str, cells: list[Cell | None]) -> list[str]:
 
 def _legend(texts: Iterable[str], width: int) -> list[Line]:
     words = {word[-1] for text in texts for word in text.split() if word[:-1].isdigit()}
-    told = ["counts are examples", *(text for sign, text in _LEGEND.items() if sign in words)]
-    told.append("notices: smallest relative error in one entry that the worst example would have shown")
-    return [Line(text, {"light": True}) for text in textwrap.wrap("; ".join(told), width)]
+    parts = ["counts are examples", *(text for sign, text in _LEGEND.items() if sign in words)]
+    parts.append("detects: smallest relative error in one entry that the worst example would have shown")
+    return [Line(text, {"light": True}) for text in textwrap.wrap("; ".join(parts), width)]
 
 
 def _times(summary: Summary, width: int) -> list[Line]:
     total = sum(summary.seconds().values())
     shares = [f"{name} {100 * s / total:.0f}%" for name, s in summary.seconds().items() if s > 0.005 * total]
-    told = f"{total:.0f} s of checks: {', '.join(shares)}; the slowest:"
-    found = [Line(text, {}) for text in textwrap.wrap(told, width)]
+    head = f"{total:.0f} s of checks: {', '.join(shares)}; the slowest:"
+    found = [Line(text, {}) for text in textwrap.wrap(head, width)]
     for check in summary.slowest[:SLOWEST]:
         text = f"{check.seconds:7.2f} s {_many(check.examples, 'example'):>15}  "
         found.append(Line(text + _cut_left(check.test, max(20, width - len(text) - 1)), {}))

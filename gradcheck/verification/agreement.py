@@ -9,7 +9,7 @@ to first order, with ``a_j = dy/dx_j x_j``) the scatter is about ``16 eps |a|_2`
 few eps, and a sum by NumPy or BLAS passes fewer than 32 roundings of eps/2 for any one term (blocks, then pairs), which
 makes ``16 eps |a|_1 <= 16 eps sqrt(n) |a|_2``. So the bound is ``(1 + sqrt(n)) scatter``, plus ``16 eps |y|`` for a result
 that does not depend on the inputs' last places, plus ``2 eps max|x|`` for programs that subtract inputs from each other
-(softmax takes off the largest) and add the rest to a constant, plus what the dtype's smallest number can't tell.
+(softmax takes off the largest) and add the rest to a constant, plus the dtype's smallest number.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ def ops_at_fault(graph: Graph, *, order: int = 1) -> list[tuple[int, str]]:
     ]
 
 
-def told(graph: Graph, *, order: int = 1) -> str:
+def words(graph: Graph, *, order: int = 1) -> str:
     """The same as a line for the message."""
     found = ops_at_fault(graph, order=order)
     if not found:

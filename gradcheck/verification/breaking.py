@@ -1,4 +1,4 @@
-"""Rules broken on purpose: copies of an op that are wrong in one place, to see whether a check notices."""
+"""Rules broken on purpose: copies of an op that are wrong in one place, to see whether a check detects them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CHANGES: dict[str, Change] = {
     "one entry by 0.1 %": _one_entry,
     "zero": lambda gx: gx * 0,
 }
-"""What is done to a cotangent: each is to be noticed wherever the gradient is not zero."""
+"""What is done to a cotangent: each is to be detected wherever the gradient is not zero."""
 
 
 def broken(op: Op[..., Any], position: int, change: Change) -> Op[..., Any]:

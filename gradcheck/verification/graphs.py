@@ -38,7 +38,7 @@ def check_graph_gradient(graph: Graph, *, seed: int = 0) -> Report:
     try:
         return gradcheck(graph.function(), graph.point, gy=graph.gys, contracts=CONTRACTS, seed=seed)
     except GradientError as error:
-        error.add_note(at_fault.told(graph))
+        error.add_note(at_fault.words(graph))
         raise
 
 
@@ -55,7 +55,7 @@ CONTRACTS = (
     "no_shared_memory",
     "read_only_arrays",
 )
-"""What else is asked of the gradient of a graph."""
+"""What else is required of the gradient of a graph."""
 
 
 def check_graph_second_order(graph: Graph, *, seed: int = 0) -> Report:
@@ -63,7 +63,7 @@ def check_graph_second_order(graph: Graph, *, seed: int = 0) -> Report:
     try:
         return gradgradcheck(graph.function(), graph.point, contracts=False, seed=seed)
     except GradientError as error:
-        error.add_note(at_fault.told(graph, order=2))
+        error.add_note(at_fault.words(graph, order=2))
         raise
 
 
@@ -218,7 +218,7 @@ def _arrays(run: _Recorded, copy: bool = True) -> dict[int, Any]:
 
 
 def _check_freed(graph: Graph) -> None:
-    """Each output in turn goes backward, twice: what it comes by is freed, and a later one that needs it raises."""
+    """Each output in turn goes backward, twice: what it visits is freed, and a later one that needs it raises."""
     run = _Recorded(graph)
     ancestors = graph.ancestors()
     nodes = set(graph.nodes)
@@ -246,7 +246,7 @@ def _check_freed(graph: Graph) -> None:
     for i in nodes - touched:
         y = run.values[i]
         if type(y) is Tensor and y.requires_grad and not y._parents:
-            raise _wrong(graph, f"step {i} is freed, and no backward pass came by it")
+            raise _wrong(graph, f"step {i} is freed, and no backward pass visited it")
 
 
 def _check_modes(graph: Graph) -> None:

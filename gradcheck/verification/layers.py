@@ -270,7 +270,7 @@ def _unchanged(what: str, before: Mapping[str, Any], after: Mapping[str, Any], b
     for name, value in after.items():
         if not _equal(before[name], value):
             raise VerificationError(
-                f"{what}: {name} was changed {by}, from {before[name]!r} to {value!r}. If it should be, say so in the "
+                f"{what}: {name} was changed {by}, from {before[name]!r} to {value!r}. If it should be, declare it in the "
                 "spec's `state_after`"
             )
 
@@ -287,7 +287,7 @@ def check_layer_rows(call: LayerCall, example: Example) -> None:
     """
     x, *others = example.arrays
     if x is None:
-        raise VerificationError(f"{call}: its first input is optional, so it can't be told by rows")
+        raise VerificationError(f"{call}: its first input is optional, so its rows can't be taken as a batch")
     for rows in (x[:1], x[:0]):
         what = call.on([rows, *others])
         values = [rows, *others, *call.parameters.values()]
@@ -302,7 +302,7 @@ def check_layer_rows(call: LayerCall, example: Example) -> None:
             if known:
                 raise VerificationError(f"{what} was refused: {error}") from error
             if str(rows.shape) not in str(error):
-                raise VerificationError(f"{what} was refused without telling its shape: {error}") from error
+                raise VerificationError(f"{what} was refused without naming its shape: {error}") from error
             _unchanged(what, before, state_of(layer), "by a call that was refused")
             continue
         if not known:
@@ -316,7 +316,7 @@ def check_layer_rows(call: LayerCall, example: Example) -> None:
 
 
 def check_layer_misfit(call: LayerCall, example: Example, letters: Mapping[str, int]) -> None:
-    """An input that is larger by one along an axis whose size the constructor was told, is refused with its shape.
+    """An input that is larger by one along an axis whose size the constructor was given, is refused with its shape.
 
     letters: those axes of the first array, by the constructor's argument. Raises `VerificationError`.
     """
@@ -331,7 +331,7 @@ def check_layer_misfit(call: LayerCall, example: Example, letters: Mapping[str, 
             layer(Tensor(x), *example.arrays[1:])
         except ShapeError as error:
             if str(x.shape) not in str(error):
-                raise VerificationError(f"{what}, was refused without telling its shape: {error}") from error
+                raise VerificationError(f"{what}, was refused without naming its shape: {error}") from error
             _unchanged(what, before, state_of(layer), "by a call that was refused")
         else:
             raise VerificationError(f"{what}, was not refused")

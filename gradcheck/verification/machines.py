@@ -117,13 +117,13 @@ class OptimizerMachine(RuleBasedStateMachine):
 
     @rule(schedule=st.sampled_from(sorted(SCHEDULES)), done=st.integers(0, 8))
     def schedule(self, schedule: str, done: int) -> None:
-        """The learning rate is set to what a schedule says after `done` eighths of a run."""
+        """The learning rate is set to what a schedule gives after `done` eighths of a run."""
         self.factor = SCHEDULES[schedule](done / 8)
         self.optimizer.lr = self.lr * self.factor
 
     @rule()
     def step(self) -> None:
-        """The parameters with a gradient are changed; whether rightly, is seen in the end."""
+        """The parameters with a gradient are changed; whether rightly, is checked at the end."""
         self.optimizer.step()
         for history, p, g in zip(self.histories, self.tensors, self.grads, strict=True):
             if g is not None:
@@ -133,7 +133,7 @@ class OptimizerMachine(RuleBasedStateMachine):
 
     @rule(file=st.booleans())
     def save_and_load(self, file: bool) -> None:
-        """A new optimizer over new parameters takes over; what becomes of the old one is none of its business."""
+        """A new optimizer over new parameters takes over; what happens to the old one does not change it."""
         saved = self.optimizer.state_dict()
         values = [p.data.copy() for p in self.tensors]
         state = saved
@@ -159,7 +159,7 @@ class OptimizerMachine(RuleBasedStateMachine):
             except StateError as error:
                 if "does not fit" not in str(error) or culprit not in str(error):
                     raise self._wrong(
-                        f"refused a state with {what} ({culprit}) without saying so: {error}"
+                        f"refused a state with {what} ({culprit}) without naming it: {error}"
                     ) from error
             except Exception as error:
                 raise self._wrong(
@@ -196,7 +196,7 @@ class OptimizerMachine(RuleBasedStateMachine):
             check_history(self.cls, history, self.hyper)
 
     def _wrong(self, message: str) -> VerificationError:
-        self.histories = []  # what they would tell at the end is no news
+        self.histories = []  # a mistake is reported once: nothing is left to check at the end
         named = ", ".join(f"{name}={value!r}" for name, value in self.hyper.items())
         return VerificationError(f"{self.cls.__name__}({named}): {message}")
 

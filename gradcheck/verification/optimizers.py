@@ -244,13 +244,13 @@ def check_refusals(cls: Any) -> None:
         for name in cls.hyper
         for value in (-1.0, "none")
     ]
-    for what, attempt, kind, told in tries:
+    for what, attempt, kind, named in tries:
         try:
             attempt()
         except kind as error:
-            if told not in str(error):
+            if named not in str(error):
                 raise VerificationError(
-                    f"{cls.__name__} refused {what} without saying so: {error}"
+                    f"{cls.__name__} refused {what} without naming it: {error}"
                 ) from error
         except Exception as error:
             raise VerificationError(

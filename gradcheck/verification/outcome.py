@@ -1,4 +1,4 @@
-"""How a check says no."""
+"""How a check reports a mistake."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a planted mistake is noticed: the checks of stage 1 over drawn examples, expected to raise."""
+"""Whether a planted mistake is detected: the checks of stage 1 over drawn examples, expected to raise."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ SEEK = settings(
 """Some examples, the same ones every time; the first that shows a mistake will do, however large."""
 
 
-def noticed(strategy: st.SearchStrategy[Any], check: Callable[[Any], Any]) -> str:
-    """What the check says of the first example that it raises on. Raises `VerificationError` where it passes them all."""
+def detected(strategy: st.SearchStrategy[Any], check: Callable[[Any], Any]) -> str:
+    """The check's message for the first example that it raises on. Raises `VerificationError` where it passes them all."""
 
     @SEEK
     @given(strategy)
     def holds(example: Any) -> None:
         check(example)
 
-    return _said(holds)
+    return _message(holds)
 
 
-def noticed_in_a_run(machine: type[RuleBasedStateMachine]) -> str:
+def detected_in_a_run(machine: type[RuleBasedStateMachine]) -> str:
     """The same for a state machine."""
     many = settings(SEEK, max_examples=200, stateful_step_count=25)
-    return _said(lambda: run_state_machine_as_test(machine, settings=many))
+    return _message(lambda: run_state_machine_as_test(machine, settings=many))
 
 
-def _said(holds: Callable[[], Any]) -> str:
+def _message(holds: Callable[[], Any]) -> str:
     try:
         holds()
     except (VerificationError, GradientError) as error:
         return str(error)
-    raise VerificationError("the mistake was not noticed on any example")
+    raise VerificationError("the mistake was not detected on any example")

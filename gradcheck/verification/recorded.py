@@ -51,7 +51,7 @@ def _same(what: str, found: Any, expected: Any, primitive: bool = True) -> None:
 
 
 def _record(y: Tensor, primitive: bool) -> tuple[Any, ...]:
-    """What backward will go by; of a composed function, whose inner Tensors are new each time, only the last op."""
+    """What backward will use; of a composed function, whose inner Tensors are new each time, only the last op."""
     head = (y.dtype, y.requires_grad, y._op)
     if not primitive or y._op is None:
         return head

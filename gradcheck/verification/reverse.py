@@ -1,6 +1,6 @@
 """Reverse accumulation without the engine: over a graph's plain data, by the ops' pairs and dictionaries.
 
-What the engine does, said a second time in the plainest way: no pending heap, no recorded nodes, nothing in place. The
+What the engine does, written a second time in the plainest way: no pending heap, no recorded nodes, nothing in place. The
 sums are taken in the same order, so both agree to the last bit.
 """
 

@@ -1,4 +1,4 @@
-"""Counts what the checks of one entry could tell."""
+"""Counts the results of the checks of one entry."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ NEED_MORE = {"integers_get_none", "aliased_arguments"}
 
 @dataclass
 class Tally:
-    """What the checks of one entry could tell, so that a check that never tells anything is not taken for a pass.
+    """The results of the checks of one entry, so that a check that never decides anything is not taken for a pass.
 
     counts: examples by verdict, where "vacuous" is a pass whose every gradient is zero. sensitivity: that of the worst
-    pass, None where none has one. inconclusive: examples that told nothing, a kink among them where a smooth point was
+    pass, None where none has one. inconclusive: examples that decided nothing, a kink among them where a smooth point was
     meant; reasons: their reports. informed, of expected: inputs whose gradient was seen. held: contracts that were examined
     and held; skipped: why others were not.
     """
@@ -49,8 +49,8 @@ class Tally:
         return self.counts[VACUOUS]
 
     @property
-    def told(self) -> int:
-        """How many told something."""
+    def decisive(self) -> int:
+        """How many were decisive."""
         return self.examples - self.inconclusive - self.vacuous
 
     def passed(self) -> None:
@@ -60,7 +60,7 @@ class Tally:
     def add(self, result: Report | Verification, smooth: bool = True) -> Report | Verification:
         """Count one report, or what `verify` found over many examples, and hand it on.
 
-        smooth: whether a kink is as little an answer as none. Raises TypeError for what is neither.
+        smooth: whether a kink counts as inconclusive. Raises TypeError for what is neither.
         """
         if isinstance(result, Verification):
             self._add_verification(result)
@@ -74,24 +74,24 @@ class Tally:
         return result
 
     def conclude(self, everything: bool = True) -> None:
-        """Raises `VerificationError` where most checks told nothing; and, unless `everything` is False, where some input's
+        """Raises `VerificationError` where most checks were inconclusive; and, unless `everything` is False, where some input's
         gradient was never seen, or some contract never examined.
         """
         blind = sorted(self.expected - self.informed) if everything else []
-        if blind and self.told + self.inconclusive:  # all of them vacuous is the truth for x^0, say
+        if blind and self.decisive + self.inconclusive:  # for x^0, all of them vacuous is right
             raise VerificationError(
                 f"{self.name}: no example showed a gradient by {', '.join(blind)}: it was zero or could not be measured "
                 "at any of them. Change the spec's domain, or declare the array differentiable=False"
             )
         left = sorted(set(CONTRACTS) - self.held - NEED_MORE) if everything else []
-        if left and self.told and (self.held or self.skipped):
+        if left and self.decisive and (self.held or self.skipped):
             raise VerificationError(
                 f"{self.name}: no example showed whether {', '.join(left)} holds: "
                 f"{self.skipped.get(left[0], 'it was not tried')}. Change the spec's domain"
             )
-        if self.inconclusive > self.told + self.vacuous:
+        if self.inconclusive > self.decisive + self.vacuous:
             raise VerificationError(
-                f"{self.name}: {self.inconclusive} of {self.examples} checks could not tell. Change the spec's domain to one "
+                f"{self.name}: {self.inconclusive} of {self.examples} checks were inconclusive. Change the spec's domain to one "
                 f"where a derivative can be measured. The last one:\n{self.reasons[-1]}"
             )
 

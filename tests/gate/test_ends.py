@@ -15,7 +15,7 @@ def training_reports(run):
 
 @pytest.mark.parametrize("stop", ["-x", "--maxfail=1", "--stepwise"])
 @BRIEFLY
-def test_a_run_that_stops_at_the_first_failure_still_says_what_stopped_training(project, how, stop):
+def test_a_run_that_stops_at_the_first_failure_still_reports_what_stopped_training(project, how, stop):
     project.write("v/test_v.py", "def test_v(): assert 0\n" + FOUR)
     project.write("t/test_t.py", FOUR)
     run = project.run(*how, stop, cache=stop == "--stepwise")

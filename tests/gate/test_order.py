@@ -81,7 +81,7 @@ def test_what_pytest_calls_a_failure_closes_the_gate_and_nothing_else_does(proje
 
 
 def test_a_teardown_error_in_a_worker_closes_the_gate(project):
-    # The module's fixture is torn down when its worker is told what follows: it must be told before the gate opens.
+    # The module's fixture is torn down when its worker knows what follows: it must know before the gate opens.
     project.write(
         "v/test_v.py",
         "import pytest\n@pytest.fixture(scope='module', autouse=True)\n"
@@ -181,7 +181,7 @@ def test_junit_xml_has_the_skipped_training_tests_with_their_reason(project):
     assert xml.count('message="gate closed by v/test_v.py::test_v"') == 4
 
 
-def test_workers_use_one_thread_for_linear_algebra_unless_told_otherwise(project, monkeypatch):
+def test_workers_use_one_thread_for_linear_algebra_unless_set_otherwise(project, monkeypatch):
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MKL_NUM_THREADS", "3")

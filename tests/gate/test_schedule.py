@@ -221,7 +221,7 @@ def flags(outcome):
 
 @pytest.fixture
 def config():
-    """What Gate and the stock schedulers ask of pytest's config."""
+    """What Gate and the stock schedulers need from pytest's config."""
     option = SimpleNamespace(tx=[])
     made = SimpleNamespace(option=option, rootpath="", getvalue=lambda name: option.tx)
     made.getoption = lambda name: None

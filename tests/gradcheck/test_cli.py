@@ -92,10 +92,10 @@ def test_the_report_comes_as_json_on_request(capsys):
         )
         == RIGHT
     )
-    told = json.loads(capsys.readouterr().out)
-    assert told["verdict"] == "pass"
-    assert [i["dtype"] for i in told["inputs"]] == ["float32", "float32"]
-    assert told["second"]["order"] == 2
+    report = json.loads(capsys.readouterr().out)
+    assert report["verdict"] == "pass"
+    assert [i["dtype"] for i in report["inputs"]] == ["float32", "float32"]
+    assert report["second"]["order"] == 2
 
 
 def test_a_wrong_gradient_keeps_its_status_where_the_reader_has_gone():
@@ -108,7 +108,7 @@ def test_a_wrong_gradient_keeps_its_status_where_the_reader_has_gone():
     assert done.stderr == ""
 
 
-def test_a_rule_that_ends_the_program_is_told_and_never_right(capsys):
+def test_a_rule_that_ends_the_program_is_reported_and_never_right(capsys):
     assert main(["check", "numpy:sin", "--vjp", "mine_to_check:leaves", "--shapes", "3"]) == MISCALLED
     assert "the code under check ended the program (SystemExit: 0)" in capsys.readouterr().err
 
@@ -162,7 +162,7 @@ def test_the_version_is_that_of_the_distribution(capsys):
         (["op", "no such op"], "there is no differentiable op named 'no such op': choose among abs, add"),
     ],
 )
-def test_a_wrong_call_leaves_status_2_and_says_what_to_write(call, words, capsys):
+def test_a_wrong_call_leaves_status_2_and_names_what_to_write(call, words, capsys):
     assert main(call) == MISCALLED
     assert words in capsys.readouterr().err
 
@@ -174,7 +174,7 @@ def test_a_registered_op_is_checked_at_drawn_points(capsys):
     assert all("pass" in line for line in lines)
 
 
-def test_a_registered_op_with_a_wrong_rule_is_told_on_its_smallest_example(capsys, monkeypatch):
+def test_a_registered_op_with_a_wrong_rule_is_reported_on_its_smallest_example(capsys, monkeypatch):
     from gradcore import registry
 
     monkeypatch.setattr(registry.ops["exp"], "rules", (lambda gy, y, x: 2 * gy * y,))
@@ -192,17 +192,17 @@ def test_a_scalar_shape_is_written_as_nothing():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["op", "relu", "--examples", "0"], "0 is below 1"),
         (["check", "numpy:sin", "--shapes", "3", "--seed", "-1"], "-1 is below 0"),
         (["check", "numpy:sin", "--shapes", "3", "--dtype", "foo"], "invalid choice: 'foo'"),
     ],
 )
-def test_an_option_out_of_range_is_a_wrong_call(arguments, told, capsys):
+def test_an_option_out_of_range_is_a_wrong_call(arguments, message, capsys):
     with pytest.raises(SystemExit, match="2"):
         main(arguments)
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_a_module_that_raises_when_it_is_loaded_is_a_wrong_call_not_a_wrong_gradient(

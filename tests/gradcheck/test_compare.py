@@ -38,7 +38,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize("n", [1, 2, 100, 10_000, 300_000])
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_one_wrong_entry_is_seen_in_an_array_of_any_size(n, mistake):
+def test_one_wrong_entry_is_detected_in_an_array_of_any_size(n, mistake):
     x = np.random.default_rng(n).standard_normal(n)
     assert judged(np.tanh, tanh_slope, x).verdict is Verdict.PASS
     assert judged(np.tanh, tanh_slope, x, spoil=MISTAKES[mistake]).verdict is Verdict.FAIL
@@ -104,7 +104,7 @@ def test_no_right_gradient_fails_in_many_draws():
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 @pytest.mark.parametrize("n", [1, 1000, 100_000])
-def test_rounding_of_a_narrow_gradient_is_forgiven_and_a_factor_2_is_not(dtype, n):
+def test_rounding_of_a_narrow_gradient_is_within_the_tolerance_and_a_factor_2_is_not(dtype, n):
     x = np.random.default_rng(n).uniform(-2, 2, n).astype(dtype)
     rng = np.random.default_rng(1)
     gy = np.where(rng.random(n) < 0.5, -1, 1).astype(dtype)
@@ -121,7 +121,7 @@ def test_rounding_of_a_narrow_gradient_is_forgiven_and_a_factor_2_is_not(dtype, 
     assert compare(numeric, -gx, v, gy).verdict is Verdict.FAIL
 
 
-def test_rounding_of_the_gradient_is_forgiven_also_where_the_values_are_zero():
+def test_rounding_of_the_gradient_is_within_the_tolerance_also_where_the_values_are_zero():
     rng = np.random.default_rng(0)
     x = rng.uniform(1, 2, 100)
     v, gy = direction(x, rng), np.where(rng.random(100) < 0.5, -1, 1)
@@ -183,7 +183,7 @@ def test_a_gradient_that_is_not_finite_fails_where_the_truth_is():
         (lambda x: 1e16 + 0 * x + 1e-3 * x, 1.0, "noise"),
     ],
 )
-def test_what_cannot_be_measured_is_inconclusive_and_says_why(f, x, reason):
+def test_what_cannot_be_measured_is_inconclusive_with_a_reason(f, x, reason):
     found = compare(derivative(f, np.array([x]), ONE), np.array([1e-3]), ONE, ONE)
     assert (found.verdict, found.reason) == (Verdict.INCONCLUSIVE, reason)
 
@@ -196,7 +196,7 @@ def test_outputs_of_weight_zero_do_not_spoil_the_verdict():
 
 
 @pytest.mark.parametrize("n", [1, 30, 1000])
-def test_an_error_of_the_size_of_the_sensitivity_is_seen(n):
+def test_an_error_of_the_size_of_the_sensitivity_is_detected(n):
     rng = np.random.default_rng(n)
     x = rng.uniform(0.5, 2, n)
     gy = cotangents(x, rng)[0]
@@ -206,10 +206,10 @@ def test_an_error_of_the_size_of_the_sensitivity_is_seen(n):
     right = compare(numeric, gx, v, gy)
     terms = np.abs(gx * v[0])
     entry = int(np.argsort(terms)[(n - 1) // 2])
-    noticed, missed = gx.copy(), gx.copy()
-    noticed[entry] *= 1 + 1.1 * right.sensitivity * np.median(terms) / terms[entry]
+    detected, missed = gx.copy(), gx.copy()
+    detected[entry] *= 1 + 1.1 * right.sensitivity * np.median(terms) / terms[entry]
     missed[entry] *= 1 + 0.01 * right.sensitivity
-    assert compare(numeric, noticed, v, gy).verdict is Verdict.FAIL
+    assert compare(numeric, detected, v, gy).verdict is Verdict.FAIL
     assert compare(numeric, missed, v, gy).verdict is Verdict.PASS
     assert right.sensitivity < 1e-6
 
@@ -247,7 +247,7 @@ def comparison(verdict, sensitivity=1e-3, vacuous=False, numeric=1.0):
     return Comparison(verdict, "", numeric, 1.0, 0.1, sensitivity, vacuous)
 
 
-def test_a_fail_decides_over_all_others_and_the_clearest_fail_is_told():
+def test_a_fail_decides_over_all_others_and_the_clearest_fail_is_reported():
     near, far = comparison(Verdict.FAIL, numeric=2.0), comparison(Verdict.FAIL, numeric=9.0)
     assert merge([comparison(Verdict.PASS), near, far, comparison(Verdict.INCONCLUSIVE)]) is far
 

@@ -21,7 +21,7 @@ def cosine(gy, y, x):
     return gy * np.cos(x)
 
 
-def test_every_contract_says_in_one_line_what_must_hold():
+def test_every_contract_states_in_one_line_what_must_hold():
     assert all(check.__doc__ and check.__doc__.splitlines()[0].endswith(".") for check in CONTRACTS.values())
 
 
@@ -34,7 +34,7 @@ def test_what_does_not_apply_is_left_out_with_a_reason():
     }
 
 
-def test_a_contract_that_follows_from_a_broken_one_is_not_told_again():
+def test_a_contract_that_follows_from_a_broken_one_is_not_reported_again():
     def forward(x):
         y = np.sin(x)
         x += 0.25
@@ -105,7 +105,7 @@ def test_the_layout_that_breaks_a_rule_is_named():
     assert "on arrays with negative strides, the rule gives other values" in str(report)
 
 
-def test_a_forward_that_refuses_a_layout_is_told_with_its_error():
+def test_a_forward_that_refuses_a_layout_is_reported_with_its_error():
     def forward(x):
         if not x.flags.c_contiguous:
             raise TypeError("C order only")
@@ -215,7 +215,7 @@ def test_a_gradient_of_nothing_but_rounding_is_linear_all_the_same():
 
 
 @pytest.mark.parametrize("shape", [(3, 2), (3, 1), (9,), (), (0,)])
-def test_a_cotangent_of_another_shape_is_told_whatever_else_is_asked(shape):
+def test_a_cotangent_of_another_shape_is_reported_whichever_contracts_are_requested(shape):
     def rule(gy, y, a, b):
         return gy * np.ones_like(a), np.full(shape, gy)
 

@@ -165,7 +165,7 @@ def test_zeros_stand_for_the_first_option_also_beyond_the_last_byte():
     assert choose.between(5, 5) == 5
 
 
-def test_choices_beyond_the_last_byte_are_told_by_all_of_them():
+def test_choices_beyond_the_last_byte_follow_from_all_of_them():
     def options(text):
         choose = Chooser(lambda strategy: text)
         return [choose.between(0, 9) for _ in range(LENGTH)][LENGTH // 2 :]

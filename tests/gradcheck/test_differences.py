@@ -1,4 +1,4 @@
-"""The numeric derivative: its bound holds, it stays cheap, and it says what it saw."""
+"""The numeric derivative: its bound holds, it stays cheap, and it reports what it measured."""
 
 import importlib.util
 import sys
@@ -45,10 +45,10 @@ def test_the_bound_holds_where_functions_lose_digits(battery):
 
 
 def test_the_battery_reports_a_bound_that_is_too_small(battery):
-    honest = battery.measure(battery.cases(0)[0])
-    liar = battery.Outcome(honest.case, 2 * honest.bound, honest.bound, honest.truth, honest.evaluations)
-    assert not liar.covered
-    assert "covers 50.00%" in battery.misses([honest, liar])[0]
+    right = battery.measure(battery.cases(0)[0])
+    wrong = battery.Outcome(right.case, 2 * right.bound, right.bound, right.truth, right.evaluations)
+    assert not wrong.covered
+    assert "covers 50.00%" in battery.misses([right, wrong])[0]
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_every_output_has_its_own_step_among_a_million_kinks():
     assert np.max(found.bound / np.abs(v)) < 1e-6 * np.max(np.abs(x))
 
 
-def test_at_a_kink_the_slopes_of_both_sides_are_told():
+def test_at_a_kink_the_slopes_of_both_sides_are_reported():
     found = derivative(lambda x: np.abs(x) + 2 * x, np.array([0.0, 1.0]), np.array([3.0, 1.0]))
     assert list(found.diagnosis) == [Diagnosis.KINK, Diagnosis.SMOOTH]
     assert abs(found.left[0] - 3) <= found.left_bound[0] < 1e-6
@@ -243,7 +243,7 @@ def test_complex_numbers_move_in_their_plane():
     assert from_real.diagnosis.shape == (1,)
 
 
-def test_float32_inputs_are_widened_unless_told_otherwise():
+def test_float32_inputs_are_widened_unless_requested_otherwise():
     seen = []
 
     def f(x):

@@ -264,7 +264,7 @@ def test_a_kink_accepts_what_lies_between_the_slopes_and_nothing_else():
         assert report.verdict.value == verdict
 
 
-def test_a_jump_is_inconclusive_and_says_why():
+def test_a_jump_is_inconclusive_with_a_reason():
     report = gradcheck(np.floor, (np.array([1.0, 2.0]),), vjp=lambda gy, y, x: gy * 0)
     assert report.verdict is Verdict.INCONCLUSIVE
     assert not report
@@ -336,33 +336,33 @@ def test_contracts_can_be_chosen_by_name_or_left_out():
 
 def mislead(monkeypatch, times):
     """The first so many numeric derivatives come out wrong; returns the list of all that were taken."""
-    from gradcheck.verdict import observation as look
+    from gradcheck.verdict import observation
 
-    genuine, looks = look.derivative, []
+    genuine, taken = observation.derivative, []
 
     def mistaken_at_first(f, x, v, **more):
         found = genuine(f, x, v, **more)
-        looks.append(more.get("thorough", False))
-        if len(looks) <= times:
+        taken.append(more.get("thorough", False))
+        if len(taken) <= times:
             object.__setattr__(found, "flat_value", found.flat_value * 1.5)
         return found
 
-    monkeypatch.setattr(look, "derivative", mistaken_at_first)
-    return looks
+    monkeypatch.setattr(observation, "derivative", mistaken_at_first)
+    return taken
 
 
 def test_a_fail_that_the_same_direction_does_not_show_with_more_steps_is_none(monkeypatch):
-    looks = mislead(monkeypatch, 2)  # the first direction, as if the function had misled both looks at it
+    taken = mislead(monkeypatch, 2)  # the first direction, as if the function had misled both derivatives
     assert gradcheck(np.sin, (X,), vjp=cosine).verdict is Verdict.PASS
-    assert looks == [False, False, False, True]
+    assert taken == [False, False, False, True]
 
 
-def test_a_fail_is_told_only_after_a_second_look_has_confirmed_it(monkeypatch):
-    looks = mislead(monkeypatch, 4)  # with more steps as well
+def test_a_fail_is_reported_only_after_a_second_measurement_has_confirmed_it(monkeypatch):
+    taken = mislead(monkeypatch, 4)  # with more steps as well
     report = gradcheck(np.sin, (X,), vjp=cosine)
     assert report.verdict is Verdict.INCONCLUSIVE
     assert "a second measurement, with other directions and steps, did not confirm" in report.reason
-    assert len(looks) > 4
+    assert len(taken) > 4
 
 
 def test_an_entry_that_is_small_next_to_the_others_in_and_out_is_named():

@@ -53,7 +53,7 @@ def test_every_special_class_is_reached_within_a_default_run(some):
     assert set(counts) == set(CLASSES)
 
 
-def test_most_ops_are_reached_within_a_default_run_without_being_asked_for(some):
+def test_most_ops_are_reached_within_a_default_run_without_being_requested(some):
     reached = {graph.steps[i].op for graph in some for i in graph.reached() if i in graph.nodes}
     assert len(reached) > 0.8 * len(OPS)
 
@@ -91,7 +91,7 @@ def test_outputs_are_nodes_with_a_gradient_and_cotangents_of_their_shape_and_dty
             assert (gy.shape, gy.dtype) == (values[i].shape, values[i].dtype)
 
 
-def test_a_dtype_that_is_asked_for_is_that_of_every_leaf():
+def test_a_requested_dtype_is_that_of_every_leaf():
     for graph in drawn(graphs(dtype="float32", most=3), 30):
         floats = [s.array.dtype for s in graph.steps if isinstance(s, Leaf) and s.array.dtype.kind == "f"]
         assert set(floats) == {np.dtype("float32")}

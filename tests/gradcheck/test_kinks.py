@@ -73,7 +73,7 @@ def test_two_that_tie_for_the_larger_share_exactly_one(share):
     assert check(np.maximum, (a, a.copy()), rule).verdict is Verdict.FAIL
 
 
-def test_zero_for_two_relus_that_meet_at_a_kink_is_what_the_chain_rule_says_close_by():
+def test_zero_for_two_relus_that_meet_at_a_kink_is_what_the_chain_rule_gives_close_by():
     first, second = np.array([1.0, 0.5]), np.array([-3.0, 1.0])
 
     def f(x):
@@ -107,7 +107,7 @@ def clip_rule(gy, y, x, low, high):
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("far", [-5.0, 9.9e5, 9.9e10])
-def test_the_sides_of_a_kink_are_seen_next_to_an_entry_of_any_size(far, seed):
+def test_the_sides_of_a_kink_are_detected_next_to_an_entry_of_any_size(far, seed):
     inputs = (np.array([-3.5, -1.5]), np.array([far, -1.5]), np.array([-2.5, -1.5]))
     assert gradcheck(clip, inputs, vjp=clip_rule, seed=seed).verdict is Verdict.SUBGRADIENT
 
@@ -118,7 +118,7 @@ def test_the_sides_of_a_kink_are_seen_next_to_an_entry_of_any_size(far, seed):
     assert report.verdict is Verdict.FAIL
 
 
-def test_nan_is_told_of_the_entry_that_has_it():
+def test_nan_is_reported_for_the_entry_that_has_it():
     report = check(np.abs, np.array([-1.0, 2.0, 0.0]), lambda gy, y, x: gy * x / np.abs(x))
     assert report.faults[0].cause == "nonfinite"
     assert report.faults[0].index == (2,)

@@ -101,7 +101,7 @@ def test_a_word_stands_for_the_others_of_its_kind():
     assert domain(f, drawn(3), reduction="mean").statics["reduction"] == ("mean", "sum")
 
 
-def test_the_domain_is_told_in_words():
+def test_the_domain_is_described_in_words():
     found = domain(lambda x, axis: x.sum(axis), drawn(4, 3), 1)
     assert found.words() == "inputs[0] (n, m) real; axis one of 1, 0, -1, -2" or found.words().startswith(
         "inputs[0] (n, m) real; inputs[1] one of 1, 0, -1, -2"
@@ -125,7 +125,7 @@ def test_a_sweep_meets_every_style_cotangent_and_static_value():
 
 @pytest.mark.parametrize("style", FLOATS)
 @pytest.mark.parametrize("shape", [(), (0,), (1,), (4, 3), (2, 3, 3)])
-def test_values_of_every_style_have_the_shape_dtype_and_signs_asked_for(style, shape):
+def test_values_of_every_style_have_the_requested_shape_dtype_and_signs(style, shape):
     base = np.random.default_rng(0).uniform(0.25, 0.75, [max(n, 2) for n in shape]).astype(np.float32)
     rng = np.random.default_rng(1)
     for signs in ("real", "positive", "within"):

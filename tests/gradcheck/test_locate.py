@@ -76,7 +76,7 @@ def test_a_zero_dimensional_input_is_named_without_an_index():
     assert "at inputs[0] the rule gives" in fault.text
 
 
-def test_a_complex_entry_is_told_with_both_parts():
+def test_a_complex_entry_is_reported_with_both_parts():
     z = X + 1j * X[::-1]
     fault = gradcheck(np.square, (z,), vjp=lambda gy, y, z: 2 * gy * z, raise_exception=False).faults[0]
     assert isinstance(fault.numeric, complex)

@@ -1,4 +1,4 @@
-"""Wrong gradients and what has to be said of them: a table, so that causes told can be counted against causes planted."""
+"""Wrong gradients and what has to be reported of them: a table, so that causes reported can be counted against causes planted."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ RIGHT: dict[str, tuple[Callable[..., Any], Callable[..., Any], tuple[Any, ...]]]
 
 @dataclass(frozen=True)
 class Mistake:
-    """A wrong rule (or forward) for a function of RIGHT, the cause to be told first, and all causes where only it may be."""
+    """A wrong rule (or forward) for a function of RIGHT, the cause to be reported first, and all causes where only it may be."""
 
     name: str
     of: str
@@ -381,7 +381,7 @@ MISTAKES = [
     Mistake("memory order trusted", "sin", "any_layout", fills_memory_order, alone=True),
     Mistake("the memory behind a view is read", "sin", "any_layout", reads_the_base, alone=True),
     Mistake("strides of 0 mistaken", "sin", "broadcast_views", forward=lambda: trusts_strides, alone=True),
-    Mistake("inputs told apart by identity", "sub", "aliased_arguments", by_identity, alone=True),
+    Mistake("inputs distinguished by identity", "sub", "aliased_arguments", by_identity, alone=True),
     Mistake("a cotangent of the wrong size", "sin", "cotangent_shape", lambda gy, y, x: (gy * np.cos(x))[1:]),
     Mistake("a rule that raises", "sin", "raises", lambda gy, y, x: gy @ x),
 ]  # fmt: skip

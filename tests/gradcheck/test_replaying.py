@@ -85,7 +85,7 @@ def test_a_failure_prints_a_command_that_replays_its_example(suite, profile):
     assert again == {"one-wrong": [drawn["one-wrong"][-1]]}
 
 
-def test_once_the_time_to_shrink_is_over_the_example_that_failed_last_is_told(suite, monkeypatch):
+def test_once_the_time_to_shrink_is_over_the_example_that_failed_last_is_reported(suite, monkeypatch):
     monkeypatch.setenv("HURRIED", "1")
     text, drawn = suite("-n", "0", "-k", "wrong and one")
     first = next(i for i, x in enumerate(drawn["one-wrong"]) if np.array(eval(x, vars(np))[0]).size > 2)
@@ -104,7 +104,7 @@ def test_an_example_that_holds_by_now_passes(suite, monkeypatch):
     assert again == {"one-wrong": [drawn["one-wrong"][-1]]}
 
 
-def test_an_example_of_another_domain_is_told(suite):
+def test_an_example_of_another_domain_is_reported(suite):
     text, drawn = suite("-n", "0", "-k", "wrong and one", "--replay", blob_of([]))
     assert "1 failed" in text
     assert "DidNotReproduce: The shape of the test data has changed" in text
@@ -126,7 +126,7 @@ def test_ci_draws_the_same_each_time_and_each_test_its_own(suite):
     assert first == suite("-n", "2", "-k", "right")[1]
 
 
-def test_nightly_draws_what_the_seed_says(suite):
+def test_nightly_draws_what_the_seed_determines(suite):
     def drawn(*options):
         return suite("--hypothesis-profile=nightly", "-k", "right and one", *options)[1]["one"]
 

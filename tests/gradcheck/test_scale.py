@@ -94,7 +94,7 @@ def test_the_grid_shows_a_verdict_that_differs(scale):
     assert scale.letter(right, at, right=True) == "."
 
 
-def test_every_step_is_taken_where_a_thorough_look_is_asked_for():
+def test_every_step_is_taken_where_thorough_is_requested():
     quick, thorough = (derivative(np.sin, np.ones(1), np.ones(1), thorough=t) for t in (False, True))
     assert (quick.evaluations, thorough.evaluations) == (9, 24)
     assert abs(thorough.value[0] - np.cos(1.0)) <= thorough.bound[0] < 1e-9
@@ -168,7 +168,7 @@ def log_softmax(x):
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_a_rule_whose_digits_cancel_is_forgiven_what_rounding_takes(seed):
+def test_what_rounding_takes_from_a_rule_whose_digits_cancel_is_no_mistake(seed):
     x = np.random.default_rng(seed).uniform(-15, 15, (12, 3))
     report = gradcheck(
         log_softmax,
@@ -221,7 +221,7 @@ def test_a_mask_that_the_inputs_dtype_rounds_to_the_other_side_of_a_kink_is_no_m
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_gradient_that_is_nothing_but_rounding_accuses_nobody(seed):
+def test_a_gradient_that_is_nothing_but_rounding_is_no_mistake(seed):
     def nothing(x):  # the logarithm of a sum of probabilities
         return gradcore.logsumexp(gradcore.log_softmax(x, axis=0), axis=0)
 
@@ -272,7 +272,7 @@ BESIDE = {
 
 @pytest.mark.parametrize("name", BESIDE)
 @pytest.mark.parametrize("seed", range(3))
-def test_a_bounded_function_is_seen_beside_a_large_term(name, seed):
+def test_a_bounded_function_is_judged_beside_a_large_term(name, seed):
     g, slope = BESIDE[name]
     rng = np.random.default_rng(seed)
     x, b = rng.standard_normal(3), rng.standard_normal(3)
@@ -325,7 +325,7 @@ def test_a_steep_slope_of_few_values_is_not_lost_in_the_rounding_of_a_large_term
 
 
 @pytest.mark.parametrize("seed", range(4, 8))
-def test_layer_norm_of_equal_values_is_seen_beside_a_large_bias(seed):
+def test_layer_norm_of_equal_values_is_judged_beside_a_large_bias(seed):
     def forward(x, b):
         m = x.mean(-1, keepdims=True)
         return (x - m) / np.sqrt(((x - m) ** 2).mean(-1, keepdims=True) + 1e-5) + b

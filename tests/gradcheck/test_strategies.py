@@ -1,4 +1,4 @@
-"""The strategies draw what they say: within the domain, and every special class within a default run."""
+"""The strategies draw what they promise: within the domain, and every special class within a default run."""
 
 import math
 from collections import Counter
@@ -78,7 +78,7 @@ def test_arithmetic_on_letters_is_evaluated():
 
 
 @pytest.mark.parametrize("text", ["n+", "n**2", "len(n)", "m", "n/2", "'n'", "n.real"])
-def test_anything_else_in_a_token_is_refused_and_says_what_may_stand_there(text):
+def test_anything_else_in_a_token_is_refused_with_what_may_stand_there(text):
     with pytest.raises(SpecError, match="whole numbers, \\+ - \\* // and parentheses"):
         evaluate(text, {"n": 3})
 
@@ -420,7 +420,7 @@ def test_a_structure_without_square_axes_is_refused():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_floats_have_the_dtype_asked_for(dtype):
+def test_floats_have_the_requested_dtype(dtype):
     entry = case(
         reals("n"), positives("n"), interval(-1, 1, "n"), reals("n", distinct=True), reals("n", kinks=(0.0,))
     )

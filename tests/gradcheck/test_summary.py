@@ -104,29 +104,29 @@ class Page(HTMLParser):
             self.cells[-1] += data
 
 
-def holds_what_its_documentation_says(told):
-    said = Summary.to_json.__doc__
-    assert all(key in said for key in told)
-    assert told["schema"] == 1
-    assert told["failed"] is True
-    assert [(e["kind"], e["name"], e["failed"]) for e in told["entries"]] == [
+def holds_what_is_documented(written):
+    documented = Summary.to_json.__doc__
+    assert all(key in documented for key in written)
+    assert written["schema"] == 1
+    assert written["failed"] is True
+    assert [(e["kind"], e["name"], e["failed"]) for e in written["entries"]] == [
         ("op", "sin", False),
         ("function", "sine", True),
         ("function", "sinus", False),
     ]
-    sine = told["entries"][1]
+    sine = written["entries"][1]
     assert set(sine) == {"kind", "name", "failed", "sensitivity", "properties"}
     assert 0 < sine["sensitivity"] < 1e-3
     cell = sine["properties"]["2nd order"]
     assert [*cell] == [*VERDICTS, "sensitivity", "seconds"]
-    assert all(key in said for key in cell)
+    assert all(key in documented for key in cell)
     assert (cell["pass"], cell["fail"]) == (1, 1)
     assert sine["properties"]["gradient"]["pass"] == 3
     assert sine["properties"]["kinks"]["subgradient"] == 1
     assert sine["properties"]["kinks"]["sensitivity"] is None
-    checks = told["checks"]
+    checks = written["checks"]
     assert len(checks) == 6
-    assert all(key in said for key in checks[0])
+    assert all(key in documented for key in checks[0])
     assert [c["seconds"] for c in checks] == sorted([c["seconds"] for c in checks], reverse=True)
     assert {c["test"]: c["outcome"] for c in checks} == {
         "test_it.py::test_good[sine]": "passed",
@@ -152,15 +152,15 @@ def is_complete_and_needs_nothing_else(text):
 @HOWS
 def test_a_run_shows_every_entry_and_a_planted_failure_and_writes_both_files(run, pytester, how):
     seen = run(PROJECT, *how, "--gradcheck-json", "out/s.json", "--gradcheck-html", "s.html")
-    assert seen.shows(r"FUNCTION +gradient +kinks +2nd order +notices")
+    assert seen.shows(r"FUNCTION +gradient +kinks +2nd order +detects")
     assert seen.shows(r"sinus +3 +1 1k +\de-\d\d")
     assert seen.shows(r"sine +3 +1 1k +FAIL +\de-\d\d")
-    assert seen.shows(r"OP +domain +notices")
+    assert seen.shows(r"OP +domain +detects")
     assert seen.shows(r"sin +\d( \d+v)? +\S+")
     assert seen.shows(r"1 op, 2 functions verified on \d+ examples: function sine FAILED")
     assert seen.shows(r" +\d\.\d\d s +3 examples  test_it.py::test_good\[\w+\]")
     assert seen.shows(r"written: ROOT/out/s.json")
-    holds_what_its_documentation_says(json.loads((pytester.path / "out" / "s.json").read_text()))
+    holds_what_is_documented(json.loads((pytester.path / "out" / "s.json").read_text()))
     is_complete_and_needs_nothing_else((pytester.path / "s.html").read_text())
 
 
@@ -187,7 +187,7 @@ def test_only_what_was_selected_is_shown(run):
 
 def test_a_selection_that_only_collects_prints_and_writes_nothing(run, pytester):
     seen = run(PROJECT, "--collect-only", "--gradcheck-json", "s.json")
-    assert "notices" not in seen.text
+    assert "detects" not in seen.text
     assert not (pytester.path / "s.json").exists()
 
 
@@ -248,15 +248,15 @@ def test_a_fixture_that_records_and_fails_is_a_failure(run):
     assert seen.shows("f +FAIL +-")
 
 
-def test_more_vacuous_or_unclear_examples_than_others_are_told_apart():
+def test_more_vacuous_or_unclear_examples_than_others_are_distinguished():
     def made(**counts):
         return Check("op", "f", "value", "t", Counter(counts), 1e-9, "passed", 1.0)
 
     (_, row, *_) = lines(Summary([made(**{"pass": 12}), made(subgradient=3, inconclusive=2, vacuous=1)]), 80)
     assert row.text.split() == ["f", "18", "3k", "2?", "1v", "1e-09"]
     assert row.markup == {}
-    (_, silent, *_) = lines(Summary([made(inconclusive=3)]), 80)
-    assert silent.markup == {"yellow": True}
+    (_, undecided, *_) = lines(Summary([made(inconclusive=3)]), 80)
+    assert undecided.markup == {"yellow": True}
 
 
 def test_a_hundred_rows_fit_eighty_columns():
@@ -281,16 +281,16 @@ def test_a_hundred_rows_fit_eighty_columns():
 
 
 @pytest.mark.parametrize(
-    ("call", "says"),
+    ("call", "message"),
     [
-        ("('', 'p')", "ValueError: gradcheck_record: entry is a word or a few, on one line; got ''"),
-        ("('f', 'a\\nb')", "checked is a word or a few"),
-        ("('f', 'p', kind=None)", "kind is a word or a few, on one line; got None"),
+        ("('', 'p')", "ValueError: gradcheck_record: entry has to be one line of text; got ''"),
+        ("('f', 'a\\nb')", "checked has to be one line of text"),
+        ("('f', 'p', kind=None)", "kind has to be one line of text; got None"),
         ("('f', 'p', True)", "TypeError: f: expected a gradcheck Report or Verification, got bool"),
     ],
 )
-def test_what_cannot_be_recorded_is_refused(run, call, says):
-    assert says in run(f"def test_a(gradcheck_record):\n    gradcheck_record{call}").text
+def test_what_cannot_be_recorded_is_refused(run, call, message):
+    assert message in run(f"def test_a(gradcheck_record):\n    gradcheck_record{call}").text
 
 
 def test_starting_and_ending_a_run_without_verification_loads_no_numpy(run):
@@ -323,19 +323,19 @@ def test_a_run_that_verified_nothing_writes_that_into_the_files(run, pytester):
 
 @EITHER
 @pytest.mark.parametrize(
-    ("path", "says"),
+    ("path", "message"),
     [
         ("file/s", "{option}: ROOT/file: no files can be written there: it exists and is not a folder"),
         ("folder", "{option}: ROOT/folder is a folder: name a file"),
     ],
 )
 @pytest.mark.parametrize("option", ["--gradcheck-json", "--gradcheck-html"])
-def test_a_file_that_cannot_be_written_is_told_before_the_run(run, pytester, option, path, says, how):
+def test_a_file_that_cannot_be_written_is_reported_before_the_run(run, pytester, option, path, message, how):
     (pytester.path / "file").write_text("")
     (pytester.path / "folder").mkdir()
     seen = run("def test_a():\n    open('ran', 'w').close()", *how, option, path)
     assert seen.code == pytest.ExitCode.USAGE_ERROR
-    assert says.format(option=option) in seen.text
+    assert message.format(option=option) in seen.text
     assert not (pytester.path / "ran").exists()
 
 
@@ -352,7 +352,7 @@ def test_a_file_that_can_no_longer_be_written_fails_the_run_and_the_table_is_sho
     assert not seen.shows("written: .*")
 
 
-def test_a_summary_that_cannot_be_worded_leaves_the_old_file(run, pytester, monkeypatch):
+def test_a_summary_that_cannot_be_formatted_leaves_the_old_file(run, pytester, monkeypatch):
     def broken(summary):
         raise MemoryError
 

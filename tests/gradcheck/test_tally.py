@@ -1,4 +1,4 @@
-"""A check that never tells anything is not taken for a pass."""
+"""A check that never decides anything is not taken for a pass."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def tally_of(*reports, smooth=True):
     return tally
 
 
-def test_an_input_whose_gradient_was_never_seen_is_told():
+def test_an_input_whose_gradient_was_never_seen_is_reported():
     with pytest.raises(VerificationError, match=r"f: no example showed a gradient by inputs\[1\]:"):
         tally_of(report("seen", "zero"), report("seen", "zero")).conclude()
     tally_of(report("seen", "zero"), report("zero", "seen")).conclude()
@@ -35,17 +35,17 @@ def test_an_input_whose_gradient_was_never_seen_is_told():
 
 
 @pytest.mark.parametrize("verdict", [Verdict.INCONCLUSIVE, Verdict.SUBGRADIENT])
-def test_more_answers_that_tell_nothing_than_others_are_told(verdict):
+def test_more_inconclusive_answers_than_others_are_reported(verdict):
     unclear, clear = report("seen", verdict=verdict), report("seen")
-    with pytest.raises(VerificationError, match="f: 2 of 3 checks could not tell"):
+    with pytest.raises(VerificationError, match="f: 2 of 3 checks were inconclusive"):
         tally_of(unclear, clear, unclear).conclude()
     tally_of(unclear, clear).conclude()
 
 
-def test_where_kinks_are_sought_a_subgradient_tells():
+def test_where_kinks_are_sought_a_subgradient_is_decisive():
     tally = tally_of(report("seen", verdict=Verdict.SUBGRADIENT), smooth=False)
     tally.conclude()
-    assert (tally.told, tally.counts) == (1, {"subgradient": 1})
+    assert (tally.decisive, tally.counts) == (1, {"subgradient": 1})
 
 
 def test_what_verify_found_counts_with_all_its_examples():
@@ -58,7 +58,7 @@ def test_what_verify_found_counts_with_all_its_examples():
     assert tally.sensitivity == right.sensitivity
     constant = tally_of(found(lambda x: np.ones(3), vjp=lambda gy, y, x: 0 * x))
     assert constant.vacuous == constant.examples > 0
-    assert constant.told == 0
+    assert constant.decisive == 0
     wrong = tally_of(found(np.sin, vjp=lambda gy, y, x: gy))
     assert wrong.counts["fail"] > 0
 

@@ -35,7 +35,7 @@ def remainder_dropped(gy, y, x, *, stride=2):
     return np.repeat(gy / stride, stride)
 
 
-# --- the three ways to say what is drawn ------------------------------------------------------------------------------
+# --- the three ways to define what is drawn ---------------------------------------------------------------------------
 
 
 def test_a_right_gradient_passes_over_a_case_and_every_example_is_counted():
@@ -78,7 +78,7 @@ def test_static_parameters_of_the_case_go_to_forward_and_rule():
     assert "params={'stride': " in str(caught.value)
 
 
-# --- what a fail tells ------------------------------------------------------------------------------------------------
+# --- what a fail reports ----------------------------------------------------------------------------------------------
 
 
 def test_a_fail_carries_the_smallest_example_and_its_message_is_complete():
@@ -113,7 +113,7 @@ def test_a_cotangent_that_alone_shows_the_fault_is_in_the_snippet():
         exec(result.smallest.snippet.split("\n\n# the same")[0], {"one_of_many": one_of_many})
 
 
-def test_the_cause_is_that_of_examples_large_enough_to_tell():
+def test_the_cause_is_that_of_examples_large_enough_to_distinguish_causes():
     result = verify(np.sin, MATRIX, vjp=lambda gy, y, x: gy * np.sin(x), raise_exception=False)
     assert result.smallest.causes[0] == "value"  # of a single entry, a factor explains anything
 
@@ -178,7 +178,7 @@ def test_a_domain_that_forward_never_takes_is_inconclusive():
     assert result.reason == "forward took none of the examples"
 
 
-def test_a_raising_forward_is_told_from_other_wrong_calls():
+def test_a_raising_forward_is_distinguished_from_other_wrong_calls():
     def refuses(x):
         raise ValueError("no")
 
@@ -238,10 +238,10 @@ def test_an_input_without_influence_is_named_vacuous():
 
 
 def test_the_same_seed_finds_the_same_and_another_seed_draws_others():
-    def tell(seed):
+    def result_of(seed):
         return str(verify(np.sin, MATRIX, vjp=sign_wrong, seed=seed, raise_exception=False))
 
-    assert tell(3) == tell(3)
+    assert result_of(3) == result_of(3)
     drawn = []
 
     def seen(x):
@@ -254,21 +254,21 @@ def test_the_same_seed_finds_the_same_and_another_seed_draws_others():
     assert drawn[0] != drawn[1]
 
 
-def test_json_holds_what_the_text_says():
+def test_json_has_what_the_text_has():
     result = verify(
         np.sin, case(reals("n"), params={}), vjp=sign_wrong, max_examples=20, raise_exception=False
     )
-    told = json.loads(result.to_json())
-    assert told["schema"] == 1
-    assert told["verdict"] == "fail"
-    assert told["verdicts"] == result.verdicts
-    assert told["causes"] == {"sign": result.verdicts["fail"]}
-    assert told["smallest"]["faults"][0]["cause"] == "sign"
-    assert result.smallest.snippet == told["smallest"]["snippet"]
+    written = json.loads(result.to_json())
+    assert written["schema"] == 1
+    assert written["verdict"] == "fail"
+    assert written["verdicts"] == result.verdicts
+    assert written["causes"] == {"sign": result.verdicts["fail"]}
+    assert written["smallest"]["faults"][0]["cause"] == "sign"
+    assert result.smallest.snippet == written["smallest"]["snippet"]
     assert "sign" in result._repr_html_()
 
 
-def test_the_error_in_units_of_its_bound_is_told():
+def test_the_error_in_units_of_its_bound_is_reported():
     assert 0 <= verify(np.sin, MATRIX, vjp=sine_rule, max_examples=10).ratio <= 1
     assert gradcheck(np.sin, (X,), vjp=sign_wrong, raise_exception=False).ratio > 1
 
@@ -315,7 +315,7 @@ def test_waves_finer_than_every_step_are_no_proof_against_a_rule():
         assert report.verdict is Verdict.INCONCLUSIVE, str(report)
 
 
-def test_a_wrong_rule_is_still_told_at_large_values():
+def test_a_wrong_rule_is_still_reported_at_large_values():
     for scale in (1e-12, 1e12):
         report = gradcheck(np.square, (scale * X,), vjp=lambda gy, y, x: gy * x, raise_exception=False)
         assert report.causes == ("factor",)
@@ -324,7 +324,7 @@ def test_a_wrong_rule_is_still_told_at_large_values():
 @pytest.mark.parametrize(
     "gy", [np.ones((2, 3)), np.broadcast_to(1.0, (2, 3))], ids=["writeable", "strides of 0"]
 )
-def test_a_rule_that_writes_into_the_given_cotangent_is_told(gy):
+def test_a_rule_that_writes_into_the_given_cotangent_is_reported(gy):
     def by_its_layout(gy, y, x):  # random cotangents have no entry that is exactly 1
         if (gy == 1).all():
             gy *= np.cos(x)
@@ -336,7 +336,7 @@ def test_a_rule_that_writes_into_the_given_cotangent_is_told(gy):
     assert gradcheck(np.sin, (X,), vjp=sine_rule, gy=gy)
 
 
-def test_single_precision_is_not_blamed_for_its_rounding_at_a_special_cotangent():
+def test_rounding_of_single_precision_at_a_special_cotangent_is_no_mistake():
     def rule(gy, y, x):
         t = np.where(x == 0, 1, x)
         return gy * np.where(x == 0, 0, (np.cos(x.dtype.type(np.pi) * t) - y) / t)

@@ -1,4 +1,4 @@
-"""A call that can't be judged gets a sentence that says what came and what to pass."""
+"""A call that can't be judged gets a sentence with what came and what to pass."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_text_for_an_array_is_named_with_its_place():
     )
 
 
-def test_a_list_of_numbers_is_told_to_become_an_array():
+def test_a_list_of_numbers_is_refused_with_the_advice_to_make_it_an_array():
     message = refused(np.sin, ([1.0, 2.0],), vjp=rule)
     assert "inputs[0][0] is the number 1.0" in message
     assert "np.array([1.0, 2.0])" in message
@@ -61,11 +61,11 @@ def test_integers_alone_give_nothing_to_differentiate_by():
     assert "nothing to differentiate by: inputs[0] is an int64 array of shape (2,)" in message
 
 
-def test_no_input_at_all_is_said():
+def test_no_input_at_all_is_reported():
     assert "there is no input at all" in refused(np.sin, (), vjp=rule)
 
 
-def test_a_forward_that_raises_is_told_with_its_inputs_and_its_own_error():
+def test_a_forward_that_raises_is_reported_with_its_inputs_and_its_own_error():
     message = refused(lambda x: x @ np.ones(3), (X,), vjp=rule)
     assert (
         "f raised ValueError on these inputs (inputs[0] is a float64 array of shape (2, 2)): matmul"
@@ -73,7 +73,7 @@ def test_a_forward_that_raises_is_told_with_its_inputs_and_its_own_error():
     )
 
 
-def test_a_forward_that_raises_only_next_to_the_point_is_told_so():
+def test_a_forward_that_raises_only_next_to_the_point_is_reported_as_such():
     def picky(x):
         if x[0, 0] != 0.5:
             raise KeyError("only this")
@@ -117,7 +117,7 @@ def test_an_output_of_integers_alone_has_no_derivative():
     assert "f returned int64, which has no derivative" in refused(lambda x: np.argmax(x, 0), (X,), vjp=rule)
 
 
-def test_a_numpy_function_without_its_rule_is_told_to_pass_vjp():
+def test_a_numpy_function_without_its_rule_is_refused_with_the_advice_to_pass_vjp():
     message = refused(lambda x: np.asarray([1.0]), (X,))
     assert "f returned a float64 array of shape (1,) (output) where gradcore Tensors went in" in message
     assert "pass its rule as vjp=" in message
@@ -154,7 +154,7 @@ def test_an_op_takes_its_arrays_side_by_side():
     assert "pass them side by side, not in tuples or dicts" in message
 
 
-def test_a_rule_that_tensors_cannot_run_is_told_for_the_second_order():
+def test_a_rule_that_tensors_cannot_run_is_reported_for_the_second_order():
     with pytest.raises(
         CallError, match=r"the rule of np\.sin can't be run on gradcore Tensors .*gradcheck\(gradient"
     ):
@@ -165,7 +165,7 @@ def test_a_rule_that_tensors_cannot_run_is_told_for_the_second_order():
 
 
 @pytest.mark.parametrize("seed", ["a", -1, 1.5, None, True])
-def test_a_seed_that_repeats_nothing_is_refused_and_not_blamed_on_the_function(seed):
+def test_a_seed_that_repeats_nothing_is_refused_and_not_reported_as_a_fault_of_the_function(seed):
     message = refused(np.sin, (X,), vjp=rule, seed=seed)
     assert message.startswith(f"seed={seed!r}: pass a whole number from 0 up")
     with pytest.raises(CallError, match="pass a whole number from 0 up"):
@@ -215,7 +215,7 @@ def test_arrays_in_a_file_are_arrays_as_any(tmp_path):
 # --- rules ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_rule_with_too_few_parameters_is_told_what_it_is_called_with():
+def test_a_rule_with_too_few_parameters_is_refused_with_what_it_is_called_with():
     def short(gy, x):
         return gy * np.cos(x)
 
@@ -250,7 +250,7 @@ def test_a_cotangent_without_numbers_is_refused(gx):
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("call", [2, 3, 4, 8, 12])
-def test_a_forward_that_raises_on_a_later_call_is_told(call, dtype):
+def test_a_forward_that_raises_on_a_later_call_is_reported(call, dtype):
     calls = []
 
     def tired(x):
@@ -285,7 +285,7 @@ def test_a_second_order_through_a_python_number_is_no_wrong_gradient(f, second):
         gradgradcheck(f, (np.array(0.3),), vjp=second)
 
 
-def test_a_second_order_that_is_wrong_by_itself_is_still_told():
+def test_a_second_order_that_is_wrong_by_itself_is_still_reported():
     report = gradgradcheck(
         lambda x: gradcore.exp(x),
         (np.array(0.3),),

@@ -1,4 +1,4 @@
-"""A call of `verify` that can't be judged gets a sentence too; and what it differentiates by is what was asked for."""
+"""A call of `verify` that can't be judged gets a sentence too; and what it differentiates by is what was requested."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def refused(*args, **kwargs) -> str:
 # --- by what to differentiate -----------------------------------------------------------------------------------------
 
 
-def test_a_case_is_differentiated_by_what_is_asked_for():
+def test_a_case_is_differentiated_by_what_is_requested():
     def first_only(gy, y, a, b):
         return gy * b, None
 
@@ -36,7 +36,7 @@ def test_a_case_is_differentiated_by_what_is_asked_for():
         verify(np.multiply, PAIR, wrt=1, vjp=first_only, max_examples=10)
 
 
-def test_an_optional_input_that_is_asked_for_may_be_left_out():
+def test_an_optional_input_that_is_requested_may_be_left_out():
     def scaled(x, w):
         return x if w is None else x * w
 
@@ -99,7 +99,7 @@ def test_a_domain_without_examples_is_refused(domain, words):
     assert words in refused(np.sin, domain)
 
 
-def test_verify_within_a_test_that_draws_is_told_what_to_do():
+def test_verify_within_a_test_that_draws_is_refused_with_what_to_do():
     messages = []
 
     @settings(max_examples=2, database=None)
@@ -118,7 +118,7 @@ def test_verify_within_a_test_that_draws_is_told_what_to_do():
     allowed()
 
 
-def test_an_error_of_the_checker_itself_is_not_blamed_on_the_domain(monkeypatch):
+def test_an_error_of_the_checker_itself_is_not_reported_as_one_of_the_domain(monkeypatch):
     def broken(*args, **kwargs):
         raise MemoryError("here")
 

@@ -103,7 +103,7 @@ def verify(request, tally, shrinking):
             else:
                 tally.passed()
 
-        # Hypothesis tells functions apart by source and signature, for the choices of `ci` and for its database: without
+        # Hypothesis distinguishes functions by source and signature, for the choices of `ci` and for its database: without
         # this, all tests would share theirs.
         holds.__annotations__["example"] = nodeid
         count = max(5, int(settings().max_examples * share))

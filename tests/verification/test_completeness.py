@@ -78,7 +78,9 @@ def test_every_public_callable_is_enrolled_or_there_is_a_reason_why_not():
         for name, value in public.items()
         if not any(value is entry for entry in enrolled) and name not in excused
     }
-    assert not missing, f"enroll {missing} with a spec, or say in NOT_ENROLLED why there is nothing to verify"
+    assert not missing, (
+        f"enroll {missing} with a spec, or state in NOT_ENROLLED why there is nothing to verify"
+    )
     assert excused <= set(public), "an excuse for what is not there"
 
 
@@ -116,7 +118,7 @@ def test_every_layer_loss_and_optimizer_that_is_defined_is_enrolled():
         ("optimizer", lambda: registry.optimizer(spec=None)(optim.Optimizer), r"spec=OptimizerSpec\("),
     ],
 )
-def test_registering_without_a_spec_is_refused_and_says_what_to_write(kind, enroll, write):
+def test_registering_without_a_spec_is_refused_with_what_to_write(kind, enroll, write):
     before = {name: dict(getattr(registry, name)) for name in KINDS}
     with pytest.raises(SpecError, match=rf"{kind} .* every {kind} is verified from its spec.*Write {write}"):
         enroll()
@@ -132,7 +134,7 @@ def test_a_spec_without_a_case_is_refused():
     "entry", [e for kind in KINDS for e in getattr(registry, kind).values()], ids=lambda entry: named(entry)
 )
 def test_a_reference_states_the_same_defaults(entry):
-    """So that what nobody passes is verified too: the defaults are written twice, and must be the same."""
+    """So that what no caller passes is verified too: the defaults are written twice, and must be the same."""
     described = getattr(entry.spec, "params", None)
     names = set(described) if described else {n for c in entry.spec.cases for n in c.params}
     own = defaults(getattr(entry, "forward", entry) if isinstance(entry, Op) else entry)

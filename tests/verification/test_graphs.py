@@ -39,7 +39,7 @@ STRUCTURES = [
 
 
 def backward(graph):
-    """All that is asked of a graph's backward pass; the report on its gradient."""
+    """All that is required of a graph's backward pass; the report on its gradient."""
     check_graph_backward(graph)
     check_graph_promises(graph)
     return check_graph_gradient(graph)
@@ -236,7 +236,7 @@ def changes_the_cotangent(monkeypatch):
     monkeypatch.setattr(gradcore.Tensor, "_cotangent", cotangent)
 
 
-# mistake, the check that notices it, and the most nodes that the smallest graph may have; one or two would do
+# mistake, the check that detects it, and the most nodes that the smallest graph may have; one or two would do
 ENGINE_MISTAKES = [
     (overwrites, check_graph_backward, 3),
     (adds_in_place, check_graph_backward, 3),
@@ -276,7 +276,7 @@ def check_that_it_is_small_and_runs(graph, nodes):
 @pytest.mark.parametrize(
     ("plant", "check", "nodes"), ENGINE_MISTAKES, ids=[p.__name__ for p, _, _ in ENGINE_MISTAKES]
 )
-def test_a_mistake_of_the_engine_is_noticed_in_a_small_graph_whose_code_runs(
+def test_a_mistake_of_the_engine_is_detected_in_a_small_graph_whose_code_runs(
     plant, check, nodes, monkeypatch
 ):
     with monkeypatch.context() as planted:
@@ -290,7 +290,7 @@ def test_a_mistake_of_the_engine_is_noticed_in_a_small_graph_whose_code_runs(
     ("name", "change"),
     [("exp", "factor 1.001"), ("mul", "sign"), ("matmul", "one entry by 0.1 %"), ("transpose", "zero")],
 )
-def test_a_wrong_rule_of_one_op_is_noticed_in_a_small_graph_that_has_it(name, change, monkeypatch):
+def test_a_wrong_rule_of_one_op_is_detected_in_a_small_graph_that_has_it(name, change, monkeypatch):
     with monkeypatch.context() as planted:
         planted.setitem(registry.ops, name, broken(registry.ops[name], 0, CHANGES[change]))
         graph = shrunk(check_graph_gradient, graphs(containing=name))
@@ -298,12 +298,12 @@ def test_a_wrong_rule_of_one_op_is_noticed_in_a_small_graph_that_has_it(name, ch
         assert f'registry.ops["{name}"]' in str(graph)  # so that the code shows it again
         with pytest.raises(GradientError) as caught:
             check_graph_gradient(graph)
-        assert told_of(caught.value).startswith(f"at fault: {name} (step ")
+        assert fault_of(caught.value).startswith(f"at fault: {name} (step ")
     check_graph_gradient(graph)
     check_that_it_is_small_and_runs(graph, 3)
 
 
-def told_of(error):
+def fault_of(error):
     """The note on what is at fault."""
     (note,) = [n for n in error.__notes__ if "fault" in n or "engine" in n]
     return note
@@ -316,7 +316,7 @@ def test_all_wrong_ops_are_named_and_no_right_one(monkeypatch):
     with pytest.raises(GradientError) as caught:
         check_graph_gradient(graph)
     assert (
-        told_of(caught.value)
+        fault_of(caught.value)
         == "at fault: sin (step 1), tanh (step 3), sin (step 4), wrong by themselves for what comes in here"
     )
 
@@ -326,7 +326,7 @@ def test_where_every_op_is_right_by_itself_the_engine_is_named(monkeypatch):
     overwrites(monkeypatch)
     with pytest.raises(GradientError) as caught:
         check_graph_gradient(Graph((x, twice), (1,), (np.ones(2),)))
-    assert told_of(caught.value).startswith("no op is wrong by itself for what it gets in this graph")
+    assert fault_of(caught.value).startswith("no op is wrong by itself for what it gets in this graph")
 
 
 def as_a_constant(gy, y, x):
@@ -339,10 +339,10 @@ def test_a_rule_wrong_only_when_differentiated_is_named_at_second_order(monkeypa
     check_graph_gradient(graph)
     with pytest.raises(GradientError) as caught:
         check_graph_second_order(graph)
-    assert told_of(caught.value) == "at fault: exp (step 2), wrong by itself for what comes in here"
+    assert fault_of(caught.value) == "at fault: exp (step 2), wrong by itself for what comes in here"
 
 
-def test_a_rule_that_cannot_be_differentiated_itself_is_noticed(monkeypatch):
+def test_a_rule_that_cannot_be_differentiated_itself_is_detected(monkeypatch):
     with monkeypatch.context() as planted:
         planted.setitem(registry.ops, "exp", like(registry.ops["exp"], vjp=as_a_constant))
         graph = shrunk(check_graph_second_order, graphs(containing="exp", dtype="float64", most=3))

@@ -39,8 +39,8 @@ def calls(unit, training, dtypes=(np.float64, np.float32)):
     )
 
 
-def told_axes(unit):
-    """The axes of the first input whose sizes the constructor is told, by its arguments' names."""
+def given_axes(unit):
+    """The axes of the first input whose sizes the constructor is given, by its arguments' names."""
     tokens = unit.case.arrays[0].shape.split(" ")
     return {
         name: tokens.index(param.letter)
@@ -101,7 +101,7 @@ def test_a_batch_of_one_or_none_is_right_or_refused(unit, training, verify):
 
 @pytest.mark.checks("misfits")
 @MODES
-@each([u for u in LAYERS if told_axes(u)])
-def test_an_input_of_another_size_than_told_is_refused(unit, training, verify):
-    axes = told_axes(unit)
+@each([u for u in LAYERS if given_axes(u)])
+def test_an_input_of_another_size_than_given_is_refused(unit, training, verify):
+    axes = given_axes(unit)
     verify(calls(unit, training), lambda drawn: check_layer_misfit(*drawn, axes), share=0.25)

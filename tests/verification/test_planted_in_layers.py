@@ -1,4 +1,4 @@
-"""Stage 1 can fail: mistakes in layers, each noticed by the very check that the suite runs."""
+"""Stage 1 can fail: mistakes in layers, each detected by the very check that the suite runs."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from gradcheck.verification import (
     check_layer_value,
     like,
 )
-from gradcheck.verification.planted import SEEK, noticed
+from gradcheck.verification.planted import SEEK, detected
 from gradcore import Tensor, nn, registry
 from gradcore.errors import ShapeError
 from gradcore.ops import mean, reshape
@@ -223,8 +223,8 @@ IDS = [f"{cls.__name__}-{'training' if training else 'evaluation'}" for cls, tra
 
 
 @pytest.mark.parametrize(("layer", "training", "check"), WRONG, ids=IDS)
-def test_a_wrong_layer_is_noticed(layer, training, check):
-    assert layer.__name__ in noticed(calls(layer, training), lambda drawn: check(*drawn))
+def test_a_wrong_layer_is_detected(layer, training, check):
+    assert layer.__name__ in detected(calls(layer, training), lambda drawn: check(*drawn))
 
 
 # (A weight that changes shows in the value of the next call, too.)
@@ -268,12 +268,12 @@ class RefusesLate(nn.BatchNorm1d):
 
 
 @pytest.mark.parametrize(
-    ("layer", "told"),
+    ("layer", "message"),
     [(CutsWhatIsTooMuch, "was not refused"), (RefusesLate, "by a call that was refused")],
 )
-def test_an_input_that_does_not_fit_and_is_taken_is_noticed(layer, told):
+def test_an_input_that_does_not_fit_and_is_taken_is_detected(layer, message):
     check = lambda drawn: check_layer_misfit(*drawn, {"features": 1})  # noqa: E731
-    assert told in noticed(calls(layer, True), check)
+    assert message in detected(calls(layer, True), check)
 
 
 # --- what a new layer holds -------------------------------------------------------------------------------------------
@@ -327,12 +327,12 @@ STARTS = [WideStart, FanOfOneGroup, StartsAtOne, Frozen, WideNumbers, AsleepAtFi
 
 
 @pytest.mark.parametrize("layer", STARTS)
-def test_a_layer_with_another_start_is_noticed(layer):
+def test_a_layer_with_another_start_is_detected(layer):
     drawn = st.tuples(st.sampled_from(layer.spec.cases).flatmap(examples), st.integers(0, 99))
-    assert layer.__name__ in noticed(drawn, lambda d: check_layer_start(layer, d[0].params, d[1]))
+    assert layer.__name__ in detected(drawn, lambda d: check_layer_start(layer, d[0].params, d[1]))
 
 
-def test_a_layer_with_state_that_its_spec_does_not_tell_of_is_noticed():
+def test_a_layer_with_state_that_its_spec_does_not_declare_is_detected():
     class Counts(nn.Module):
         spec = LayerSpec(case(reals("n")), reference=lambda _s, _t, x: x)
 
@@ -346,6 +346,6 @@ def test_a_layer_with_state_that_its_spec_does_not_tell_of_is_noticed():
 
     with pytest.raises(VerificationError, match=r"holds \['seen'\], and the spec's `initial` gives \[\]"):
         check_layer_start(Counts, {}, 0)
-    message = noticed(calls(Counts, True), lambda drawn: check_layer_state(*drawn))
+    message = detected(calls(Counts, True), lambda drawn: check_layer_state(*drawn))
     assert "seen was changed by the call" in message
-    assert "say so in the spec's `state_after`" in message
+    assert "declare it in the spec's `state_after`" in message

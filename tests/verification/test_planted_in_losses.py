@@ -1,4 +1,4 @@
-"""Stage 1 can fail: mistakes in losses, each noticed by the very check that the suite runs."""
+"""Stage 1 can fail: mistakes in losses, each detected by the very check that the suite runs."""
 
 import pytest
 
@@ -13,7 +13,7 @@ from gradcheck.verification import (
     check_value,
     like,
 )
-from gradcheck.verification.planted import noticed
+from gradcheck.verification.planted import detected
 from gradcore import Tensor, cross_entropy, mse_loss, nn, ops, registry
 from gradcore.losses import cross_entropy_op
 from gradcore.tensor import plain
@@ -55,18 +55,18 @@ def halved(prediction, target, reduction="mean"):
     ("mistake", "wrong"),
     [(over_rows, ["mean"]), (averaged_sum, ["sum"]), (rows_summed, ["none"]), (halved, REDUCTIONS)],
 )
-def test_a_wrong_reduction_is_noticed_where_it_is_wrong_and_only_there(mistake, wrong):
+def test_a_wrong_reduction_is_detected_where_it_is_wrong_and_only_there(mistake, wrong):
     mistake.spec = mse_loss.spec
     for reduction in REDUCTIONS:
         case = unit("mse_loss", reduction).case
 
         def seek(case=case):
-            return noticed(examples(case), lambda example: check_value(mistake, example, "mse_loss"))
+            return detected(examples(case), lambda example: check_value(mistake, example, "mse_loss"))
 
         if reduction in wrong:
             assert "mse_loss on" in seek()
         else:
-            with pytest.raises(VerificationError, match="the mistake was not noticed"):
+            with pytest.raises(VerificationError, match="the mistake was not detected"):
                 seek()
 
 
@@ -84,9 +84,9 @@ def count_in_the_gradient(prediction, target, reduction="mean"):
 
 
 @pytest.mark.parametrize("mistake", [without_target, count_in_the_gradient])
-def test_a_wrong_gradient_of_a_loss_is_noticed(mistake):
+def test_a_wrong_gradient_of_a_loss_is_detected(mistake):
     mistake.spec = mse_loss.spec
-    message = noticed(examples(unit("mse_loss", "mean").case), lambda e: check_gradient(mistake, e))
+    message = detected(examples(unit("mse_loss", "mean").case), lambda e: check_gradient(mistake, e))
     assert mistake.__name__ in message
 
 
@@ -107,15 +107,15 @@ def in_place(gy, y, logits, labels, **params):
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
-def test_a_rule_that_can_not_be_differentiated_again_is_noticed(reduction):
+def test_a_rule_that_can_not_be_differentiated_again_is_detected(reduction):
     wrong = like(cross_entropy_op, vjp=(constant_rule, cross_entropy_op.rules[1]))
-    noticed(examples(unit("cross_entropy", reduction).case), lambda e: check_second_order(wrong, e))
+    detected(examples(unit("cross_entropy", reduction).case), lambda e: check_second_order(wrong, e))
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
-def test_a_rule_that_breaks_a_contract_is_noticed(reduction):
+def test_a_rule_that_breaks_a_contract_is_detected(reduction):
     wrong = like(cross_entropy_op, vjp=(in_place, cross_entropy_op.rules[1]))
-    message = noticed(examples(unit("cross_entropy", reduction).case), lambda e: check_gradient(wrong, e))
+    message = detected(examples(unit("cross_entropy", reduction).case), lambda e: check_gradient(wrong, e))
     assert "vjp_keeps_cotangent" in message
 
 
@@ -124,14 +124,14 @@ def off_on_tensors(logits, labels, reduction="mean"):
     return y * 1.0000001 if isinstance(y, Tensor) else y
 
 
-def test_a_loss_that_is_another_on_tensors_is_noticed():
+def test_a_loss_that_is_another_on_tensors_is_detected():
     off_on_tensors.spec = cross_entropy.spec
 
     def check(example):
         gy = plain(cross_entropy(*example.arrays, **example.params)) * 0 + 1
         check_recording(off_on_tensors, example, gy, "cross_entropy")
 
-    assert "on Tensors it gives" in noticed(examples(unit("cross_entropy", "sum").case), check)
+    assert "on Tensors it gives" in detected(examples(unit("cross_entropy", "sum").case), check)
 
 
 # --- modules ----------------------------------------------------------------------------------------------------------
@@ -142,14 +142,14 @@ class AlwaysTheMean(nn.MSELoss):
         return mse_loss(prediction, target)
 
 
-def test_a_loss_module_that_forgets_its_reduction_is_noticed():
+def test_a_loss_module_that_forgets_its_reduction_is_detected():
     def call(*tensors, reduction):
         return AlwaysTheMean(reduction)(*tensors)
 
     check = lambda e: check_tensor_method(call, mse_loss, e, "AlwaysTheMean")  # noqa: E731
-    noticed(examples(unit("mse_loss", "sum").case), check)
-    with pytest.raises(VerificationError, match="the mistake was not noticed"):
-        noticed(examples(unit("mse_loss", "mean").case), check)
+    detected(examples(unit("mse_loss", "sum").case), check)
+    with pytest.raises(VerificationError, match="the mistake was not detected"):
+        detected(examples(unit("mse_loss", "mean").case), check)
 
 
 def test_every_loss_has_a_unit_for_each_reduction():

@@ -1,4 +1,4 @@
-"""Stage 1 can fail: mistakes in optimizers, each noticed by the very check that the suite runs."""
+"""Stage 1 can fail: mistakes in optimizers, each detected by the very check that the suite runs."""
 
 from typing import ClassVar
 
@@ -19,7 +19,7 @@ from gradcheck.verification import (
     check_trajectory,
 )
 from gradcheck.verification.machines import optimizer_machine
-from gradcheck.verification.planted import SEEK, noticed, noticed_in_a_run
+from gradcheck.verification.planted import SEEK, detected, detected_in_a_run
 from gradcore import Tensor, optim, registry
 from gradcore.errors import StateError
 from gradcore.optim import base
@@ -69,23 +69,23 @@ def problems(steps=5, dtype=np.float64):
 
 
 @pytest.mark.parametrize("cls", [Uphill, Uncorrected, OneStateForAll, DecayThatWaits])
-def test_an_optimizer_that_goes_elsewhere_is_noticed(cls):
+def test_an_optimizer_that_goes_elsewhere_is_detected(cls):
     drawn = st.tuples(problems(), parameters(cls.spec.params))
-    assert cls.__name__ in noticed(drawn, lambda given: check_trajectory(cls, *given))
+    assert cls.__name__ in detected(drawn, lambda given: check_trajectory(cls, *given))
 
 
-def test_an_optimizer_that_changes_the_dtype_is_noticed():
+def test_an_optimizer_that_changes_the_dtype_is_detected():
     drawn = st.tuples(problems(dtype=np.float32), parameters(Widens.spec.params))
-    assert "was float32 (2,) and became float64" in noticed(
+    assert "was float32 (2,) and became float64" in detected(
         drawn, lambda given: check_trajectory(Widens, *given)
     )
 
 
-def test_gradients_that_are_not_those_of_the_function_are_noticed(monkeypatch):
+def test_gradients_that_are_not_those_of_the_function_are_detected(monkeypatch):
     wrong = broken(registry.ops["mul"], 0, CHANGES["factor 1.001"])
     monkeypatch.setattr(Tensor, "__mul__", lambda x, y: wrong(x, y))
     drawn = st.tuples(problems(steps=3), parameters(optim.SGD.spec.params))
-    assert "with numeric gradients" in noticed(
+    assert "with numeric gradients" in detected(
         drawn, lambda given: check_numeric_trajectory(optim.SGD, *given)
     )
 
@@ -113,7 +113,7 @@ def from_above_only(params, max_value):
 @pytest.mark.parametrize(
     ("kind", "mistake"), [("norm", by_largest_entry), ("norm", one_by_one), ("value", from_above_only)]
 )
-def test_gradients_clipped_in_another_way_are_noticed(kind, mistake, monkeypatch):
+def test_gradients_clipped_in_another_way_are_detected(kind, mistake, monkeypatch):
     monkeypatch.setattr(f"gradcheck.verification.optimizers.clip_grad_{kind}", mistake)
     gradients = [np.array([3.0, -8.0]), np.array([[12.0]])]
     with pytest.raises(VerificationError, match=f"clip_grad_{kind}"):
@@ -262,12 +262,12 @@ RUNS = [
 ]
 
 
-@pytest.mark.parametrize(("cls", "told"), RUNS, ids=[cls.__name__ for cls, _ in RUNS])
-def test_a_mistake_that_shows_in_the_course_of_a_run_is_noticed(cls, told, monkeypatch):
+@pytest.mark.parametrize(("cls", "words"), RUNS, ids=[cls.__name__ for cls, _ in RUNS])
+def test_a_mistake_that_shows_in_the_course_of_a_run_is_detected(cls, words, monkeypatch):
     monkeypatch.setattr(base, "BLOCK", 3)
-    message = noticed_in_a_run(optimizer_machine(cls))
+    message = detected_in_a_run(optimizer_machine(cls))
     assert cls.__name__ in message
-    assert told in message
+    assert words in message
 
 
 ONLY_IN_RUNS = [cls for cls, _ in RUNS if cls not in (LeavesTheLastBlock, LrOfTheStart, ScalesGradients)]
@@ -310,7 +310,7 @@ class BroadcastsGradients(optim.SGD):
 
 
 @pytest.mark.parametrize(
-    ("cls", "told"),
+    ("cls", "words"),
     [
         (TakesNothing, "took no parameters"),
         (DropsWhatComesTwice, "took one parameter twice"),
@@ -318,6 +318,6 @@ class BroadcastsGradients(optim.SGD):
         (BroadcastsGradients, "took a gradient of another shape"),
     ],
 )
-def test_an_optimizer_that_takes_what_can_not_be_is_noticed(cls, told):
-    with pytest.raises(VerificationError, match=f"^{cls.__name__} {told}"):
+def test_an_optimizer_that_takes_what_can_not_be_is_detected(cls, words):
+    with pytest.raises(VerificationError, match=f"^{cls.__name__} {words}"):
         check_refusals(cls)

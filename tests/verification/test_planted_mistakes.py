@@ -1,4 +1,4 @@
-"""The suite can fail: each mistake below is noticed by the very check that the suite runs."""
+"""The suite can fail: each mistake below is detected by the very check that the suite runs."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ from gradcheck.verification import (
     like,
     positions,
 )
-from gradcheck.verification.planted import SEEK, noticed
+from gradcheck.verification.planted import SEEK, detected
 from gradcore import Op, Tensor, registry
 
 OPS = registry.ops
@@ -37,9 +37,9 @@ def of(entry, **more):
 
 @pytest.mark.parametrize("change", ["sign", "factor 1.001"])
 @pytest.mark.parametrize(("entry", "position"), RULES, ids=[f"{e.name}-{i}" for e, i in RULES])
-def test_a_broken_rule_is_noticed_whatever_the_op(entry, position, change):
+def test_a_broken_rule_is_detected_whatever_the_op(entry, position, change):
     wrong = broken(entry, position, CHANGES[change])
-    noticed(of(entry), lambda example: check_gradient(wrong, example))
+    detected(of(entry), lambda example: check_gradient(wrong, example))
 
 
 # --- gradients --------------------------------------------------------------------------------------------------------
@@ -102,10 +102,10 @@ WRONG_GRADIENTS = {
 
 @pytest.mark.parametrize("mistake", WRONG_GRADIENTS)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_a_wrong_gradient_is_noticed(mistake):
+def test_a_wrong_gradient_is_detected(mistake):
     wrong = WRONG_GRADIENTS[mistake]()
     dtypes = st.sampled_from([np.float64, np.float32])
-    message = noticed(
+    message = detected(
         dtypes.flatmap(lambda dtype: of(wrong, dtype=dtype)), lambda example: check_gradient(wrong, example)
     )
     assert wrong.name in message
@@ -119,14 +119,14 @@ WRONG_AT_KINKS = {
 
 
 @pytest.mark.parametrize("mistake", WRONG_AT_KINKS)
-def test_a_value_outside_the_slopes_of_a_kink_is_noticed(mistake):
+def test_a_value_outside_the_slopes_of_a_kink_is_detected(mistake):
     wrong = WRONG_AT_KINKS[mistake]()
-    noticed(of(wrong, mode="kinks"), lambda example: check_gradient(wrong, example))
+    detected(of(wrong, mode="kinks"), lambda example: check_gradient(wrong, example))
 
 
-def test_a_rule_that_is_right_but_not_differentiable_is_noticed_in_second_order():
+def test_a_rule_that_is_right_but_not_differentiable_is_detected_in_second_order():
     wrong = rule("mul", 0, lambda gy, y, a, b: gy * getattr(b, "data", b))
-    noticed(of(wrong), lambda example: check_second_order(wrong, example))
+    detected(of(wrong), lambda example: check_second_order(wrong, example))
 
 
 # --- values -----------------------------------------------------------------------------------------------------------
@@ -149,10 +149,10 @@ WRONG_VALUES = {
 
 @pytest.mark.parametrize("mistake", WRONG_VALUES)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_a_wrong_value_is_noticed(mistake):
+def test_a_wrong_value_is_detected(mistake):
     wrong = WRONG_VALUES[mistake]()
     dtypes = st.sampled_from([np.float64, np.float32])
-    message = noticed(
+    message = detected(
         dtypes.flatmap(lambda dtype: of(wrong, dtype=dtype)),
         lambda example: check_value(wrong, example, wrong.name),
     )
@@ -169,7 +169,7 @@ class WrongOnTensors(Op):
         return super().__call__(*args, **params) * 1.0000001
 
 
-def test_a_recording_that_is_not_the_pair_is_noticed():
+def test_a_recording_that_is_not_the_pair_is_detected():
     mul = OPS["mul"]
     wrong = WrongOnTensors(mul.forward, mul.rules, mul.spec, name="mul", broadcasts=True)
 
@@ -178,19 +178,19 @@ def test_a_recording_that_is_not_the_pair_is_noticed():
         y = mul.forward(*example.arrays)
         check_recording(wrong, example, data.draw(cotangents(np.shape(y))), "mul")
 
-    assert "on Tensors it gives" in noticed(st.tuples(of(mul), st.data()), check)
+    assert "on Tensors it gives" in detected(st.tuples(of(mul), st.data()), check)
 
 
-def test_a_fast_method_that_records_something_else_is_noticed(monkeypatch):
+def test_a_fast_method_that_records_something_else_is_detected(monkeypatch):
     module = "gradcheck.verification.recorded.binary_method"
     monkeypatch.setattr(module, lambda op, swapped=False: lambda x, y: op(Tensor(getattr(x, "data", x)), y))
-    noticed(of(OPS["mul"]), lambda example: check_fast_method(OPS["mul"], example))
+    detected(of(OPS["mul"]), lambda example: check_fast_method(OPS["mul"], example))
 
 
-# --- checks that tell nothing -----------------------------------------------------------------------------------------
+# --- checks that decide nothing ---------------------------------------------------------------------------------------
 
 
-def test_a_contract_that_was_never_examined_is_noticed():
+def test_a_contract_that_was_never_examined_is_detected():
     tally = Tally("sin")
     for names in (["linear", "stateless"], ["deterministic"]):
         tally.add(gradcheck(OPS["sin"], (np.array([0.5, 2.0]),), contracts=names))
@@ -198,7 +198,7 @@ def test_a_contract_that_was_never_examined_is_noticed():
         tally.conclude()
 
 
-# --- and nothing is noticed where nothing is wrong --------------------------------------------------------------------
+# --- and nothing is detected where nothing is wrong -------------------------------------------------------------------
 
 
 def test_a_copy_without_a_mistake_passes():
