@@ -20,27 +20,29 @@ from gradcheck.verdict.resolution import (
     on_a_plateau,
     stands_still,
 )
-from gradcheck.verdict.rounding import narrow_dtype, out_of_range, rounding
+from gradcheck.verdict.rounding import out_of_range, rounding
 
 Excusing: TypeAlias = Callable[[Observation, Evidence], Excuse | None]
 
-EXCUSES: tuple[Excusing, ...] = (
-    narrow_dtype,
-    out_of_range,
-    bends_both_ways,
-    rounding,
+OF_DIFFERENCE: tuple[Excusing, ...] = (out_of_range, bends_both_ways, rounding)
+"""What excuses one difference: a fail stands where any other difference has no excuse."""
+
+OF_POINT: tuple[Excusing, ...] = (
     finer_than_steps,
     stands_still,
     coarser_than_steps,
     hidden_by_rounding,
     on_a_plateau,
 )
-"""In the order in which they are asked; the first that applies counts, and the report names it."""
+"""What shows that the numeric derivative is no measure at this point: one difference that has such an excuse is enough."""
 
 
-def excuse(obs: Observation, e: Evidence) -> Excuse | None:
-    """The first excuse for this failed comparison, kept in `obs.excuses`; None where it is a mistake of the rule."""
-    for excusing in EXCUSES:
+def excuse(obs: Observation, e: Evidence, *, of_point: bool = False) -> Excuse | None:
+    """The first excuse for this failed comparison, kept in `obs.excuses`; None where it is a mistake of the rule.
+
+    of_point: try those of the point only.
+    """
+    for excusing in OF_POINT if of_point else (*OF_DIFFERENCE, *OF_POINT):
         found = excusing(obs, e)
         if found is not None:
             obs.excuses.append(found)

@@ -152,13 +152,18 @@ def _upheld(obs: Observation, first: Comparison) -> tuple[Comparison, bool]:
     if not _failing(obs.evidence):
         return merge([e.comparison for e in obs.evidence]), False
     unconfirmed = _second_opinion(obs)
-    excuses = {id(e): excuse(obs, e) for e in _failing(obs.evidence)}
-    found = [x for x in excuses.values() if x is not None]
-    of_point = [x for x in found if x.of_point]
     exact = [e for e in obs.evidence if obs.eps(e.gx, e.gys) <= EPS]
-    if of_point:
-        return of_point[0].instead, False
-    if len(found) == len(excuses):
+    excuses: dict[int, Excuse] = {}
+    mistaken = False
+    for e in _failing(obs.evidence):
+        found = excuse(obs, e, of_point=mistaken)
+        if found is not None and found.of_point:
+            return found.instead, False
+        if found is None:
+            mistaken = True
+        else:
+            excuses[id(e)] = found
+    if not mistaken:
         obs.evidence = [_excused(e, excuses.get(id(e))) for e in exact or obs.evidence]
         return merge([e.comparison for e in obs.evidence]), False
     if unconfirmed:

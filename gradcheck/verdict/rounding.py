@@ -218,17 +218,6 @@ def out_of_range(obs: Observation, e: Evidence) -> Excuse | None:
     )
 
 
-def narrow_dtype(obs: Observation, e: Evidence) -> Excuse | None:
-    """Run in double precision the rule is right for this cotangent: its own dtype is judged with random ones."""
-    found = obs.pulled_in_double([e.gys]) if e.witness != "random" else []
-    if not found:
-        return None
-    exact = obs.held(e.numeric, found[0], e.v, [wide(gy) for gy in e.gys])
-    if exact.verdict is Verdict.FAIL:
-        return None
-    return Excuse("narrow_dtype", "the rule is right when it is run in double precision", exact)
-
-
 def _widened(e: Evidence, allowed: float) -> Comparison:
     """The comparison with so much rounding allowed for: a pass, or inconclusive where that hides the whole gradient."""
     bound = e.comparison.bound + allowed

@@ -17,7 +17,7 @@ from gradcheck.numeric.probes import cotangents, unit_direction
 
 
 def load(name):
-    path = Path(__file__).parents[2] / "ci" / f"{name}.py"
+    path = Path(__file__).parents[2] / "ci" / "reports" / f"{name}.py"
     spec = importlib.util.spec_from_file_location(f"ci_{name}", path)
     module = importlib.util.module_from_spec(spec)
     before = list(sys.path)
@@ -38,7 +38,7 @@ def scale():
 
 @pytest.fixture(scope="module")
 def alarms():
-    return load("alarms")
+    return load("false_alarms")
 
 
 def cube_rule(factor, at):

@@ -1,0 +1,152 @@
+"""Each excuse has a right function that needs it, and a mistake at the same place that it does not excuse."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from gradcheck import Verdict, gradcheck
+from gradcheck.verdict import excuses
+
+
+@dataclass(frozen=True)
+class Case:
+    f: Callable
+    inputs: tuple
+    right: Callable
+    planted: Callable
+    other: tuple = ()
+    """Inputs of the planted mistake, where the numeric derivative measures nothing at the first ones."""
+
+
+def largest_first(gy, y, x):
+    gx = np.empty_like(x)
+    gx[np.argsort(x, kind="stable")] = gy
+    return gx
+
+
+def square_in_units(x):
+    return x.dtype.type(200) * x * x
+
+
+def log_sigmoid(x):
+    return -np.log1p(np.exp(-x))
+
+
+def log_sigmoid_rule(factor):  # of 1 - sigmoid(9) few digits are left
+    return lambda gy, y, x: gy * x.dtype.type(factor) * (1 - 1 / (1 + np.exp(-x)))
+
+
+def harmonic(p, t):
+    return 2 * p * t / (p + t)
+
+
+def harmonic_rule(factor):
+    return lambda gy, y, p, t: (
+        factor * gy * 2 * t * t / (p + t) ** 2,
+        factor * gy * 2 * p * p / (p + t) ** 2,
+    )
+
+
+def coarse_tanh(x):
+    return np.tanh(x.astype(np.float32)).astype(x.dtype)
+
+
+def waves_and_square(x, b):
+    return np.sin(x) - b * b
+
+
+def shrunk(x, edge):
+    return np.sign(x) * np.maximum(np.abs(x) - edge, 0)
+
+
+def shrunk_rule(gy, y, x, edge):
+    out = np.abs(x) > edge
+    return gy * out, -gy * np.sign(x) * out
+
+
+CASES = {
+    "out_of_range": Case(
+        square_in_units,
+        (np.array([20.0, 1.0], np.float16),),
+        lambda gy, y, x: gy * x.dtype.type(2) * y / x,
+        lambda gy, y, x: gy * x.dtype.type(2.05) * y / x,
+    ),
+    "bends_both_ways": Case(
+        np.sort,
+        (np.array([1.0, 3.0, 1.0, 2.0, 1.0]),),
+        largest_first,
+        lambda gy, y, x: largest_first(gy * np.where(y == 2.0, 1.01, 1.0), y, x),
+    ),
+    "rounding": Case(
+        log_sigmoid,
+        (np.array([8.0, 9.0, 10.0], np.float32),),
+        log_sigmoid_rule(1.0),
+        log_sigmoid_rule(1.01),
+    ),
+    "finer_than_steps": Case(
+        harmonic,
+        (np.array([0.0, 1.0]), np.array([1e-30, 1.0])),
+        harmonic_rule(1.0),
+        harmonic_rule(1.01),
+        other=(np.array([0.0, 1.0]), np.array([1e-12, 1.0])),
+    ),
+    "stands_still": Case(
+        np.floor,
+        (np.array([1e12 + 0.3]),),
+        lambda gy, y, x: gy * 0,
+        lambda gy, y, x: gy * 1e-3,
+    ),
+    "coarser_than_steps": Case(
+        coarse_tanh,
+        (np.array([9.0]),),
+        lambda gy, y, x: gy * (1 - np.tanh(x) ** 2),
+        lambda gy, y, x: gy * (1 - np.tanh(x) ** 2) * np.where(x < 1, 1.5, 1),
+        other=(np.array([9.0, 0.5]),),
+    ),
+    "hidden_by_rounding": Case(
+        waves_and_square,
+        (np.array([3.03e11, -2.97e11]), np.array([3.03e11, 2.5e11])),
+        lambda gy, y, x, b: (gy * np.cos(x), -2 * b * gy),
+        lambda gy, y, x, b: (gy * np.cos(x), -2.1 * b * gy),
+    ),
+    "on_a_plateau": Case(
+        shrunk,
+        (np.array([0.0, 1.0, 2.0]), np.full(3, 1e-9)),
+        shrunk_rule,
+        lambda gy, y, x, edge: tuple([1.01 * g for g in shrunk_rule(gy, y, x, edge)]),
+    ),
+}
+
+
+def report(case, rule, seed=0, *, inputs=None):
+    return gradcheck(case.f, inputs or case.inputs, vjp=rule, seed=seed, raise_exception=False)
+
+
+def test_every_excuse_has_its_case():
+    listed = [f.__name__ for f in (*excuses.OF_DIFFERENCE, *excuses.OF_POINT)]
+    assert listed == list(CASES)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_report_on_a_right_function_names_the_excuse(name):
+    found = report(CASES[name], CASES[name].right)
+    assert found.verdict is not Verdict.FAIL
+    assert name in found.excuses
+    assert f"excused ({name}): {found.excuses[name]}" in str(found)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_without_the_excuse_a_right_function_fails(name, monkeypatch):
+    for kind in ("OF_DIFFERENCE", "OF_POINT"):
+        rest = tuple([f for f in getattr(excuses, kind) if f.__name__ != name])
+        monkeypatch.setattr(excuses, kind, rest)
+    assert any(report(CASES[name], CASES[name].right, seed).verdict is Verdict.FAIL for seed in range(3))
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", CASES)
+def test_the_excuse_does_not_hide_a_planted_mistake(name, seed):
+    case = CASES[name]
+    assert report(case, case.planted, seed, inputs=case.other).verdict is Verdict.FAIL
