@@ -16,7 +16,7 @@ from gradcheck.backends.second import gradient_subject, loses_history
 from gradcheck.backends.tree import name_of
 from gradcheck.contracts import CONTRACTS, examine
 from gradcheck.contracts.base import ContractResult
-from gradcheck.diagnosis.faults import Fault, Told, tell
+from gradcheck.diagnosis.faults import Fault, Faults, diagnose
 from gradcheck.diagnosis.snippet import call_snippet, call_text, entry_snippet
 from gradcheck.errors import CallError, RuleError
 from gradcheck.report.failure import GradientError
@@ -131,13 +131,13 @@ def _check(subject: Subject, call: Call, order: int) -> Report:
         if CONTRACTS["cotangent_shape"](obs) is None:
             values = judge(obs)
         results = examine(obs, call.contracts)
-        told = tell(obs, values, results)
+        found = diagnose(obs, values, results)
         if obs.given_changed:
-            told = replace(told, faults=(Fault("vjp_keeps_cotangent", GIVEN_CHANGED), *told.faults))
+            found = replace(found, faults=(Fault("vjp_keeps_cotangent", GIVEN_CHANGED), *found.faults))
     except ShapeError as error:
         raise CallError(str(error)) from error
     except RuleError as error:
-        told = Told(
+        found = Faults(
             (
                 Fault(
                     "raises",
@@ -145,7 +145,7 @@ def _check(subject: Subject, call: Call, order: int) -> Report:
                 ),
             )
         )
-    verdict = Verdict.FAIL if told.faults or values is None else values.comparison.verdict
+    verdict = Verdict.FAIL if found.faults or values is None else values.comparison.verdict
     reason = _why(obs, values) if values is not None and verdict is Verdict.INCONCLUSIVE else ""
     covered = coverage(obs)
     if verdict in (Verdict.PASS, Verdict.SUBGRADIENT) and not covered.enough:
@@ -155,18 +155,18 @@ def _check(subject: Subject, call: Call, order: int) -> Report:
     if verdict is Verdict.FAIL:
         function = "gradcheck" if order == 1 else "gradgradcheck"
         snippet = call_snippet(call.inputs, call_text(function, call))
-        if told.located is not None and told.evidence is not None and order == 1:
+        if found.located is not None and found.evidence is not None and order == 1:
             tensors = isinstance(subject, Core)
-            at = told.located
+            at = found.located
             snippet += entry_snippet(
-                subject.name, call.inputs, told.evidence.gys, at.input, at.index, tensors=tensors
+                subject.name, call.inputs, found.evidence.gys, at.input, at.index, tensors=tensors
             )
     return Report(
         name=subject.name,
         verdict=verdict,
-        inputs=_input_results(obs, values, {fault.input for fault in told.faults}, verdict),
+        inputs=_input_results(obs, values, {fault.input for fault in found.faults}, verdict),
         contracts=tuple(results),
-        faults=told.faults,
+        faults=found.faults,
         reason=reason,
         judged=covered.words() if verdict in (Verdict.PASS, Verdict.SUBGRADIENT) else "",
         note=values.note if values is not None else "",
@@ -181,7 +181,7 @@ def _check(subject: Subject, call: Call, order: int) -> Report:
 
 
 def _why(obs: Observation, values: ValueResult) -> str:
-    """Why nothing could be told."""
+    """Why the gradient could not be judged."""
     zero = all(not np.any(g) for e in obs.evidence for g in e.gx if g is not None)
     if values.reason == "noise" and zero:
         return "the claimed gradient is zero at this point, and the numbers show no other: try another point"
@@ -192,9 +192,9 @@ def _input_results(
     obs: Observation, values: ValueResult | None, wrong: set[str], overall: Verdict
 ) -> tuple[InputResult, ...]:
     results = []
-    told = (
+    undecided = (
         values is not None and Verdict.INCONCLUSIVE in values.verdicts
-    )  # of which inputs nothing could be told
+    )  # some inputs could not be judged by themselves
     for i, item in enumerate(obs.subject.inputs):
         if item.wanted:
             verdict, sensitivity, vacuous = None, math.inf, False
@@ -202,7 +202,7 @@ def _input_results(
                 verdict, sensitivity, vacuous = values.verdicts[i], values.sensitivities[i], values.vacuous[i]
             if item.path in wrong:
                 verdict = Verdict.FAIL
-            elif overall is Verdict.INCONCLUSIVE and not told and verdict is not None:
+            elif overall is Verdict.INCONCLUSIVE and not undecided and verdict is not None:
                 verdict = overall if obs.evidence else None
             hidden = unseen(obs, i) if math.isfinite(sensitivity) else 0
             shape, dtype = item.array.shape, str(item.array.dtype)

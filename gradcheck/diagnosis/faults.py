@@ -1,4 +1,4 @@
-"""From measured disagreement to told faults: which entry, both values, and why."""
+"""From measured disagreement to the faults of a report: which entry, both values, and why."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gradcheck.verdict.evidence import Evidence
 from gradcheck.verdict.judge import ValueResult
 from gradcheck.verdict.observation import Observation
 
-TOLD = 4
+LISTED = 4
 """Of more wrong inputs than this, the others are counted only."""
 
 FIRST = (
@@ -26,7 +26,7 @@ FIRST = (
     "vjp_repeatable",
     "deterministic",
 )
-"""Broken contracts that explain a wrong value, and so are told before it."""
+"""Broken contracts that explain a wrong value, and so are reported before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,27 +47,27 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """The faults in the order in which they are told, and the first located entry with its evidence."""
+class Faults:
+    """The faults in the order in which they are reported, and the first located entry with its evidence."""
 
     faults: tuple[Fault, ...]
     located: Located | None = None
     evidence: Evidence | None = None
 
 
-def tell(obs: Observation, values: ValueResult | None, contracts: Sequence[ContractResult]) -> Told:
-    """Every broken contract and every wrong input, the most telling first."""
+def diagnose(obs: Observation, values: ValueResult | None, contracts: Sequence[ContractResult]) -> Faults:
+    """Every broken contract and every wrong input, the clearest first."""
     broken = [Fault(c.name, c.text) for c in contracts if c.status == "broken"]
     if values is None:
-        return Told(tuple(_of_shapes(obs) + [f for f in broken if f.cause != "cotangent_shape"]))
+        return Faults(tuple(_of_shapes(obs) + [f for f in broken if f.cause != "cotangent_shape"]))
     found = _of_values(obs, values) if values.failed else []
     early = [f for f in broken if f.cause in FIRST]
     late = [f for f in broken if f.cause not in FIRST]
     faults = (*early, *[f for f, _, _ in found], *late)
     for _, at, e in found:
         if at is not None:
-            return Told(faults, at, e)
-    return Told(faults)
+            return Faults(faults, at, e)
+    return Faults(faults)
 
 
 def _of_shapes(obs: Observation) -> list[Fault]:
@@ -77,25 +77,25 @@ def _of_shapes(obs: Observation) -> list[Fault]:
     ):
         if want and gx is not None and gx.shape != x.shape:
             cause = cause_of_shape(obs, i)
-            said = f"the cotangent of {path} has shape {gx.shape}, and {path} has {x.shape}"
-            word, text = ("cotangent_shape", said) if cause is None else (cause.word, f"{said}: {cause.text}")
+            text = f"the cotangent of {path} has shape {gx.shape}, and {path} has {x.shape}"
+            word, text = ("cotangent_shape", text) if cause is None else (cause.word, f"{text}: {cause.text}")
             faults.append(Fault(word, text, path))
     return faults
 
 
 def _of_values(obs: Observation, values: ValueResult) -> list[tuple[Fault, Located | None, Evidence]]:
-    told: list[tuple[Fault, Located | None, Evidence]] = []
+    found: list[tuple[Fault, Located | None, Evidence]] = []
     base = values.failing(obs)
     if base.witness == "tie":
         return [(_at_a_tie(obs, base), None, base)]
     wrong = dict(values.evidence)
-    if not wrong:  # too many inputs to look at each: find one
+    if not wrong:  # too many inputs to judge each: find one
         at = locate(obs, base)
         if at is None:
             cause = causes.Cause("kink", causes.AT_A_KINK) if base.at_kink() else None
             return [(_fault(obs, None, base, None, cause), None, base)]
         wrong = {at.input: _alone(obs, base, at.input)}
-    for i, e in list(wrong.items())[:TOLD]:
+    for i, e in list(wrong.items())[:LISTED]:
         at = locate(obs, e)
         seen = [e, _alone(obs, _with_other_cotangents(obs, e), i)]
         cause = (
@@ -103,8 +103,8 @@ def _of_values(obs: Observation, values: ValueResult) -> list[tuple[Fault, Locat
             if values.precision
             else causes.why(obs, i, seen, at)
         )
-        told.append((_fault(obs, i, e, at, cause), at, e))
-    return told
+        found.append((_fault(obs, i, e, at, cause), at, e))
+    return found
 
 
 def _at_a_tie(obs: Observation, e: Evidence) -> Fault:
@@ -117,11 +117,11 @@ def _at_a_tie(obs: Observation, e: Evidence) -> Fault:
     ]
     moving = [p for p, g, t in zip(obs.paths, e.gx, e.v, strict=True) if t is not None and g is not None]
     of = f"of {places[0]} alone" if places else "of <gy, f>"
-    said = (
+    text = (
         f"for the derivative {of} along one direction the rule gives {c.analytic:.10g}, and it is {c.numeric:.10g} ± "
         f"{c.bound:.2g}. {_sentence(causes.AT_A_TIE)}"
     )
-    return Fault("kink", said, moving[0] if len(moving) == 1 else "", None, c.analytic, c.numeric, c.bound)
+    return Fault("kink", text, moving[0] if len(moving) == 1 else "", None, c.analytic, c.numeric, c.bound)
 
 
 def _alone(obs: Observation, e: Evidence, i: int) -> Evidence:
@@ -145,11 +145,11 @@ def _fault(
     path = "" if i is None else obs.paths[i]
     if at is None:
         c = e.comparison
-        said = (
+        text = (
             f"along a random direction the rule gives {c.analytic:.10g} for {path or 'all inputs'}, and the derivative "
             f"is {c.numeric:.10g} ± {c.bound:.1g}; no single entry stands out. {_sentence(text)}"
         )
-        return Fault(word, said, path, None, c.analytic, c.numeric, c.bound)
+        return Fault(word, text, path, None, c.analytic, c.numeric, c.bound)
     where = f"{path}[{', '.join(map(str, at.index))}]" if at.index else path
     only = (
         ""
@@ -159,8 +159,8 @@ def _fault(
     measured = f"{at.numeric:.10g} ± {at.bound:.1g}"
     if e.comparison.reason == "kink" and at.bound > abs(at.analytic - at.numeric) / 4:
         measured = f"between {at.numeric - at.bound:.6g} and {at.numeric + at.bound:.6g} (a kink)"
-    said = f"at {where} the rule gives {at.analytic:.10g}, and the derivative is {measured}{only}. {_sentence(text)}"
-    return Fault(word, said, path, at.index, at.analytic, at.numeric, at.bound)
+    text = f"at {where} the rule gives {at.analytic:.10g}, and the derivative is {measured}{only}. {_sentence(text)}"
+    return Fault(word, text, path, at.index, at.analytic, at.numeric, at.bound)
 
 
 def _sentence(text: str) -> str:

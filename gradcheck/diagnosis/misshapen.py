@@ -1,4 +1,4 @@
-"""Why a cotangent has the wrong shape: a broadcast that was not summed, a transpose, if the numbers say so."""
+"""Why a cotangent has the wrong shape: a broadcast that was not summed, a transpose, if that explains the numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gradcore.graph import unbroadcast
 
 
 def cause_of_shape(obs: Observation, i: int) -> Cause | None:
-    """What explains a cotangent of the wrong shape: an unsummed broadcast or a transpose, if the numbers say so."""
+    """What explains a cotangent of the wrong shape: an unsummed broadcast or a transpose, if that explains the numbers."""
     x = obs.arrays[i]
     gx = obs.first_gx[i]
     if gx is None:

@@ -22,21 +22,23 @@ _HEADLINES = {
     Verdict.PASS: "the gradient is right",
     Verdict.SUBGRADIENT: "the gradient is right: at a kink, it lies between the one-sided slopes",
     Verdict.FAIL: "the gradient is wrong",
-    Verdict.INCONCLUSIVE: "nothing could be told",
+    Verdict.INCONCLUSIVE: "the gradient cannot be judged here",
 }
 
 
-def noticed(sensitivity: float) -> str:
-    """What a sensitivity says, in words."""
-    return f"an error of {sensitivity:.1e} in one entry would have been noticed, relative to the median entry's |gx x|"
+def detected(sensitivity: float) -> str:
+    """What a sensitivity means, in words."""
+    return (
+        f"an error of {sensitivity:.1e} in one entry would be detected, relative to the median entry's |gx x|"
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class InputResult:
     """The verdict on the gradient by one input.
 
-    verdict: None where the input was not judged by itself. sensitivity: smallest error in one entry that would have been
-    noticed, relative to the contribution |gx x| of the input's median entry; infinite where the gradient is zero. vacuous:
+    verdict: None where the input was not judged by itself. sensitivity: smallest error in one entry that would be
+    detected, relative to the contribution |gx x| of the input's median entry; infinite where the gradient is zero. vacuous:
     gradient and truth are zero. hidden: how many entries contribute less than that error, so that theirs could be any.
     """
 
@@ -87,12 +89,12 @@ class Report:
 
     @property
     def causes(self) -> tuple[str, ...]:
-        """The causes of all faults, the most telling first."""
+        """The causes of all faults, the clearest first."""
         return tuple([f.cause for f in self.faults])
 
     @property
     def vacuous(self) -> tuple[str, ...]:
-        """Inputs whose gradient is zero at this point, so that their pass says nothing but that."""
+        """Inputs whose gradient is zero at this point, so that nothing else was tested."""
         return tuple([i.path for i in self.inputs if i.vacuous])
 
     @property
@@ -138,7 +140,7 @@ def _lines(r: Report) -> list[str]:
         lines.append(f"  why: {r.reason}")
     lines += [f"  {f.cause}: {f.text}" for f in r.faults]
     listed, others = _listed(r.inputs)
-    lines += [f"  {i.path}  {i.dtype} {i.shape}  {_told(i)}" for i in listed]
+    lines += [f"  {i.path}  {i.dtype} {i.shape}  {_words(i)}" for i in listed]
     lines += [f"  {others}"] * bool(others)
     lines += [f"  excused ({name}): {text}" for name, text in r.excuses.items()]
     if r.note:
@@ -173,17 +175,17 @@ def _headline(r: Report, own: Verdict) -> str:
 
 
 def _listed(inputs: tuple[InputResult, ...]) -> tuple[tuple[InputResult, ...], str]:
-    """The inputs to be told one by one, those that are not right first, and a line that counts the others."""
+    """The inputs to be listed one by one, those that are not right first, and a line that counts the others."""
     if len(inputs) <= LISTED:
         return inputs, ""
     rank = [Verdict.FAIL, Verdict.INCONCLUSIVE, None, Verdict.SUBGRADIENT, Verdict.PASS]
     ordered = sorted(inputs, key=lambda i: rank.index(i.verdict))
     counts = Counter(["not judged" if i.verdict is None else i.verdict.value for i in ordered[LISTED:]])
-    told = ", ".join([f"{n} {word}" for word, n in counts.items()])
-    return tuple(ordered[:LISTED]), f"and {len(inputs) - LISTED} more inputs: {told}"
+    words = ", ".join([f"{n} {word}" for word, n in counts.items()])
+    return tuple(ordered[:LISTED]), f"and {len(inputs) - LISTED} more inputs: {words}"
 
 
-def _told(i: InputResult) -> str:
+def _words(i: InputResult) -> str:
     if i.verdict is None:
         return "not judged by itself"
     if i.vacuous and i.verdict is not Verdict.INCONCLUSIVE:
@@ -192,7 +194,7 @@ def _told(i: InputResult) -> str:
         hidden = ""
         if i.hidden:
             hidden = f"; {i.hidden} of {math.prod(i.shape)} entries are smaller than that, and not judged"
-        return f"{i.verdict.value}; {noticed(i.sensitivity)}{hidden}"
+        return f"{i.verdict.value}; {detected(i.sensitivity)}{hidden}"
     return i.verdict.value
 
 
@@ -201,7 +203,7 @@ def _html(r: Report) -> str:
     cell = "style='text-align:left;padding:2px 8px'"
     rows = "".join(
         f"<tr><td {cell}><code>{html.escape(i.path)}</code></td><td {cell}>{html.escape(i.dtype)} {i.shape}</td>"
-        f"<td {cell}>{html.escape(_told(i))}</td></tr>"
+        f"<td {cell}>{html.escape(_words(i))}</td></tr>"
         for i in _listed(r.inputs)[0]
     )
     faults = "".join(f"<li><b>{html.escape(f.cause)}</b>: {html.escape(f.text)}</li>" for f in r.faults)

@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from gradcheck.report.report import Report, noticed
+from gradcheck.report.report import Report, detected
 from gradcheck.verdict.compare import Verdict
 
 SCHEMA = 1
@@ -17,7 +17,7 @@ _HEADLINES = {
     Verdict.PASS: "no example shows a wrong gradient",
     Verdict.SUBGRADIENT: "no example shows a wrong gradient; all are at kinks",
     Verdict.FAIL: "the gradient is wrong",
-    Verdict.INCONCLUSIVE: "nothing could be told",
+    Verdict.INCONCLUSIVE: "the gradient cannot be judged here",
 }
 
 
@@ -27,10 +27,10 @@ class Verification:
 
     name: the function's. examples: how many were judged. set_aside: how many more were not, as forward raised or gave NaN
     or infinity; `aside` counts why. verdicts: how many examples had each verdict (before shrinking). sensitivity: smallest
-    error in one entry that any pass would have noticed, at the worst of its examples (see `Report`). ratio: largest error in units of its
+    error in one entry that any pass would detect, at the worst of its examples (see `Report`). ratio: largest error in units of its
     bound among those that passed. vacuous: inputs whose gradient was zero at every example. causes: how often each cause
-    was the first one told. smallest: the report on the smallest failing example found. domain: what was drawn from.
-    reason: why nothing could be told.
+    was the first one reported. smallest: the report on the smallest failing example found. domain: what was drawn from.
+    reason: why the gradient could not be judged.
     """
 
     name: str
@@ -83,9 +83,9 @@ def _head(v: Verification) -> list[str]:
         why = ", ".join([f"{n} x {text}" for text, n in v.aside.items()])
         lines.append(f"  {v.set_aside} more set aside, outside the domain of forward: {why}")
     if v.causes and v.smallest is not None and len(v.causes) > 1:
-        lines.append(f"  causes told: {', '.join([f'{name} ({n})' for name, n in v.causes.items()])}")
+        lines.append(f"  causes: {', '.join([f'{name} ({n})' for name, n in v.causes.items()])}")
     if math.isfinite(v.sensitivity):
-        lines.append(f"  at the worst example {noticed(v.sensitivity)}")
+        lines.append(f"  at the worst example {detected(v.sensitivity)}")
     if v.vacuous:
         lines.append(f"  vacuous: the gradient by {', '.join(v.vacuous)} was zero at every example")
     if v.domain:

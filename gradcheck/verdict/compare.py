@@ -45,8 +45,8 @@ class Comparison:
         analytic: `<gx, v>` claimed.
         bound: on |numeric - analytic| for a right gradient: numeric error, rounding of the analytic side, kinks.
         sensitivity: smallest relative error in one entry of gx of typical contribution (the median of |gx_i v_i| over
-            those that are not zero) that would have been noticed for certain: 2·bound / median. Infinite where gx is 0.
-        vacuous: gx and J v are zero, so that the comparison says nothing but that.
+            those that are not zero) that is certain to be detected: 2·bound / median. Infinite where gx is 0.
+        vacuous: gx and J v are zero, so that nothing else was compared.
     """
 
     verdict: Verdict
@@ -79,7 +79,7 @@ def compare(
     by the real and imaginary part (the convention of PyTorch).
 
     At kinks each output's slopes span an interval of their own, and the claim has to lie in the sum of these intervals.
-    Many kinks at once make it wide (the sensitivity says how wide): to judge them sharply, repeat with a `gy` that is 0
+    Many kinks at once make it wide (the sensitivity shows how wide): to judge them sharply, repeat with a `gy` that is 0
     on all kinked outputs but one; the same `numeric` serves.
 
     Args:
@@ -193,32 +193,32 @@ def _judge(
     median = float(np.median(typical)) if typical.size and np.isfinite(typical).all() else 0.0
     sensitivity = 2.0 * bound / median if median > 0 else float("inf")
 
-    def told(verdict: Verdict, reason: str, vacuous: bool = False) -> Comparison:
+    def found(verdict: Verdict, reason: str, vacuous: bool = False) -> Comparison:
         return Comparison(verdict, reason, measured, analytic, bound, sensitivity, vacuous)
 
     if not np.isfinite(bound) or not np.isfinite(measured):
         if (code == Diagnosis.STOCHASTIC).any():
-            return told(Verdict.INCONCLUSIVE, "stochastic")
+            return found(Verdict.INCONCLUSIVE, "stochastic")
         if (code == Diagnosis.NONFINITE).any():
-            return told(Verdict.INCONCLUSIVE, "nonfinite")
+            return found(Verdict.INCONCLUSIVE, "nonfinite")
         if np.isfinite(analytic) or not np.isfinite(error).all():
-            return told(Verdict.INCONCLUSIVE, "unresolved")
+            return found(Verdict.INCONCLUSIVE, "unresolved")
     if not np.isfinite(analytic):
         bound = numeric_bound + kink_bound
-        return told(Verdict.FAIL, "nonfinite")
+        return found(Verdict.FAIL, "nonfinite")
     difference = abs(measured - analytic)
     if difference > bound:
-        return told(Verdict.FAIL, "kink" if kink_bound > 0.5 * difference else "value")
+        return found(Verdict.FAIL, "kink" if kink_bound > 0.5 * difference else "value")
     visible = TAIL * float(np.sqrt(np.sum(np.square(slopes[np.isfinite(slopes)]))))
     if not terms.any() and difference + abs(measured) <= bound and kink_bound == 0.0:
         scale = eps + 1e-6
         empty = bound <= scale * max(float(np.sum(np.abs(w * y))), visible) or visible == 0.0
-        return told(Verdict.PASS, "", True) if empty else told(Verdict.INCONCLUSIVE, "noise", True)
+        return found(Verdict.PASS, "", True) if empty else found(Verdict.INCONCLUSIVE, "noise", True)
     contribution = np.concatenate([terms, size * width])
     if bound - kink_bound > max(float(np.sqrt(np.sum(np.square(contribution)))), abs(analytic)):
-        return told(Verdict.INCONCLUSIVE, "noise")
+        return found(Verdict.INCONCLUSIVE, "noise")
     # Among many noisy outputs some look kinked by chance, by no more than their noise.
-    return told(Verdict.SUBGRADIENT if kink_bound > bound - kink_bound else Verdict.PASS, "")
+    return found(Verdict.SUBGRADIENT if kink_bound > bound - kink_bound else Verdict.PASS, "")
 
 
 def merge(comparisons: Sequence[Comparison]) -> Comparison:

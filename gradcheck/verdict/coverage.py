@@ -1,4 +1,4 @@
-"""How much of a function a verdict speaks of: output entries and input entries that were judged at all."""
+"""How much of a function a verdict covers: the output entries and input entries that were judged."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from gradcheck.verdict.evidence import Evidence
 from gradcheck.verdict.observation import Observation
 
 ENOUGH = 0.5
-"""A pass is a statement on a function, not on a few of its entries: so much of outputs and inputs has to be judged."""
+"""A pass covers a function, not a few of its entries: so much of its outputs and inputs has to be judged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Entries judged, and how many there are: of the floating outputs, and of the inputs that a gradient is asked for."""
+    """Entries judged, and how many there are: of the floating outputs, and of the inputs that a gradient is requested for."""
 
     outputs: tuple[int, int]
     inputs: tuple[int, int]
 
     @property
     def enough(self) -> bool:
-        """Whether the judged entries can speak for the function."""
+        """Whether the judged entries are enough for a verdict on the function."""
         return all(judged >= ENOUGH * total for judged, total in (self.outputs, self.inputs))
 
     def words(self) -> str:
@@ -34,7 +34,7 @@ class Coverage:
 
 
 def coverage(obs: Observation) -> Coverage:
-    """What the passes of a look have judged: an output entry with a cotangent of 0 throughout was left out."""
+    """What the passes have judged: an output entry with a cotangent of 0 throughout was left out."""
     judged = [np.zeros(y.shape, dtype=bool) for y in obs.outputs]
     for e in _passed(obs):
         for seen, gy in zip(judged, e.gys, strict=True):
@@ -54,7 +54,7 @@ def unseen(obs: Observation, i: int) -> int:
         if terms is not None:
             nonzero |= terms > 0
             seen |= terms >= 2.0 * e.comparison.bound
-    return int(np.count_nonzero(nonzero & ~seen)) if seen.any() else 0  # none: it was looked at alone
+    return int(np.count_nonzero(nonzero & ~seen)) if seen.any() else 0  # none: it was judged alone
 
 
 def _passed(obs: Observation) -> list[Evidence]:

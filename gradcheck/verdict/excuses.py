@@ -1,4 +1,4 @@
-"""Why a difference between a rule and the numbers may be no mistake: a short list, asked in order before a fail is reported.
+"""Why a difference between a rule and the numbers may be no mistake: a short list, tried in order before a fail is reported.
 
 An excuse is a function of the observation and of one failed comparison. For each there is, in
 tests/gradcheck/test_excuses.py, the right function that needs it and the planted mistake that it must not excuse. The next

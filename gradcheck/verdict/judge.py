@@ -40,14 +40,14 @@ _UNSEEN = {
     "nonfinite": "the function is infinite or NaN at this point",
     "unresolved": "no step shows a slope: a jump, an infinite slope, or structure finer than rounding",
     "range": "the right values are too large for the dtype of the inputs",
-    "noise": "the values are so noisy that a gradient of zero would look the same",
+    "noise": "the values are so noisy that a gradient of zero would also pass",
     "disagreement": "a second measurement, with other directions and steps, did not confirm the first one",
 }
 
 
 @dataclass
 class ValueResult:
-    """What the numbers said: over all, and for each input that a gradient was asked for (None: not judged alone)."""
+    """What was measured: over all, and for each input that a gradient was requested for (None: not judged alone)."""
 
     comparison: Comparison
     reason: str
@@ -213,18 +213,18 @@ def _failing(seen: Sequence[Evidence]) -> list[Evidence]:
 
 
 def _each_of_a_pass(obs: Observation, result: ValueResult) -> None:
-    """Sensitivity of every input; one that the others drown, or whose gradient is zero, is looked at alone."""
-    told = result.comparison.verdict
+    """Sensitivity of every input; one that the others drown, or whose gradient is zero, is judged alone."""
+    overall = result.comparison.verdict
     base = min(obs.evidence, key=lambda e: obs.eps(e.gx, e.gys))
     for i, wanted in enumerate(obs.wanted):
         if not wanted:
             continue
-        result.verdicts[i] = told
+        result.verdicts[i] = overall
         result.sensitivities[i] = min([_sensitivity(e, i) for e in obs.evidence], default=np.inf)
         if sum(obs.wanted) == 1:
             result.vacuous[i] = all(e.comparison.vacuous for e in obs.evidence)
             continue
-        if told is Verdict.INCONCLUSIVE or result.sensitivities[i] < DULL:
+        if overall is Verdict.INCONCLUSIVE or result.sensitivities[i] < DULL:
             continue
         gys = base.gys
         alone = measured(obs, obs.aim(base.gx, only=i), gys, list(base.gx))
@@ -239,10 +239,10 @@ def _each_of_a_pass(obs: Observation, result: ValueResult) -> None:
         result.verdicts[i] = alone.comparison.verdict
         result.sensitivities[i] = alone.comparison.sensitivity
         result.vacuous[i] = alone.comparison.vacuous
-        if alone.comparison.verdict is Verdict.INCONCLUSIVE and told is Verdict.PASS:
+        if alone.comparison.verdict is Verdict.INCONCLUSIVE and overall is Verdict.PASS:
             result.reason = alone.comparison.reason
     if (
-        told is Verdict.PASS
+        overall is Verdict.PASS
         and Verdict.INCONCLUSIVE in result.verdicts
         and Verdict.FAIL not in result.verdicts
     ):

@@ -1,4 +1,4 @@
-"""One look at a function at one point: its runs, pulled cotangents and numeric derivatives, all of them counted."""
+"""A function observed at one point: its runs, pulled cotangents and numeric derivatives, all of them counted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gradcheck.verdict.evidence import Cotangents, Direction, Evidence, Excuse, 
 from gradcore.errors import GradcoreError
 
 APART = 2.0**14
-"""Normally distributed outputs are evened by less than this: it tells scales apart, and no chance."""
+"""Normally distributed outputs are evened by less than this: it is for scales that differ, not for chance."""
 
 
 class Observation:
@@ -189,12 +189,12 @@ class Observation:
     def by_rule(
         self, arrays: Sequence[Array], outputs: Sequence[Array], gys: Sequence[Array]
     ) -> Cotangents | None:
-        """What the rule gives for arrays and outputs that no forward connects, None where it can't be asked."""
+        """What the rule gives for arrays and outputs that no forward connects, None where it cannot be run on them."""
         self.pulls += 1
         try:
             with np.errstate(all="ignore"):
                 return self.subject.by_rule(arrays, outputs, spread(self.run.outputs, gys))
-        except Exception:  # noqa: BLE001 - a refusal only says that such arrays are none for this rule
+        except Exception:  # noqa: BLE001 - the rule does not take such arrays
             return None
 
     def pulled(self, gys: Sequence[Array], run: Run | None = None) -> Cotangents:

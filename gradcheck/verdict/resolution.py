@@ -30,7 +30,7 @@ WIDER, NARROWER, NARROWEST = -48, -58, -100
 """Distances from an output of zero, on both sides of what a 1 inside leaves of the digits."""
 
 LEAST_MOVE = 2.0**-24
-"""Of the scale: how far a value that did not move is looked for a change at first."""
+"""Of the scale: how far a value that did not move is moved at first."""
 
 GRAINS = 4.0
 """So many grains a right claim may be off, over the distance on which the value stands still."""
@@ -41,7 +41,7 @@ STEPS = 72
 HALVINGS = 40
 
 LOOKED_AT = 4
-"""So many outputs that did not move are looked at."""
+"""So many outputs that did not move are examined."""
 
 
 def _of_the_steps(name: str, text: str, e: Evidence) -> Excuse:
@@ -61,7 +61,7 @@ def _lacks_what_rounding_hides(obs: Observation, e: Evidence) -> bool:
     """Whether the numbers lack the claim of one input's large entries, and short steps could not show it.
 
     sin(x) + b, both at 1e12, next to values of 1e24: over a step of that size the sine is nothing, and over one that it would
-    show in, nothing is left of it. What is smooth over steps of 1 can be told all the same: over those it is seen.
+    show in, nothing is left of it. What is smooth over steps of 1 is measured all the same.
     """
     c = e.comparison
     if c.difference <= 2.0 * c.bound or any(np.iscomplexobj(a) for a in (*e.gys, *obs.wide)):

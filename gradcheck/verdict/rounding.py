@@ -1,4 +1,4 @@
-"""What rounding alone may do to the comparison of a right rule, and what is forgiven for it."""
+"""What rounding alone may do to the comparison of a right rule, and what is allowed for it."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def of_comparison(obs: Observation, e: Evidence) -> float:
     where p is nearly 1): by as much as its results are large elsewhere.
 
     An entry that a move of many units changes no more than one of a single unit does not round, it jumps (or is dust: what
-    is left where everything cancels, next to the size of gy and y). Of moved results that says nothing (`x == y` no longer
-    holds for a moved y). Of moved inputs it says that a kink is within the rounding of a narrow dtype, which the function
+    is left where everything cancels, next to the size of gy and y). For moved results that is no evidence (`x == y` no longer
+    holds for a moved y). For moved inputs it shows that a kink is within the rounding of a narrow dtype, which the function
     was not measured in; unless the point itself is at one.
     """
     eps = obs.eps(e.gx, e.gys)

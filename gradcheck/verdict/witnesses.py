@@ -1,4 +1,4 @@
-"""What random cotangents and directions do not show: a cotangent of the caller's, and ties whose entries move together."""
+"""What random cotangents and directions do not detect: a cotangent of the caller's, and ties whose entries move together."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from gradcheck.verdict.excuses import excuse
 from gradcheck.verdict.observation import Observation
 
 OUTPUTS = 4
-"""So many outputs at a kink are looked at one by one."""
+"""So many outputs at a kink are judged one by one."""
 
 EVALUATIONS = 24
 
 AGAIN = 80
-"""Evaluations for the second look that a fail needs."""
+"""Evaluations of the second measurement that a fail needs."""
 
 
 def at_ties(obs: Observation) -> list[Evidence]:

@@ -28,11 +28,11 @@ def failed(**more):
     return gradcheck(np.sin, (X,), vjp=wrong, raise_exception=False, **more)
 
 
-def test_a_pass_says_how_small_an_error_it_would_have_noticed():
+def test_a_pass_says_how_small_an_error_it_would_detect():
     text = str(gradcheck(np.sin, (X,), vjp=sin_rule))
     assert text.startswith("PASS  np.sin: the gradient is right\n")
     assert "inputs[0]  float64 (4, 3)  pass; an error of " in text
-    assert " in one entry would have been noticed, relative to the median entry's |gx x|\n" in text
+    assert " in one entry would be detected, relative to the median entry's |gx x|\n" in text
     assert "contracts: 15 held, 0 broken, 2 left out" in text
 
 
