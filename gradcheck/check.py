@@ -170,6 +170,7 @@ def _check(subject: Subject, call: Call, order: int) -> Report:
         reason=reason,
         judged=covered.words() if verdict in (Verdict.PASS, Verdict.SUBGRADIENT) else "",
         note=values.note if values is not None else "",
+        at_kink=any(e.at_kink() for e in obs.evidence),
         excuses={} if verdict is Verdict.FAIL else {x.name: x.text for x in obs.excuses},
         order=order,
         seed=call.seed,

@@ -123,3 +123,11 @@ def cotangents_of(gy: Any, name: str, outputs: tuple[Array, ...]) -> tuple[Array
                 "can be checked with such a cotangent: pass finite numbers"
             )
     return given
+
+
+def number(name: str, value: Any, what: str) -> float:
+    """A finite number above zero."""
+    real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not real or not 0 < float(value) < float("inf"):
+        raise CallError(f"{name}={value!r}: pass a finite number above 0, {what}")
+    return float(value)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,8 @@ from hypothesis import strategies as st
 
 from gradcheck.backends.tree import described
 from gradcheck.errors import CallError
-from gradcheck.explore.like import Around, Leaf
-from gradcheck.explore.resized import drawn_floats, drawn_integers, resized
+from gradcheck.explore.domain import Around, Leaf
+from gradcheck.explore.resized import FAR, drawn_floats, drawn_integers, resized
 from gradcheck.strategies import COTANGENTS, Example, Mode
 from gradcheck.strategies.choice import Chooser
 from gradcheck.strategies.examples import drawn_example
@@ -25,7 +24,8 @@ from gradcore.spec import Case
 class DrawnCall:
     """One call to be checked: inputs, static parameters, by what to differentiate, and which cotangent is tried besides.
 
-    cotangent: one of `COTANGENTS`, made from `seed` once the output's shape is known.
+    cotangent: one of `COTANGENTS`, made from `seed` once the output's shape is known. plan: how it was made from an example,
+    None where it was not.
     """
 
     inputs: tuple[Any, ...]
@@ -33,6 +33,7 @@ class DrawnCall:
     wrt: Any
     cotangent: str
     seed: int
+    plan: Plan | None = field(default=None, repr=False)
 
 
 def of_cases(
@@ -92,7 +93,10 @@ def _call(draw: st.DrawFn, inputs: tuple[Any, ...], params: dict[str, Any], wrt:
 
 @dataclass(frozen=True)
 class Plan:
-    """A call around an example, before its arrays are made: all of it choices, so that each can be simplified alone."""
+    """A call around an example, before its arrays are made: all of it choices, so that each can be simplified alone.
+
+    form: which of `domain.every_form()`. narrow: the array that is in single precision beside the others, -1 for none.
+    """
 
     sizes: tuple[int, ...]
     statics: tuple[tuple[int | str, Any], ...]
@@ -100,57 +104,101 @@ class Plan:
     tied: bool
     seed: int
     cotangent: str
+    form: int = 0
+    narrow: int = -1
 
     def call(self, domain: Around, wrt: Any) -> DrawnCall:
         """The call that it stands for."""
         changed: dict[int, Any] = {}
-        for i, (leaf, style) in enumerate(zip(domain.arrays, self.styles, strict=True)):
+        form = domain.every_form()[self.form]
+        for i, (leaf, style) in enumerate(zip(form.arrays, self.styles, strict=True)):
             rng = np.random.default_rng([self.seed, i])
             array = _values(leaf, leaf.shape(self.sizes), style, self.sizes, rng)
+            if i == self.narrow:
+                array = array.astype(np.float32)
             changed[leaf.place] = tied_to(array, list(changed.values()), rng) if self.tied else array
         inputs, params = domain.call(changed, dict(self.statics))
-        return DrawnCall(inputs, params, wrt, self.cotangent, self.seed)
+        return DrawnCall(inputs, params, wrt, self.cotangent, self.seed, self)
+
+    def is_edge(self, domain: Around) -> bool:
+        """Whether it lies beyond what the example shows: sizes of 0, far values, static numbers of another sign or size."""
+        statics = [(domain.statics[name][0], value) for name, value in self.statics]
+        return (
+            0 in self.sizes
+            or any(style in FAR for style in self.styles)
+            or any(_is_far(given, value) for given, value in statics)
+            or domain.every_form()[self.form].refused
+        )
+
+    def is_new(self, domain: Around) -> bool:
+        """Whether its shapes or static values are others than the example's: what a rule may refuse."""
+        given = tuple([(name, values[0]) for name, values in domain.statics.items()])
+        return self.form > 0 or self.sizes != tuple(domain.sizes) or self.statics != given
+
+
+def _is_far(given: Any, value: Any) -> bool:
+    """Whether a static number has another sign than the example's, or is not within a decade of it."""
+    if not isinstance(given, float) or not isinstance(value, float) or value == given:
+        return False
+    return not (given * value > 0 and 0.1 <= value / given <= 10.0)
 
 
 def sweep(domain: Around, count: int, seed: int) -> Iterator[Plan]:
-    """Plans that reach each special class: every static value, with values at large and with small whole ones; one large
-    array; then sizes, styles, static values and cotangents, each in a cycle of its own, so that each is met before any comes again.
+    """Plans that reach each special class: every static value and every form, with values at large and with small whole ones;
+    one large array; then forms, sizes, styles, static values and cotangents, each in a cycle of its own, so that each is met
+    before any comes again.
     """
     rng = np.random.default_rng([seed, 11])
+    forms, names = domain.every_form(), tuple(domain.statics)
     given = tuple([values[0] for values in domain.statics.values()])
-    names = tuple(domain.statics)
+
+    def named(statics: Sequence[Any]) -> tuple[tuple[int | str, Any], ...]:
+        return tuple(zip(names, statics, strict=True))
+
+    first = [
+        (tuple(domain.sizes), (*given[:place], value, *given[place + 1 :]), 0)
+        for place, name in enumerate(names)
+        for value in domain.statics[name][1:]
+    ]
+    first += [(form.sizes, given, k) for k, form in enumerate(forms) if k]
     made = 0
-    for place, name in enumerate(names):
-        for value in domain.statics[name][1:]:
-            for style in ("integers", "given"):
-                statics = (*given[:place], value, *given[place + 1 :])
-                if made < count // 2:
-                    yield Plan(
-                        tuple(domain.sizes),
-                        tuple(zip(names, statics, strict=True)),
-                        _all(domain, style),
-                        False,
-                        made,
-                        "dense",
-                    )
-                    made += 1
-    large = _large_sizes(domain)
-    if large is not None and made < count:
-        yield Plan(large, tuple(zip(names, given, strict=True)), _all(domain, "random"), False, made, "dense")
+    for sizes, statics, form in first:
+        for style in ("integers", "given"):
+            if made < count // 2:
+                yield Plan(sizes, named(statics), _all(domain, style), False, made, "dense", form)
+                made += 1
+    if domain.large is not None and made < count:
+        yield Plan(domain.large, named(given), _all(domain, "random"), False, made, "dense")
         made += 1
-    sizes = _cycle(_size_options(domain), rng)
+    options, form_of = _cycle(_size_options(domain), rng), _cycle(_forms(domain), rng)
     cots, ties = _cycle(COTANGENTS, rng), _cycle((False, False, True), rng)
     styled = [_cycle(leaf.styles, rng) for leaf in domain.arrays]
+    narrow = _cycle(_narrowed(domain), rng)
     values = [_cycle((*v[:1] * len(v), *v[1:]), rng) for v in domain.statics.values()]
     for k in range(made, count):
+        form = next(form_of)
         yield Plan(
-            next(sizes),
-            tuple(zip(names, [next(v) for v in values], strict=True)),
+            (*next(options), *forms[form].sizes[len(domain.sizes) :]),
+            named([next(v) for v in values]),
             tuple([next(s) for s in styled]),
             next(ties),
             k,
             next(cots),
+            form,
+            next(narrow),
         )
+
+
+def _forms(domain: Around) -> tuple[int, ...]:
+    """Numbers of the forms, the example's own as often as all others together."""
+    others = range(1, len(domain.forms) + 1)
+    return (0,) * max(1, len(others)) + tuple(others)
+
+
+def _narrowed(domain: Around) -> tuple[int, ...]:
+    """Which array is in single precision: in most calls none, and only one beside others of double precision."""
+    wide = [i for i, leaf in enumerate(domain.arrays) if leaf.array.dtype == np.float64]
+    return (-1,) * (4 * max(1, len(wide))) + (tuple(wide) if len(wide) > 1 else ())
 
 
 def _all(domain: Around, style: str) -> tuple[str, ...]:
@@ -163,24 +211,6 @@ def _cycle(options: Sequence[Any], rng: np.random.Generator) -> Iterator[Any]:
     while True:
         for i in rng.permutation(len(options)):
             yield options[i]
-
-
-LARGE = 3000
-"""Entries of one array that is tried: more than the blocks that implementations work in (1,024 or 2,048)."""
-
-
-def _large_sizes(domain: Around) -> tuple[int, ...] | None:
-    """Sizes that make an array large by one letter alone, the others as small as can be; None where none can."""
-    found = []
-    for letter, given in enumerate(domain.sizes):
-        sizes = list(domain.sizes)
-        entries = [math.prod(leaf.shape(sizes)) for leaf in domain.arrays if letter in leaf.axes]
-        while entries and 0 < max(entries) < LARGE:
-            sizes[letter] += max(1, sizes[letter] // 4)
-            entries = [math.prod(leaf.shape(sizes)) for leaf in domain.arrays if letter in leaf.axes]
-        if sizes[letter] > given:
-            found.append((sum(entries), tuple(sizes)))
-    return min(found)[1] if found else None
 
 
 def _size_options(domain: Around) -> list[tuple[int, ...]]:
@@ -202,13 +232,16 @@ def around_example(domain: Around, wrt: Any) -> st.SearchStrategy[DrawnCall]:
     @st.composite
     def calls(draw: st.DrawFn) -> DrawnCall:
         choose = Chooser(draw)
+        form = choose.pick(_forms(domain))
         plan = Plan(
-            tuple(_sizes(choose, domain)),
+            (*_sizes(choose, domain), *domain.every_form()[form].sizes[len(domain.sizes) :]),
             tuple([(name, choose.pick(values)) for name, values in domain.statics.items()]),
             tuple([choose.pick(leaf.styles) for leaf in domain.arrays]),
             choose.pick((False, False, False, True)),
             choose.seed(),
             choose.pick(COTANGENTS),
+            form,
+            choose.pick(_narrowed(domain)),
         )
         return plan.call(domain, wrt)
 
@@ -237,6 +270,8 @@ def near(plan: Plan, domain: Around, wrt: Any) -> st.SearchStrategy[DrawnCall]:
             draw(st.booleans()) and plan.tied,
             draw(st.one_of(st.just(plan.seed), st.integers(0, 999))),
             draw(st.sampled_from(["dense", plan.cotangent])),
+            draw(st.sampled_from([0, plan.form])) if len(plan.sizes) == len(domain.sizes) else plan.form,
+            draw(st.sampled_from([-1, plan.narrow])),
         )
         return simpler.call(domain, wrt)
 

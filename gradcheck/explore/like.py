@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args, get_origin
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.backends.tree import leaves, rebuild
+from gradcheck.backends.tree import leaves
+from gradcheck.explore.domain import Around, Leaf, Shapes
+from gradcheck.explore.forms import find_forms
 from gradcheck.explore.resized import FLOATS, INTEGERS, Signs, drawn_floats, drawn_integers, resized
 from gradcore.op import Op
 from gradcore.tensor import Tensor
 
 Array = NDArray[Any]
-Accepts: TypeAlias = Callable[[tuple[Any, ...], dict[str, Any]], bool]
+Accepts: TypeAlias = Callable[[tuple[Any, ...], dict[str, Any]], Shapes]
 
 MODES = (
     ("mean", "sum", "none"),
@@ -34,79 +37,6 @@ MODES = (
 )
 """Words of which a function that takes one may take the others."""
 
-LETTERS = "nmkpqrstuvwabcdefgh"
-
-
-@dataclass
-class Leaf:
-    """One array of the example, and what was learnt about it.
-
-    axes: for each axis the number of its letter, or None where its size can't change. below: for an array of indices the
-    letter of the axis that they point into.
-    """
-
-    path: str
-    place: int
-    array: Array
-    axes: list[int | None] = field(default_factory=list)
-    signs: Signs = "real"
-    styles: tuple[str, ...] = ("given",)
-    below: int | None = None
-
-    def shape(self, sizes: Sequence[int]) -> tuple[int, ...]:
-        """Its shape for these sizes of the letters."""
-        pairs = zip(self.axes, self.array.shape, strict=True)
-        return tuple([n if letter is None else sizes[letter] for letter, n in pairs])
-
-
-@dataclass
-class Around:
-    """The domain derived from an example.
-
-    sizes: of each letter, in the example. statics: by place among the leaves, or by name, the values that the function
-    takes, the given one first.
-    """
-
-    inputs: tuple[Any, ...]
-    params: dict[str, Any]
-    arrays: list[Leaf]
-    sizes: list[int]
-    statics: dict[int | str, tuple[Any, ...]]
-
-    def call(
-        self, changed: Mapping[int, Any], statics: Mapping[int | str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Inputs and parameters with other arrays (by place) and other static values."""
-        flat = [leaf for _, leaf in leaves(self.inputs, "inputs")]
-        for place, value in statics.items():
-            if isinstance(place, int):
-                flat[place] = value
-        for place, array in changed.items():
-            old = flat[place]
-            flat[place] = Tensor(array, requires_grad=old.requires_grad) if isinstance(old, Tensor) else array
-        named = {name: value for name, value in statics.items() if isinstance(name, str)}
-        return rebuild(self.inputs, iter(flat)), {**self.params, **named}
-
-    def words(self) -> str:
-        """The domain in a few words: "inputs[0] (n, m) real; axis one of 0, 1, -1"."""
-        parts = []
-        for leaf in self.arrays:
-            names = [
-                str(n) if letter is None else LETTERS[letter % len(LETTERS)]
-                for letter, n in zip(leaf.axes, leaf.array.shape, strict=True)
-            ]
-            kind = {"f": leaf.signs, "c": "complex", "b": "boolean"}.get(
-                leaf.array.dtype.kind, "whole numbers"
-            )
-            below = "" if leaf.below is None else f" below {LETTERS[leaf.below % len(LETTERS)]}"
-            parts.append(f"{leaf.path} ({', '.join(names)}) {kind}{below}")
-        paths = [path for path, _ in leaves(self.inputs, "inputs")]
-        for place, values in self.statics.items():
-            if len(values) > 1:
-                name = place if isinstance(place, str) else paths[place]
-                parts.append(f"{name} one of {', '.join(map(repr, values))}")
-        return "; ".join(parts)
-
 
 def around(
     accepts: Accepts,
@@ -114,8 +44,15 @@ def around(
     vjp: Callable[..., Any] | None,
     inputs: tuple[Any, ...],
     params: Mapping[str, Any],
+    *,
+    pulls: Callable[[tuple[Any, ...], dict[str, Any]], bool] = lambda _inputs, _params: True,
+    seconds: float = 30.0,
 ) -> Around:
-    """The domain around an example; `accepts(inputs, params)` is whether forward takes them, with finite results."""
+    """The domain around an example.
+
+    accepts: the outputs' shapes, () where forward refuses inputs and parameters or its results are not finite. pulls:
+    whether the rule raises nothing there. seconds: of the whole verification; one large array takes a part of them.
+    """
     arrays: list[Leaf] = []
     statics: dict[int | str, tuple[Any, ...]] = {name: (value,) for name, value in params.items()}
     for place, (path, leaf) in enumerate(leaves(inputs, "inputs")):
@@ -132,6 +69,8 @@ def around(
         _find_index_bound(domain, leaf, accepts)
         _find_values(domain, leaf, accepts)
     _find_statics(domain, f, vjp, accepts)
+    find_forms(domain, accepts, pulls)
+    domain.large = _large_sizes(domain, accepts, seconds)
     return domain
 
 
@@ -202,6 +141,47 @@ def _find_index_bound(domain: Around, leaf: Leaf, accepts: Accepts) -> None:
             return
 
 
+LARGE = 3000
+"""Entries of one array that is tried: more than the blocks that implementations work in (1,024 or 2,048)."""
+
+CALLS, SHARE = 150, 0.1
+"""Calls of forward, or as long as that many, that one check may take; and the part of the time that the large one may."""
+
+
+def _large_sizes(domain: Around, accepts: Accepts, seconds: float) -> tuple[int, ...] | None:
+    """Sizes that make an array large by one letter alone, the others as small as can be; None where none can.
+
+    A size at which a check would take more than its share of the time is left for one half as large.
+    """
+    found = []
+    for letter, given in enumerate(domain.sizes):
+        sizes = list(domain.sizes)
+
+        def entries(sizes: Sequence[int] = sizes, letter: int = letter) -> int:
+            return max([math.prod(a.shape(sizes)) for a in domain.arrays if letter in a.axes], default=0)
+
+        while 0 < entries() < LARGE:
+            sizes[letter] += max(1, sizes[letter] // 4)
+        if sizes[letter] > given:
+            found.append((sum(math.prod(a.shape(sizes)) for a in domain.arrays), letter, sizes[letter]))
+    if not found:
+        return None
+    _, letter, goal = min(found)
+    best, size = None, domain.sizes[letter]
+    while size < goal:
+        size = min(2 * size + 1, goal)
+        sizes = [*domain.sizes[:letter], size, *domain.sizes[letter + 1 :]]
+        changed = {a.place: resized(a.array, a.shape(sizes)) for a in domain.arrays}
+        start = time.perf_counter()
+        if not accepts(*domain.call(changed, {})):
+            break
+        if CALLS * (time.perf_counter() - start) > SHARE * seconds:
+            domain.left_out.append(f"arrays of more than {size // 2} along one axis, which take too long")
+            break
+        best = tuple(sizes)
+    return best
+
+
 # --- values -----------------------------------------------------------------------------------------------------------
 
 
@@ -220,15 +200,23 @@ def _find_values(domain: Around, leaf: Leaf, accepts: Accepts) -> None:
                 made = drawn_integers(leaf.array, leaf.array.shape, style, limit, rng)
             else:
                 made = drawn_floats(leaf.array, leaf.array.shape, style, signs, rng)
-            count += accepts(*domain.call({leaf.place: made}, {}))
+            count += bool(accepts(*domain.call({leaf.place: made}, {})))
         return count
 
     if leaf.array.dtype.kind in "iu":
         leaf.styles = tuple([style for style in INTEGERS if style == "given" or takes(style, "real", 2)])
         return
-    every: tuple[Signs, ...] = ("real", "positive", "within")
-    leaf.signs = next((signs for signs in every if takes("random", signs, 6) >= 5), "near")
-    leaf.styles = tuple([style for style in FLOATS if style == "given" or takes(style, leaf.signs, 2)])
+    leaf.signs = next((signs for signs in _signs(leaf.array) if takes("random", signs, 6) >= 5), "near")
+    styles = [style for style in FLOATS if style == "given" or takes(style, leaf.signs, 2)]
+    shown = leaf.signs == "real" or leaf.array.dtype.kind == "c"
+    leaf.styles = tuple([style for style in styles if style != "any sign" or not shown])
+
+
+def _signs(array: Array) -> tuple[Signs, ...]:
+    """Signs to try, the widest first: those that the example has."""
+    if array.dtype.kind == "c" or (np.any(array > 0) and np.any(array < 0)) or not np.any(array):
+        return "real", "positive", "within"
+    return ("positive", "within") if np.any(array > 0) else ("negative", "within")
 
 
 # --- static values ----------------------------------------------------------------------------------------------------
@@ -292,11 +280,13 @@ def _others(value: Any, name: str, annotation: Any) -> list[Any]:
     if isinstance(value, int):
         return [0, 1, 2, 3, -1, -2, -3, value + 1, value - 1]
     if isinstance(value, float):
-        return [0.0, 1.0, 0.5, 2.0, -value] if value < 0 else [0.0, 1.0, 0.5, 2.0, value * 2]
+        return [value * 2, value / 2, 1.0, 0.5, 2.0, 0.0, -value]
     if isinstance(value, str):
         return [word for group in MODES if value in group for word in group]
     if value is None:
         return [0, -1, 1, (0,), (0, -1)] if axis else []
+    if isinstance(value, list) and value and all(type(v) is int for v in value):
+        return [list(other) for other in _others(tuple(value), name, annotation)]
     if isinstance(value, tuple) and value and all(type(v) is int for v in value):
         n = len(value)
         turned = [value[::-1], value[1:] + value[:1]]

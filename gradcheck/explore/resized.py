@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-Signs: TypeAlias = Literal["real", "positive", "within", "near"]
-"""Any sign; none below zero; between the least and the largest of the example; the example's own, moved by a tenth."""
+Signs: TypeAlias = Literal["real", "positive", "negative", "within", "near"]
+"""Any sign; none below zero; none above; between the least and the largest of the example; the example's own, moved by a
+tenth."""
 
 FLOATS = (
     "plain",
@@ -27,9 +28,13 @@ FLOATS = (
     "huge",
     "rank one",
     "identity",
+    "any sign",
 )
 """Halves; the example's; of its scale; from -3 to 3; half 0 and ±1; all 0; few values; one value; the least and the
-largest of the example; 40 times as large; over four decades; of 1e-12; of 1e12; degenerate matrices; the unit matrix."""
+largest of the example; 40 times as large; over four decades; of 1e-12; of 1e12; degenerate matrices; the unit matrix; of its scale with both signs, where the example has one."""
+
+FAR = ("tiny", "huge", "rank one", "any sign")
+"""Styles of values that an example does not show: what fails only there is listed as an edge."""
 
 INTEGERS = ("given", "range", "repeated", "edges", "zeros", "negative")
 
@@ -50,7 +55,7 @@ def drawn_integers(
     low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
     if below is not None:
         low, high = 0, max(below - 1, 0)
-    if style == "zeros":
+    if below == 0 or style == "zeros":  # nothing to point at: the caller's forward has to refuse any index
         made: Any = np.zeros(shape)
     elif style == "negative":
         made = rng.integers(-(high + 1), 0, shape)
@@ -79,11 +84,16 @@ def drawn_floats(
     low, high = (float(array.min()), float(array.max())) if array.size else (-1.0, 1.0)
     if style == "given":
         return given
+    if style == "any sign":
+        return np.asarray(rng.standard_normal(shape) * scale, array.dtype)
     if signs == "near":
         return np.asarray(given * (1 + 0.1 * rng.standard_normal(shape)), array.dtype)
-    made = _styled(given.astype(np.float64), style, scale, (low, high), rng)
+    unit = 1.0 if 1e-2 <= scale <= 1e2 else 2.0 ** round(np.log2(scale))
+    made = _styled(given.astype(np.float64), style, (scale, unit), (low, high), rng)
     if signs == "positive":
         made = np.abs(made)
+    elif signs == "negative":
+        made = -np.abs(made)
     elif signs == "within":
         part = np.abs(made) / (1 + np.abs(made))
         made = np.where((made >= low) & (made <= high), made, low + (high - low) * part)
@@ -92,29 +102,30 @@ def drawn_floats(
 
 
 def _styled(
-    given: Array, style: str, scale: float, edges: tuple[float, float], rng: np.random.Generator
+    given: Array, style: str, sizes: tuple[float, float], edges: tuple[float, float], rng: np.random.Generator
 ) -> Array:
-    shape = given.shape
+    """sizes: the typical size of the example's entries, and the unit of whole numbers, which is near it."""
+    shape, (scale, unit) = given.shape, sizes
     if style == "plain":
-        return np.asarray(rng.integers(1, 9, shape) / 2.0 * rng.choice([-1.0, 1.0], shape))
+        return np.asarray(unit * rng.integers(1, 9, shape) / 2.0 * rng.choice([-1.0, 1.0], shape))
     if style == "integers":
-        return rng.integers(-3, 4, shape).astype(np.float64)
+        return unit * rng.integers(-3, 4, shape).astype(np.float64)
     if style == "zeros":
         return np.zeros(shape)
     if style == "edges":
         return np.asarray(rng.choice(edges, shape))
     if style == "constant":
-        return np.full(shape, rng.choice([1.0, -1.0, 0.5, edges[1]]))
+        return np.full(shape, rng.choice([unit, -unit, 0.5 * unit, edges[1]]))
     if style in ("rank one", "identity") and len(shape) > 1:
         if style == "identity":
             return np.broadcast_to(np.eye(shape[-2], shape[-1]), shape).copy()
-        row = rng.integers(-4, 5, (*shape[:-2], 1, shape[-1])) / 2.0
+        row = unit * rng.integers(-4, 5, (*shape[:-2], 1, shape[-1])) / 2.0
         return np.asarray(row * rng.integers(-2, 3, (*shape[:-1], 1)))
     values = rng.standard_normal(shape) * scale
     if style == "specials":
-        return np.where(rng.random(shape) < 0.5, values, rng.choice([0.0, 1.0, -1.0, *edges], shape))
+        return np.where(rng.random(shape) < 0.5, values, rng.choice([0.0, unit, -unit, *edges], shape))
     if style == "ties" and values.size:
-        return np.asarray(rng.choice(rng.integers(-4, 5, rng.integers(1, 4)) / 2.0, shape))
+        return np.asarray(unit * rng.choice(rng.integers(-4, 5, rng.integers(1, 4)) / 2.0, shape))
     if style == "mixed":
         return np.asarray(values * 10.0 ** rng.uniform(-3, 1, shape))
     return np.asarray(values * {"large": 40.0, "tiny": 1e-12, "huge": 1e12}.get(style, 1.0))

@@ -58,7 +58,8 @@ class Report:
     name: the function's. order: 1, or 2 for a gradient checked as a function. reason: why an inconclusive check is that.
     sensitivity: the worst of the inputs'. ratio: the largest error in units of its bound, over 1 for a
     fail, NaN where nothing was measured. evaluations, pulls: forward and vjp calls made. snippet: code that shows the
-    fault again. judged: of a pass, which part of the entries it covers, "" for all. excuses: why a difference from the
+    fault again. judged: of a pass, which part of the entries it covers, "" for all. at_kink: whether an output that
+    counts is at a kink. excuses: why a difference from the
     numeric derivative is no mistake, by the names in `gradcheck.verdict.excuses`. second: the report on the second order,
     where it was requested.
     """
@@ -77,6 +78,7 @@ class Report:
     snippet: str = ""
     ratio: float = math.nan
     judged: str = ""
+    at_kink: bool = False
     excuses: dict[str, str] = field(default_factory=dict)
     second: Report | None = field(default=None)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from gradcheck.report.report import Report, detected
@@ -22,14 +22,32 @@ _HEADLINES = {
 
 
 @dataclass(frozen=True, slots=True)
+class Edge:
+    """A fail beyond what the caller's example shows. words: where. report: on the smallest example found."""
+
+    words: str
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class Undecided:
+    """An inconclusive example: its inputs in writing, and why."""
+
+    inputs: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Verification:
     """The outcome of `verify`. True as a condition where the verdict is pass or subgradient.
 
     name: the function's. examples: how many were judged. set_aside: how many more were not, as forward raised or gave NaN
-    or infinity; `aside` counts why. verdicts: how many examples had each verdict (before shrinking). sensitivity: smallest
-    error in one entry that any pass would detect, at the worst of its examples (see `Report`). ratio: largest error in units of its
-    bound among those that passed. vacuous: inputs whose gradient was zero at every example. causes: how often each cause
-    was the first one reported. smallest: the report on the smallest failing example found. domain: what was drawn from.
+    or infinity; `aside` counts why. beyond: how many more lie beyond the example of the caller. verdicts: how many examples
+    had each verdict (before shrinking). sensitivity: smallest error in one entry that any pass would detect, at the worst of
+    its examples, and median_sensitivity at the median one (see `Report`). ratio: largest error in units of its bound among
+    those that passed. vacuous: inputs whose gradient was zero at every example. causes: how often each cause was the first
+    one reported. failures: the reports on the smallest failing example of up to three causes. edges: what is wrong only
+    beyond the example. undecided: inconclusive examples. domain: what was drawn from. left_out: what was not tried.
     reason: why the gradient could not be judged.
     """
 
@@ -43,11 +61,23 @@ class Verification:
     ratio: float
     vacuous: tuple[str, ...]
     causes: dict[str, int]
-    smallest: Report | None
+    failures: tuple[Report, ...]
     domain: str
     seed: int
     reason: str = ""
-    evaluations: int = field(default=0)
+    evaluations: int = 0
+    median_sensitivity: float = math.inf
+    edges: tuple[Edge, ...] = ()
+    undecided: tuple[Undecided, ...] = ()
+    beyond: int = 0
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def smallest(self) -> Report | None:
+        """The report on the smallest failing example of the main cause, of an edge where edges count; None for none."""
+        if self.failures:
+            return self.failures[0]
+        return self.edges[0].report if self.verdict is Verdict.FAIL and self.edges else None
 
     def __bool__(self) -> bool:
         return self.verdict in (Verdict.PASS, Verdict.SUBGRADIENT)
@@ -59,52 +89,70 @@ class Verification:
         return f"<Verification {self.verdict.value} of {self.name}, {self.examples} examples>"
 
     def _repr_html_(self) -> str:
-        smallest = "" if self.smallest is None else self.smallest._repr_html_()
-        return f"<pre>{html.escape(chr(10).join(_head(self)))}</pre>{smallest}"
+        failures = "".join([report._repr_html_() for report in self.failures])
+        edges = "".join([f"<p>edge {html.escape(e.words)}</p>{e.report._repr_html_()}" for e in self.edges])
+        return f"<pre>{html.escape(chr(10).join(_head(self)))}</pre>{failures}{edges}"
 
     def to_json(self) -> str:
         """The result as JSON text, one object with these keys (schema 1):
 
         schema (1) · name · verdict ("pass", "subgradient", "fail", "inconclusive") · reason · examples · set_aside ·
-        verdicts: object of counts by verdict · aside: object of counts by why · sensitivity and ratio (null: infinite or
-        unknown) · vacuous: list of inputs · causes: object of counts by cause · domain · seed · evaluations · smallest: the
-        report on the smallest failing example as of `Report.to_json`, or null.
+        verdicts: object of counts by verdict · aside: object of counts by why · beyond · sensitivity, median_sensitivity and
+        ratio (null: infinite or unknown) · vacuous: list of inputs · causes: object of counts by cause · domain · left_out:
+        list of sentences · seed · evaluations · failures: list of reports on the smallest example of each cause, as of
+        `Report.to_json` · edges: list of {words, report} · undecided: list of {inputs, reason}.
         """
         return json.dumps(_plain(self), indent=2, allow_nan=False)
 
 
 def _head(v: Verification) -> list[str]:
     counts = ", ".join([f"{n} {name}" for name, n in v.verdicts.items()])
-    lines = [f"{v.verdict.value.upper()}  {v.name}: {_HEADLINES[v.verdict]}"]
+    beside = f"; {len(v.edges)} edge{'s' * (len(v.edges) > 1)} below" if v.edges and not v.failures else ""
+    lines = [f"{v.verdict.value.upper()}  {v.name}: {_HEADLINES[v.verdict]}{beside}"]
     if v.reason:
         lines.append(f"  why: {v.reason}")
     lines.append(f"  {v.examples} examples tried{': ' if counts else ''}{counts}")
+    if v.beyond:
+        lines.append(f"  {v.beyond} more tried beyond what the example shows")
     if v.set_aside:
         why = ", ".join([f"{n} x {text}" for text, n in v.aside.items()])
-        lines.append(f"  {v.set_aside} more set aside, outside the domain of forward: {why}")
-    if v.causes and v.smallest is not None and len(v.causes) > 1:
+        lines.append(f"  {v.set_aside} more set aside, outside of the domain of forward: {why}")
+    if len(v.causes) > 1 and v.failures:
         lines.append(f"  causes: {', '.join([f'{name} ({n})' for name, n in v.causes.items()])}")
-    if math.isfinite(v.sensitivity):
-        lines.append(f"  at the worst example {detected(v.sensitivity)}")
+    if v.undecided:
+        first = v.undecided[0]
+        lines.append(f"  the first inconclusive example: {first.inputs}: {first.reason}")
+    if math.isfinite(v.median_sensitivity):
+        lines.append(
+            f"  at the median example {detected(v.median_sensitivity)}; {v.sensitivity:.1e} at the worst"
+        )
     if v.vacuous:
         lines.append(f"  vacuous: the gradient by {', '.join(v.vacuous)} was zero at every example")
     if v.domain:
         lines.append(f"  domain: {v.domain}")
+    lines += [f"  not tried: {text}" for text in v.left_out]
     lines.append(f"  seed {v.seed}, {v.evaluations} forward calls")
     return lines
 
 
 def _lines(v: Verification) -> list[str]:
     lines = _head(v)
-    if v.smallest is not None:
-        lines += [
-            "  the smallest failing example:",
-            *("    " + line for line in str(v.smallest).splitlines()),
-        ]
+    for k, report in enumerate(v.failures):
+        first = "the smallest failing example" if not k else "the smallest one of another cause"
+        lines += [f"  {first}:", *_indented(report)]
+    for edge in v.edges:
+        lines += [f"  edge, {edge.words or 'beyond the example'}:", *_indented(edge.report)]
     return lines
 
 
+def _indented(report: Report) -> list[str]:
+    return ["    " + line for line in str(report).splitlines()]
+
+
 def _plain(v: Verification) -> dict[str, Any]:
+    def size(value: float) -> float | None:
+        return value if math.isfinite(value) else None
+
     return {
         "schema": SCHEMA,
         "name": v.name,
@@ -114,12 +162,17 @@ def _plain(v: Verification) -> dict[str, Any]:
         "set_aside": v.set_aside,
         "verdicts": v.verdicts,
         "aside": v.aside,
-        "sensitivity": v.sensitivity if math.isfinite(v.sensitivity) else None,
-        "ratio": v.ratio if math.isfinite(v.ratio) else None,
+        "beyond": v.beyond,
+        "sensitivity": size(v.sensitivity),
+        "median_sensitivity": size(v.median_sensitivity),
+        "ratio": size(v.ratio),
         "vacuous": list(v.vacuous),
         "causes": v.causes,
         "domain": v.domain,
+        "left_out": list(v.left_out),
         "seed": v.seed,
         "evaluations": v.evaluations,
-        "smallest": None if v.smallest is None else json.loads(v.smallest.to_json()),
+        "failures": [json.loads(r.to_json()) for r in v.failures],
+        "edges": [{"words": e.words, "report": json.loads(e.report.to_json())} for e in v.edges],
+        "undecided": [{"inputs": u.inputs, "reason": u.reason} for u in v.undecided],
     }
