@@ -9,16 +9,12 @@ import numpy as np
 
 from gradcore.errors import DomainError
 from gradcore.optim.base import Optimizer, check
+from gradcore.optim.reference import discounted, trajectory
 from gradcore.registry import optimizer
 from gradcore.spec import Floats, OneOf, OptimizerSpec, Param
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from numpy.typing import NDArray
-
-    from gradcore.optim.base import Check
-    from gradcore.tensor import Tensor
+    from gradcore.optim.base import Array, Arrays, Checks, Params
 
 _DOMAIN: dict[str, Param] = {
     "lr": Floats(1e-4, 0.1, log=True),
@@ -32,17 +28,15 @@ def _by_sums(
     p: Any, gradients: Any, factors: Any, lr: float, betas: Any, eps: float, coupled: float, decoupled: float
 ) -> Any:
     """Both moments as weighted means over all past gradients, with weights beta^(t-i) that are divided by their sum."""
-    past: list[Any] = []
-    for gradient, factor in zip(gradients, factors, strict=True):
-        past.append(gradient(p) + coupled * p)
-        ages = range(len(past))[::-1]
+
+    def move(past: list[Any]) -> Any:
         mean, square = (
-            sum(beta**age * g**power for age, g in zip(ages, past, strict=True))
-            / sum(beta**age for age in ages)
+            discounted(past, beta, power) / sum(beta**age for age in range(len(past)))
             for beta, power in zip(betas, (1, 2), strict=True)
         )
-        p = p - lr * factor * decoupled * p - lr * factor * mean / (square**0.5 + eps)
-        yield p
+        return mean / (square**0.5 + eps)
+
+    return trajectory(p, gradients, factors, lr, move, coupled, decoupled)
 
 
 def _betas(name: str, value: Any) -> tuple[float, float]:
@@ -67,14 +61,14 @@ class Adam(Optimizer):
     Kingma and Ba 2015, algorithm 1. The state keeps m / (1 - b1) and v / (1 - b2), so betas are set once and for all.
     """
 
-    hyper: ClassVar[Mapping[str, Check]] = {"lr": check, "betas": _betas, "eps": check, "weight_decay": check}
+    hyper: ClassVar[Checks] = {"lr": check, "betas": _betas, "eps": check, "weight_decay": check}
     betas: tuple[float, float]
     eps: float
     weight_decay: float
 
     def __init__(
         self,
-        params: Iterable[Tensor],
+        params: Params,
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -96,17 +90,10 @@ class Adam(Optimizer):
     def _decay(self) -> float:
         return self.weight_decay
 
-    def _decayed(self, p: NDArray[Any], g: NDArray[Any], decay: NDArray[Any]) -> NDArray[Any]:
+    def _decayed(self, p: Array, g: Array, decay: Array) -> Array:
         return g + decay * p if self.weight_decay else g
 
-    def _update(
-        self,
-        p: NDArray[Any],
-        g: NDArray[Any],
-        s: NDArray[Any],
-        numbers: Sequence[NDArray[Any]],
-        state: Sequence[NDArray[Any]],
-    ) -> None:
+    def _update(self, p: Array, g: Array, s: Array, numbers: Arrays, state: Arrays) -> None:
         total, square = state
         b1, b2, eps, size, decay = numbers
         g = self._decayed(p, g, decay)
@@ -138,7 +125,7 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        params: Iterable[Tensor],
+        params: Params,
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -149,6 +136,6 @@ class AdamW(Adam):
     def _decay(self) -> float:
         return 1 - self.lr * self.weight_decay
 
-    def _decayed(self, p: NDArray[Any], g: NDArray[Any], decay: NDArray[Any]) -> NDArray[Any]:
+    def _decayed(self, p: Array, g: Array, decay: Array) -> Array:
         p *= decay
         return g

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -14,11 +13,14 @@ from gradcore.state import check_state
 from gradcore.tensor import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-Check: TypeAlias = Callable[[str, Any], Any]
+    Params: TypeAlias = Iterable[Tensor]
+    Checks: TypeAlias = Mapping[str, Callable[[str, Any], Any]]
+    Array: TypeAlias = NDArray[Any]
+    Arrays: TypeAlias = Sequence[Array]
 
 # Long arrays are updated in blocks that stay near the processor: a step is a dozen passes over the same numbers. Smaller
 # blocks cost more in calls than they gain: 100,000 parameters take SGD 37 us in four blocks, 27 us in one.
@@ -49,11 +51,11 @@ class Optimizer:
     steps. Raises DomainError for a hyperparameter out of range, GraphError for an unusable parameter.
     """
 
-    hyper: ClassVar[Mapping[str, Check]] = {"lr": check}
+    hyper: ClassVar[Checks] = {"lr": check}
     """Each hyperparameter with what turns `(name, value)` into its value, or raises DomainError."""
     lr: float
 
-    def __init__(self, params: Iterable[Tensor], **hyper: Any) -> None:
+    def __init__(self, params: Params, **hyper: Any) -> None:
         self.params = list(params)
         for name, fit in self.hyper.items():
             setattr(self, name, fit(name, hyper[name]))
@@ -73,9 +75,9 @@ class Optimizer:
             raise GraphError(
                 f"{type(self).__name__} got the same parameter twice: it would be changed twice a step"
             )
-        self._state: list[dict[str, NDArray[Any]]] = [{} for _ in self.params]
+        self._state: list[dict[str, Array]] = [{} for _ in self.params]
         # Views of one buffer a dtype, so that what is written for one parameter is still in the cache for the next.
-        self._scratch: list[NDArray[Any] | None] = [None] * len(self.params)
+        self._scratch: list[Array | None] = [None] * len(self.params)
 
     def buffers(self) -> tuple[str, ...]:
         """Names of the running values kept for each entry of a parameter; for subclasses."""
@@ -85,14 +87,7 @@ class Optimizer:
         """What `_update` calculates with besides arrays, for a parameter that is changed for the time number `step`."""
         raise NotImplementedError
 
-    def _update(
-        self,
-        p: NDArray[Any],
-        g: NDArray[Any],
-        s: NDArray[Any],
-        numbers: Sequence[NDArray[Any]],
-        state: Sequence[NDArray[Any]],
-    ) -> None:
+    def _update(self, p: Array, g: Array, s: Array, numbers: Arrays, state: Arrays) -> None:
         """Change p in place by its gradient g.
 
         s: scratch of p's shape. numbers: those of `_numbers`, as 0-d arrays of p's dtype. state: the arrays that `buffers`
@@ -109,7 +104,7 @@ class Optimizer:
         """Change every parameter that has a gradient, in place."""
         names = self.buffers()
         prepared = 0
-        by_dtype: dict[Any, list[NDArray[Any]]] = {}
+        by_dtype: dict[Any, list[Array]] = {}
         for i, p in enumerate(self.params):
             g = p.grad
             if g is None:
@@ -125,7 +120,7 @@ class Optimizer:
             numbers = by_dtype.get(x.dtype)
             if numbers is None:  # as arrays: a Python number takes NumPy longer than a thousand entries do
                 numbers = by_dtype[x.dtype] = [np.array(n, x.dtype) for n in self._numbers(prepared)]
-            arrays: list[NDArray[Any]] = []
+            arrays: list[Array] = []
             if names:
                 state = self._state[i]
                 if len(state) < len(names):
@@ -141,7 +136,7 @@ class Optimizer:
                     room = scratch[: x[part].size]
                     self._update(x[part], g[part], room, numbers, [a[part] for a in arrays])
 
-    def _scratch_for(self, i: int, x: NDArray[Any]) -> NDArray[Any]:
+    def _scratch_for(self, i: int, x: Array) -> Array:
         found = self._scratch[i]
         if found is None or found.shape != x.shape or found.dtype != x.dtype:
             bases = (view.base for view in self._scratch if view is not None and view.dtype == x.dtype)
@@ -206,7 +201,7 @@ class Optimizer:
         return f"{type(self).__name__}({len(self.params)} parameters, {shown})"
 
 
-def _flat(*arrays: NDArray[Any]) -> bool:
+def _flat(*arrays: Array) -> bool:
     return all(a.flags.c_contiguous for a in arrays)
 
 
