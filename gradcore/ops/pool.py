@@ -47,7 +47,8 @@ def _pooled(of: Callable[..., float]) -> Callable[..., Any]:
 
 
 def _mean(values: list[float], kernel_size: Any) -> float:
-    return math.fsum(values) / math.prod(both(kernel_size))
+    entries: int = math.prod(both(kernel_size))
+    return math.fsum(values) / entries
 
 
 def _mean_spread(gy: Any, size: Any, kernel_size: Any = 2, stride: Any = None, padding: Any = 0) -> Any:
