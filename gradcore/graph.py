@@ -200,10 +200,10 @@ def backward_pass(
 ) -> list[tuple[N, Any]]:
     """Pull the cotangents of `roots` back to every leaf that requires a gradient: [(leaf, cotangent), ...].
 
-    Cotangents may be one and the same array, or views of one: x + y hands its own on to both.
+    Cotangents may be one and the same array, or views of one: x + y passes its own on to both.
 
-    Visits pending nodes from the highest creation number down, and lets go of each node's inputs once it is done
-    unless `retain_graph`. With `record`, cotangents are Tensors and the pass itself can be differentiated, for which the
+    Visits pending nodes from the highest creation number down, and frees each node's inputs once it is done unless
+    `retain_graph`. With `record`, cotangents are Tensors and the pass itself can be differentiated, for which the
     graph is kept: the derivative of a rule leads back through the values that the rule used.
     """
     pending: dict[

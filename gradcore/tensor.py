@@ -1,4 +1,4 @@
-"""Tensor: an array that records what is done to it, and NumPy's dispatch to the ops."""
+"""Tensor: an array that records the ops applied to it, and NumPy's dispatch to the ops."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Tensor(Node):
 
     array: what to hold. A NumPy array is shared, not copied, and keeps its dtype; Python numbers and lists of them
     become float32 (booleans stay booleans).
-    requires_grad: whether `backward` shall leave a gradient in `grad`; floating dtypes only, else `DtypeError`.
+    requires_grad: whether `backward` adds to `grad`; floating dtypes only, else `DtypeError`.
 
     >>> x = Tensor([1.0, 2.0], requires_grad=True)
     >>> (x * x).sum().backward()
@@ -110,7 +110,7 @@ class Tensor(Node):
         return Tensor(self.data)
 
     def zero_grad(self) -> None:
-        """Forget the gradient: `grad` is None again."""
+        """Clear the gradient: `grad` is None again."""
         self.grad = None
 
     # --- gradients ----------------------------------------------------------------------------------------------------
@@ -164,7 +164,7 @@ class Tensor(Node):
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if self.requires_grad:
             raise GraphError(
-                "a tensor that requires a gradient can't be turned into a plain array in silence, as its history would "
+                "a tensor that requires a gradient can't be converted to a plain array implicitly, as its history would "
                 "be lost: write x.data, or x.detach()"
             )
         if copy is None:
@@ -345,7 +345,7 @@ _REDUCTIONS = {np.add: np.sum, np.maximum: np.max}
 def _no_rule(name: str) -> GraphError:
     return GraphError(
         f"{name} has no derivative rule here, so it can't be called on a Tensor: write it with gradcore's ops, "
-        "register an op for it (gradcore.op), or call it on x.data where no gradient shall flow"
+        "register an op for it (gradcore.op), or call it on x.data where no gradient is needed"
     )
 
 

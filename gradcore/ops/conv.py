@@ -91,7 +91,7 @@ def _weight_by_products(gy: Any, x: Any, kernel_size: Any, *, groups: int = 1, *
 
 # --- domains ----------------------------------------------------------------------------------------------------------
 
-# (kernel, stride, padding, dilation, groups): the sorts of convolution there are, each a case of all three ops. Image
+# (kernel, stride, padding, dilation, groups): the kinds of convolution, each a case of all three ops. Image
 # sizes run over every remainder of the stride.
 _SORTS: tuple[tuple[tuple[int, int], tuple[int, int], tuple[int, int] | str, tuple[int, int], int], ...] = (
     ((3, 2), (1, 1), (0, 0), (1, 1), 1),

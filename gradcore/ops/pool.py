@@ -86,7 +86,7 @@ def _max_picked(values: Any, x: Any, kernel_size: Any = 2, stride: Any = None, p
 
 # --- domains ----------------------------------------------------------------------------------------------------------
 
-# (kernel, stride, padding): the sorts of pooling there are, each a case of every op here. Image sizes run over every
+# (kernel, stride, padding): the kinds of pooling, each a case of every op here. Image sizes run over every
 # remainder of the stride.
 _SORTS: tuple[tuple[tuple[int, int], tuple[int, int] | None, tuple[int, int]], ...] = (
     ((2, 2), None, (0, 0)),

@@ -41,7 +41,7 @@ def _by_sums(
 
 def _betas(name: str, value: Any) -> tuple[float, float]:
     if not isinstance(value, tuple | list) or len(value) != 2:
-        raise DomainError(f"{name}={value!r} is no pair of numbers: pass (0.9, 0.999), say")
+        raise DomainError(f"{name}={value!r} is not a pair of numbers: pass two, such as (0.9, 0.999)")
     return check(f"{name}[0]", value[0], high=1.0), check(f"{name}[1]", value[1], high=1.0)
 
 
@@ -54,11 +54,11 @@ def _betas(name: str, value: Any) -> tuple[float, float]:
     )
 )
 class Adam(Optimizer):
-    """Adam: a running mean of the gradient over the root of a running mean of its square, both corrected for their start.
+    """Adam: a running mean of the gradient over the root of a running mean of its square, with bias correction.
 
     g = gradient + weight_decay p;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;
     p -= lr m' / (sqrt(v') + eps), with m' = m / (1 - b1^t) and v' = v / (1 - b2^t).
-    Kingma and Ba 2015, algorithm 1. The state keeps m / (1 - b1) and v / (1 - b2), so betas are set once and for all.
+    Kingma and Ba 2015, algorithm 1. The state keeps m / (1 - b1) and v / (1 - b2), so betas must not change.
     """
 
     hyper: ClassVar[Checks] = {"lr": check, "betas": _betas, "eps": check, "weight_decay": check}
@@ -81,8 +81,8 @@ class Adam(Optimizer):
 
     def _numbers(self, step: int) -> tuple[float, ...]:
         b1, b2 = self.betas
-        # Discounted sums M = m / (1 - b1) and V = v / (1 - b2) are kept in the place of the means, and the corrections
-        # for their start leave the arrays for two numbers (the paper's section 2): 10 passes over the arrays, not 14.
+        # Discounted sums M = m / (1 - b1) and V = v / (1 - b2) are kept in the place of the means, and the bias
+        # correction changes two scalars instead of the arrays (the paper's section 2): 10 passes over the arrays, not 14.
         mean = (1 - b1) / (1 - b1**step)
         root = math.sqrt((1 - b2) / (1 - b2**step))
         return (b1, b2, self.eps / root, self.lr * mean / root, self._decay())

@@ -52,14 +52,14 @@ class Optimizer:
     """
 
     hyper: ClassVar[Checks] = {"lr": check}
-    """Each hyperparameter with what turns `(name, value)` into its value, or raises DomainError."""
+    """For each hyperparameter a function of `(name, value)` that returns the value to use, or raises DomainError."""
     lr: float
 
     def __init__(self, params: Params, **hyper: Any) -> None:
         self.params = list(params)
         for name, fit in self.hyper.items():
             setattr(self, name, fit(name, hyper[name]))
-        # How often each was changed: what corrects for a start counts from the parameter's own, not the optimizer's.
+        # One count for each parameter: Adam's bias correction starts with the parameter's first step, not the optimizer's.
         self.steps = [0] * len(self.params)
         if not self.params:
             raise GraphError(
@@ -80,11 +80,11 @@ class Optimizer:
         self._scratch: list[Array | None] = [None] * len(self.params)
 
     def buffers(self) -> tuple[str, ...]:
-        """Names of the running values kept for each entry of a parameter; for subclasses."""
+        """Names of the running values kept for each entry of a parameter; subclasses override it."""
         return ()
 
     def _numbers(self, step: int) -> tuple[float, ...]:
-        """What `_update` calculates with besides arrays, for a parameter that is changed for the time number `step`."""
+        """The scalars that `_update` uses, for a parameter at its step number `step` (from 1)."""
         raise NotImplementedError
 
     def _update(self, p: Array, g: Array, s: Array, numbers: Arrays, state: Arrays) -> None:
@@ -96,7 +96,7 @@ class Optimizer:
         raise NotImplementedError
 
     def zero_grad(self) -> None:
-        """Forget the gradients of all parameters."""
+        """Clear the gradients of all parameters."""
         for p in self.params:
             p.grad = None
 
@@ -159,21 +159,23 @@ class Optimizer:
         return found
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` gave, for parameters of the same shapes and dtypes in the same order.
+        """Load what `state_dict` returned, for parameters of the same shapes and dtypes in the same order.
 
-        Raises StateError, and changes nothing, where names, shapes or dtypes differ (the message lists every difference),
-        or where a hyperparameter is out of range.
+        Raises StateError, and changes nothing, where names, shapes or dtypes differ (the message lists every difference)
+        and where a hyperparameter is out of range.
         """
-        told = f"this state does not fit {type(self).__name__}"
+        misfit = f"this state does not fit {type(self).__name__}"
         if missing := [name for name in (*self.hyper, "steps") if name not in state]:
-            raise StateError(f"{told}: it lacks {', '.join(missing)}")
+            raise StateError(f"{misfit}: it lacks {', '.join(missing)}")
         try:
             hyper = {name: fit(name, state[name]) for name, fit in self.hyper.items()}
             steps = _counts(state["steps"])
         except DomainError as error:
-            raise StateError(f"{told}: {error}") from error
+            raise StateError(f"{misfit}: {error}") from error
         if len(steps) != len(self.params):
-            raise StateError(f"{told}: it is of {len(steps)} parameters, and there are {len(self.params)}")
+            raise StateError(
+                f"{misfit}: it has {len(steps)} parameters, and the optimizer has {len(self.params)}"
+            )
         loaded = copy.copy(self)
         vars(loaded).update(hyper)
         # A parameter that never had a gradient has no running values.
@@ -188,7 +190,7 @@ class Optimizer:
             for name, value in state.items()
             if name not in self.hyper and name != "steps"
         }
-        check_state(expected, arrays, told)
+        check_state(expected, arrays, misfit)
         vars(self).update(hyper)
         self.steps = steps
         self._state = [{} for _ in self.params]
@@ -206,8 +208,10 @@ def _flat(*arrays: Array) -> bool:
 
 
 def _counts(steps: Any) -> list[int]:
-    """`steps` as a list of whole numbers from 0 up, else DomainError."""
+    """`steps` as a list of whole numbers of at least 0, else DomainError."""
     sequence = isinstance(steps, list | tuple | np.ndarray)
     if not sequence or not all(isinstance(n, int | np.integer) and n >= 0 for n in steps):
-        raise DomainError(f"steps={steps!r} is no list of whole numbers from 0 up, one a parameter")
+        raise DomainError(
+            f"steps={steps!r} is not a list of whole numbers of at least 0, one for each parameter"
+        )
     return [int(n) for n in steps]
