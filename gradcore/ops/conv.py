@@ -46,12 +46,7 @@ def _axis(size: int, k: int, stride: int, padding: int | str, dilation: int) -> 
 
 
 def _products(
-    x: tuple[int, ...],
-    weight: tuple[int, ...],
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
+    x: tuple[int, ...], weight: tuple[int, ...], stride: Any, padding: Any, dilation: Any, groups: int
 ) -> tuple[tuple[int, ...], Iterator[tuple[tuple[int, ...], ...]]]:
     """The shape of y, and the indices (of y, of x, of the weight) of every product in it."""
     per_axis = zip(*map(both, (stride, padding, dilation)), strict=True)
@@ -67,24 +62,36 @@ def _products(
     )
 
 
-def _conv_by_products(x: Any, weight: Any, bias: Any = None, *more: Any, **same: Any) -> Any:
-    shape, products = _products(x.shape, weight.shape, *more, **same)
+def _conv_by_products(
+    x: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Any:
+    shape, products = _products(x.shape, weight.shape, stride, padding, dilation, groups)
     y = np.zeros(shape)
     for i, j, k in products:
         y[i] += x[j] * weight[k]
     return y if bias is None else y + bias[:, None, None]
 
 
-def _input_by_products(gy: Any, weight: Any, size: Any, *, groups: int = 1, **same: Any) -> Any:
+def _input_by_products(
+    gy: Any, weight: Any, size: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
+) -> Any:
     gx = np.zeros((gy.shape[0], weight.shape[1] * groups, *size))
-    for i, j, k in _products(gx.shape, weight.shape, groups=groups, **same)[1]:
+    for i, j, k in _products(gx.shape, weight.shape, stride, padding, dilation, groups)[1]:
         gx[j] += gy[i] * weight[k]
     return gx
 
 
-def _weight_by_products(gy: Any, x: Any, kernel_size: Any, *, groups: int = 1, **same: Any) -> Any:
+def _weight_by_products(
+    gy: Any, x: Any, kernel_size: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
+) -> Any:
     gw = np.zeros((gy.shape[1], x.shape[1] // groups, *both(kernel_size)))
-    for i, j, k in _products(x.shape, gw.shape, groups=groups, **same)[1]:
+    for i, j, k in _products(x.shape, gw.shape, stride, padding, dilation, groups)[1]:
         gw[k] += gy[i] * x[j]
     return gw
 
