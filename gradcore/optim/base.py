@@ -174,7 +174,7 @@ class Optimizer:
             raise StateError(f"{misfit}: {error}") from error
         if len(steps) != len(self.params):
             raise StateError(
-                f"{misfit}: it has {len(steps)} parameters, and the optimizer has {len(self.params)}"
+                f"{misfit}: it is the state of {len(steps)} parameters, and the optimizer has {len(self.params)}"
             )
         loaded = copy.copy(self)
         vars(loaded).update(hyper)

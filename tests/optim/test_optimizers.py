@@ -412,7 +412,7 @@ def adam_state(**changes):
             {"0.sum": np.zeros(2, np.float32)},
             r"different: 0\.sum, expected float64 \(2,\), got float32 \(2,\)",
         ),
-        ({"steps": [1, 1]}, "it has 2 parameters, and the optimizer has 1"),
+        ({"steps": [1, 1]}, "it is the state of 2 parameters, and the optimizer has 1"),
         ({"steps": 1}, "steps=1 is not a list of whole numbers of at least 0"),
         ({"steps": [[1], [1, 2]]}, "is not a list of whole numbers"),
         ({"steps": [0.5]}, "is not a list of whole numbers"),
