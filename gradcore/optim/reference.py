@@ -14,7 +14,7 @@ def trajectory(
     factors: Any,
     lr: float,
     move: Callable[[list[Any]], Any],
-    coupled: float = 0.0,
+    coupled: float,
     decoupled: float = 0.0,
 ) -> Iterator[Any]:
     """The parameter after each step: p -= lr factor (move(past) + decoupled p), past: all gradients + coupled p so far."""
