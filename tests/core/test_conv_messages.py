@@ -26,7 +26,7 @@ def shaped(*shapes):
         (lambda: conv2d(*shaped((2, 1, 2, 8), (1, 1, 3, 3))), ShapeError, ["2 x 8", "(3, 3)", "at least 3 x 3", "padding"]),
         (lambda: conv2d(*shaped((2, 1, 4, 4), (1, 1, 3, 3)), dilation=2), ShapeError, ["spread to (5, 5) by dilation=(2, 2)", "at least 5 x 5"]),
         (lambda: conv2d(*shaped((2, 1, 4, 4), (1, 1, 7, 3)), padding=1), ShapeError, ["6 x 6 with their padding", "at least 5 x 1"]),
-        (lambda: conv2d(*shaped((2, 1, 4, 4), (3, 1, 2, 2), (1, 3))), ShapeError, ["bias of shape (1, 3)", "(3,)"]),
+        (lambda: conv2d(*shaped((2, 1, 4, 4), (3, 1, 2, 2), (1, 3))), ShapeError, ["bias of shape (1, 3)", "weight of shape (3, 1, 2, 2)", "(3,)"]),
         (lambda: conv2d(*shaped((2, 1, 4, 4), (3, 1, 0, 2))), ShapeError, ["(3, 1, 0, 2)", "at least 1 x 1"]),
         (lambda: conv2d(*shaped((2, 1, 4, 4), (3, 1, 2, 2)), stride=0), DomainError, ["stride=0", "at least 1"]),
         (lambda: conv2d(*shaped((2, 1, 4, 4), (3, 1, 2, 2)), stride=(1, 2, 3)), DomainError, ["stride=(1, 2, 3)", "(height, width)"]),
@@ -52,7 +52,8 @@ def shaped(*shapes):
         (lambda: conv_transpose2d(*shaped((2, 3, 4, 4), (3, 1, 2, 2)), stride=2, output_padding=(2, 0)), DomainError, ["output_padding=(2, 0)"]),
         (lambda: conv_transpose2d(*shaped((2, 3, 4, 4), (3, 1, 2, 2)), stride=2, output_padding=(0, 2)), DomainError, ["output_padding=(0, 2)"]),
         (lambda: conv_transpose2d(*shaped((2, 3, 1, 4), (3, 1, 2, 2)), padding=1), ShapeError, ["0 x 3", "less padding"]),
-        (lambda: conv_transpose2d(*shaped((2, 3, 4, 4), (3, 2, 2, 2), (3,))), ShapeError, ["bias of shape (3,)", "(2,)"]),
+        (lambda: conv_transpose2d(*shaped((2, 3, 4, 1), (3, 1, 2, 2)), padding=1), ShapeError, ["3 x 0", "less padding"]),
+        (lambda: conv_transpose2d(*shaped((2, 3, 4, 4), (3, 2, 2, 2), (3,))), ShapeError, ["bias of shape (3,)", "weight of shape (3, 2, 2, 2)", "(2,)"]),
         (lambda: Conv2d(3, 4, 2, groups=2), ShapeError, ["in_channels=3", "groups=2", "such as 1"]),
     ],
 )  # fmt: skip
