@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(
                 errors="backslashreplace"
-            )  # a folder's name in an ASCII terminal is no reason to fail
+            )  # a folder's name that the terminal's encoding lacks must not raise
     try:
         from gradcore import runs  # what does the work is loaded once the call is known to be right
 

@@ -18,7 +18,7 @@ Shape = int | tuple[int, ...]
 
 
 def tensor(data: Operand, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
-    """A Tensor with a copy of `data`; Python numbers become float32 unless `dtype` says otherwise, arrays keep theirs.
+    """A Tensor with a copy of `data`; Python numbers become float32 unless `dtype` is given, arrays keep theirs.
 
     >>> tensor([[1, 2], [3, 4]]).shape
     (2, 2)

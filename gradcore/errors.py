@@ -1,4 +1,4 @@
-"""Errors that say what came, what was expected, and what to do."""
+"""Errors that state what was passed, what was expected, and what to do."""
 
 
 class GradcoreError(Exception):
@@ -30,11 +30,11 @@ class DataError(GradcoreError, ValueError):
 
 
 class ModelFileError(GradcoreError, ValueError):
-    """A model file that is damaged, or none of ours."""
+    """A model file that is damaged, or was not written by gradcore."""
 
 
 class StateError(GradcoreError, ValueError):
-    """A saved state whose names, shapes or dtypes are not those of what it is loaded into: the message lists them all."""
+    """A saved state that does not fit what it is loaded into: the message lists every difference in names, shapes and dtypes."""
 
 
 class OutputError(GradcoreError, OSError):
@@ -42,8 +42,8 @@ class OutputError(GradcoreError, OSError):
 
 
 class MissingExtraError(GradcoreError, ImportError):
-    """A library that is not installed, or can't be imported: the message says how to install it."""
+    """A library that is not installed, or can't be imported: the message names the command that installs it."""
 
 
 class DivergenceError(GradcoreError, ArithmeticError):
-    """A training loss that is no longer finite: the message names the first op that was not."""
+    """A training loss that is no longer finite: the message names the first op whose output was not."""

@@ -1,4 +1,4 @@
-"""Libraries that only some tasks need: imported when used, with an error that says what to install."""
+"""Libraries that only some tasks need: imported when used, with an error that names what to install."""
 
 from __future__ import annotations
 

@@ -54,8 +54,8 @@ def save_mistakes(
     """Draw a page of misread pictures, each titled `true -> predicted`, the worst first, at most `limit`.
 
     images: `(n, h * w)` with `h = w`, `(n, h, w)` or `(n, 1, h, w)`. labels, predictions: integers `(n,)`.
-    probabilities: `(n, classes)`; then the worst is the one whose true class got the least, and the title says how
-    sure the prediction was. Without them the order is that of the images.
+    probabilities: `(n, classes)`; then the worst is the one whose true class has the least probability, and the title
+    shows the probability of the prediction. Without them the order is that of the images.
 
     Raises ShapeError when the shapes do not fit each other.
     """

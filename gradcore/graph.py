@@ -1,8 +1,7 @@
 """The recorded graph: creation order, the backward pass, undoing broadcasts, and the grad mode.
 
-A *node* is a Tensor that an op made. It keeps the op, the op's arrays and static parameters, and those of its inputs
-that need a gradient. Every node takes a number when it is made, so an input's number is always below its consumers':
-visiting pending nodes from the highest number down is a topological order, with no sort and no recursion.
+Every node takes a number when it is made, so an input's number is always below its consumers': visiting pending nodes
+from the highest number down is a topological order, with no sort and no recursion.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import itertools
 import threading
 from contextlib import ContextDecorator
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
@@ -20,9 +19,50 @@ from gradcore.errors import GraphError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from gradcore.tensor import Tensor
+    from numpy.typing import NDArray
 
 next_order = itertools.count(1).__next__
+
+
+class Node:
+    """An array and the record of the op that made it: the op, its arrays and static parameters, and its inputs' nodes.
+
+    A node that no op made is a leaf. `Tensor` is the only subclass; this one is what the backward pass reads of it.
+    """
+
+    __slots__ = (
+        "__weakref__", "_first", "_left", "_op", "_order", "_others", "_params", "_right", "_second", "data",
+    )  # fmt: skip
+
+    data: NDArray[Any]
+    _op: Any  # the Op that made it, None for a leaf
+    # The op's first input, its second, and a list of the rest; None in place of one that needs no gradient. Slots, and no
+    # tuples, for what nearly every node has: each tuple is one more object for Python's garbage collector to visit again
+    # and again while a long chain grows, which took a fifth of the time of a chain of a million ops.
+    _left: Self | None
+    _right: Self | None
+    _others: list[Self | None] | None
+    # The op's array arguments: one or two of them here, or all as a tuple in the first; None for a leaf, and once freed.
+    _first: Any
+    _second: Any
+    _params: Any  # the op's static parameters, None for none
+    _order: int
+
+    @property
+    def _parents(self) -> tuple[Self | None, ...]:
+        """For each of the op's arrays the node that it is of, None where that needs no gradient; () once freed."""
+        return (self._left, self._right, *(self._others or ()))[: len(self._arrays or ())]
+
+    @property
+    def _arrays(self) -> Any:
+        """The op's array arguments; None for a leaf, and once freed."""
+        first, second = self._first, self._second
+        if first is None or type(first) is tuple:
+            return first
+        return (first,) if second is None else (first, second)
+
+
+N = TypeVar("N", bound=Node)
 
 
 class _GradMode(threading.local):
@@ -89,7 +129,7 @@ def unbroadcast(gx: Any, shape: tuple[int, ...]) -> Any:
     return gx if gx.shape == shape else np.reshape(gx, shape)
 
 
-def _fitted(gx: Any, node: Tensor, index: int, x: np.ndarray[Any, Any]) -> Any:
+def _fitted(gx: Any, node: Node, index: int, x: np.ndarray[Any, Any]) -> Any:
     """`gx` with the shape and dtype of input number `index`: undoes broadcasting and promotion, refuses all else."""
     op = node._op
     if gx.shape != x.shape:
@@ -128,7 +168,7 @@ def _broadcasts_to(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
     return True
 
 
-def _cotangents(node: Tensor, gy: Any, record: bool) -> Iterator[tuple[int, Any]]:
+def _cotangents(node: Node, gy: Any, record: bool) -> Iterator[tuple[int, Any]]:
     """Pairs (input number, cotangent) for the inputs of `node` that need one, as the op's rule gives them."""
     op, parents = node._op, node._parents
     params = node._params
@@ -156,21 +196,21 @@ def _cotangents(node: Tensor, gy: Any, record: bool) -> Iterator[tuple[int, Any]
 
 
 def backward_pass(
-    roots: Iterable[tuple[Tensor, Any]], *, retain_graph: bool = False, record: bool = False
-) -> list[tuple[Tensor, Any]]:
+    roots: Iterable[tuple[N, Any]], *, retain_graph: bool = False, record: bool = False
+) -> list[tuple[N, Any]]:
     """Pull the cotangents of `roots` back to every leaf that requires a gradient: [(leaf, cotangent), ...].
 
-    Cotangents may be one and the same array, or views of one: x + y hands its own on to both.
+    Cotangents may be one and the same array, or views of one: x + y passes its own on to both.
 
-    Visits pending nodes from the highest creation number down, and lets go of each node's inputs once it is done
-    unless `retain_graph`. With `record`, cotangents are Tensors and the pass itself can be differentiated, for which the
+    Visits pending nodes from the highest creation number down, and frees each node's inputs once it is done unless
+    `retain_graph`. With `record`, cotangents are Tensors and the pass itself can be differentiated, for which the
     graph is kept: the derivative of a rule leads back through the values that the rule used.
     """
     pending: dict[
         int, list[Any]
     ] = {}  # creation number -> [node, cotangent so far, whether that sum is ours]
     heap: list[int] = []
-    leaves: list[tuple[Tensor, Any]] = []
+    leaves: list[tuple[N, Any]] = []
     for root, gy in roots:
         _add(pending, heap, root, gy, record)
     while heap:
@@ -226,7 +266,7 @@ def backward_pass(
     return leaves
 
 
-def _add(pending: dict[int, list[Any]], heap: list[int], node: Tensor, gy: Any, record: bool) -> None:
+def _add(pending: dict[int, list[Any]], heap: list[int], node: Node, gy: Any, record: bool) -> None:
     entry = pending.get(node._order)
     if entry is None:
         pending[node._order] = [node, gy, False]
@@ -247,8 +287,8 @@ def _accumulate(entry: list[Any], gy: Any) -> None:
         entry[2] = type(total) is np.ndarray
 
 
-def walk(root: Tensor) -> list[Tensor]:
-    """Every Tensor that `root` was computed from and that is still recorded, in creation order, `root` last."""
+def walk(root: N) -> list[N]:
+    """Every node that `root` was computed from and that is still recorded, in creation order, `root` last."""
     seen = {root._order: root}
     todo = [root]
     while todo:

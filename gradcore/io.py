@@ -75,9 +75,9 @@ def write_atomically(path: _PathLike, content: bytes | Callable[[BinaryIO], obje
 
 
 def ensure_writable(folder: _PathLike) -> Path:
-    """Make the folder if it is missing, and prove that files can be written in it, before hours of work rely on it.
+    """Make the folder if it is missing, and check that files can be written in it, before a long run relies on it.
 
-    Raises OutputError that says what is in the way.
+    Raises OutputError with the reason.
     """
     folder = Path(folder)
     probe = folder / f".{os.urandom(8).hex()}.tmp"
@@ -95,8 +95,8 @@ def ensure_writable(folder: _PathLike) -> Path:
 def write_jsonl(path: _PathLike, records: Iterable[Mapping[str, object]]) -> None:
     """Write records as JSON lines, atomically: one object a line, UTF-8.
 
-    NumPy's numbers and arrays become JSON's; a number that is not finite becomes null, for which JSON has no other
-    word. Raises OutputError when the file can't be written, TypeError for a value that JSON can't hold.
+    NumPy's numbers and arrays become JSON's; a number that is not finite becomes null, as JSON cannot represent
+    it. Raises OutputError when the file can't be written, TypeError for a value that JSON can't hold.
     """
     lines = [json.dumps(_plain(record), ensure_ascii=False, allow_nan=False) + "\n" for record in records]
     write_atomically(path, "".join(lines).encode())
@@ -175,7 +175,7 @@ def _check_header(path: Path) -> None:
     except (ValueError, RecursionError) as error:
         raise ModelFileError(f"{path}: not a safetensors file: its header is not JSON ({error})") from error
     if not isinstance(header, dict):
-        raise ModelFileError(f"{path}: not a safetensors file: its header is no JSON object")
+        raise ModelFileError(f"{path}: not a safetensors file: its header is not a JSON object")
     for name, entry in header.items():
         dtype = entry.get("dtype") if isinstance(entry, dict) and name != "__metadata__" else None
         if isinstance(dtype, str) and dtype not in _DTYPES.values():
@@ -198,7 +198,7 @@ def _plain(value: Any) -> Any:
 
 
 def _reason(path: Path, error: OSError) -> str:
-    """The error in words; for a path through something that is no folder, that thing's name."""
+    """The error in words; for a path through something that is not a folder, that thing's name."""
     for parent in path.parents:
         if os.path.lexists(parent):
             if not parent.is_dir():

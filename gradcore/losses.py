@@ -22,14 +22,14 @@ _REDUCTIONS = {"reduction": OneOf("mean", "sum", "none")}
 
 
 def reduced(values: Array, reduction: Reduction) -> Array:
-    """`values` averaged, summed, or as they are; DomainError for another word."""
+    """`values` averaged, summed, or as they are; DomainError for another reduction."""
     if reduction == "mean":
         return mean(values)
     if reduction == "sum":
         return sum(values)
     if reduction == "none":
         return values
-    raise DomainError(f"reduction={reduction!r} is none of 'mean', 'sum' and 'none'")
+    raise DomainError(f"reduction={reduction!r} must be 'mean', 'sum' or 'none'")
 
 
 def _reduced_by_list(values: list[float], shape: tuple[int, ...], reduction: str) -> Any:

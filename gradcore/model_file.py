@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gradcore.nn.module import Module, Sequential
 
 _KEY = "gradcore-model-1"
-_MOST_FEATURES = 2**24  # of one example; a damaged file shall not make us allocate terabytes
+_MOST_FEATURES = 2**24  # of one example; a damaged file must not make us allocate terabytes
 
 
 def save_model(path: str | os.PathLike[str], model: Module, config: dict[str, Any]) -> None:
@@ -26,15 +26,15 @@ def save_model(path: str | os.PathLike[str], model: Module, config: dict[str, An
 
     config: `model`, `input_shape` and `classes`; anything else that JSON can hold is kept beside them.
     """
-    # One entry, as the format's library writes several in any order, and equal models shall be equal files.
+    # One entry, as the format's library writes several in any order, and equal models must be equal files.
     save_tensors(path, model.state_dict(), {_KEY: json.dumps(config)})
 
 
 def load_model(path: str | os.PathLike[str]) -> tuple[Sequential, dict[str, Any]]:
     """The model in a file, built anew, and its configuration.
 
-    Raises ModelFileError where the file is damaged, holds values that are not finite or was not written by `save_model`, StateError where it does not fit
-    the architecture that it names.
+    Raises ModelFileError where the file is damaged, holds values that are not finite or was not written by `save_model`,
+    StateError where it does not fit the architecture that it names.
     """
     tensors, metadata = load_tensors(path)
     if _KEY not in metadata:

@@ -90,7 +90,7 @@ class Op(Generic[P, R]):
     def whole_rule(
         self, gy: Any, y: Any, arrays: Any, params: Any, needs: tuple[bool, ...]
     ) -> tuple[Any, ...]:
-        """All cotangents at once, from a rule that is one function; it may leave out those that `needs` says nobody wants."""
+        """All cotangents at once, from a rule that is one function; it may leave out those for which `needs` is False."""
         if self._takes_needs:
             params = {**params, "needs": needs}
         found = self._whole(gy, y, *arrays, **params)
@@ -211,8 +211,7 @@ def op(
     returns all cotangents, which may take `needs`, a tuple of booleans, and give None for what is not needed.
     Rules are written with NumPy functions and operators and assign to nothing, so that they can be recorded themselves.
     spec: its domain and reference, see `gradcore.spec`. broadcasts: whether forward broadcasts its arrays against each
-    other; the engine then sums the cotangents back. numpy: the NumPy functions that shall mean this op when called on a
-    Tensor. methods: names under which Tensor gets it as a method.
+    other; the engine then sums the cotangents back. numpy: the NumPy functions that this op stands for on Tensors. methods: names under which Tensor gets it as a method.
     """
 
     def register(forward: Callable[P, R]) -> Op[P, R]:

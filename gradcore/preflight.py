@@ -1,6 +1,6 @@
 """Before the first step: the gradients of this very model and loss, verified numerically on a first batch.
 
-The one place besides the command line that knows gradcheck; only the command line imports it.
+Besides the command line, only this file imports gradcheck, and only the command line imports this file.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 
 class PreflightError(GradcoreError):
-    """The gradients of a model and its loss are not what the loss function says they are."""
+    """The gradients of a model and its loss disagree with the numerical derivatives of the loss."""
 
 
 def check_gradients(
     model: Module, inputs: Any, targets: Any, loss: Callable[[Any, Any], Any] = cross_entropy
 ) -> str:
-    """Verify d loss / d parameters on one batch along a few directions; one line that says how far it can be trusted.
+    """Verify d loss / d parameters on one batch along a few directions; returns one line that reports what was verified.
 
-    The model is as before afterwards, its running averages and random generators included.
+    The model is unchanged afterwards, its running averages and random generators included.
     Raises PreflightError, with the report, where a gradient is wrong.
     """
     started = time.perf_counter()
@@ -47,23 +47,23 @@ def check_gradients(
     values, nearby = {name: parameter.detach() for name, parameter in parameters.items()}, ""
     report = gradcheck(loss_of_parameters, (values,), raise_exception=False, contracts=False)
     if set(report.causes) == {"kink"}:
-        # Blank examples and biases of zero put all ReLUs on their kinks at once, where no rule has to be right.
+        # Blank examples and biases of zero put all ReLUs on their kinks at once, where no derivative exists.
         values, nearby = _moved(values), ", close to these values as the loss has a kink there"
         report = gradcheck(loss_of_parameters, (values,), raise_exception=False, contracts=False)
     if report.verdict is Verdict.FAIL:
         raise PreflightError(
             f"the gradients of this model and loss are wrong, so training was not started.\n{report}\nThe rule of one "
-            "of their ops is at fault: gradcheck.gradcheck on each layer alone shows which (--no-preflight trains all "
-            "the same)"
+            "of their ops is at fault: gradcheck.gradcheck on each layer alone shows which (--no-preflight trains "
+            "without this check)"
         )
     cost = f"{report.evaluations} forward passes, {time.perf_counter() - started:.2f} s"
-    untold = [result.path for result in report.inputs if result.verdict is Verdict.INCONCLUSIVE]
-    told = len(parameters) - len(untold)
-    if not told:  # no reason to keep anybody from training, but nothing to be called verified either
+    unmeasured = [result.path for result in report.inputs if result.verdict is Verdict.INCONCLUSIVE]
+    verified = len(parameters) - len(unmeasured)
+    if not verified:  # inconclusive is no reason to refuse training, nor to report success
         return f"Could not verify the gradients on a batch of {len(inputs)} ({cost}): {report.reason}"
-    count = f"{told} of {len(parameters)}" if untold else f"all {told}"
+    count = f"{verified} of {len(parameters)}" if unmeasured else f"all {verified}"
     line = f"Verified the gradients of {count} parameters on a batch of {len(inputs)}{nearby} ({cost})"
-    return f"{line}; could not tell about {', '.join(untold)}: {report.reason}" if untold else line
+    return f"{line}; {', '.join(unmeasured)} cannot be measured: {report.reason}" if unmeasured else line
 
 
 def _moved(values: dict[str, Tensor]) -> dict[str, Tensor]:

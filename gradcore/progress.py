@@ -1,4 +1,4 @@
-"""How a training run shows itself: a live bar on a terminal, one plain line an epoch elsewhere."""
+"""The display of a training run: a live bar on a terminal, one plain line an epoch elsewhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Progress(Protocol):
-    """What a Trainer tells while it runs."""
+    """What a Trainer reports while it runs."""
 
     def start(self, epochs: int, batches: int) -> AbstractContextManager[object]:
         """The run begins; what is returned is open until it ends."""

@@ -50,7 +50,7 @@ _FILES = _MODEL, _HISTORY, _CURVES, _MISTAKES = (
 
 def train(options: argparse.Namespace) -> int:
     """Train a model and leave it, its history and its pictures in a folder."""
-    for extra in ("safetensors.numpy", "matplotlib.figure"):  # told now, not after the last epoch
+    for extra in ("safetensors.numpy", "matplotlib.figure"):  # reported now, not after the last epoch
         load_extra(extra, "saving what was trained")
     data = _loaded(options.data, options.seed, options.model)
     shape = data.train.images.shape[1:]

@@ -1,6 +1,6 @@
 """Domains as plain data: what an op, layer, loss or optimizer takes, and what it is checked against.
 
-Nothing here draws or checks anything. `gradcheck.strategies` turns these descriptions into Hypothesis strategies; the
+This file draws and checks nothing. `gradcheck.strategies` turns these descriptions into Hypothesis strategies; the
 registries demand one with every entry.
 
 **Shapes** are strings of tokens, one axis each, separated by spaces:
@@ -201,7 +201,7 @@ class Case:
 
     variadic: the last array may be repeated (each repetition drawn anew). sizes: bounds (low, high) of a letter, else
     0..6. where: a predicate on shapes and parameters. values_where: a predicate on the drawn arrays and parameters
-    (`values_where(*arrays, **params)`), for what shapes alone can't say. smooth_where: the same, for points at which the
+    (`values_where(*arrays, **params)`), for conditions on values. smooth_where: the same, for points at which the
     function has a derivative (no tie between two arrays, say); smooth checks demand it, subgradient checks don't.
     """
 
@@ -228,12 +228,14 @@ class _Cases:
         name = type(self).__name__
         if not self.cases:
             raise SpecError(
-                f"{name} came with no case: describe what may be passed, such as "
+                f"{name} has no case: describe what may be passed, such as "
                 f'{name}(case(reals("n k")), reference=...)'
             )
         for entry in self.cases:
             if not isinstance(entry, Case):
-                raise SpecError(f"{name} takes cases, made by gradcore.spec.case(...): {entry!r} is none")
+                raise SpecError(
+                    f"{name} takes cases, made by gradcore.spec.case(...): {entry!r} is not a case"
+                )
 
 
 @dataclass(frozen=True)
@@ -267,8 +269,8 @@ class LayerSpec(_Cases):
     initial: `initial(rng, **params)`, the parameters and buffers of a new layer by name, as arrays, with `rng` the
     generator that a constructor's `rng` is; None: it has neither.
     state_after: `state_after(state, *arrays, **params)`, what a forward pass in training changes, by name: buffers as
-    float64 arrays (NaN where the arrays do not tell, which the layer must refuse), the generator as a `numpy` Generator.
-    None: nothing is changed.
+    float64 arrays (NaN where the arrays do not determine it, which the layer must refuse), the generator as a `numpy`
+    Generator. None: nothing is changed.
     second_order: whether the gradient is itself differentiable.
     """
 

@@ -27,11 +27,11 @@ class HasShapeAndDtype(Protocol):
 def check_state(
     expected: Mapping[str, HasShapeAndDtype],
     found: Mapping[str, HasShapeAndDtype],
-    told: str,
+    subject: str,
 ) -> None:
     """Compare named arrays with those expected: same names, shapes and dtypes.
 
-    Raises StateError, which starts with `told` and lists everything that differs, not just the first.
+    Raises StateError, which starts with `subject` and lists every difference, not only the first.
     """
     lines = [
         f"missing: {name}, {_describe(tensor)}" for name, tensor in expected.items() if name not in found
@@ -47,7 +47,7 @@ def check_state(
             lines.append(f"different: {name}, expected {_describe(wanted)}, got {_describe(got)}")
     if lines:
         raise StateError(
-            f"{told}: {len(lines)} differences. Build it with the arguments that it was saved with, or load another:\n  "
+            f"{subject}: {len(lines)} differences. Build it with the arguments that it was saved with, or load another:\n  "
             + "\n  ".join(lines)
         )
 

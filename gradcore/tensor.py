@@ -1,4 +1,4 @@
-"""Tensor: an array that records what is done to it, and NumPy's dispatch to the ops."""
+"""Tensor: an array that records the ops applied to it, and NumPy's dispatch to the ops."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 import numpy as np
 
 from gradcore.errors import DtypeError, GraphError, ShapeError
-from gradcore.graph import backward_pass, next_order
+from gradcore.graph import Node, backward_pass, next_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,12 +36,12 @@ _VALUE_ONLY_UFUNCS = {
 }  # fmt: skip
 
 
-class Tensor:
+class Tensor(Node):
     """An array with a gradient: `data`, `grad`, and a record of how it was computed.
 
     array: what to hold. A NumPy array is shared, not copied, and keeps its dtype; Python numbers and lists of them
     become float32 (booleans stay booleans).
-    requires_grad: whether `backward` shall leave a gradient in `grad`; floating dtypes only, else `DtypeError`.
+    requires_grad: whether `backward` adds to `grad`; floating dtypes only, else `DtypeError`.
 
     >>> x = Tensor([1.0, 2.0], requires_grad=True)
     >>> (x * x).sum().backward()
@@ -49,26 +49,10 @@ class Tensor:
     array([2., 4.], dtype=float32)
     """
 
-    __slots__ = (
-        "__weakref__", "_first", "_left", "_op", "_order", "_others", "_params", "_right", "_second", "data", "grad",
-        "requires_grad",
-    )  # fmt: skip
+    __slots__ = ("grad", "requires_grad")
 
-    data: NDArray[Any]
     grad: NDArray[Any] | None
     requires_grad: bool
-    _op: Any  # the Op that made it, None for a leaf
-    # The op's first input, its second, and a list of the rest; None in place of one that needs no gradient. Slots, and no
-    # tuples, for what nearly every node has: each tuple is one more object for Python's garbage collector to visit again
-    # and again while a long chain grows, which took a fifth of the time of a chain of a million ops.
-    _left: Tensor | None
-    _right: Tensor | None
-    _others: list[Tensor | None] | None
-    # The op's array arguments: one or two of them here, or all as a tuple in the first; None for a leaf, and once freed.
-    _first: Any
-    _second: Any
-    _params: Any  # the op's static parameters, None for none
-    _order: int
 
     def __init__(self, array: Operand, requires_grad: bool = False) -> None:
         data = as_array(array)
@@ -111,19 +95,6 @@ class Tensor:
         """Whether it was made by the user rather than by a recorded op; only leaves get a `grad`."""
         return self._op is None
 
-    @property
-    def _parents(self) -> tuple[Tensor | None, ...]:
-        """For each of the op's arrays the Tensor that it is of, None where that needs no gradient; () once freed."""
-        return (self._left, self._right, *(self._others or ()))[: len(self._arrays or ())]
-
-    @property
-    def _arrays(self) -> Any:
-        """The op's array arguments; None for a leaf, and once freed."""
-        first, second = self._first, self._second
-        if first is None or type(first) is tuple:
-            return first
-        return (first,) if second is None else (first, second)
-
     def item(self) -> Any:
         """The one entry as a Python number; `ShapeError` where there is not exactly one."""
         if self.data.size != 1:
@@ -139,7 +110,7 @@ class Tensor:
         return Tensor(self.data)
 
     def zero_grad(self) -> None:
-        """Forget the gradient: `grad` is None again."""
+        """Clear the gradient: `grad` is None again."""
         self.grad = None
 
     # --- gradients ----------------------------------------------------------------------------------------------------
@@ -193,7 +164,7 @@ class Tensor:
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if self.requires_grad:
             raise GraphError(
-                "a tensor that requires a gradient can't be turned into a plain array in silence, as its history would "
+                "a tensor that requires a gradient can't be converted to a plain array implicitly, as its history would "
                 "be lost: write x.data, or x.detach()"
             )
         if copy is None:
@@ -374,7 +345,7 @@ _REDUCTIONS = {np.add: np.sum, np.maximum: np.max}
 def _no_rule(name: str) -> GraphError:
     return GraphError(
         f"{name} has no derivative rule here, so it can't be called on a Tensor: write it with gradcore's ops, "
-        "register an op for it (gradcore.op), or call it on x.data where no gradient shall flow"
+        "register an op for it (gradcore.op), or call it on x.data where no gradient is needed"
     )
 
 

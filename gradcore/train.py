@@ -100,7 +100,7 @@ class Trainer:
     def _train_epoch(self, epoch: int, batches: Batches, rates: Iterator[float]) -> Record:
         self.model.train()
         seen = _Average()
-        # Overflow is not warned about: the check below says more, and says it once.
+        # No warnings of overflow: the check below reports more, and once.
         with np.errstate(all="ignore"):
             for number, (rate, (inputs, targets)) in enumerate(zip(rates, batches, strict=True), 1):
                 self.optimizer.lr = rate
@@ -131,7 +131,7 @@ class Trainer:
 def evaluate(
     model: Module, batches: Batches, loss: Callable[[Any, Any], Any] = cross_entropy
 ) -> dict[str, float]:
-    """The average `loss`, and `accuracy` where the targets are class labels; the model's mode is as before afterwards."""
+    """The average `loss`, and `accuracy` where the targets are class labels; the model's mode is unchanged afterwards."""
     training = [(module, module.training) for _, module in model.named_modules()]
     model.eval()
     seen = _Average()

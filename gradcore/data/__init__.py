@@ -38,7 +38,7 @@ def load(source: str | os.PathLike[str], seed: int = 0) -> Split:
     A name goes before a folder of the same name; `./digits` is the folder. `seed` makes the synthetic sets; the
     others, and their division into training and test part, are the same for every seed.
 
-    Raises DataError when there is no such set, or when its files are not sound.
+    Raises DataError when there is no such set, or when its files are damaged.
 
     >>> load("digits").test
     Dataset('digits (test)', 360 x (1, 8, 8), 10 classes)

@@ -71,7 +71,7 @@ class Dataset:
     def as_pictures(self) -> Dataset:
         """The same examples as `(n, channels, height, width)`; vectors are read as one square channel.
 
-        Raises ShapeError when the vectors' length is no square.
+        Raises ShapeError when the vectors' length is not a square.
         """
         if self.images.ndim == 4:
             return self

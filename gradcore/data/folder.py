@@ -34,7 +34,7 @@ def load_folder(folder: str | os.PathLike[str]) -> Split:
     `train-images.idx3-ubyte` is accepted too, each with or without `.gz`. Images become float32 `(n, 1, h, w)`, their
     0..255 divided by 255. The ten classes are called 0 to 9, or by their garments when the folder's name says fashion.
 
-    Raises DataError when a file is missing, damaged or not what its name says.
+    Raises DataError when a file is missing, damaged or does not hold what its name promises.
     """
     folder = Path(folder)
     if not folder.is_dir():

@@ -42,7 +42,7 @@ _CHUNK = 1 << 20
 
 
 def read_idx(path: str | os.PathLike[str], *, limit: int = DEFAULT_LIMIT) -> npt.NDArray[Any]:
-    """Read one IDX file, gzipped or plain (told apart by content, not by name).
+    """Read one IDX file, gzipped or plain (detected by content, not by name).
 
     Returns a writable C-ordered array in native byte order. The header is checked against the file's real size, and
     against `limit` (in bytes), before anything is allocated: a lying header or a gzip bomb costs no memory.

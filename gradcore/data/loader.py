@@ -22,13 +22,13 @@ class DataLoader:
 
     Every batch is a fresh pair of arrays: changing it never changes the data. With `shuffle`, epoch k uses the
     permutation that `numpy.random.default_rng([seed, k])` gives, so an epoch depends on the seed and its number alone
-    (a Generator as `seed` is asked for one integer). The last batch may be smaller, unless `drop_last`.
+    (from a Generator passed as `seed`, one integer is drawn). The last batch may be smaller, unless `drop_last`.
 
-    `state_dict()` says where the loader stands, down to the batch; a loader that loads it goes on from there with the
-    very same batches. An iteration left early is not resumed by the next one, which begins a new epoch.
+    `state_dict()` records the position of the loader, down to the batch; a loader that loads it continues from there with
+    the same batches. An iteration left early is not resumed by the next one, which begins a new epoch.
 
     Raises DataError when there is nothing to iterate over, ShapeError when lengths differ, DomainError for a batch
-    size or a seed that is no whole number in range.
+    size or a seed that is not a whole number in range.
 
     >>> loader = DataLoader(np.arange(5.0), np.arange(5), batch_size=2)
     >>> len(loader), [labels.tolist() for _, labels in loader]
@@ -103,7 +103,7 @@ class DataLoader:
                 yield self.images.take(order[span], axis=0), self.labels.take(order[span], axis=0)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the loader stands, and what that depends on, as a dict that JSON can hold."""
+        """The position of the loader, and what it depends on, as a dict that JSON can hold."""
         finished = self._batch == len(self)
         return {
             "epoch": self._epoch + finished,
@@ -116,9 +116,9 @@ class DataLoader:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from where `state` was taken: the next iteration gives the rest of that epoch.
+        """Continue from where `state` was taken: the next iteration gives the rest of that epoch.
 
-        Raises DataError when the state belongs to a loader that would give other batches; the message says how.
+        Raises DataError when the state belongs to a loader that would give other batches.
         """
         own = self.state_dict()
         if missing := [key for key in own if key not in state]:

@@ -16,8 +16,8 @@ def load_synthetic(seed: int = 0, *, learnable: bool = False) -> Split:
     """1,000 training and 200 test vectors of 784 numbers, labels 0 to 9, all drawn from `seed`.
 
     By default values are standard normal and labels uniform, independent of the values: a network can memorise the
-    training part, and test accuracy stays near 10 %, whatever it does. With `learnable`, a prototype per class,
-    normal with standard deviation 0.25, is added to the values, so that the label can be told from them.
+    training part, and test accuracy stays near 10 % for every network. With `learnable`, a prototype per class,
+    normal with standard deviation 0.25, is added to the values, so that the label can be predicted from them.
     """
     rng = np.random.default_rng(seed)
     prototypes = rng.normal(0, SPREAD, (CLASSES, FEATURES)).astype(np.float32)

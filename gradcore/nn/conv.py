@@ -12,6 +12,7 @@ from gradcore.nn import init
 from gradcore.nn.module import Module
 from gradcore.ops._windows import pair
 from gradcore.ops.conv import conv2d
+from gradcore.ops.reference import both
 from gradcore.registry import layer
 from gradcore.spec import LayerSpec, OneOf, Size, case, flags, reals
 from gradcore.tensor import Tensor
@@ -66,7 +67,7 @@ def _initial(
     **_: Any,
 ) -> Any:
     """A variance of 2 over the number of inputs to an output, as a uniform distribution has it."""
-    height, width = kernel_size if isinstance(kernel_size, tuple) else (kernel_size, kernel_size)
+    height, width = both(kernel_size)
     shape = (out_channels, in_channels // groups, height, width)
     bound = (3 * 2 / (shape[1] * height * width)) ** 0.5
     found = {"weight": rng.uniform(-bound, bound, shape)}

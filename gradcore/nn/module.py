@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 
 class Module:
-    """A layer or a model: parameters, buffers and child modules are its attributes; `forward` says what it computes.
+    """A layer or a model: parameters, buffers and child modules are its attributes; `forward` computes its output.
 
     A Tensor among the attributes is a parameter, an array is a buffer (saved, but not trained), a Module is a child, and
-    so is each Module in a list or tuple. (A Tensor in a list is refused: make it an attribute of its own.) Calling the module calls `forward`.
+    so is each Module in a list or tuple. (A Tensor in a list is refused: make it an attribute of its own.) Calling the
+    module calls `forward`.
 
     >>> class Scale(Module):
     ...     def __init__(self, features):
@@ -37,11 +38,11 @@ class Module:
         self.training = True
 
     def forward(self, *inputs: Any, **options: Any) -> Any:
-        """The output for the inputs; to be written by each module."""
+        """The output for the inputs; each module defines it."""
         raise NotImplementedError(f"{type(self).__name__} has no forward(self, ...): write one")
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
-        """What `forward` gives for the inputs."""
+        """The output of `forward`."""
         return self.forward(*inputs, **options)
 
     # --- what it holds ------------------------------------------------------------------------------------------------
@@ -63,7 +64,7 @@ class Module:
                 yield name, value
 
     def _refuse_hidden(self, name: str, value: Any) -> None:
-        """Parameters in a dict, a set or a list of lists would not be found, and so neither trained nor saved."""
+        """Parameters in a dict, a set or a list of lists would be neither trained nor saved."""
         if isinstance(value, dict | set | frozenset | list | tuple):
             for entry in value.values() if isinstance(value, dict) else value:
                 if isinstance(entry, Tensor | Module):
@@ -133,12 +134,12 @@ class Module:
         return self.train(False)
 
     def zero_grad(self) -> None:
-        """Forget the gradients of all parameters."""
+        """Clear the gradients of all parameters."""
         for parameter in self.parameters():
             parameter.grad = None
 
     def astype(self, dtype: DTypeLike) -> Self:
-        """Turn all floating parameters and buffers to `dtype`; gradients are forgotten."""
+        """Convert all floating parameters and buffers to `dtype`, and clear the gradients."""
         for _, module in self.named_modules():
             for name, value in list(vars(module).items()):
                 if isinstance(value, np.ndarray) and value.dtype.kind == "f":
@@ -151,7 +152,7 @@ class Module:
     # --- how it reads -------------------------------------------------------------------------------------------------
 
     def extra_repr(self) -> str:
-        """What stands between the parentheses in the repr; for subclasses."""
+        """The text between the parentheses of the repr; subclasses override it."""
         return ""
 
     def __repr__(self) -> str:
@@ -169,9 +170,9 @@ class Module:
 
 
 def functional_call(module: Module, parameters: Mapping[str, Tensor], *inputs: Any) -> Any:
-    """What the module gives for the inputs with other Tensors in the place of some parameters, by dotted name.
+    """The module's output with other Tensors in place of some parameters, given by dotted name.
 
-    The module is as before afterwards, but for what `forward` itself changes (BatchNorm's running averages). The
+    The module is unchanged afterwards, except for what `forward` itself changes (BatchNorm's running averages). The
     Tensors may be of another dtype, and may be the results of operations: gradients flow to them.
     """
     places = {

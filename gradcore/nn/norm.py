@@ -91,7 +91,7 @@ class _BatchNorm(Module):
             ("running_var", x.var(axes) * (count / (count - 1))),
         ):
             running = getattr(self, name)
-            # Not in place: a graph recorded in evaluation holds the array, and its gradient may be asked for later.
+            # Not in place: a graph recorded in evaluation holds the array, and its gradient may be computed later.
             setattr(self, name, running + self.momentum * (now - running).astype(running.dtype))
 
     def extra_repr(self) -> str:

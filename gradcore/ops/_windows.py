@@ -113,6 +113,92 @@ def windows(
     return Windows((h, w), kernel, steps, spread, pads, out)
 
 
+def fitted(
+    name: str,
+    x: tuple[int, ...],
+    weight: tuple[int, ...],
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
+    groups: int,
+) -> Windows:
+    """The geometry of the convolution of `x` with `weight`; errors in the words of op `name`."""
+    if len(x) != 4 or len(weight) != 4:
+        raise ShapeError(
+            f"{name} got images of shape {x} and a weight of shape {weight}: expected (n, channels, height, width) and "
+            "(out_channels, channels / groups, kernel height, kernel width); one image x goes in as x[None]"
+        )
+    if not isinstance(groups, int | np.integer) or groups < 1:
+        raise DomainError(f"{name} got groups={groups!r}: expected a whole number of at least 1")
+    if weight[0] % groups:
+        raise ShapeError(
+            f"{name} got a weight of shape {weight} and groups={groups}: its first axis, out_channels, must be a "
+            f"multiple of groups, such as {-(-weight[0] // groups) * groups}"
+        )
+    if x[1] != weight[1] * groups:
+        per_group = (
+            f"; for images of {x[1]} channels a weight of shape {(weight[0], x[1] // groups, *weight[2:])} would fit"
+            if x[1] % groups == 0
+            else ""
+        )
+        raise ShapeError(
+            f"{name} got images of shape {x} and a weight of shape {weight} with groups={groups}: the images must have "
+            f"{weight[1]} x {groups} = {weight[1] * groups} channels, the weight's second axis times groups, and have "
+            f"{x[1]}{per_group}"
+        )
+    if 0 in weight[2:]:
+        raise ShapeError(f"{name} got a weight of shape {weight}: a kernel has at least 1 x 1 entries")
+    return windows(name, x[2:], (weight[2], weight[3]), stride, padding, dilation)
+
+
+def check_cotangent(name: str, gy: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    """ShapeError where `gy` is not of the shape that a convolution gives."""
+    if gy != expected:
+        raise ShapeError(
+            f"{name} got gy of shape {gy}: a convolution with these arguments gives {expected}, so that is what fits"
+        )
+
+
+def check_bias(name: str, bias: Any, weight: Any, out: int) -> None:
+    """ShapeError where there is a bias and it has not one entry for each of `out` channels."""
+    if bias is not None and bias.shape != (out,):
+        raise ShapeError(
+            f"{name} got a bias of shape {bias.shape} for a weight of shape {weight.shape}: ({out},), one entry for each "
+            "output channel, would fit"
+        )
+
+
+def enlarged(
+    name: str,
+    x: tuple[int, ...],
+    weight: tuple[int, ...],
+    stride: Pair,
+    padding: Pair,
+    output_padding: Pair,
+    dilation: Pair,
+) -> tuple[int, int]:
+    """The size of the images that a transposed convolution of `x` with `weight` gives; errors in the words of op `name`."""
+    steps, spread = pair("stride", stride, 1), pair("dilation", dilation, 1)
+    pads, extra = pair("padding", padding, 0), pair("output_padding", output_padding, 0)
+    if extra[0] >= steps[0] or extra[1] >= steps[1]:
+        raise DomainError(f"output_padding={output_padding} must be below stride={stride}")
+    if len(x) != 4 or len(weight) != 4 or x[1] != weight[0]:
+        raise ShapeError(
+            f"{name} got images of shape {x} and a weight of shape {weight}: expected (n, channels, height, width) and "
+            "(channels, out_channels / groups, kernel height, kernel width), channels being equal"
+        )
+    height, width = (
+        (n - 1) * s - 2 * p + d * (k - 1) + 1 + e
+        for n, s, p, d, k, e in zip(x[2:], steps, pads, spread, weight[2:], extra, strict=True)
+    )
+    if min(height, width) < 1:
+        raise ShapeError(
+            f"{name} got images of shape {x}, a weight of shape {weight} and padding={padding}: the result would be "
+            f"{height} x {width}; less padding would fit"
+        )
+    return height, width
+
+
 def batch_innermost(x: NDArray[Any]) -> NDArray[Any]:
     """(n, c, h, w) as a contiguous (c, h, w, n): a view where x has that memory already, else a copy."""
     return np.ascontiguousarray(x.transpose(1, 2, 3, 0))

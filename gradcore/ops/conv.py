@@ -13,20 +13,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradcore.errors import DomainError, ShapeError
 from gradcore.op import Array, op
 from gradcore.ops._windows import (
     Padding,
     Pair,
-    Windows,
     all_windows,
     batch_first,
     batch_innermost,
     blocks,
+    check_bias,
+    check_cotangent,
+    fitted,
     padded,
     pair,
-    windows,
 )
+from gradcore.ops.reference import both
 from gradcore.spec import Case, Derived, OneOf, OpSpec, case, reals
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def _products(
     x: tuple[int, ...], weight: tuple[int, ...], stride: Any, padding: Any, dilation: Any, groups: int
 ) -> tuple[tuple[int, ...], Iterator[tuple[tuple[int, ...], ...]]]:
     """The shape of y, and the indices (of y, of x, of the weight) of every product in it."""
-    per_axis = zip(*(v if isinstance(v, tuple) else (v, v) for v in (stride, padding, dilation)), strict=True)
+    per_axis = zip(*map(both, (stride, padding, dilation)), strict=True)
     rows, columns = (_axis(size, k, *more) for size, k, more in zip(x[2:], weight[2:], per_axis, strict=True))
     each = weight[0] // groups
     return (x[0], weight[0], len(rows), len(columns)), (
@@ -89,8 +90,7 @@ def _input_by_products(
 def _weight_by_products(
     gy: Any, x: Any, kernel_size: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
 ) -> Any:
-    kernel = kernel_size if isinstance(kernel_size, tuple) else (kernel_size, kernel_size)
-    gw = np.zeros((gy.shape[1], x.shape[1] // groups, *kernel))
+    gw = np.zeros((gy.shape[1], x.shape[1] // groups, *both(kernel_size)))
     for i, j, k in _products(x.shape, gw.shape, stride, padding, dilation, groups)[1]:
         gw[k] += gy[i] * x[j]
     return gw
@@ -98,7 +98,7 @@ def _weight_by_products(
 
 # --- domains ----------------------------------------------------------------------------------------------------------
 
-# (kernel, stride, padding, dilation, groups): the sorts of convolution there are, each a case of all three ops. Image
+# (kernel, stride, padding, dilation, groups): the kinds of convolution, each a case of all three ops. Image
 # sizes run over every remainder of the stride.
 _SORTS: tuple[tuple[tuple[int, int], tuple[int, int], tuple[int, int] | str, tuple[int, int], int], ...] = (
     ((3, 2), (1, 1), (0, 0), (1, 1), 1),
@@ -139,54 +139,6 @@ def _cases(kind: str) -> tuple[Case, ...]:
         else:
             made.append(case(gy, x, params={"kernel_size": OneOf(kernel), **params}, sizes=sizes))
     return tuple(made)
-
-
-# --- shapes -----------------------------------------------------------------------------------------------------------
-
-
-def _fitted(
-    name: str,
-    x: tuple[int, ...],
-    weight: tuple[int, ...],
-    stride: Pair,
-    padding: Padding,
-    dilation: Pair,
-    groups: int,
-) -> Windows:
-    """The geometry of the convolution of `x` with `weight`; errors in the words of op `name`."""
-    if len(x) != 4 or len(weight) != 4:
-        raise ShapeError(
-            f"{name} got images of shape {x} and a weight of shape {weight}: expected (n, channels, height, width) and "
-            "(out_channels, channels / groups, kernel height, kernel width); one image x goes in as x[None]"
-        )
-    if not isinstance(groups, int | np.integer) or groups < 1:
-        raise DomainError(f"{name} got groups={groups!r}: expected a whole number of at least 1")
-    if weight[0] % groups:
-        raise ShapeError(
-            f"{name} got a weight of shape {weight} and groups={groups}: its first axis, out_channels, must be a "
-            f"multiple of groups, such as {-(-weight[0] // groups) * groups}"
-        )
-    if x[1] != weight[1] * groups:
-        per_group = (
-            f"; for images of {x[1]} channels a weight of shape {(weight[0], x[1] // groups, *weight[2:])} would fit"
-            if x[1] % groups == 0
-            else ""
-        )
-        raise ShapeError(
-            f"{name} got images of shape {x} and a weight of shape {weight} with groups={groups}: the images must have "
-            f"{weight[1]} x {groups} = {weight[1] * groups} channels, the weight's second axis times groups, and have "
-            f"{x[1]}{per_group}"
-        )
-    if 0 in weight[2:]:
-        raise ShapeError(f"{name} got a weight of shape {weight}: a kernel has at least 1 x 1 entries")
-    return windows(name, x[2:], (weight[2], weight[3]), stride, padding, dilation)
-
-
-def _check_cotangent(name: str, gy: tuple[int, ...], expected: tuple[int, ...]) -> None:
-    if gy != expected:
-        raise ShapeError(
-            f"{name} got gy of shape {gy}: a convolution with these arguments gives {expected}, so that is what fits"
-        )
 
 
 # --- the three ops ----------------------------------------------------------------------------------------------------
@@ -237,13 +189,9 @@ def conv2d(
 
     Raises ShapeError, with the shapes and what would fit, where channels, groups, ranks or sizes do not fit.
     """
-    at = _fitted("conv2d", x.shape, weight.shape, stride, padding, dilation, groups)
+    at = fitted("conv2d", x.shape, weight.shape, stride, padding, dilation, groups)
     n, out = x.shape[0], weight.shape[0]
-    if bias is not None and bias.shape != (out,):
-        raise ShapeError(
-            f"conv2d got a bias of shape {bias.shape} for a weight of shape {weight.shape}: ({out},), one entry for each "
-            "output channel, would fit"
-        )
+    check_bias("conv2d", bias, weight, out)
     dtype = np.result_type(x, weight) if bias is None else np.result_type(x, weight, bias)
     view = all_windows(padded(x, at), at)
     rows = math.prod(weight.shape[1:])
@@ -292,9 +240,9 @@ def conv2d_input(
     """
     channels = weight.shape[1] * groups if weight.ndim == 4 else 0
     shape = (gy.shape[0] if gy.ndim else 0, channels, *size)
-    at = _fitted("conv2d_input", shape, weight.shape, stride, padding, dilation, groups)
+    at = fitted("conv2d_input", shape, weight.shape, stride, padding, dilation, groups)
     n, out = shape[0], weight.shape[0]
-    _check_cotangent("conv2d_input", gy.shape, (n, out, *at.out))
+    check_cotangent("conv2d_input", gy.shape, (n, out, *at.out))
     dtype = np.result_type(gy, weight)
     g = batch_innermost(gy)
     rows = math.prod(weight.shape[1:])
@@ -336,9 +284,9 @@ def conv2d_weight(
     kernel = pair("kernel_size", kernel_size, 1)
     out = gy.shape[1] if gy.ndim == 4 else 0
     channels = x.shape[1] // max(groups, 1) if x.ndim == 4 else 0
-    at = _fitted("conv2d_weight", x.shape, (out, channels, *kernel), stride, padding, dilation, groups)
+    at = fitted("conv2d_weight", x.shape, (out, channels, *kernel), stride, padding, dilation, groups)
     n = x.shape[0]
-    _check_cotangent("conv2d_weight", gy.shape, (n, out, *at.out))
+    check_cotangent("conv2d_weight", gy.shape, (n, out, *at.out))
     g = batch_innermost(gy)
     view = all_windows(padded(x, at), at)
     rows = channels * kernel[0] * kernel[1]

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from gradcore.errors import DomainError, ShapeError
 from gradcore.op import Array, composed
-from gradcore.ops._windows import Pair, pair
+from gradcore.ops._windows import Pair, check_bias, enlarged
 from gradcore.ops.conv import conv2d_input
 from gradcore.spec import OneOf, OpSpec, case, reals
 
@@ -75,30 +74,7 @@ def conv_transpose2d(
     image sizes that conv2d would shrink to h, it chooses one.
     Raises ShapeError where channels, groups, ranks or sizes do not fit, DomainError for an output_padding out of range.
     """
-    steps, spread = pair("stride", stride, 1), pair("dilation", dilation, 1)
-    pads, extra = pair("padding", padding, 0), pair("output_padding", output_padding, 0)
-    if extra[0] >= steps[0] or extra[1] >= steps[1]:
-        raise DomainError(f"output_padding={output_padding} must be below stride={stride}")
-    if x.ndim != 4 or weight.ndim != 4 or x.shape[1] != weight.shape[0]:
-        raise ShapeError(
-            f"conv_transpose2d got images of shape {x.shape} and a weight of shape {weight.shape}: expected (n, channels, "
-            "height, width) and (channels, out_channels / groups, kernel height, kernel width), channels being equal"
-        )
-    size = tuple(
-        (n - 1) * s - 2 * p + d * (k - 1) + 1 + e
-        for n, s, p, d, k, e in zip(x.shape[2:], steps, pads, spread, weight.shape[2:], extra, strict=True)
-    )
-    if min(size) < 1:
-        raise ShapeError(
-            f"conv_transpose2d got images of shape {x.shape}, a weight of shape {weight.shape} and padding={padding}: the "
-            f"result would be {size[0]} x {size[1]}; less padding would fit"
-        )
+    size = enlarged("conv_transpose2d", x.shape, weight.shape, stride, padding, output_padding, dilation)
     y = conv2d_input(x, weight, size=size, stride=stride, padding=padding, dilation=dilation, groups=groups)
-    if bias is None:
-        return y
-    if bias.shape != y.shape[1:2]:
-        raise ShapeError(
-            f"conv_transpose2d got a bias of shape {bias.shape}: {y.shape[1:2]}, one entry for each output channel, "
-            "would fit"
-        )
-    return y + np.reshape(bias, (1, -1, 1, 1))
+    check_bias("conv_transpose2d", bias, weight, y.shape[1])
+    return y if bias is None else y + np.reshape(bias, (1, -1, 1, 1))

@@ -108,14 +108,14 @@ def _linear_x(gy: Array, _y: Array, _x: Array, weight: Array, _bias: Array) -> A
 def _linear_weight(gy: Array, _y: Array, x: Array, weight: Array, _bias: Array) -> Array:
     if x.ndim == 2:
         return x.T @ gy
-    rows = math.prod(x.shape[:-1])  # -1 can't be told where an axis is empty
+    rows = math.prod(x.shape[:-1])  # NumPy can't infer -1 where an axis is empty
     return np.reshape(x, (rows, weight.shape[0])).T @ np.reshape(gy, (rows, weight.shape[1]))
 
 
 def _linear_bias(gy: Array, _y: Array, _x: Array, _weight: Array, bias: Array | None) -> Array | None:
     if bias is None:
         return None
-    if gy.ndim == 2 and bias.ndim == 2:  # what the engine would do, without its finding out what to do
+    if gy.ndim == 2 and bias.ndim == 2:  # what `unbroadcast` would do, without its search for the axes
         return np.add.reduce(gy, axis=0, keepdims=True)
     return gy
 

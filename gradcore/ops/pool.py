@@ -10,6 +10,7 @@ import numpy as np
 from gradcore.errors import ShapeError
 from gradcore.op import Array, op
 from gradcore.ops._windows import Pair, Windows, batch_first, batch_innermost, padded, pair, windows
+from gradcore.ops.reference import both
 from gradcore.spec import Case, Derived, OneOf, OpSpec, case, reals
 from gradcore.tensor import plain
 
@@ -28,7 +29,7 @@ def _each_window(size: Any, kernel_size: Any, stride: Any, padding: Any) -> list
     axes = []
     stride = kernel_size if stride is None else stride
     for axis in range(2):
-        k, s, p = (v[axis] if isinstance(v, tuple) else v for v in (kernel_size, stride, padding))
+        k, s, p = (both(v)[axis] for v in (kernel_size, stride, padding))
         starts = range(-p, size[axis] + p - k + 1, s)
         axes.append([[t for t in range(start, start + k) if 0 <= t < size[axis]] for start in starts])
     return [[[(i, j) for i in rows for j in columns] for columns in axes[1]] for rows in axes[0]]
@@ -46,7 +47,8 @@ def _pooled(of: Callable[..., float]) -> Callable[..., Any]:
 
 
 def _mean(values: list[float], kernel_size: Any) -> float:
-    return math.fsum(values) / (math.prod(kernel_size) if isinstance(kernel_size, tuple) else kernel_size**2)
+    entries: int = math.prod(both(kernel_size))
+    return math.fsum(values) / entries
 
 
 def _mean_spread(gy: Any, size: Any, kernel_size: Any = 2, stride: Any = None, padding: Any = 0) -> Any:
@@ -84,7 +86,7 @@ def _max_picked(values: Any, x: Any, kernel_size: Any = 2, stride: Any = None, p
 
 # --- domains ----------------------------------------------------------------------------------------------------------
 
-# (kernel, stride, padding): the sorts of pooling there are, each a case of every op here. Image sizes run over every
+# (kernel, stride, padding): the kinds of pooling, each a case of every op here. Image sizes run over every
 # remainder of the stride.
 _SORTS: tuple[tuple[tuple[int, int], tuple[int, int] | None, tuple[int, int]], ...] = (
     ((2, 2), None, (0, 0)),

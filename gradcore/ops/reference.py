@@ -54,3 +54,8 @@ def rowwise(vector: Callable[[list[float]], list[float]]) -> Callable[..., Any]:
         return np.moveaxis(out, -1, axis)
 
     return reference
+
+
+def both(value: Any) -> tuple[Any, Any]:
+    """A pair for (height, width), from a pair or from the one value that both have."""
+    return value if isinstance(value, tuple) else (value, value)

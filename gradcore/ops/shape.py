@@ -71,7 +71,7 @@ def _transpose_rule(gy: Array, _y: Array, x: Array, axes: tuple[int, ...] | None
 def transpose(x: Array, /, axes: tuple[int, ...] | None = None) -> Array:
     """The axes in another order: reversed, or as `axes` lists them (of either sign)."""
     if axes is not None and sorted(a % max(x.ndim, 1) for a in axes) != list(range(x.ndim)):
-        raise ShapeError(f"axes={axes} is no permutation of the {x.ndim} axes of shape {x.shape}")
+        raise ShapeError(f"axes={axes} is not a permutation of the {x.ndim} axes of shape {x.shape}")
     return x.transpose(axes)
 
 

@@ -9,16 +9,12 @@ import numpy as np
 
 from gradcore.errors import DomainError
 from gradcore.optim.base import Optimizer, check
+from gradcore.optim.reference import discounted, trajectory
 from gradcore.registry import optimizer
 from gradcore.spec import Floats, OneOf, OptimizerSpec, Param
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from numpy.typing import NDArray
-
-    from gradcore.optim.base import Check
-    from gradcore.tensor import Tensor
+    from gradcore.optim.base import Array, Arrays, Checks, Params
 
 _DOMAIN: dict[str, Param] = {
     "lr": Floats(1e-4, 0.1, log=True),
@@ -32,22 +28,20 @@ def _by_sums(
     p: Any, gradients: Any, factors: Any, lr: float, betas: Any, eps: float, coupled: float, decoupled: float
 ) -> Any:
     """Both moments as weighted means over all past gradients, with weights beta^(t-i) that are divided by their sum."""
-    past: list[Any] = []
-    for gradient, factor in zip(gradients, factors, strict=True):
-        past.append(gradient(p) + coupled * p)
-        ages = range(len(past))[::-1]
+
+    def move(past: list[Any]) -> Any:
         mean, square = (
-            sum(beta**age * g**power for age, g in zip(ages, past, strict=True))
-            / sum(beta**age for age in ages)
+            discounted(past, beta, power) / sum(beta**age for age in range(len(past)))
             for beta, power in zip(betas, (1, 2), strict=True)
         )
-        p = p - lr * factor * decoupled * p - lr * factor * mean / (square**0.5 + eps)
-        yield p
+        return mean / (square**0.5 + eps)
+
+    return trajectory(p, gradients, factors, lr, move, coupled, decoupled)
 
 
 def _betas(name: str, value: Any) -> tuple[float, float]:
     if not isinstance(value, tuple | list) or len(value) != 2:
-        raise DomainError(f"{name}={value!r} is no pair of numbers: pass (0.9, 0.999), say")
+        raise DomainError(f"{name}={value!r} is not a pair of numbers: pass two, such as (0.9, 0.999)")
     return check(f"{name}[0]", value[0], high=1.0), check(f"{name}[1]", value[1], high=1.0)
 
 
@@ -60,21 +54,21 @@ def _betas(name: str, value: Any) -> tuple[float, float]:
     )
 )
 class Adam(Optimizer):
-    """Adam: a running mean of the gradient over the root of a running mean of its square, both corrected for their start.
+    """Adam: a running mean of the gradient over the root of a running mean of its square, with bias correction.
 
     g = gradient + weight_decay p;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;
     p -= lr m' / (sqrt(v') + eps), with m' = m / (1 - b1^t) and v' = v / (1 - b2^t).
-    Kingma and Ba 2015, algorithm 1. The state keeps m / (1 - b1) and v / (1 - b2), so betas are set once and for all.
+    Kingma and Ba 2015, algorithm 1. The state keeps m / (1 - b1) and v / (1 - b2), so betas must not change.
     """
 
-    hyper: ClassVar[Mapping[str, Check]] = {"lr": check, "betas": _betas, "eps": check, "weight_decay": check}
+    hyper: ClassVar[Checks] = {"lr": check, "betas": _betas, "eps": check, "weight_decay": check}
     betas: tuple[float, float]
     eps: float
     weight_decay: float
 
     def __init__(
         self,
-        params: Iterable[Tensor],
+        params: Params,
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -87,8 +81,8 @@ class Adam(Optimizer):
 
     def _numbers(self, step: int) -> tuple[float, ...]:
         b1, b2 = self.betas
-        # Discounted sums M = m / (1 - b1) and V = v / (1 - b2) are kept in the place of the means, and the corrections
-        # for their start leave the arrays for two numbers (the paper's section 2): 10 passes over the arrays, not 14.
+        # Discounted sums M = m / (1 - b1) and V = v / (1 - b2) are kept in the place of the means, and the bias
+        # correction changes two scalars instead of the arrays (the paper's section 2): 10 passes over the arrays, not 14.
         mean = (1 - b1) / (1 - b1**step)
         root = math.sqrt((1 - b2) / (1 - b2**step))
         return (b1, b2, self.eps / root, self.lr * mean / root, self._decay())
@@ -96,17 +90,10 @@ class Adam(Optimizer):
     def _decay(self) -> float:
         return self.weight_decay
 
-    def _decayed(self, p: NDArray[Any], g: NDArray[Any], decay: NDArray[Any]) -> NDArray[Any]:
+    def _decayed(self, p: Array, g: Array, decay: Array) -> Array:
         return g + decay * p if self.weight_decay else g
 
-    def _update(
-        self,
-        p: NDArray[Any],
-        g: NDArray[Any],
-        s: NDArray[Any],
-        numbers: Sequence[NDArray[Any]],
-        state: Sequence[NDArray[Any]],
-    ) -> None:
+    def _update(self, p: Array, g: Array, s: Array, numbers: Arrays, state: Arrays) -> None:
         total, square = state
         b1, b2, eps, size, decay = numbers
         g = self._decayed(p, g, decay)
@@ -138,7 +125,7 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        params: Iterable[Tensor],
+        params: Params,
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -149,6 +136,6 @@ class AdamW(Adam):
     def _decay(self) -> float:
         return 1 - self.lr * self.weight_decay
 
-    def _decayed(self, p: NDArray[Any], g: NDArray[Any], decay: NDArray[Any]) -> NDArray[Any]:
+    def _decayed(self, p: Array, g: Array, decay: Array) -> Array:
         p *= decay
         return g

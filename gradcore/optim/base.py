@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -14,11 +13,14 @@ from gradcore.state import check_state
 from gradcore.tensor import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-Check: TypeAlias = Callable[[str, Any], Any]
+    Params: TypeAlias = Iterable[Tensor]
+    Checks: TypeAlias = Mapping[str, Callable[[str, Any], Any]]
+    Array: TypeAlias = NDArray[Any]
+    Arrays: TypeAlias = Sequence[Array]
 
 # Long arrays are updated in blocks that stay near the processor: a step is a dozen passes over the same numbers. Smaller
 # blocks cost more in calls than they gain: 100,000 parameters take SGD 37 us in four blocks, 27 us in one.
@@ -49,15 +51,15 @@ class Optimizer:
     steps. Raises DomainError for a hyperparameter out of range, GraphError for an unusable parameter.
     """
 
-    hyper: ClassVar[Mapping[str, Check]] = {"lr": check}
-    """Each hyperparameter with what turns `(name, value)` into its value, or raises DomainError."""
+    hyper: ClassVar[Checks] = {"lr": check}
+    """For each hyperparameter a function of `(name, value)` that returns the value to use, or raises DomainError."""
     lr: float
 
-    def __init__(self, params: Iterable[Tensor], **hyper: Any) -> None:
+    def __init__(self, params: Params, **hyper: Any) -> None:
         self.params = list(params)
         for name, fit in self.hyper.items():
             setattr(self, name, fit(name, hyper[name]))
-        # How often each was changed: what corrects for a start counts from the parameter's own, not the optimizer's.
+        # One count for each parameter: Adam's bias correction starts with the parameter's first step, not the optimizer's.
         self.steps = [0] * len(self.params)
         if not self.params:
             raise GraphError(
@@ -73,26 +75,19 @@ class Optimizer:
             raise GraphError(
                 f"{type(self).__name__} got the same parameter twice: it would be changed twice a step"
             )
-        self._state: list[dict[str, NDArray[Any]]] = [{} for _ in self.params]
+        self._state: list[dict[str, Array]] = [{} for _ in self.params]
         # Views of one buffer a dtype, so that what is written for one parameter is still in the cache for the next.
-        self._scratch: list[NDArray[Any] | None] = [None] * len(self.params)
+        self._scratch: list[Array | None] = [None] * len(self.params)
 
     def buffers(self) -> tuple[str, ...]:
-        """Names of the running values kept for each entry of a parameter; for subclasses."""
+        """Names of the running values kept for each entry of a parameter; subclasses override it."""
         return ()
 
     def _numbers(self, step: int) -> tuple[float, ...]:
-        """What `_update` calculates with besides arrays, for a parameter that is changed for the time number `step`."""
+        """The scalars that `_update` uses, for a parameter at its step number `step` (from 1)."""
         raise NotImplementedError
 
-    def _update(
-        self,
-        p: NDArray[Any],
-        g: NDArray[Any],
-        s: NDArray[Any],
-        numbers: Sequence[NDArray[Any]],
-        state: Sequence[NDArray[Any]],
-    ) -> None:
+    def _update(self, p: Array, g: Array, s: Array, numbers: Arrays, state: Arrays) -> None:
         """Change p in place by its gradient g.
 
         s: scratch of p's shape. numbers: those of `_numbers`, as 0-d arrays of p's dtype. state: the arrays that `buffers`
@@ -101,7 +96,7 @@ class Optimizer:
         raise NotImplementedError
 
     def zero_grad(self) -> None:
-        """Forget the gradients of all parameters."""
+        """Clear the gradients of all parameters."""
         for p in self.params:
             p.grad = None
 
@@ -109,7 +104,7 @@ class Optimizer:
         """Change every parameter that has a gradient, in place."""
         names = self.buffers()
         prepared = 0
-        by_dtype: dict[Any, list[NDArray[Any]]] = {}
+        by_dtype: dict[Any, list[Array]] = {}
         for i, p in enumerate(self.params):
             g = p.grad
             if g is None:
@@ -125,7 +120,7 @@ class Optimizer:
             numbers = by_dtype.get(x.dtype)
             if numbers is None:  # as arrays: a Python number takes NumPy longer than a thousand entries do
                 numbers = by_dtype[x.dtype] = [np.array(n, x.dtype) for n in self._numbers(prepared)]
-            arrays: list[NDArray[Any]] = []
+            arrays: list[Array] = []
             if names:
                 state = self._state[i]
                 if len(state) < len(names):
@@ -141,7 +136,7 @@ class Optimizer:
                     room = scratch[: x[part].size]
                     self._update(x[part], g[part], room, numbers, [a[part] for a in arrays])
 
-    def _scratch_for(self, i: int, x: NDArray[Any]) -> NDArray[Any]:
+    def _scratch_for(self, i: int, x: Array) -> Array:
         found = self._scratch[i]
         if found is None or found.shape != x.shape or found.dtype != x.dtype:
             bases = (view.base for view in self._scratch if view is not None and view.dtype == x.dtype)
@@ -164,21 +159,23 @@ class Optimizer:
         return found
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` gave, for parameters of the same shapes and dtypes in the same order.
+        """Load what `state_dict` returned, for parameters of the same shapes and dtypes in the same order.
 
-        Raises StateError, and changes nothing, where names, shapes or dtypes differ (the message lists every difference),
-        or where a hyperparameter is out of range.
+        Raises StateError, and changes nothing, where names, shapes or dtypes differ (the message lists every difference)
+        and where a hyperparameter is out of range.
         """
-        told = f"this state does not fit {type(self).__name__}"
+        misfit = f"this state does not fit {type(self).__name__}"
         if missing := [name for name in (*self.hyper, "steps") if name not in state]:
-            raise StateError(f"{told}: it lacks {', '.join(missing)}")
+            raise StateError(f"{misfit}: it lacks {', '.join(missing)}")
         try:
             hyper = {name: fit(name, state[name]) for name, fit in self.hyper.items()}
             steps = _counts(state["steps"])
         except DomainError as error:
-            raise StateError(f"{told}: {error}") from error
+            raise StateError(f"{misfit}: {error}") from error
         if len(steps) != len(self.params):
-            raise StateError(f"{told}: it is of {len(steps)} parameters, and there are {len(self.params)}")
+            raise StateError(
+                f"{misfit}: it is the state of {len(steps)} parameters, and the optimizer has {len(self.params)}"
+            )
         loaded = copy.copy(self)
         vars(loaded).update(hyper)
         # A parameter that never had a gradient has no running values.
@@ -193,7 +190,7 @@ class Optimizer:
             for name, value in state.items()
             if name not in self.hyper and name != "steps"
         }
-        check_state(expected, arrays, told)
+        check_state(expected, arrays, misfit)
         vars(self).update(hyper)
         self.steps = steps
         self._state = [{} for _ in self.params]
@@ -206,13 +203,15 @@ class Optimizer:
         return f"{type(self).__name__}({len(self.params)} parameters, {shown})"
 
 
-def _flat(*arrays: NDArray[Any]) -> bool:
+def _flat(*arrays: Array) -> bool:
     return all(a.flags.c_contiguous for a in arrays)
 
 
 def _counts(steps: Any) -> list[int]:
-    """`steps` as a list of whole numbers from 0 up, else DomainError."""
+    """`steps` as a list of whole numbers of at least 0, else DomainError."""
     sequence = isinstance(steps, list | tuple | np.ndarray)
     if not sequence or not all(isinstance(n, int | np.integer) and n >= 0 for n in steps):
-        raise DomainError(f"steps={steps!r} is no list of whole numbers from 0 up, one a parameter")
+        raise DomainError(
+            f"steps={steps!r} is not a list of whole numbers of at least 0, one for each parameter"
+        )
     return [int(n) for n in steps]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def clip_grad_norm(params: Iterable[Tensor] | Tensor, max_norm: float) -> float:
-    """Scale all gradients by one factor so that their joint Euclidean norm is at most `max_norm`; the norm before.
+    """Scale all gradients by one factor so that their joint Euclidean norm is at most `max_norm`; returns the norm before.
 
     Pascanu et al. 2013, algorithm 1. A norm that is not finite is returned and nothing is scaled.
     """

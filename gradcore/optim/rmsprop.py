@@ -8,39 +8,26 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from gradcore.optim.base import Optimizer, check
+from gradcore.optim.reference import discounted, trajectory
 from gradcore.registry import optimizer
 from gradcore.spec import Floats, OptimizerSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from numpy.typing import NDArray
-
-    from gradcore.optim.base import Check
-    from gradcore.tensor import Tensor
+    from gradcore.optim.base import Array, Arrays, Checks, Params
 
 
-def _reference(
-    p: Any,
-    gradients: Any,
-    factors: Any,
-    *,
-    lr: float = 0.01,
-    alpha: float = 0.99,
-    eps: float = 1e-8,
-    momentum: float = 0.0,
-    weight_decay: float = 0.0,
+def _by_sums(
+    p: Any, gradients: Any, factors: Any, lr: float, alpha: float, eps: float, momentum: float, decay: float
 ) -> Any:
     """The mean square as an explicit sum: s_t = (1 - alpha) sum_i alpha^(t-i) g_i^2; velocity likewise."""
-    past: list[Any] = []
     scaled: list[Any] = []
-    for gradient, factor in zip(gradients, factors, strict=True):
-        past.append(gradient(p) + weight_decay * p)
-        t = len(past) - 1
-        square = (1 - alpha) * sum(alpha ** (t - i) * g**2 for i, g in enumerate(past))
+
+    def move(past: list[Any]) -> Any:
+        square = (1 - alpha) * discounted(past, alpha, 2)
         scaled.append(past[-1] / (square**0.5 + eps))
-        p = p - lr * factor * sum(momentum ** (t - i) * u for i, u in enumerate(scaled))
-        yield p
+        return discounted(scaled, momentum)
+
+    return trajectory(p, gradients, factors, lr, move, decay)
 
 
 @optimizer(
@@ -52,7 +39,9 @@ def _reference(
             "momentum": Floats(0.0, 0.95, specials=(0.0,)),
             "weight_decay": Floats(0.0, 0.1, specials=(0.0,)),
         },
-        reference=_reference,
+        reference=lambda p, gradients, factors, *, lr=0.01, alpha=0.99, eps=1e-8, momentum=0.0, weight_decay=0.0: (
+            _by_sums(p, gradients, factors, lr, alpha, eps, momentum, weight_decay)
+        ),
     )
 )
 class RMSprop(Optimizer):
@@ -62,7 +51,7 @@ class RMSprop(Optimizer):
     Tieleman and Hinton 2012, Neural Networks for Machine Learning (Coursera), lecture 6.5.
     """
 
-    hyper: ClassVar[Mapping[str, Check]] = {
+    hyper: ClassVar[Checks] = {
         "lr": check,
         "alpha": partial(check, high=1.0),
         "eps": check,
@@ -76,7 +65,7 @@ class RMSprop(Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Tensor],
+        params: Params,
         lr: float = 0.01,
         alpha: float = 0.99,
         eps: float = 1e-8,
@@ -91,14 +80,7 @@ class RMSprop(Optimizer):
     def _numbers(self, step: int) -> tuple[float, ...]:
         return (self.lr, self.alpha, 1 - self.alpha, self.eps, self.momentum, self.weight_decay)
 
-    def _update(
-        self,
-        p: NDArray[Any],
-        g: NDArray[Any],
-        s: NDArray[Any],
-        numbers: Sequence[NDArray[Any]],
-        state: Sequence[NDArray[Any]],
-    ) -> None:
+    def _update(self, p: Array, g: Array, s: Array, numbers: Arrays, state: Arrays) -> None:
         lr, alpha, rest, eps, momentum, decay = numbers
         if self.weight_decay:
             g = g + decay * p

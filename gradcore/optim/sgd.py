@@ -8,38 +8,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from gradcore.optim.base import Optimizer, check, check_flag
+from gradcore.optim.reference import discounted, trajectory
 from gradcore.registry import optimizer
 from gradcore.spec import Floats, OptimizerSpec, flags
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from numpy.typing import NDArray
-
-    from gradcore.optim.base import Check
-    from gradcore.tensor import Tensor
+    from gradcore.optim.base import Array, Arrays, Checks, Params
 
 
-def _reference(
-    p: Any,
-    gradients: Any,
-    factors: Any,
-    *,
-    lr: float = 0.01,
-    momentum: float = 0.0,
-    nesterov: bool = False,
-    weight_decay: float = 0.0,
-) -> Any:
-    """Velocities as explicit sums over all past gradients: v_t = sum_i momentum^(t-i) g_i."""
-    past: list[Any] = []
-    for gradient, factor in zip(gradients, factors, strict=True):
-        past.append(gradient(p) + weight_decay * p)
-        t = len(past) - 1
-        move = sum(momentum ** (t - i) * g for i, g in enumerate(past))
-        if nesterov and momentum:
-            move = past[-1] + sum(momentum ** (t - i + 1) * g for i, g in enumerate(past))
-        p = p - lr * factor * move
-        yield p
+def _move(past: list[Any], momentum: float, nesterov: bool) -> Any:
+    """The velocity as an explicit sum over all past gradients: v_t = sum_i momentum^(t-i) g_i."""
+    velocity = discounted(past, momentum)
+    return past[-1] + momentum * velocity if nesterov else velocity
 
 
 @optimizer(
@@ -50,7 +30,9 @@ def _reference(
             "nesterov": flags(),
             "weight_decay": Floats(0.0, 0.1, specials=(0.0,)),
         },
-        reference=_reference,
+        reference=lambda p, gradients, factors, *, lr=0.01, momentum=0.0, nesterov=False, weight_decay=0.0: (
+            trajectory(p, gradients, factors, lr, lambda past: _move(past, momentum, nesterov), weight_decay)
+        ),
     )
 )
 class SGD(Optimizer):
@@ -60,7 +42,7 @@ class SGD(Optimizer):
     Sutskever et al. 2013, section 2, with the learning rate taken out of the velocity as in PyTorch.
     """
 
-    hyper: ClassVar[Mapping[str, Check]] = {
+    hyper: ClassVar[Checks] = {
         "lr": check,
         "momentum": partial(check, high=1.0),
         "nesterov": check_flag,
@@ -72,7 +54,7 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Tensor],
+        params: Params,
         lr: float = 0.01,
         momentum: float = 0.0,
         nesterov: bool = False,
@@ -86,14 +68,7 @@ class SGD(Optimizer):
     def _numbers(self, step: int) -> tuple[float, ...]:
         return (self.lr, self.momentum, self.weight_decay)
 
-    def _update(
-        self,
-        p: NDArray[Any],
-        g: NDArray[Any],
-        s: NDArray[Any],
-        numbers: Sequence[NDArray[Any]],
-        state: Sequence[NDArray[Any]],
-    ) -> None:
+    def _update(self, p: Array, g: Array, s: Array, numbers: Arrays, state: Arrays) -> None:
         lr, momentum, decay = numbers
         if self.weight_decay:
             np.multiply(p, decay, out=s)

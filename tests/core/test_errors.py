@@ -46,8 +46,8 @@ SHAPES = {
     ),
     "reshape": (lambda: X.reshape(4, 2), ["6 entries of shape (2, 3) do not fit the shape (4, 2)", "multiply to 6"]),
     "reshape with two unknowns": (lambda: X.reshape(-1, -1), ["do not fit the shape (-1, -1)", "one may be -1"]),
-    "transpose": (lambda: X.transpose(0, 0), ["axes=(0, 0) is no permutation of the 2 axes of shape (2, 3)"]),
-    "transpose, too few": (lambda: X.transpose(0), ["axes=(0,) is no permutation of the 2 axes"]),
+    "transpose": (lambda: X.transpose(0, 0), ["axes=(0, 0) is not a permutation of the 2 axes of shape (2, 3)"]),
+    "transpose, too few": (lambda: X.transpose(0), ["axes=(0,) is not a permutation of the 2 axes"]),
     "broadcast_to": (lambda: X.broadcast_to((2, 4)), ["(2, 3) does not broadcast to (2, 4)", "equal or 1"]),
     "concatenate": (
         lambda: gradcore.concatenate([X, np.ones((2, 2))]),

@@ -220,6 +220,16 @@ def test_the_gradient_of_a_gradients_norm_reaches_every_parameter():
 # --- looking at the graph ---------------------------------------------------------------------------------------------
 
 
+def test_a_leaf_and_a_freed_result_have_no_recorded_inputs():
+    x = leaf([1.0, 2.0])
+    y = x * x
+    assert (x._arrays, x._parents) == (None, ())
+    assert len(y._arrays) == 2
+    assert [parent is x for parent in y._parents] == [True, True]
+    y.sum().backward()
+    assert (y._arrays, y._parents) == (None, ())
+
+
 def test_walk_lists_what_a_result_was_computed_from_in_creation_order():
     x = leaf([1.0])
     a = x * 2

@@ -102,23 +102,6 @@ def test_no_modules_import_each_other_in_a_circle(package):
         visit(name)
 
 
-ORDER = ["errors", "spec", "registry", "graph", "tensor", "op", "ops", "losses", "nn", "optim"]
-
-
-def test_the_layers_of_gradcore_import_downwards_only():
-    rank = {name: i for i, name in enumerate(ORDER)}
-    for path in files("gradcore"):
-        mine = module_name(path, "gradcore").split(".")
-        if len(mine) < 2 or mine[1] not in rank:
-            continue
-        for name, top in imports(path):
-            parts = name.split(".")
-            if top and parts[0] == "gradcore" and len(parts) > 1 and parts[1] in rank and parts[1] != mine[1]:
-                assert rank[parts[1]] < rank[mine[1]], (
-                    f"{'.'.join(mine)} imports {name}, which stands above it"
-                )
-
-
 def test_no_package_uses_pickle():
     for package in SOURCES:
         for path in files(package):

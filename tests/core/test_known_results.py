@@ -81,7 +81,7 @@ def test_an_infinite_row_does_not_spoil_the_others():
 def test_axes_that_are_no_permutation_are_refused_whatever_the_rank(axes):
     for x in (np.ones((2, 3)), np.float64(1.0)):
         if axes or x.ndim:
-            with pytest.raises(ShapeError, match="is no permutation of the"):
+            with pytest.raises(ShapeError, match="is not a permutation of the"):
                 gradcore.transpose(x, axes)
 
 

@@ -13,16 +13,6 @@ from gradcore.nn.pool import AvgPool2d, MaxPool2d
 from gradcore.ops import pool
 
 
-@pytest.fixture(scope="module")
-def torch():
-    """PyTorch on one thread: its own threads wait for each other where test workers share the cores."""
-    torch = pytest.importorskip("torch")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield torch
-    torch.set_num_threads(threads)
-
-
 @st.composite
 def poolings(draw, ties=False):
     """(x, arguments) of a pooling that fits, batches of 0 included."""

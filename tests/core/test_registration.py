@@ -144,10 +144,10 @@ def test_a_forward_without_arrays_is_refused_and_shown_how_they_are_written():
 
 
 def test_a_spec_without_cases_or_with_something_else_is_refused():
-    with pytest.raises(SpecError, match="OpSpec came with no case"):
+    with pytest.raises(SpecError, match="OpSpec has no case"):
         OpSpec(reference=lambda x: x)
     with pytest.raises(
-        SpecError, match=r"LayerSpec takes cases, made by gradcore\.spec\.case\(\.\.\.\): 'n k' is none"
+        SpecError, match=r"LayerSpec takes cases, made by gradcore\.spec\.case\(\.\.\.\): 'n k' is not a case"
     ):
         LayerSpec("n k", reference=lambda x: x)
 

@@ -94,6 +94,11 @@ class Project:
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
 
+    def stages(self, verification: str, training: str) -> None:
+        """Write one file of tests for each stage."""
+        self.write("v/test_v.py", verification)
+        self.write("t/test_t.py", training)
+
     def add_to_conftest(self, text: str) -> None:
         """Go on with the conftest that keeps the log."""
         self.write("conftest.py", LOGGING + text)

@@ -16,8 +16,7 @@ def training_reports(run):
 @pytest.mark.parametrize("stop", ["-x", "--maxfail=1", "--stepwise"])
 @BRIEFLY
 def test_a_run_that_stops_at_the_first_failure_still_reports_what_stopped_training(project, how, stop):
-    project.write("v/test_v.py", "def test_v(): assert 0\n" + FOUR)
-    project.write("t/test_t.py", FOUR)
+    project.stages("def test_v(): assert 0\n" + FOUR, FOUR)
     run = project.run(*how, stop, cache=stop == "--stepwise")
     assert run.started("t/") == []
     assert training_reports(run) == {f"t/test_t.py::test_{n}": HELD_BACK for n in range(4)}
@@ -36,8 +35,7 @@ def test_a_run_stopped_by_an_ordinary_test_reports_training_as_skipped(project):
 
 
 def test_a_run_stopped_by_a_training_test_leaves_the_others_to_pytest(project):
-    project.write("v/test_v.py", FOUR)
-    project.write("t/test_t.py", "def test_t(): assert 0\n" + FOUR)
+    project.stages(FOUR, "def test_t(): assert 0\n" + FOUR)
     run = project.run("-x")
     assert [*training_reports(run)] == ["t/test_t.py::test_t"]
     assert run.line == "gate: 4 verification tests passed, training open"
@@ -45,8 +43,7 @@ def test_a_run_stopped_by_a_training_test_leaves_the_others_to_pytest(project):
 
 @pytest.mark.parametrize("stop", ["pytest.exit('enough')", "raise KeyboardInterrupt"])
 def test_a_run_stopped_by_hand_reports_nothing_about_training(project, stop):
-    project.write("v/test_v.py", f"import pytest\ndef test_v(): {stop}\n")
-    project.write("t/test_t.py", FOUR)
+    project.stages(f"import pytest\ndef test_v(): {stop}\n", FOUR)
     run = project.run("-n", "0")
     assert training_reports(run) == {}
     assert run.line == "gate: not opened, 0 of 1 verification test finished, 4 training tests not run"
@@ -54,8 +51,7 @@ def test_a_run_stopped_by_hand_reports_nothing_about_training(project, stop):
 
 def test_stepwise_goes_on_from_the_failed_check_and_does_not_lose_training(project):
     # "t" is collected before "v": an order by name alone would have training behind it when it goes on.
-    project.write("v/test_v.py", "def test_0(): pass\ndef test_1(): assert 0\n")
-    project.write("t/test_t.py", FOUR)
+    project.stages("def test_0(): pass\ndef test_1(): assert 0\n", FOUR)
     assert project.run("--stepwise", cache=True).started("t/") == []
     project.write("v/test_v.py", "def test_0(): pass\ndef test_1(): pass\n")
     run = project.run("--stepwise", cache=True)
@@ -65,8 +61,7 @@ def test_stepwise_goes_on_from_the_failed_check_and_does_not_lose_training(proje
 
 @BRIEFLY
 def test_last_failed_repeats_the_failed_check_and_then_the_whole_run_opens(project, how):
-    project.write("v/test_v.py", "def test_0(): pass\ndef test_1(): assert 0\n")
-    project.write("t/test_t.py", FOUR)
+    project.stages("def test_0(): pass\ndef test_1(): assert 0\n", FOUR)
     project.run(*how, cache=True)
     project.write("v/test_v.py", "def test_0(): pass\ndef test_1(): pass\n")
     run = project.run(*how, "--lf", cache=True)
@@ -78,8 +73,7 @@ def test_last_failed_repeats_the_failed_check_and_then_the_whole_run_opens(proje
 @pytest.mark.parametrize("options", [(), ("--continue-on-collection-errors",), ("-n", "2")], ids=" ".join)
 def test_a_file_that_cannot_be_collected_closes_the_gate(project, options):
     project.write("v/test_bad.py", "import there_is_no_such_module\n")
-    project.write("v/test_v.py", FOUR)
-    project.write("t/test_t.py", FOUR)
+    project.stages(FOUR, FOUR)
     run = project.run(*options)
     assert run.started("t/") == []
     assert len(run.started("v/")) == (4 if options else 0)
@@ -98,8 +92,7 @@ def test_it_also_closes_the_gate_when_only_training_is_selected(project, options
 
 def test_a_training_file_that_cannot_be_collected_does_not(project):
     project.write("t/test_bad.py", "import there_is_no_such_module\n")
-    project.write("v/test_v.py", FOUR)
-    project.write("t/test_t.py", FOUR)
+    project.stages(FOUR, FOUR)
     run = project.run("--continue-on-collection-errors")
     assert len(run.started("t/")) == 4
     assert run.line == "gate: 4 verification tests passed, training open"
@@ -107,8 +100,7 @@ def test_a_training_file_that_cannot_be_collected_does_not(project):
 
 @pytest.mark.parametrize("how", [("-n", "2"), ("-n", "2", "--dist", "worksteal"), ("-n", "1")], ids=" ".join)
 def test_a_worker_that_crashes_in_a_check_closes_the_gate(project, how):
-    project.write("v/test_v.py", FOUR + CRASH)
-    project.write("t/test_t.py", FOUR)
+    project.stages(FOUR + CRASH, FOUR)
     run = project.run(*how)
     assert run.started("t/") == []
     assert len(run.started("v/")) == 5
@@ -118,8 +110,7 @@ def test_a_worker_that_crashes_in_a_check_closes_the_gate(project, how):
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_crash_in_a_check_without_restarts_ends_the_run_with_training_skipped(project, workers):
-    project.write("v/test_v.py", CRASH + FOUR)
-    project.write("t/test_t.py", FOUR)
+    project.stages(CRASH + FOUR, FOUR)
     run = project.run("-n", workers, "--max-worker-restart=0")
     assert run.started("t/") == []
     assert training_reports(run) == {f"t/test_t.py::test_{n}": HELD_BACK for n in range(4)}
@@ -147,8 +138,7 @@ def test_without_a_replacement_training_is_skipped_and_the_line_does_not_say_ope
 
 
 def test_a_worker_that_crashes_in_training_takes_only_its_test_with_it(project):
-    project.write("v/test_v.py", FOUR)
-    project.write("t/test_t.py", CRASH + FOUR)
+    project.stages(FOUR, CRASH + FOUR)
     run = project.run("-n", "2")
     assert len(run.started("t/")) == len(set(run.started("t/"))) == 5
     assert run.reports["t/test_t.py::test_crash"][-1] == "failed"
@@ -156,12 +146,11 @@ def test_a_worker_that_crashes_in_training_takes_only_its_test_with_it(project):
 
 
 def test_workers_that_collect_different_tests_run_nothing(project):
-    project.write(
-        "v/test_v.py",
+    project.stages(
         "import os, pytest\n@pytest.mark.parametrize('worker', [os.environ['PYTEST_XDIST_WORKER']])\n"
         "def test_v(worker): pass\n",
+        FOUR,
     )
-    project.write("t/test_t.py", FOUR)
     run = project.run("-n", "2")
     assert "Different tests were collected between gw" in run.text
     assert run.started() == []

@@ -17,8 +17,7 @@ MODELS = "".join(f"def test_{n}(): pass\n" for n in range(4))
 
 @pytest.mark.parametrize("how", [*ALONE, *XDIST, ("-n", "1"), ("-n", "3")], ids=" ".join)
 def test_training_starts_only_after_the_last_verification_test_has_ended(project, how):
-    project.write("v/test_v.py", CHECKS)
-    project.write("t/test_t.py", MODELS)
+    project.stages(CHECKS, MODELS)
     project.write("test_o.py", "def test_o(): pass\n")
     run = project.run(*how)
     assert run.code == 0
@@ -33,8 +32,7 @@ def test_training_starts_only_after_the_last_verification_test_has_ended(project
 
 @HOW
 def test_a_failed_check_skips_each_training_test_and_is_named(project, how):
-    project.write("v/test_v.py", CHECKS + "def test_wrong(): assert 1 == 2\n")
-    project.write("t/test_t.py", MODELS)
+    project.stages(CHECKS + "def test_wrong(): assert 1 == 2\n", MODELS)
     run = project.run(*how)
     assert run.code == 1
     assert run.started("t/") == []
@@ -48,8 +46,7 @@ def test_a_failed_check_skips_each_training_test_and_is_named(project, how):
 
 @BRIEFLY
 def test_a_skip_reason_names_three_checks_and_counts_the_others(project, how):
-    project.write("v/test_v.py", "".join(f"def test_{n}(): assert 0\n" for n in range(5)))
-    project.write("t/test_t.py", "def test_t(): pass\n")
+    project.stages("".join(f"def test_{n}(): assert 0\n" for n in range(5)), "def test_t(): pass\n")
     run = project.run(*how)
     reason = run.reason("t/test_t.py::test_t")
     assert reason.count("v/test_v.py::test_") == 3
@@ -70,8 +67,7 @@ def test_a_skip_reason_names_three_checks_and_counts_the_others(project, how):
 )
 def test_what_pytest_calls_a_failure_closes_the_gate_and_nothing_else_does(project, check, closes):
     fixtures = "import pytest\n@pytest.fixture\ndef broken(): assert 0\n@pytest.fixture\ndef leaky():\n    yield\n    assert 0\n"
-    project.write("v/test_v.py", fixtures + check + "\ndef test_other(): pass\n")
-    project.write("t/test_t.py", "def test_t(): pass\n")
+    project.stages(fixtures + check + "\ndef test_other(): pass\n", "def test_t(): pass\n")
     run = project.run()
     assert bool(run.started("t/")) is not closes
     if closes:
@@ -82,12 +78,11 @@ def test_what_pytest_calls_a_failure_closes_the_gate_and_nothing_else_does(proje
 
 def test_a_teardown_error_in_a_worker_closes_the_gate(project):
     # The module's fixture is torn down when its worker knows what follows: it must know before the gate opens.
-    project.write(
-        "v/test_v.py",
+    project.stages(
         "import pytest\n@pytest.fixture(scope='module', autouse=True)\n"
         "def leaky():\n    yield\n    assert 0\ndef test_v(): pass\n",
+        MODELS,
     )
-    project.write("t/test_t.py", MODELS)
     run = project.run("-n", "2")
     assert run.started("t/") == []
     assert run.line == "gate: closed by v/test_v.py::test_v, 4 training tests skipped"
@@ -96,8 +91,7 @@ def test_a_teardown_error_in_a_worker_closes_the_gate(project):
 @BRIEFLY
 def test_a_plugin_that_shuffles_the_tests_does_not_shuffle_the_stages(project, how):
     project.add_to_conftest("\ndef pytest_collection_modifyitems(items): items.reverse()\n")
-    project.write("v/test_v.py", "def test_0(): pass\ndef test_1(): pass\n")
-    project.write("t/test_t.py", MODELS)
+    project.stages("def test_0(): pass\ndef test_1(): pass\n", MODELS)
     run = project.run(*how)
     assert sorted(run.started()[:2]) == ["v/test_v.py::test_0", "v/test_v.py::test_1"]
     assert len(run.started("t/")) == 4
@@ -105,8 +99,7 @@ def test_a_plugin_that_shuffles_the_tests_does_not_shuffle_the_stages(project, h
 
 def test_training_that_is_called_too_early_is_skipped_whoever_reordered_it(project):
     project.add_to_conftest("\ndef pytest_collection_finish(session): session.items.reverse()\n")
-    project.write("v/test_v.py", "def test_v(): pass\n")
-    project.write("t/test_t.py", "def test_t(): pass\n")
+    project.stages("def test_v(): pass\n", "def test_t(): pass\n")
     run = project.run()
     assert run.reason("t/test_t.py::test_t").endswith(
         "gate not opened: only 0 of 1 verification test finished')"
@@ -114,8 +107,9 @@ def test_training_that_is_called_too_early_is_skipped_whoever_reordered_it(proje
 
 
 def test_the_gates_reason_comes_before_a_skip_mark_of_the_test(project):
-    project.write("v/test_v.py", "def test_v(): assert 0\n")
-    project.write("t/test_t.py", "import pytest\n@pytest.mark.skip(reason='slow')\ndef test_t(): pass\n")
+    project.stages(
+        "def test_v(): assert 0\n", "import pytest\n@pytest.mark.skip(reason='slow')\ndef test_t(): pass\n"
+    )
     assert project.run().reason("t/test_t.py::test_t").endswith("gate closed by v/test_v.py::test_v')")
 
 
@@ -134,8 +128,9 @@ def test_session_fixtures_stay_up_while_workers_wait_at_the_gate(project, how):
     project.add_to_conftest(
         "\n@pytest.fixture(scope='session')\ndef made():\n    write('made', os.getpid())\n    yield\n    write('gone', os.getpid())\n"
     )
-    project.write("v/test_v.py", "def test_0(made): pass\ndef test_1(made): pass\n")
-    project.write("t/test_t.py", "def test_0(made): pass\ndef test_1(made): pass\n")
+    project.stages(
+        "def test_0(made): pass\ndef test_1(made): pass\n", "def test_0(made): pass\ndef test_1(made): pass\n"
+    )
     run = project.run(*how)
     assert run.code == 0
     made = [entry[1] for entry in run.entries if entry[0] == "made"]
@@ -147,8 +142,7 @@ def test_a_session_fixture_that_fails_after_the_gate_has_closed_is_reported(proj
     project.add_to_conftest(
         "\n@pytest.fixture(scope='session', autouse=True)\ndef leaky():\n    yield\n    raise RuntimeError('left open')\n"
     )
-    project.write("v/test_v.py", "def test_v(): assert 0\n")
-    project.write("t/test_t.py", "def test_t(): pass\n")
+    project.stages("def test_v(): assert 0\n", "def test_t(): pass\n")
     run = project.run("-n", "1")
     assert "ERROR at teardown of gradcheck's gate" in run.text
     assert "RuntimeError: left open" in run.text
@@ -174,8 +168,7 @@ def test_without_training_the_order_of_the_tests_is_left_alone(project):
 
 
 def test_junit_xml_has_the_skipped_training_tests_with_their_reason(project):
-    project.write("v/test_v.py", "def test_v(): assert 0\n")
-    project.write("t/test_t.py", MODELS)
+    project.stages("def test_v(): assert 0\n", MODELS)
     project.run("-n", "2", "--junitxml=out.xml")
     xml = (project.path / "out.xml").read_text()
     assert xml.count('message="gate closed by v/test_v.py::test_v"') == 4

@@ -73,8 +73,7 @@ def test_an_absolute_pattern_is_refused(project):
 
 @BRIEFLY
 def test_training_selected_alone_runs_and_is_called_unguarded(project, how):
-    project.write("v/test_v.py", "def test_v(): assert 0\n")
-    project.write("t/test_t.py", "def test_0(): pass\ndef test_1(): pass\n")
+    project.stages("def test_v(): assert 0\n", "def test_0(): pass\ndef test_1(): pass\n")
     run = project.run(*how, "-m", "training")
     assert run.code == 0
     assert len(run.started("t/")) == 2
@@ -83,8 +82,7 @@ def test_training_selected_alone_runs_and_is_called_unguarded(project, how):
 
 @BRIEFLY
 def test_verification_selected_alone_runs_and_the_line_says_so(project, how):
-    project.write("v/test_v.py", "def test_v(): pass\n")
-    project.write("t/test_t.py", "def test_0(): pass\n")
+    project.stages("def test_v(): pass\n", "def test_0(): pass\n")
     run = project.run(*how, "-m", "verification")
     assert run.started() == ["v/test_v.py::test_v"]
     assert run.line == "gate: 1 verification test passed, no training test was collected"
@@ -92,8 +90,7 @@ def test_verification_selected_alone_runs_and_the_line_says_so(project, how):
 
 @BRIEFLY
 def test_only_what_was_collected_counts(project, how):
-    project.write("v/test_v.py", "def test_good(): pass\ndef test_bad(): assert 0\n")
-    project.write("t/test_t.py", "def test_good(): pass\n")
+    project.stages("def test_good(): pass\ndef test_bad(): assert 0\n", "def test_good(): pass\n")
     run = project.run(*how, "-k", "good")
     assert run.started() == ["v/test_v.py::test_good", "t/test_t.py::test_good"]
     assert run.line == "gate: 1 verification test passed, training open"
@@ -101,8 +98,7 @@ def test_only_what_was_collected_counts(project, how):
 
 @pytest.mark.parametrize("dist", ["loadscope", "loadfile", "loadgroup", "each"])
 def test_a_dist_mode_that_cannot_be_gated_is_refused_before_any_test_runs(project, dist):
-    project.write("v/test_v.py", "def test_v(): pass\n")
-    project.write("t/test_t.py", "def test_t(): pass\n")
+    project.stages("def test_v(): pass\n", "def test_t(): pass\n")
     run = project.run("-n", "1", "--dist", dist)
     assert run.code == pytest.ExitCode.USAGE_ERROR
     assert (
@@ -114,8 +110,7 @@ def test_a_dist_mode_that_cannot_be_gated_is_refused_before_any_test_runs(projec
 
 @pytest.mark.parametrize("dist", ["loadscope", "each"])
 def test_a_dist_mode_that_cannot_be_gated_runs_one_stage_alone(project, dist):
-    project.write("v/test_v.py", "def test_v(): pass\n")
-    project.write("t/test_t.py", "def test_t(): pass\n")
+    project.stages("def test_v(): pass\n", "def test_t(): pass\n")
     run = project.run("-n", "1", "--dist", dist, "-m", "verification")
     assert run.code == 0
     assert run.started() == ["v/test_v.py::test_v"]
@@ -127,8 +122,7 @@ def test_a_scheduler_of_another_plugin_is_refused_too(project):
         "    from xdist.scheduler import LoadScheduling\n"
         "    return type('Mine', (LoadScheduling,), {})(config, log)\n"
     )
-    project.write("v/test_v.py", "def test_v(): pass\n")
-    project.write("t/test_t.py", "def test_t(): pass\n")
+    project.stages("def test_v(): pass\n", "def test_t(): pass\n")
     run = project.run("-n", "1")
     assert "under --dist load with a scheduler of another plugin: use" in run.text
     assert run.started() == []

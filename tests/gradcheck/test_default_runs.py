@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
+from layouts import layout_of
 
 from gradcheck.strategies import COTANGENTS, LAYOUTS, STYLES, cotangents, examples
 from gradcheck.strategies.choice import LENGTH, Chooser
@@ -38,20 +39,6 @@ def rarest(request):
         return min(counts[one] for one in classes)
 
     return run
-
-
-def layout_of(a):
-    if a.size < 2:
-        return "small"
-    if any(s == 0 and n > 1 for s, n in zip(a.strides, a.shape)):
-        return "zero-stride"
-    if any(s < 0 for s, n in zip(a.strides, a.shape) if n > 1):
-        return "negative"
-    if not a.flags.writeable:
-        return "readonly"
-    if a.flags.c_contiguous:
-        return "C"
-    return "F" if a.flags.f_contiguous else "sliced"
 
 
 def test_every_layout_is_reached(rarest):

@@ -6,6 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+from layouts import layout_of
 
 from gradcheck.strategies import (
     COTANGENTS,
@@ -429,20 +430,6 @@ def test_floats_have_the_requested_dtype(dtype):
 
 
 # --- layouts and cotangents -------------------------------------------------------------------------------------------
-
-
-def layout_of(a):
-    if a.size < 2:
-        return "small"
-    if any(s == 0 and n > 1 for s, n in zip(a.strides, a.shape)):
-        return "zero-stride"
-    if any(s < 0 for s, n in zip(a.strides, a.shape) if n > 1):
-        return "negative"
-    if not a.flags.writeable:
-        return "readonly"
-    if a.flags.c_contiguous:
-        return "C"
-    return "F" if a.flags.f_contiguous else "sliced"
 
 
 def test_distinct_and_structured_arrays_get_no_zero_strides():

@@ -161,7 +161,7 @@ def with_header(text, data=b""):
         (struct.pack("<Q", 2**63) + bytes(50), "announce a header of 9223372036854775808 bytes"),
         (with_header(b"not json"), "not a safetensors file: its header is not JSON"),
         (with_header(b"\xff\xfe"), "not a safetensors file: its header is not JSON"),
-        (with_header(b"[1, 2]"), "its header is no JSON object"),
+        (with_header(b"[1, 2]"), "its header is not a JSON object"),
         (with_header(b"[" * 100_000), "its header is not JSON"),
         (with_header(b'{"x": 3}'), "truncated or damaged"),
         (with_header(b'{"__metadata__": {"a": 1}}'), "truncated or damaged"),

@@ -126,7 +126,7 @@ def test_registering_without_a_spec_is_refused_with_what_to_write(kind, enroll, 
 
 
 def test_a_spec_without_a_case_is_refused():
-    with pytest.raises(SpecError, match="came with no case: describe what may be passed"):
+    with pytest.raises(SpecError, match="has no case: describe what may be passed"):
         gradcore.spec.OpSpec(reference=abs)
 
 
