@@ -46,14 +46,14 @@ class Leaf:
 class Form:
     """The arrays of the domain with axes left out, of size 1, or more of them.
 
-    words: what differs from the example, "" for its own form. sizes: of each letter, those of this form last. refused:
-    whether the rule raises for the form as it is.
+    words: what differs from the example, "" for its own form. sizes: of each letter, those of this form last. edge:
+    whether it lies beyond what the example shows, or the rule raises for the form as it is.
     """
 
     words: str
     arrays: tuple[Leaf, ...]
     sizes: tuple[int, ...]
-    refused: bool = False
+    edge: bool = False
 
 
 @dataclass

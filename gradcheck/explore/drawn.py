@@ -127,7 +127,7 @@ class Plan:
             0 in self.sizes
             or any(style in FAR for style in self.styles)
             or any(_is_far(given, value) for given, value in statics)
-            or domain.every_form()[self.form].refused
+            or domain.every_form()[self.form].edge
         )
 
     def is_new(self, domain: Around) -> bool:

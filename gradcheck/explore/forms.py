@@ -10,8 +10,8 @@ import numpy as np
 
 from gradcheck.explore.domain import Around, Form, Leaf, Shapes
 
-Tries: TypeAlias = Iterator[tuple[str, tuple[Leaf, ...], tuple[int, ...], bool]]
-"""Words, the arrays, sizes of new letters, and whether the outputs have to keep their shapes."""
+Tries: TypeAlias = Iterator[tuple[Form, bool]]
+"""A form, and whether the outputs have to keep their shapes for it to be one."""
 
 MOST = 16
 """So many forms are kept, those that broadcast first."""
@@ -32,37 +32,40 @@ def find_forms(
     """
     base = takes(domain.inputs, domain.params)
     floats = [i for i, leaf in enumerate(domain.arrays) if leaf.array.dtype.kind in "fc"]
-    for words, arrays, new, keeps in (*_broadcast(domain, floats), *_ranks(domain, floats)):
+    for form, keeps in (*_broadcast(domain, floats, base), *_ranks(domain, floats)):
         if len(domain.forms) > MOST:
             return
-        sizes = [*domain.sizes, *new]
-        form = Form(words, arrays, tuple(sizes))
-        call = domain.call({leaf.place: leaf.array for leaf in arrays}, {})
+        call = domain.call({leaf.place: leaf.array for leaf in form.arrays}, {})
         shapes = takes(*call)
-        if not shapes or (keeps and shapes != base):
-            continue
-        domain.forms.append(replace(form, refused=not pulls(*call)))
+        if shapes and (shapes == base or not keeps):
+            domain.forms.append(replace(form, edge=form.edge or not pulls(*call)))
 
 
 def _with(arrays: Sequence[Leaf], i: int, leaf: Leaf) -> tuple[Leaf, ...]:
     return tuple([leaf if j == i else other for j, other in enumerate(arrays)])
 
 
-def _broadcast(domain: Around, floats: Sequence[int]) -> Tries:
-    """Each operand in turn with one axis of size 1, or with leading axes left out."""
-    if len(domain.arrays) < 2:
+def _broadcast(domain: Around, floats: Sequence[int], base: Shapes) -> Tries:
+    """Each operand in turn with one axis of size 1, or with leading axes left out.
+
+    Operands that share the shape of an output may broadcast against each other as they like. Where the example shows how
+    they do (a bias of one axis), or the operands are no such pair, other ways are edges.
+    """
+    shapes = [leaf.array.shape for leaf in domain.arrays]
+    if len(shapes) < 2:
         return
     for i in floats:
-        leaf = domain.arrays[i]
+        leaf, edge = domain.arrays[i], shapes.count(shapes[i]) < 2 or shapes[i] not in base
         for axis, n in enumerate(leaf.array.shape):
             if n > 1:
                 axes: list[int | None] = [None if a == axis else letter for a, letter in enumerate(leaf.axes)]
                 one = replace(leaf, array=leaf.array.take([0], axis=axis), axes=axes)
-                yield f"{leaf.path} with axis {axis} of size 1", _with(domain.arrays, i, one), (), True
+                words = f"{leaf.path} with axis {axis} of size 1"
+                yield Form(words, _with(domain.arrays, i, one), tuple(domain.sizes), edge), True
         for count in range(1, leaf.array.ndim + 1):
             less = replace(leaf, array=np.array(leaf.array[(0,) * count]), axes=leaf.axes[count:])
             words = f"{leaf.path} without its first {f'{count} axes' if count > 1 else 'axis'}"
-            yield words, _with(domain.arrays, i, less), (), True
+            yield Form(words, _with(domain.arrays, i, less), tuple(domain.sizes), edge), True
 
 
 def _ranks(domain: Around, floats: Sequence[int]) -> Tries:
@@ -79,11 +82,11 @@ def _ranks(domain: Around, floats: Sequence[int]) -> Tries:
             array = np.stack([leaf.array, np.roll(leaf.array, 1)])
             arrays[i] = replace(leaf, array=array, axes=[len(domain.sizes), *leaf.axes])
         names = ", ".join([domain.arrays[i].path for i in group])
-        yield f"{names} with a leading axis more", tuple(arrays), (AXIS,), False
+        yield Form(f"{names} with a leading axis more", tuple(arrays), (*domain.sizes, AXIS)), False
     if most > 1:
         arrays = list(domain.arrays)
         for i in deepest:
             leaf = arrays[i]
             arrays[i] = replace(leaf, array=np.array(leaf.array[0]), axes=leaf.axes[1:])
         names = ", ".join([domain.arrays[i].path for i in deepest])
-        yield f"{names} with an axis less", tuple(arrays), (), False
+        yield Form(f"{names} with an axis less", tuple(arrays), tuple(domain.sizes)), False

@@ -65,13 +65,14 @@ def lies_beyond(report: Report, plan: Plan | None, domain: Around | None) -> boo
     """Whether an example lies beyond what the caller's own shows, so that a fail there is no fail of the whole.
 
     A rule that raises on a shape or a static value that it was not shown refuses it. One that gives NaN at a kink, where
-    there is no derivative, was not shown one.
+    there is no derivative, or where a shape makes the function constant (the deviation of a single entry), was not shown it.
     """
     if plan is None or domain is None:
         return False
     cause = report.causes[0] if report.causes else ""
     refuses = cause == "raises" and plan.is_new(domain)
-    no_derivative = cause == "nonfinite" and report.at_kink
+    constant = bool(report.faults) and report.faults[0].numeric == 0.0 and plan.is_new(domain)
+    no_derivative = cause == "nonfinite" and (report.at_kink or constant)
     return refuses or no_derivative or plan.is_edge(domain)
 
 
