@@ -95,7 +95,7 @@ def _call(draw: st.DrawFn, inputs: tuple[Any, ...], params: dict[str, Any], wrt:
 class Plan:
     """A call around an example, before its arrays are made: all of it choices, so that each can be simplified alone.
 
-    form: which of `domain.every_form()`. narrow: the array that is in single precision beside the others, -1 for none.
+    form: which of `domain.every_form()`.
     """
 
     sizes: tuple[int, ...]
@@ -105,7 +105,6 @@ class Plan:
     seed: int
     cotangent: str
     form: int = 0
-    narrow: int = -1
 
     def call(self, domain: Around, wrt: Any) -> DrawnCall:
         """The call that it stands for."""
@@ -114,8 +113,6 @@ class Plan:
         for i, (leaf, style) in enumerate(zip(form.arrays, self.styles, strict=True)):
             rng = np.random.default_rng([self.seed, i])
             array = _values(leaf, leaf.shape(self.sizes), style, self.sizes, rng)
-            if i == self.narrow:
-                array = array.astype(np.float32)
             changed[leaf.place] = tied_to(array, list(changed.values()), rng) if self.tied else array
         inputs, params = domain.call(changed, dict(self.statics))
         return DrawnCall(inputs, params, wrt, self.cotangent, self.seed, self)
@@ -163,7 +160,7 @@ def sweep(domain: Around, count: int, seed: int) -> Iterator[Plan]:
     first += [(form.sizes, given, k) for k, form in enumerate(forms) if k]
     made = 0
     for sizes, statics, form in first:
-        for style in ("integers", "given"):
+        for style in ("given",) if forms[form].edge else ("integers", "given"):
             if made < count // 2:
                 yield Plan(sizes, named(statics), _all(domain, style), False, made, "dense", form)
                 made += 1
@@ -172,33 +169,43 @@ def sweep(domain: Around, count: int, seed: int) -> Iterator[Plan]:
         made += 1
     options, form_of = _cycle(_size_options(domain), rng), _cycle(_forms(domain), rng)
     cots, ties = _cycle(COTANGENTS, rng), _cycle((False, False, True), rng)
-    styled = [_cycle(leaf.styles, rng) for leaf in domain.arrays]
-    narrow = _cycle(_narrowed(domain), rng)
+    styled = [_cycle(_near(leaf), rng) for leaf in domain.arrays]
+    far = _cycle(_far(domain) or [None], rng)
     values = [_cycle((*v[:1] * len(v), *v[1:]), rng) for v in domain.statics.values()]
     for k in range(made, count):
         form = next(form_of)
         yield Plan(
             (*next(options), *forms[form].sizes[len(domain.sizes) :]),
             named([next(v) for v in values]),
-            tuple([next(s) for s in styled]),
+            _one_far([next(s) for s in styled], next(far) if k % SELDOM == 0 else None),
             next(ties),
             k,
             next(cots),
             form,
-            next(narrow),
         )
 
 
+SELDOM = 6
+"""One call in so many has an array of values that lie far from the example's."""
+
+
+def _near(leaf: Leaf) -> list[str]:
+    return [style for style in leaf.styles if style not in FAR]
+
+
+def _far(domain: Around) -> list[tuple[int, str]]:
+    """Each array with each style of values far from the example's that it takes."""
+    return [(i, style) for i, leaf in enumerate(domain.arrays) for style in leaf.styles if style in FAR]
+
+
+def _one_far(styles: Sequence[str], far: tuple[int, str] | None) -> tuple[str, ...]:
+    return tuple([far[1] if far is not None and i == far[0] else style for i, style in enumerate(styles)])
+
+
 def _forms(domain: Around) -> tuple[int, ...]:
-    """Numbers of the forms, the example's own as often as all others together."""
-    others = range(1, len(domain.forms) + 1)
+    """Numbers of the forms that are no edges, the example's own as often as all others together."""
+    others = [k for k, form in enumerate(domain.every_form()) if k and not form.edge]
     return (0,) * max(1, len(others)) + tuple(others)
-
-
-def _narrowed(domain: Around) -> tuple[int, ...]:
-    """Which array is in single precision: in most calls none, and only one beside others of double precision."""
-    wide = [i for i, leaf in enumerate(domain.arrays) if leaf.array.dtype == np.float64]
-    return (-1,) * (4 * max(1, len(wide))) + (tuple(wide) if len(wide) > 1 else ())
 
 
 def _all(domain: Around, style: str) -> tuple[str, ...]:
@@ -232,16 +239,18 @@ def around_example(domain: Around, wrt: Any) -> st.SearchStrategy[DrawnCall]:
     @st.composite
     def calls(draw: st.DrawFn) -> DrawnCall:
         choose = Chooser(draw)
-        form = choose.pick(_forms(domain))
+        form, far = choose.pick(_forms(domain)), _far(domain)
         plan = Plan(
             (*_sizes(choose, domain), *domain.every_form()[form].sizes[len(domain.sizes) :]),
             tuple([(name, choose.pick(values)) for name, values in domain.statics.items()]),
-            tuple([choose.pick(leaf.styles) for leaf in domain.arrays]),
+            _one_far(
+                [choose.pick(_near(leaf)) for leaf in domain.arrays],
+                choose.pick(far) if far and choose.between(1, SELDOM) == SELDOM else None,
+            ),
             choose.pick((False, False, False, True)),
             choose.seed(),
             choose.pick(COTANGENTS),
             form,
-            choose.pick(_narrowed(domain)),
         )
         return plan.call(domain, wrt)
 
@@ -271,7 +280,6 @@ def near(plan: Plan, domain: Around, wrt: Any) -> st.SearchStrategy[DrawnCall]:
             draw(st.one_of(st.just(plan.seed), st.integers(0, 999))),
             draw(st.sampled_from(["dense", plan.cotangent])),
             draw(st.sampled_from([0, plan.form])) if len(plan.sizes) == len(domain.sizes) else plan.form,
-            draw(st.sampled_from([-1, plan.narrow])),
         )
         return simpler.call(domain, wrt)
 

@@ -310,21 +310,23 @@ class Explorer:
         seen: dict[str, bool] = {}
         clock = Clock(max(SHRINKING, self._clock.left / CAUSES), SHRINKS)
 
-        def visit(call: DrawnCall) -> None:
+        def visit(
+            call: DrawnCall,
+        ) -> None:  # Hypothesis calls it again with what it has seen: the answer stays
             key = repr(call)
-            fails = seen.get(key)
-            if fails is None:
-                if found and len(seen) > SHRINKS:
+            if key not in seen:
+                seen[key] = False
+                if clock.left <= 0 or (found and len(seen) > SHRINKS):
                     return
                 try:
                     with limited(clock.left):
                         outcome = self._judge(call, domain)
                 except TooLong:
-                    raise Stop from None
-                fails = seen[key] = outcome.cause == cause and outcome.edge == edges
-                if fails:
+                    return
+                seen[key] = outcome.cause == cause and outcome.edge == edges
+                if seen[key]:
                     found.append(outcome)
-            if fails:
+            if seen[key]:
                 raise Found
 
         run_examples(strategy, visit, [Phase.generate, Phase.shrink], self.max_examples, self.seed)
