@@ -65,7 +65,7 @@ class Controller:
         ids.pop()
         if plan.problem:
             raise pytest.UsageError(plan.problem)
-        if plan.gated and not self._supported:
+        if plan.training and (plan.verification or self._gate.refusal()) and not self._supported:
             raise pytest.UsageError(
                 f"gradcheck's gate can't hold training back under --dist {self._dist}"
                 + (" with a scheduler of another plugin" if self._dist in MODES else "")
