@@ -2,7 +2,7 @@
 
 In the process that runs a test, `recording` lets the test record what it checked and sends it along with pytest's own
 reports, which also cross from an xdist worker; a failed result (`failures`) fails its test. In the process that writes,
-`collector` gathers them into a `Summary` (`results`), which `table` and `page` print. None of it loads NumPy before a test records a result or a file is requested.
+`collector` gathers them into a `Summary` (`results`), which `table` and `page` print. `frames` keeps gradcheck's own source out of what a failed test shows. None of it loads NumPy before a test records a result or a file is requested.
 """
 
 from gradcheck.summary.collector import add_options, install

@@ -11,6 +11,7 @@ import pytest
 
 from gradcheck.summary import page, table
 from gradcheck.summary.failures import in_words
+from gradcheck.summary.frames import Frames
 from gradcheck.summary.recording import OUTPUT, PROPERTY, UNRECORDED, Recording, records_in
 from gradcheck.summary.results import Check, Summary, gathered
 
@@ -33,6 +34,7 @@ def install(config: pytest.Config) -> None:
     Raises `pytest.UsageError` where a requested file can't be written.
     """
     config.pluginmanager.register(Recording(), "gradcheck-recording")
+    config.pluginmanager.register(Frames(), "gradcheck-frames")
     if hasattr(config, "workerinput"):
         return
     files = {}
