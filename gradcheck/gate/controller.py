@@ -34,6 +34,11 @@ class Controller:
                 os.environ[name] = "1"
                 config.add_cleanup(partial(os.environ.__delitem__, name))
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self) -> None:
+        """Note, before xdist runs the tests, that it will."""
+        self._gate.begin()
+
     def pytest_configure_node(self, node: WorkerNode) -> None:
         """Announce to the worker that this side understands a gate item."""
         node.workerinput[OFFER] = self._dist

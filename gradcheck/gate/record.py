@@ -85,8 +85,7 @@ class Gate:
         """Whether some verification test has to be collected."""
         return is_to_verify(self._config, self._folders)
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self) -> None:
+    def begin(self) -> None:
         """Note that tests are to run, unlike under ``--fixtures``."""
         self._running = True
 

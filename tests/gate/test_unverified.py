@@ -206,6 +206,13 @@ def test_checks_that_a_plugin_never_runs_fail_the_run(train):
     assert run.code == pytest.ExitCode.TESTS_FAILED
 
 
+def test_a_plugin_that_does_something_else_in_place_of_a_run_does_not_fail(train):
+    train.write("v/test_v.py", FOUR)
+    train.add_to_conftest("\n@pytest.hookimpl(tryfirst=True)\ndef pytest_runtestloop(): return True\n")
+    run = train.run("-n", "0")
+    assert (run.code, run.line) == (0, "")
+
+
 def test_an_exit_with_status_0_before_the_gate_has_opened_is_none(train):
     train.write("v/test_v.py", "import pytest\ndef test_v(): pytest.exit('enough', returncode=0)\n")
     run = train.run("-n", "0")
