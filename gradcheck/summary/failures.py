@@ -54,11 +54,13 @@ def of_error(error: BaseException) -> list[dict[str, Any]]:
     """The failures that an exception reports: those of a `GradientError`, of each error of a group, or its message."""
     if isinstance(error, BaseExceptionGroup):
         return [failure for each in error.exceptions for failure in of_error(each)]
+    notes = list(map(str, getattr(error, "__notes__", ())))
     known = sys.modules.get("gradcheck.report.failure")
     if known is not None and isinstance(error, known.GradientError):
-        return [of_result(error.verification or error.report)]
-    text = "\n".join([str(error), *map(str, getattr(error, "__notes__", ()))])
-    return [in_words(type(error).__name__, text)]
+        result = error.report if error.verification is None else error.verification
+        found = of_result(result)
+        return [{**found, "text": cut("\n".join([found["text"], *notes]), TEXT)}]
+    return [in_words(type(error).__name__, "\n".join([str(error), *notes]))]
 
 
 def in_words(cause: str, text: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pytest
 
 import gradcheck.verification  # noqa: F401 - NumPy can be loaded once in a process, not anew by each run within it
 import gradcore.io  # noqa: F401
-from gradcheck import Report, Verdict
+from gradcheck import GradientError, Report, Verdict
 from gradcheck.diagnosis.faults import Fault
 
 BRIEFLY = pytest.mark.parametrize("how", [(), ("-n", "1")], ids=["alone", "xdist"])
@@ -265,3 +265,6 @@ def test_each_error_of_a_group_is_a_failure_and_notes_are_kept():
     found = of_error(ExceptionGroup("two", [noted, KeyError("two")]))
     assert [f["cause"] for f in found] == ["ValueError", "KeyError"]
     assert found[0]["text"] == "one\ntry again"
+    wrong = GradientError(Report("f", Verdict.FAIL, ()))
+    wrong.add_note("run it again")
+    assert of_error(wrong)[0]["text"] == "FAIL  f: the gradient is wrong\nrun it again"
