@@ -72,6 +72,7 @@ def verify(
     >>> bool(result), result.verdicts["pass"] > 10
     (True, True)
     """
+    __tracebackhide__ = True
     max_examples = whole("max_examples", max_examples, 1, "as at least one example has to be drawn")
     explorer = _Explorer(f, vjp, max_examples, seed_of(seed))
     with warnings.catch_warnings():
@@ -116,6 +117,7 @@ class _Explorer:
 
     def over(self, domain: Any, like: Any, wrt: Any, params: dict[str, Any]) -> Verification:
         """Check the example itself, then drawn ones; then find the smallest that fails for the same cause."""
+        __tracebackhide__ = True
         words = ""
         if like is not None:
             if domain is not None:
@@ -148,6 +150,7 @@ class _Explorer:
         return self._result(words, smallest)
 
     def _strategy(self, domain: Any, params: dict[str, Any], wrt: Any) -> st.SearchStrategy[DrawnCall]:
+        __tracebackhide__ = True
         if domain is None:
             domain = getattr(self.f, "spec", None)
         if isinstance(domain, st.SearchStrategy):
@@ -165,6 +168,7 @@ class _Explorer:
 
     def _aside(self, inputs: tuple[Any, ...], params: dict[str, Any], wrt: Any) -> tuple[str, Any]:
         """Why forward does not take these inputs ("" where it does), and what it returns for them."""
+        __tracebackhide__ = True
         try:
             subject = as_subject(Call(self.f, inputs, self.vjp, wrt, params))
         except CallError as error:
@@ -184,6 +188,7 @@ class _Explorer:
         return ("" if floating else "forward gave no floating array"), floating
 
     def _judge(self, call: DrawnCall, *, example: bool = False) -> _Outcome:
+        __tracebackhide__ = True
         inputs = _fresh(call.inputs)
         try:
             why, outputs = self._aside(inputs, call.params, call.wrt)
@@ -220,6 +225,7 @@ class _Explorer:
 
     def _sweep(self, domain: Around, wrt: Any, count: int) -> None:
         """Judge every special class around an example, until some examples have failed."""
+        __tracebackhide__ = True
         if self._failing():  # a fail of the example itself is the clearest one
             return
         for plan in sweep(domain, count, self.seed):
@@ -231,8 +237,10 @@ class _Explorer:
 
     def _collect(self, strategy: st.SearchStrategy[DrawnCall], count: int) -> None:
         """Judge drawn examples until some have failed; the last quarter is drawn where errors are large."""
+        __tracebackhide__ = True
 
         def visit(call: DrawnCall) -> None:
+            __tracebackhide__ = True
             outcome = self._judge(call)
             self.outcomes.append(outcome)
             if self._enough():
@@ -263,11 +271,13 @@ class _Explorer:
 
     def _smallest(self, strategy: st.SearchStrategy[DrawnCall], cause: str) -> Report:
         """The report on the smallest example found whose first cause is this one."""
+        __tracebackhide__ = True
         best = min([o for o in self._failing() if o.cause == cause], key=lambda o: o.size)
         found: list[tuple[str, _Outcome]] = []
         seen: dict[str, bool] = {}
 
         def visit(call: DrawnCall) -> None:
+            __tracebackhide__ = True
             key = repr(call)
             fails = seen.get(key)
             if fails is None:
