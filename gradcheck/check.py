@@ -71,6 +71,7 @@ def gradcheck(
     >>> bool(gradcheck(np.sin, (np.array([0.5, 2.0]),), vjp=lambda gy, y, x: gy * np.cos(x)))
     True
     """
+    __tracebackhide__ = True
     if order not in (1, 2):
         raise CallError(
             f"order={order!r}: pass 1 for the gradient, or 2 for the gradient of the gradient as well"
@@ -101,6 +102,7 @@ def gradgradcheck(
     functions and Ops the recorded backward pass is differentiated. With `vjp`, `f` and the rule are run on Tensors: both
     have to be written with NumPy functions that gradcore has rules for.
     """
+    __tracebackhide__ = True
     call = Call(f, inputs, vjp, wrt, params, contracts=contracts_of(contracts, CONTRACTS), seed=seed_of(seed))
     report = _second(call)
     if raise_exception and report.verdict is Verdict.FAIL:
@@ -109,6 +111,7 @@ def gradgradcheck(
 
 
 def _second(call: Call) -> Report:
+    __tracebackhide__ = True
     subject = gradient_subject(call)
     # One Tensor in two places has one gradient, so (x, y, gy) -> (gx, gy) is no function of it as two arguments.
     names = set(CONTRACTS if call.contracts is None else call.contracts) - {"aliased_arguments"}
@@ -122,6 +125,7 @@ def _second(call: Call) -> Report:
 
 
 def _check(subject: Subject, call: Call, order: int) -> Report:
+    __tracebackhide__ = True
     obs = Observation(subject, call.seed)
     values: ValueResult | None = None
     results: Sequence[ContractResult] = ()

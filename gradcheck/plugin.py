@@ -14,6 +14,9 @@ or, for whole folders, one line each in the pytest settings::
     gradcheck_verification = tests/gradients
     gradcheck_training = tests/training
 
+Where nothing was verified, as all of it was skipped, say, training tests are skipped and the run fails, unless
+``--gradcheck-allow-unverified`` is given.
+
 It also ends the run with a summary of what was verified (`gradcheck.summary`): a table of entries and properties, from
 what the tests record with the fixture `gradcheck_record`, and on request the same as a file::
 
@@ -30,9 +33,9 @@ from gradcheck.summary import gradcheck_record
 __all__ = ["gradcheck_record", "pytest_addoption", "pytest_configure"]
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declare the gate's settings and the summary's options."""
-    gate.add_settings(parser)
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declare the settings and options of the gate and of the summary."""
+    gate.add_options(parser, pluginmanager)
     summary.add_options(parser)
 
 

@@ -7,8 +7,8 @@ random options: 0 to 4 workers, `load` or `worksteal`, `-x`, `--maxfail`, `--max
 start and end with a clock that all processes share. A conftest writes the test reports.
 
 A run is right if it ends in time, if each collected test has exactly one outcome (unless the options may lose some), and if
-no training test starts before the last verification test has ended, or at all after a failed one. Exits with 1 where a run
-is wrong.
+no training test starts before the last verification test has ended, or at all after a failed one or where all were
+skipped. Exits with 1 where a run is wrong.
 """
 
 from __future__ import annotations
@@ -200,9 +200,11 @@ def check(case: Case, log: str) -> list[str]:
     verification, training = case.stage("verification"), case.stage("training")
     ran = [name for name in training if name in set_up]
     failed = [name for name in verification if case.kinds[name] in FAILING]
+    unverified = all(case.kinds[name] == "skip" for name in verification)
     early = [name for name in ran if started[name][0] < last_verification]
     problems += [f"{name} started before the last verification test had ended" for name in early]
     problems += [f"{name} ran although {failed[0]} failed" for name in ran if failed]
+    problems += [f"{name} ran although nothing was verified" for name in ran if unverified]
     for name, kind in case.kinds.items():
         if len(started[name]) > 1:
             problems.append(f"{name} ran {len(started[name])} times")
@@ -214,7 +216,7 @@ def check(case: Case, log: str) -> list[str]:
         elif name in training and name not in set_up:
             if seen != Counter({"setup skipped": 1, "teardown passed": 1}):
                 problems.append(f"{name} was held back, but its reports are {dict(seen)}")
-            elif not case.lossy and not any(check in reasons[name] for check in failed):
+            elif not (case.lossy or unverified) and not any(check in reasons[name] for check in failed):
                 problems.append(f"{name} was skipped without naming a check: {reasons[name]}")
         elif kind == "crash":
             # What the worker sent just before it died may be lost.
@@ -222,7 +224,7 @@ def check(case: Case, log: str) -> list[str]:
                 problems.append(f"{name} crashed, but its reports are {dict(seen)}")
         elif seen != REPORTS.get(kind, REPORTS["pass"]):
             problems.append(f"{name} ({kind}) has the reports {dict(seen)}")
-    if not failed and not case.lossy and len(ran) < len(training):
+    if not (failed or unverified or case.lossy) and len(ran) < len(training):
         problems.append(f"only {len(ran)} of {len(training)} training tests ran behind an open gate")
     return problems
 

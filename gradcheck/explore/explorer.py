@@ -76,6 +76,7 @@ class Explorer:
 
     def over(self, domain: Any, like: Any, wrt: Any, params: dict[str, Any]) -> Verification:
         """Check the example itself, then drawn ones, then find the smallest that fails for each cause."""
+        __tracebackhide__ = True
         if like is not None and domain is not None:
             raise CallError("both a domain and like= were given: pass one of them")
         try:
@@ -87,10 +88,12 @@ class Explorer:
             self._clock.close()
 
     def _over_domain(self, strategy: st.SearchStrategy[DrawnCall]) -> Verification:
+        __tracebackhide__ = True
         self._collect(strategy, self.max_examples, None)
         return self._result("", [], [self._smallest(strategy, c, None) for c in self._causes()])
 
     def _over_examples(self, inputs: tuple[Any, ...], wrt: Any, params: dict[str, Any]) -> Verification:
+        __tracebackhide__ = True
         as_subject(Call(self.f, inputs, self.vjp, wrt, params))
         start = time.monotonic()
         first = self._judge(DrawnCall(inputs, params, wrt, "dense", 0), None, example=True)
@@ -128,6 +131,7 @@ class Explorer:
         return self._result("; ".join(d.words() for d in domains), edges, failures)
 
     def _strategy(self, domain: Any, params: dict[str, Any], wrt: Any) -> st.SearchStrategy[DrawnCall]:
+        __tracebackhide__ = True
         if domain is None:
             domain = getattr(self.f, "spec", None)
         if isinstance(domain, st.SearchStrategy):
@@ -145,6 +149,7 @@ class Explorer:
 
     def _run(self, inputs: tuple[Any, ...], params: dict[str, Any], wrt: Any) -> tuple[str, Run | None]:
         """A forward call: why these inputs are outside of its domain ("" where they are not), and the run."""
+        __tracebackhide__ = True
         try:
             subject = as_subject(Call(self.f, inputs, self.vjp, wrt, params))
         except CallError as error:
@@ -187,6 +192,7 @@ class Explorer:
         return True
 
     def _judge(self, call: DrawnCall, domain: Around | None, *, example: bool = False) -> Outcome:
+        __tracebackhide__ = True
         inputs = _fresh(call.inputs)
         try:
             why, run = self._run(inputs, call.params, call.wrt)
@@ -251,6 +257,7 @@ class Explorer:
 
     def _collect(self, strategy: st.SearchStrategy[DrawnCall], count: int, domain: Around | None) -> None:
         """Judge drawn examples until some have failed; the last quarter looks where errors are large."""
+        __tracebackhide__ = True
 
         def visit(call: DrawnCall) -> None:
             outcome = self._timely(call, domain)
@@ -271,6 +278,7 @@ class Explorer:
 
     def _causes(self) -> list[str]:
         """Distinct causes of the fails; raises where no example could be judged."""
+        __tracebackhide__ = True
         if self.refusal is not None and self.outcomes and all(o.refused for o in self.outcomes):
             raise self.refusal
         return main_causes(failing(self.outcomes))
@@ -305,6 +313,7 @@ class Explorer:
         edges: bool = False,
     ) -> Report:
         """The report on the smallest example found whose first cause is this one."""
+        __tracebackhide__ = True
         best = min([o for o in failing(self.outcomes, edges=edges) if o.cause == cause], key=lambda o: o.size)
         found: list[Outcome] = []
         seen: dict[str, bool] = {}

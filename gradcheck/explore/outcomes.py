@@ -82,8 +82,11 @@ def failing(outcomes: Sequence[Outcome], *, edges: bool = False) -> list[Outcome
 
 
 def enough(outcomes: Sequence[Outcome]) -> bool:
-    """Whether enough examples have failed to choose a cause: some large ones, or many."""
-    failed = failing(outcomes)
+    """Whether enough examples have failed to choose a cause: some large ones, or many.
+
+    Those of another form than the example's do not count: a broadcast that is not summed must not hide what else is wrong.
+    """
+    failed = [o for o in failing(outcomes) if o.plan is None or not o.plan.form]
     return len(failed) >= 4 * ENOUGH or (
         len(failed) >= ENOUGH and sum(o.size >= LARGE_ENOUGH for o in failed) >= ENOUGH // 2
     )

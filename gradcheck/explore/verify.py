@@ -54,6 +54,7 @@ def verify(
     >>> bool(result), result.verdicts["pass"] > 10
     (True, True)
     """
+    __tracebackhide__ = True
     max_examples = whole("max_examples", max_examples, 1, "as at least one example has to be drawn")
     seconds = number("max_seconds", max_seconds, "the seconds after which verify ends with what it has")
     if edges not in ("list", "fail"):

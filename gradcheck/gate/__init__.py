@@ -3,24 +3,33 @@
 One process: `local` orders the items and, if a check failed, marks each training test as skipped. Under
 pytest-xdist the gate has two sides: in each worker, `worker` orders the items and adds one gate item; in the
 controller, `controller` and `schedule` give the workers the training tests only after the last verification
-test has finished without a failure. `record` keeps the outcomes and writes the messages, `stages` gives the stage of a test.
+test has finished without a failure. `record` keeps the outcomes and writes the messages, `stages` gives the stage of a test,
+`selection` says whether the command line leaves verification out.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gradcheck.gate.record import Gate
+from gradcheck.gate import selection
+from gradcheck.gate.record import ALLOW, Gate
 from gradcheck.gate.stages import Folders, Stage
 
 if TYPE_CHECKING:
     import pytest
 
-__all__ = ["add_settings", "install"]
+__all__ = ["add_options", "install"]
 
 
-def add_settings(parser: pytest.Parser) -> None:
-    """Declare one setting per stage: glob patterns, relative to the root directory, of folders and files."""
+def add_options(parser: pytest.Parser, plugins: pytest.PytestPluginManager) -> None:
+    """Declare one setting per stage: glob patterns, relative to the root directory, of folders and files; and one option."""
+    plugins.register(selection.Parser(parser), selection.PARSER)
+    group = parser.getgroup("gradcheck", "verification of gradients")
+    group.addoption(
+        ALLOW,
+        action="store_true",
+        help="run training tests, and let the run pass, also where nothing was verified",
+    )
     for stage in (Stage.VERIFICATION, Stage.TRAINING):
         parser.addini(
             stage.setting,

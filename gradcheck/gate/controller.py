@@ -34,6 +34,11 @@ class Controller:
                 os.environ[name] = "1"
                 config.add_cleanup(partial(os.environ.__delitem__, name))
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self) -> None:
+        """Note, before xdist runs the tests, that it will."""
+        self._gate.begin()
+
     def pytest_configure_node(self, node: WorkerNode) -> None:
         """Announce to the worker that this side understands a gate item."""
         node.workerinput[OFFER] = self._dist
@@ -65,7 +70,7 @@ class Controller:
         ids.pop()
         if plan.problem:
             raise pytest.UsageError(plan.problem)
-        if plan.gated and not self._supported:
+        if plan.training and (plan.verification or self._gate.refusal()) and not self._supported:
             raise pytest.UsageError(
                 f"gradcheck's gate can't hold training back under --dist {self._dist}"
                 + (" with a scheduler of another plugin" if self._dist in MODES else "")

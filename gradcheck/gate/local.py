@@ -15,6 +15,10 @@ class Local(Ordering):
         super().__init__(folders)
         self._gate = gate
 
+    def pytest_runtestloop(self) -> None:
+        """Note, before pytest runs the tests, that it will; a plugin that takes this over first has its own plans."""
+        self._gate.begin()
+
     def _ordered(self, items: list[pytest.Item]) -> None:
         ids: dict[Stage, list[str]] = {stage: [] for stage in Stage}
         for item in items:

@@ -88,6 +88,10 @@ class Folders:
         """Whether `path` or a folder above it was named for `stage`."""
         return not self._paths[stage].isdisjoint((path, *path.parents))
 
+    def meet(self, stage: Stage, path: Path) -> bool:
+        """Whether something that was named for `stage` lies at, above or below `path`."""
+        return self.cover(stage, path) or any(path in named.parents for named in self._paths[stage])
+
     def covers_node(self, stage: Stage, nodeid: str) -> bool:
         """The same for a node id, whose first part is a path relative to the root directory."""
         return self.cover(stage, self._root / nodeid.partition("::")[0])

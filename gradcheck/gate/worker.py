@@ -33,11 +33,6 @@ class Plan(NamedTuple):
         """The name of the gate item that carries this plan."""
         return f"gradcheck-gate[{self.verification}-{self.ordinary}-{self.training}]{self.problem}"
 
-    @property
-    def gated(self) -> bool:
-        """Whether there is something to hold back, and something to wait for."""
-        return bool(self.verification and self.training)
-
     @classmethod
     def parse(cls, nodeid: str) -> Self | None:
         """The plan in a gate item's node id; None if it is the node id of a test."""
@@ -75,9 +70,14 @@ class Worker(Ordering):
 
     def _ordered(self, items: list[pytest.Item]) -> None:
         plan = self._plan(items)
-        wanted = plan.gated or plan.problem or (self._dist in MODES and (plan.verification or plan.training))
-        if self._dist is not None and wanted:
+        if self._dist is not None and (plan.verification or plan.training or plan.problem):
             items.append(GateItem.from_parent(items[0].session, name=plan.name))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Drop the gate item, once the controller has its id, where no scheduler would hand it out."""
+        if self._dist not in MODES and session.items and isinstance(session.items[-1], GateItem):
+            del session.items[-1]
 
     def _plan(self, items: list[pytest.Item]) -> Plan:
         # A worker that raised a usage error would be taken for crashed and replaced; the controller can raise it.

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gradcheck.summary import page, table
-from gradcheck.summary.recording import PROPERTY, UNRECORDED
+from gradcheck.summary.failures import in_words
+from gradcheck.summary.frames import Frames
+from gradcheck.summary.recording import OUTPUT, PROPERTY, UNRECORDED, Recording, records_in
 from gradcheck.summary.results import Check, Summary, gathered
 
 if TYPE_CHECKING:
@@ -27,10 +29,12 @@ def add_options(parser: pytest.Parser) -> None:
 
 
 def install(config: pytest.Config) -> None:
-    """Register the collector in the process that writes.
+    """Register what runs beside each test, and in the process that writes the collector.
 
     Raises `pytest.UsageError` where a requested file can't be written.
     """
+    config.pluginmanager.register(Recording(), "gradcheck-recording")
+    config.pluginmanager.register(Frames(), "gradcheck-frames")
     if hasattr(config, "workerinput"):
         return
     files = {}
@@ -47,8 +51,11 @@ def _writable(path: Path, option: str) -> Path:
 
     if path.is_dir():
         raise pytest.UsageError(f"{option}: {path} is a folder: name a file")
+    folder = path.parent
+    while not folder.exists():  # it is made when there is something to write
+        folder = folder.parent
     try:
-        ensure_writable(path.parent)
+        ensure_writable(folder)
     except OutputError as error:
         raise pytest.UsageError(f"{option}: {error}") from error
     return path
@@ -63,11 +70,21 @@ class Collector:
         self._begun: dict[str, list[dict[str, Any]]] = {}
         self._outcomes: dict[str, tuple[str, float]] = {}
         self._unwritten: list[str] = []
+        self._collected = False
 
     @property
     def summary(self) -> Summary:
         """What has been verified so far."""
         return Summary([check for checks in self._checks.values() for check in checks])
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Note whether there is anything to summarise."""
+        self._collected = records_in(session)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Note it of an xdist worker's tests, which it reports when it ends."""
+        self._collected |= bool(getattr(node, "workeroutput", {}).get(OUTPUT))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take in one phase of one test: what it recorded comes with the last one, or not at all if a worker crashes.
@@ -76,7 +93,10 @@ class Collector:
         """
         test = report.nodeid
         if report.when not in ("setup", "call", "teardown"):
-            self._keep(test, self._begun.pop(test, []), "crashed", report.duration)
+            begun = self._begun.pop(test, [])
+            for row in begun[-1:]:
+                row.setdefault("failures", []).append(in_words("crash", "the process of this test has ended"))
+            self._keep(test, begun, "crashed", report.duration)
         elif report.when == "setup":
             self._begun[test] = _recorded(report)
             self._outcomes[test] = ("failed" if report.failed else "skipped", 0.0)
@@ -89,20 +109,28 @@ class Collector:
             if report.failed or outcome != "skipped":
                 self._keep(test, _recorded(report), "failed" if report.failed else outcome, seconds)
 
+    @property
+    def _found(self) -> bool:
+        """Whether a check was collected, that is, a test that records."""
+        return self._collected or bool(self._checks)
+
     def _keep(self, test: str, recorded: list[dict[str, Any]], outcome: str, seconds: float) -> None:
         known = [row for row in recorded if outcome != "passed" or row["property"] != UNRECORDED]
-        self._checks[test] = gathered(known, test, outcome, seconds)
+        if recorded:
+            self._checks[test] = gathered(known, test, outcome, seconds)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write the files; a run whose files can't be written has failed."""
-        if not self._files:
+        """Write the files, unless no check was collected; a run whose files can't be written has failed."""
+        if not self._files or not self._found:
             return
         from gradcore.errors import OutputError
-        from gradcore.io import write_atomically
+        from gradcore.io import ensure_writable, write_atomically
 
         words = {"--gradcheck-json": Summary.to_json, "--gradcheck-html": page.html_page}
         for option, path in self._files.items():
             try:
+                if not path.parent.exists():
+                    ensure_writable(path.parent)
                 write_atomically(path, words[option](self.summary).encode())
             except OutputError as error:
                 self._unwritten.append(f"{option}: {error}")
@@ -118,9 +146,10 @@ class Collector:
                 terminalreporter.write_line(line.text, **line.markup)
         for text in self._unwritten:
             terminalreporter.write_line(text, red=True)
-        if self.summary and not self._unwritten:
+        if not self._unwritten:
             for path in self._files.values():
-                terminalreporter.write_line(f"written: {path}")
+                text = f"written: {path}" if self._found else f"no check was collected, not written: {path}"
+                terminalreporter.write_line(text)
 
 
 def _recorded(report: pytest.TestReport) -> list[dict[str, Any]]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from html import escape
+from typing import Any
 
-from gradcheck.summary.results import VERDICTS, Cell, Entry, Summary
+from gradcheck.summary.results import VERDICTS, Cell, Check, Entry, Summary
 from gradcheck.summary.table import cell_text, headline, sensitivity_text
 
 _STYLE = """
@@ -14,6 +15,7 @@ table { border-collapse: collapse; margin: 1em 0 2em; }
 th, td { padding: 2px 10px; text-align: right; border-bottom: 1px solid #8884; font-variant-numeric: tabular-nums; }
 th:first-child, td:first-child, .test { text-align: left; font-family: ui-monospace, monospace; }
 thead th { position: sticky; top: 0; background: Canvas; }
+pre { white-space: pre-wrap; background: #8882; padding: .5em; }
 .fail { background: #cf222e; color: white; font-weight: bold; }
 .undecided { background: #9a670040; }
 .good { color: #1a7f37; } .bad { color: #cf222e; }
@@ -21,20 +23,76 @@ thead th { position: sticky; top: 0; background: Canvas; }
 
 
 def html_page(summary: Summary) -> str:
-    """One HTML document, self-contained: a table for each kind, and every check with its time."""
+    """One HTML document, self-contained: what failed and why, a table for each kind, and every check with its time."""
     tables = "".join([_table(kind, entries, summary) for kind, entries in summary.kinds.items()])
     first = headline(summary)
     good = "bad" if summary.failed else "good"
+    verified = "Gradients verified" if summary else "No gradient verified"
+    title = "Gradient verification failed" if summary.failed else verified
     return (
         "<!DOCTYPE html>\n<html lang='en'><head><meta charset='utf-8'>"
-        "<meta name='viewport' content='width=device-width'><title>Gradients verified</title>"
-        f"<style>{_STYLE}</style></head>\n<body><h1>Gradients verified</h1>\n"
+        f"<meta name='viewport' content='width=device-width'><title>{title}</title>"
+        f"<style>{_STYLE}</style></head>\n<body><h1>{title}</h1>\n"
         f"<p class='{good}'><b>{escape(first.text if summary else 'nothing was verified')}</b></p>\n"
+        f"{_failures(summary)}"
         "<p>A cell gives how many examples were checked, and how many of them lie at a kink (k), are inconclusive (?) or "
         "have a zero gradient (v). The last column is the smallest relative error in one entry that the worst example "
         "would have shown.</p>\n"
         f"{tables}{_checks(summary)}</body></html>\n"
     )
+
+
+def _failures(summary: Summary) -> str:
+    parts = [_failure(check, failure) for check, failure in summary.failures]
+    more = sum([check.more for check in summary.checks])
+    parts += [f"<p>and {more} more failures</p>\n"] * bool(more)
+    return f"<h2>What failed</h2>\n{''.join(parts)}" if parts else ""
+
+
+def _failure(check: Check, failure: dict[str, Any]) -> str:
+    head = "".join(
+        [
+            f"<th>{name}</th>"
+            for name in ("where", "the rule gives", "the derivative is", "with error at most")
+        ]
+    )
+    rows = "".join(
+        [
+            f"<tr><td>{escape(_place(fault))}</td><td>{_number(fault['analytic'])}</td>"
+            f"<td>{_number(fault['numeric'])}</td><td>{_number(fault['bound'])}</td></tr>\n"
+            for fault in failure["faults"]
+            if fault["analytic"] is not None
+        ]
+    )
+    numbers = f"<table><thead><tr>{head}</tr></thead><tbody>\n{rows}</tbody></table>\n" if rows else ""
+    faults = "".join(
+        [f"<li><b>{escape(f['cause'])}</b>: {escape(f['text'])}</li>\n" for f in failure["faults"]]
+    )
+    inputs = ", ".join(
+        [f"{i['path']} {i['dtype']} ({', '.join(map(str, i['shape']))})" for i in failure["inputs"]]
+    )
+    example = "the smallest failing example" if failure["smallest"] else "the failing example"
+    return (
+        f"<section><h3>{escape(f'{check.entry}, {check.checked}')}: {escape(failure['cause'] or 'failed')}</h3>\n"
+        f"<p class='test'>{escape(check.test)}</p>\n<pre>{escape(failure['text'])}</pre>\n"
+        + (f"<ul>\n{faults}</ul>\n" if faults else "")
+        + numbers
+        + (f"<p>{example}: {escape(inputs)}</p>\n" if inputs else "")
+        + (f"<pre>{escape(failure['snippet'])}</pre>\n" if failure["snippet"] else "")
+        + "</section>\n"
+    )
+
+
+def _place(fault: dict[str, Any]) -> str:
+    index = f"[{', '.join(map(str, fault['index']))}]" if fault["index"] else ""
+    return f"{fault['input'] or 'all inputs'}{index}"
+
+
+def _number(value: Any) -> str:
+    """A number as `Report.to_json` writes it: complex ones in two parts, and those that are not finite as text."""
+    if isinstance(value, list):
+        return " + ".join([_number(value[0]), _number(value[1]) + "i"])
+    return "" if value is None else f"{value:.10g}" if isinstance(value, float | int) else escape(str(value))
 
 
 def _table(kind: str, entries: list[Entry], summary: Summary) -> str:

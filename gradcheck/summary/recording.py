@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from gradcheck.summary import failures
 
 if TYPE_CHECKING:
     from gradcheck.report.report import Report
@@ -14,6 +17,51 @@ if TYPE_CHECKING:
 
 PROPERTY = "gradcheck"
 UNRECORDED = "unrecorded"
+OUTPUT = "gradcheck_checks"
+"""The key in xdist's `workeroutput`: whether a worker collected a test that uses the fixture."""
+
+MOST = 5
+"""Of more failures in one record than this, the others are counted."""
+
+
+class Record:
+    """One row of one test, stored as a property of the test whenever it changes."""
+
+    def __init__(self, node: pytest.Item, place: int, **row: Any) -> None:
+        self._node = node
+        self._place = place
+        self.row = row
+        self.tally: Tally | None = None
+        self.pending: list[str] = []  # messages of failed results that have not failed the test yet
+        self.raised = False  # whether they are what fails it now
+        self.store()
+
+    def store(self) -> None:
+        """Bring the test's property up to date."""
+        if self.tally is not None:
+            self.row.update(counts=dict(self.tally.counts), sensitivity=self.tally.sensitivity)
+        self._node.user_properties[self._place : self._place + 1] = [(PROPERTY, json.dumps(self.row))]
+
+    def failed(self, result: Report | Verification) -> None:
+        """Take in a result that failed."""
+        self.pending.append(str(result))
+        self.note([failures.of_result(result)])
+
+    def note(self, found: list[dict[str, Any]]) -> None:
+        """Keep failures, as far as there is room."""
+        kept = self.row.setdefault("failures", [])
+        room = MOST - len(kept)
+        kept += found[:room]
+        self.row["more"] = self.row.get("more", 0) + len(found[room:])
+        self.store()
+
+    def conclude(self) -> None:
+        """End with the test; a result that failed after the test's own part fails the teardown."""
+        self.store()
+        _fail([self])
+
+
+RECORDS = pytest.StashKey[list[Record]]()
 
 
 @pytest.fixture
@@ -24,36 +72,86 @@ def gradcheck_record(request: pytest.FixtureRequest) -> Any:
     what `gradcheck` or `verify` returned. kind: rows of one kind stand together. Returns a `Tally`, whose `add` takes
     more of them while the test runs, and whose `conclude` fails where they decided too little.
 
-    A test that fails is shown as a failure of what it recorded; so record before a check that may raise::
+    A recorded result with the verdict "fail" fails the test once its function has returned, so that all of them are
+    recorded. A test that fails is shown as a failure of what it recorded; so record before a check that may raise::
 
         def test_softplus(gradcheck_record):
             tally = gradcheck_record("softplus", "gradient")
             tally.add(verify(softplus, like=(x,), vjp=rule))
     """
     node = request.node
-    places = [len(node.user_properties)]
     # All that is known where the test fails before it records something, or its process dies.
-    unknown = {"kind": "test", "entry": node.name, "property": UNRECORDED}
-    node.user_properties.append((PROPERTY, json.dumps(unknown)))
+    unknown = Record(node, len(node.user_properties), kind="test", entry=node.name, property=UNRECORDED)
+    node.stash[RECORDS] = records = [unknown]
+    places = [len(node.user_properties) - 1]
 
     def record(entry: str, checked: str, *results: Report | Verification, kind: str = "function") -> Tally:
         for name, value in (("entry", entry), ("checked", checked), ("kind", kind)):
             if not isinstance(value, str) or not value or not value.isprintable():
                 raise ValueError(f"gradcheck_record: {name} has to be one line of text; got {value!r}")
-        from gradcheck.verification import Tally
+        from gradcheck.summary.recorded import RecordedTally
 
-        tally = Tally(entry)
-        row: dict[str, Any] = {"kind": kind, "entry": entry, "property": checked}
+        if places:
+            records.clear()
         place = places.pop() if places else len(node.user_properties)
-        node.user_properties[place : place + 1] = [(PROPERTY, json.dumps(row))]
-
-        def conclude() -> None:
-            row.update(counts=dict(tally.counts), sensitivity=tally.sensitivity)
-            node.user_properties[place] = (PROPERTY, json.dumps(row))
-
-        request.addfinalizer(conclude)
+        made = Record(node, place, kind=kind, entry=entry, property=checked)
+        records.append(made)
+        made.tally = tally = RecordedTally(entry, failed=made.failed)
+        request.addfinalizer(made.conclude)
         for result in results:
             tally.add(result)
         return tally
 
     return record
+
+
+class Recording:
+    """A plugin of every process that runs tests: makes recorded failures count, and records why a test failed."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        """Fail a test that returns, or skips itself, after it has recorded a failed result."""
+        skipped, outcome = None, None
+        try:
+            outcome = yield
+        except pytest.skip.Exception as error:
+            skipped = error
+        _fail(item.stash.get(RECORDS, []))
+        if skipped is not None:
+            raise skipped
+        return outcome
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+        """Record the failure before pytest copies what is recorded into its report."""
+        records = item.stash.get(RECORDS, [])
+        error = None if call.excinfo is None else call.excinfo.value
+        if not records or error is None or isinstance(error, pytest.skip.Exception):
+            return
+        if not any(record.raised for record in records):
+            records[-1].note(failures.of_error(error))
+        for record in records:
+            record.raised = False
+            record.pending.clear()
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Report to xdist's controller whether there is anything to summarise."""
+        output = getattr(session.config, "workeroutput", None)
+        if output is not None:
+            output[OUTPUT] = records_in(session)
+
+
+def records_in(session: pytest.Session) -> bool:
+    """Whether a collected test uses the fixture."""
+    return any("gradcheck_record" in getattr(item, "fixturenames", ()) for item in session.items)
+
+
+def _fail(records: list[Record]) -> None:
+    __tracebackhide__ = True
+    messages = [message for record in records for message in record.pending]
+    for record in records:
+        record.raised = bool(messages)
+        record.pending.clear()
+    if messages:
+        more = f"\n{len(messages) - 1} more recorded results failed" if len(messages) > 1 else ""
+        pytest.fail(messages[0] + more, pytrace=False)

@@ -21,8 +21,9 @@ _PROPERTIES = ("value", "gradient", "kinks", "2nd order", "recording")
 class Check:
     """What one test found out about one property of one entry.
 
-    checked: the property, such as "gradient". counts: examples by verdict. sensitivity: the worst, None where there is none. outcome: "passed", "failed" or
-    "crashed", the test's own. seconds: the whole test's.
+    checked: the property, such as "gradient". counts: examples by verdict. sensitivity: the worst, None where there is
+    none. outcome: "passed", "failed" or "crashed", the test's own. seconds: the test's, of which each of its checks has an
+    equal part. failures: as `gradcheck.summary.failures` gives them; more: how many are left out.
     """
 
     kind: str
@@ -33,6 +34,8 @@ class Check:
     sensitivity: float | None
     outcome: str
     seconds: float
+    failures: Sequence[dict[str, Any]] = ()
+    more: int = 0
 
     @property
     def examples(self) -> int:
@@ -74,7 +77,7 @@ class Cell:
 
     @property
     def seconds(self) -> float:
-        """Time of all tests."""
+        """Time of all checks."""
         return sum([c.seconds for c in self.checks])
 
 
@@ -144,6 +147,22 @@ class Summary:
         """The checks, the slowest first."""
         return sorted(self.checks, key=lambda check: -check.seconds)
 
+    @property
+    def slowest_tests(self) -> list[tuple[str, float, int]]:
+        """Each test with its seconds and examples, the slowest first."""
+        tests: dict[str, list[Check]] = {}
+        for check in self.checks:
+            tests.setdefault(check.test, []).append(check)
+        found = [
+            (name, sum([c.seconds for c in of]), sum([c.examples for c in of])) for name, of in tests.items()
+        ]
+        return sorted(found, key=lambda test: -test[1])
+
+    @property
+    def failures(self) -> list[tuple[Check, dict[str, Any]]]:
+        """What is known of each failure, with the check that it belongs to."""
+        return [(check, failure) for check in self.checks for failure in check.failures]
+
     def seconds(self) -> dict[str, float]:
         """Time by property, the most first."""
         spent = dict.fromkeys(self.properties, 0.0)
@@ -158,7 +177,13 @@ class Summary:
         none), properties: object by property of {examples by verdict as pass, subgradient, inconclusive, vacuous, fail,
         where fail counts at least one for each test that failed · sensitivity (null: none) · seconds}} · checks: one
         for each test and property, the slowest first, list of {test: pytest's node id, kind, entry, property, outcome
-        ("passed", "failed", "crashed"), examples, seconds of the whole test}.
+        ("passed", "failed", "crashed"), examples, seconds: those of the test, in equal parts where it has several checks} ·
+        failures: list of {test, kind, entry, property as in checks · function: what was checked, "" unknown · cause: the
+        first fault's, or the name of the exception · text: the headline, or the exception's message · faults: list of
+        {cause, text, input, index, analytic: what the rule gives, numeric: the derivative, bound} as in `Report.to_json` ·
+        inputs: those of the failing example, list of {path, dtype, shape} · smallest: whether it is the smallest one that a
+        search has found · snippet: code that shows the fault
+        again · examples: how many were tried · seed or null}, long texts cut · more_failures: how many are left out.
         """
         return json.dumps(_plain(self), indent=2, ensure_ascii=False, allow_nan=False)
 
@@ -201,11 +226,23 @@ def _plain(s: Summary) -> dict[str, Any]:
             }
             for check in s.slowest
         ],
+        "failures": [
+            {
+                "test": check.test,
+                "kind": check.kind,
+                "entry": check.entry,
+                "property": check.checked,
+                **failure,
+            }
+            for check, failure in s.failures
+        ],
+        "more_failures": sum([check.more for check in s.checks]),
     }
 
 
 def gathered(records: Iterable[dict[str, Any]], test: str, outcome: str, seconds: float) -> list[Check]:
-    """Checks of one test from what it recorded."""
+    """Checks of one test from what it recorded; each has its part of the seconds."""
+    rows = list(records)
     return [
         Check(
             row["kind"],
@@ -215,7 +252,9 @@ def gathered(records: Iterable[dict[str, Any]], test: str, outcome: str, seconds
             Counter(row.get("counts", {})),
             row.get("sensitivity"),
             outcome,
-            seconds,
+            seconds / len(rows),
+            () if outcome == "passed" else tuple(row.get("failures", ())),
+            0 if outcome == "passed" else row.get("more", 0),
         )
-        for row in records
+        for row in rows
     ]

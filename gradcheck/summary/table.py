@@ -102,9 +102,9 @@ def _times(summary: Summary, width: int) -> list[Line]:
     shares = [f"{name} {100 * s / total:.0f}%" for name, s in summary.seconds().items() if s > 0.005 * total]
     head = f"{total:.0f} s of checks: {', '.join(shares)}; the slowest:"
     found = [Line(text, {}) for text in textwrap.wrap(head, width)]
-    for check in summary.slowest[:SLOWEST]:
-        text = f"{check.seconds:7.2f} s {_many(check.examples, 'example'):>15}  "
-        found.append(Line(text + _cut_left(check.test, max(20, width - len(text) - 1)), {}))
+    for test, seconds, examples in summary.slowest_tests[:SLOWEST]:
+        text = f"{seconds:7.2f} s {_many(examples, 'example'):>15}  "
+        found.append(Line(text + _cut_left(test, max(20, width - len(text) - 1)), {}))
     return found
 
 

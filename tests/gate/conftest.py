@@ -62,7 +62,9 @@ class Run:
     def started(self, folder: str = "") -> list[str]:
         """The tests below `folder` whose setup began and that the gate did not skip, in the order of the log."""
         begun = [entry[1] for entry in self.entries if entry[0] == "start"]
-        return [name for name in begun if name.startswith(folder) and "gate closed" not in self.reason(name)]
+        return [
+            name for name in begun if name.startswith(folder) and "Skipped: gate " not in self.reason(name)
+        ]
 
     def reason(self, nodeid: str) -> str:
         """Why a test was skipped; empty if it was not."""

@@ -1,6 +1,7 @@
 """No training test starts before the last verification test has ended, however the run is made."""
 
 import os
+import sys
 
 import pytest
 
@@ -178,6 +179,7 @@ def test_workers_use_one_thread_for_linear_algebra_unless_set_otherwise(project,
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MKL_NUM_THREADS", "3")
+    project.settings()
     project.write(
         "test_o.py",
         "import os\ndef test_o():\n    names = 'OPENBLAS_NUM_THREADS', 'OMP_NUM_THREADS', 'MKL_NUM_THREADS'\n"
@@ -197,4 +199,4 @@ def test_the_thread_settings_end_with_the_run(project, pytester, monkeypatch):
 
 def test_the_plugin_loads_neither_numpy_nor_hypothesis_nor_xdist(pytester):
     code = "import sys, gradcheck.plugin; print(sorted({'numpy', 'hypothesis', 'xdist', 'gradcore'} & {*sys.modules}))"
-    assert pytester.run("python", "-c", code).stdout.str().strip() == "[]"
+    assert pytester.run(sys.executable, "-c", code).stdout.str().strip() == "[]"

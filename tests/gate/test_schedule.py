@@ -224,7 +224,8 @@ def config():
     """What Gate and the stock schedulers need from pytest's config."""
     option = SimpleNamespace(tx=[])
     made = SimpleNamespace(option=option, rootpath="", getvalue=lambda name: option.tx)
-    made.getoption = lambda name: None
+    made.getoption = lambda name, default=None: default
+    made.getini = lambda name: []
     nothing = SimpleNamespace()
     nothing.pytest_runtest_logstart = nothing.pytest_runtest_logreport = lambda **kwargs: None
     nothing.pytest_runtest_logfinish = lambda nodeid, location: made.reported(nodeid)

@@ -158,7 +158,7 @@ def test_a_run_shows_every_entry_and_a_planted_failure_and_writes_both_files(run
     assert seen.shows(r"OP +domain +detects")
     assert seen.shows(r"sin +\d( \d+v)? +\S+")
     assert seen.shows(r"1 op, 2 functions verified on \d+ examples: function sine FAILED")
-    assert seen.shows(r" +\d\.\d\d s +3 examples  test_it.py::test_good\[\w+\]")
+    assert seen.shows(r" +\d\.\d\d s +4 examples  test_it.py::test_good\[\w+\]")
     assert seen.shows(r"written: ROOT/out/s.json")
     holds_what_is_documented(json.loads((pytester.path / "out" / "s.json").read_text()))
     is_complete_and_needs_nothing_else((pytester.path / "s.html").read_text())
@@ -259,6 +259,22 @@ def test_more_vacuous_or_unclear_examples_than_others_are_distinguished():
     assert undecided.markup == {"yellow": True}
 
 
+def test_the_time_of_a_test_with_two_records_counts_once(run, pytester):
+    seen = run(
+        "import time\ndef test_a(gradcheck_record):\n"
+        "    for name in 'fg':\n        gradcheck_record(name, 'p').passed()\n"
+        "    gradcheck_record('f', 'q').passed()\n    time.sleep(0.6)",
+        *("--gradcheck-json", "s.json"),
+    )
+    written = json.loads((pytester.path / "s.json").read_text())
+    times = [cell["seconds"] for entry in written["entries"] for cell in entry["properties"].values()]
+    assert len(times) == 3
+    assert 0.6 <= sum(times) < 1.2
+    assert 0.6 <= sum([check["seconds"] for check in written["checks"]]) < 1.2
+    assert seen.shows("1 s of checks: .*")
+    assert len(re.findall(r"^ +0\.\d\d s +3 examples  test_it.py::test_a$", seen.text, re.MULTILINE)) == 1
+
+
 def test_a_hundred_rows_fit_eighty_columns():
     checks = [
         Check(
@@ -313,10 +329,25 @@ def test_the_page_escapes_names():
     assert page.cells.count(odd) == 6
 
 
-def test_a_run_that_verified_nothing_writes_that_into_the_files(run, pytester):
+@EITHER
+def test_where_no_check_was_collected_no_file_is_written_and_no_folder_made(run, pytester, how):
+    (pytester.path / "s.json").write_text("of the last run")
+    seen = run("def test_a(): pass", *how, "--gradcheck-json", "s.json", "--gradcheck-html", "new/er/s.html")
+    assert seen.code == 0
+    assert (pytester.path / "s.json").read_text() == "of the last run"
+    assert not (pytester.path / "new").exists()
+    assert seen.shows("no check was collected, not written: ROOT/new/er/s.html")
+    assert not seen.shows("written: .*")
+
+
+@EITHER
+@pytest.mark.parametrize("body", ["pass", "pytest.skip()"])
+@pytest.mark.parametrize("mark", ["", "@pytest.mark.skip"])
+def test_a_run_whose_checks_verified_nothing_writes_that_into_the_files(run, pytester, how, body, mark):
     for name in ("s.json", "s.html"):
         (pytester.path / name).write_text("of the last run")
-    assert run("def test_a(): pass", "--gradcheck-json", "s.json", "--gradcheck-html", "s.html").code == 0
+    text = f"import pytest\n{mark}\ndef test_a(gradcheck_record): {body}"
+    assert run(text, *how, "--gradcheck-json", "s.json", "--gradcheck-html", "s.html").code == 0
     assert json.loads((pytester.path / "s.json").read_text())["entries"] == []
     assert "nothing was verified" in (pytester.path / "s.html").read_text()
 
@@ -341,8 +372,7 @@ def test_a_file_that_cannot_be_written_is_reported_before_the_run(run, pytester,
 
 def test_a_file_that_can_no_longer_be_written_fails_the_run_and_the_table_is_shown(run, pytester):
     text = (
-        "import os, shutil\ndef test_a(gradcheck_record):\n    gradcheck_record('f', 'p').passed()\n"
-        "    shutil.rmtree('out')\n    open('out', 'w').close()"
+        "def test_a(gradcheck_record):\n    gradcheck_record('f', 'p').passed()\n    open('out', 'w').close()"
     )
     seen = run(text, "--gradcheck-json", "out/s.json")
     assert seen.code == pytest.ExitCode.INTERNAL_ERROR
@@ -358,6 +388,6 @@ def test_a_summary_that_cannot_be_formatted_leaves_the_old_file(run, pytester, m
 
     monkeypatch.setattr(Summary, "to_json", broken)
     (pytester.path / "s.json").write_text("old")
-    assert "MemoryError" in run("def test_a(): pass", "--gradcheck-json", "s.json").text
+    assert "MemoryError" in run("def test_a(gradcheck_record): pass", "--gradcheck-json", "s.json").text
     assert (pytester.path / "s.json").read_text() == "old"
     assert [path.name for path in pytester.path.iterdir() if path.name.endswith(".tmp")] == []

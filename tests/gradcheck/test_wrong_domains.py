@@ -122,6 +122,6 @@ def test_an_error_of_the_checker_itself_is_not_reported_as_one_of_the_domain(mon
     def broken(*args, **kwargs):
         raise MemoryError("here")
 
-    monkeypatch.setattr("gradcheck.explore.verify.gradcheck", broken)
+    monkeypatch.setattr("gradcheck.explore.explorer.gradcheck", broken)
     with pytest.raises(MemoryError, match="here"):
         verify(np.sin, case(reals("n")), vjp=sine_rule)
