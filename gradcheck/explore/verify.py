@@ -322,6 +322,7 @@ class _Explorer:
         causes = Counter([o.cause for o in self._failing()])
         return Verification(
             name=reports[0].name if reports else name_of(self.f),
+            gradient=reports[0].gradient if reports else "",
             verdict=verdict,
             examples=len(reports),
             set_aside=sum(aside.values()),

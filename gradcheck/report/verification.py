@@ -25,7 +25,7 @@ _HEADLINES = {
 class Verification:
     """The outcome of `verify`. True as a condition where the verdict is pass or subgradient.
 
-    name: the function's. examples: how many were judged. set_aside: how many more were not, as forward raised or gave NaN
+    name: the function's. gradient: whose gradient was checked, in words. examples: how many were judged. set_aside: how many more were not, as forward raised or gave NaN
     or infinity; `aside` counts why. verdicts: how many examples had each verdict (before shrinking). sensitivity: smallest
     error in one entry that any pass would detect, at the worst of its examples (see `Report`). ratio: largest error in units of its
     bound among those that passed. vacuous: inputs whose gradient was zero at every example. causes: how often each cause
@@ -48,6 +48,7 @@ class Verification:
     seed: int
     reason: str = ""
     evaluations: int = field(default=0)
+    gradient: str = ""
 
     def __bool__(self) -> bool:
         return self.verdict in (Verdict.PASS, Verdict.SUBGRADIENT)
@@ -65,7 +66,7 @@ class Verification:
     def to_json(self) -> str:
         """The result as JSON text, one object with these keys (schema 1):
 
-        schema (1) · name · verdict ("pass", "subgradient", "fail", "inconclusive") · reason · examples · set_aside ·
+        schema (1) · name · gradient · verdict ("pass", "subgradient", "fail", "inconclusive") · reason · examples · set_aside ·
         verdicts: object of counts by verdict · aside: object of counts by why · sensitivity and ratio (null: infinite or
         unknown) · vacuous: list of inputs · causes: object of counts by cause · domain · seed · evaluations · smallest: the
         report on the smallest failing example as of `Report.to_json`, or null.
@@ -76,6 +77,8 @@ class Verification:
 def _head(v: Verification) -> list[str]:
     counts = ", ".join([f"{n} {name}" for name, n in v.verdicts.items()])
     lines = [f"{v.verdict.value.upper()}  {v.name}: {_HEADLINES[v.verdict]}"]
+    if v.gradient:
+        lines.append(f"  checked: {v.gradient}")
     if v.reason:
         lines.append(f"  why: {v.reason}")
     lines.append(f"  {v.examples} examples tried{': ' if counts else ''}{counts}")
@@ -108,6 +111,7 @@ def _plain(v: Verification) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "name": v.name,
+        "gradient": v.gradient,
         "verdict": v.verdict.value,
         "reason": v.reason,
         "examples": v.examples,
