@@ -50,8 +50,20 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    try:
+        value = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    except ModuleNotFoundError as error:
+        if str(error.name).partition(".")[0] != "hypothesis":
+            raise
+        return _without_hypothesis
     return value
+
+
+def _without_hypothesis(*_: Any, **__: Any) -> None:
+    """Stands for `verify` where Hypothesis is not installed."""
+    from gradcheck.errors import NEEDS_HYPOTHESIS, CallError
+
+    raise CallError(NEEDS_HYPOTHESIS)
 
 
 def __dir__() -> list[str]:

@@ -47,8 +47,9 @@ def gradcheck(
 ) -> Report:
     """Check the gradient of `f` at `inputs` against numeric derivatives with a measured error bound.
 
-    f: with `vjp`, a plain NumPy function; without, a function of gradcore Tensors, or a gradcore Op (also a
-    `functools.partial` of one with its static parameters). Returns an array, or tuples and dicts of arrays.
+    f: with `vjp`, a plain NumPy function; without, a gradcore Op (also a `functools.partial` of one with its static
+    parameters), or a function of gradcore Tensors with a Tensor among its inputs: gradcore's own derivative of it is
+    checked, and plain arrays alone do not say that this is meant. Returns an array, or tuples and dicts of arrays.
     inputs: tuple of the arguments of `f`: arrays, Tensors, tuples and dicts of them; anything else, Python numbers
     included, is a static value and passed through. Where some Tensors require a gradient, the other Tensors are constants.
     vjp: `rule(gy, y, *inputs)`, with `gy` of the structure of `y = f(*inputs)` (None in the place of integer outputs).
@@ -167,6 +168,7 @@ def _check(subject: Subject, call: Call, order: int) -> Report:
             )
     return Report(
         name=subject.name,
+        gradient=subject.gradient,
         verdict=verdict,
         inputs=_input_results(obs, values, {fault.input for fault in found.faults}, verdict),
         contracts=tuple(results),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+NEEDS_HYPOTHESIS = "drawing examples needs Hypothesis, which is not installed: pip install 'gradcore[test]'"
+
 
 class CallError(ValueError):
     """The check was called in a way that can't give a verdict; the message says what came and what to pass."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,9 +16,10 @@ from gradcheck.backends.protocol import Array, Input, Run, Subject
 from gradcheck.backends.tree import described, leaves, rebuild
 from gradcheck.errors import CallError, ForwardError
 from gradcore.op import Op
+from gradcore.spec import OpSpec
 from gradcore.tensor import Tensor
 
-__all__ = ["Call", "Input", "Run", "Subject", "as_subject", "first_run"]
+__all__ = ["Call", "Input", "Run", "Subject", "as_subject", "first_run", "has_gradient", "subject_of"]
 
 
 def as_subject(call: Call) -> Subject:
@@ -26,8 +27,29 @@ def as_subject(call: Call) -> Subject:
 
     `call.f` is a gradcore Op (or a `functools.partial` of one); with `call.vjp`, a NumPy function; else a function of Tensors.
 
-    Raises `CallError` where the call cannot be judged.
+    Raises `CallError` where the call cannot be judged, or leaves open whose gradient is to be judged.
     """
+    subject = subject_of(call)
+    if not has_gradient(call.f, call.vjp, call.inputs):
+        raise CallError(
+            f"{subject.name} came with plain arrays and without vjp=, and it is no gradcore Op: pass vjp=rule to check a "
+            "rule of yours, or gradcore Tensors to check gradcore's own derivative"
+        )
+    return subject
+
+
+def has_gradient(f: Callable[..., Any], vjp: Callable[..., Any] | None, inputs: Any) -> bool:
+    """Whether it is clear whose gradient is to be checked: that of `vjp`, of an Op, or gradcore's.
+
+    An array alone does not say that gradcore's is meant: `vjp` may have been forgotten.
+    """
+    function = f.func if isinstance(f, partial) else f
+    registered = isinstance(function, Op) or isinstance(getattr(function, "spec", None), OpSpec)
+    return vjp is not None or registered or any(isinstance(leaf, Tensor) for _, leaf in leaves(inputs, ""))
+
+
+def subject_of(call: Call) -> Subject:
+    """The same as `as_subject`, with gradcore's derivative for a function on plain arrays too."""
     f, vjp = call.f, call.vjp
     if not callable(f):
         raise CallError(
@@ -62,7 +84,7 @@ def as_subject(call: Call) -> Subject:
         template = _plain((*template, *missing))
         wanted = [path in wanted_paths for path in names[:n]] + [False] * len(missing)
         pair = Pair(f.forward, op_rule(f, wanted), template, found, places, params)
-        pair.name = f.name
+        pair.name, pair.gradient = f.name, f"the rule of the op {f.name}"
         return pair
     return Core(f, template, found, places, params)
 

@@ -29,6 +29,7 @@ class Core:
     ) -> None:
         self.f, self.inputs, self.params = f, inputs, dict(params)
         self.name = name_of(f)
+        self.gradient = f"gradcore's derivative of {self.name}"
         self.output_paths: tuple[str, ...] = ()
         self._template = template
         self._flat = [leaf for _, leaf in leaves(template, "")]
@@ -118,6 +119,16 @@ class CoreRun:
 
     def _placed(self, by_tensor: dict[int, Array]) -> list[Array | None]:
         return [None if tensor is None else by_tensor.pop(id(tensor), None) for tensor in self._tensors]
+
+
+def as_tensors(inputs: Any) -> Any:
+    """The same structure with floating arrays as Tensors that share their memory, for gradcore to differentiate by."""
+
+    def tensor(leaf: Any) -> Any:
+        floating = isinstance(leaf, np.ndarray | np.generic) and leaf.dtype.kind in "fc"
+        return Tensor(np.asarray(leaf)) if floating else leaf
+
+    return rebuild(inputs, (tensor(leaf) for _, leaf in leaves(inputs, "")))
 
 
 def gradient_function(f: Callable[..., Any], wanted: frozenset[str]) -> Callable[..., tuple[Tensor, ...]]:

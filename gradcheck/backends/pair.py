@@ -44,7 +44,8 @@ class Pair:
         params: Mapping[str, Any],
     ) -> None:
         self.f, self.rule, self.inputs, self.params = f, rule, inputs, dict(params)
-        self.name = name_of(f)
+        self.name, known = name_of(f), name_of(rule)
+        self.gradient = f"the rule {known} of {self.name}" if known != "f" else f"the rule of {self.name}"
         self.output_paths: tuple[str, ...] = ()
         self._result: Any = None
         self._template = template

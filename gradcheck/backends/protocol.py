@@ -52,6 +52,8 @@ class Subject(Protocol):
     """A function under check, with its gradient, as the checker sees it."""
 
     name: str
+    gradient: str
+    """Whose gradient is checked, in words: "the rule softplus_rule of softplus"."""
     inputs: tuple[Input, ...]
     output_paths: tuple[str, ...]
     accumulates: bool

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.backends import as_subject, first_run
+from gradcheck.backends import as_subject, first_run, subject_of
 from gradcheck.backends.call import Call
-from gradcheck.backends.core import gradient_function, rule_function
+from gradcheck.backends.core import Core, gradient_function, rule_function
 from gradcheck.backends.protocol import Subject, differentiable, spread
 from gradcheck.backends.tree import leaves, rebuild
 from gradcheck.errors import CallError
@@ -66,11 +66,11 @@ def gradient_subject(call: Call) -> Subject:
     last = f"inputs[{len(given)}]"
     if call.vjp is None:
         gradient = gradient_function(call.f, frozenset(wanted))
-        second = as_subject(Call(gradient, (*given, tuple(gys)), wrt=[*wanted, last], params=call.params))
+        second = subject_of(Call(gradient, (*given, tuple(gys)), wrt=[*wanted, last], params=call.params))
     else:
         gy = rebuild(run.result, iter(gys))
         gradient = rule_function(call.f, call.vjp)
-        second = as_subject(Call(gradient, (*given, gy), wrt=[*wanted, last], params=call.params))
+        second = subject_of(Call(gradient, (*given, gy), wrt=[*wanted, last], params=call.params))
         try:
             second.run([item.array.copy() for item in second.inputs])
         except Exception as error:
@@ -79,6 +79,9 @@ def gradient_subject(call: Call) -> Subject:
                 "order needs f and its rule written with NumPy functions that gradcore has rules for, without "
                 "assignment. Or check the gradient as a pair of its own: gradcheck(gradient, (gy, x), vjp=its_rule)"
             ) from error
+    second.gradient = f"gradcore's derivative of {first.gradient}"
+    if isinstance(first, Core):
+        second.gradient = f"gradcore's second derivative of {first.name}"
     second.inputs = tuple(
         [
             replace(item, path="gy" + item.path[len(last) :]) if item.path.startswith(last) else item

@@ -159,6 +159,7 @@ def summary(
     ]
     return Verification(
         name=reports[0].name if reports else name,
+        gradient=reports[0].gradient if reports else "",
         verdict=verdict,
         examples=len(core),
         set_aside=sum(aside.values()),

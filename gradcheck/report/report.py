@@ -55,7 +55,7 @@ class InputResult:
 class Report:
     """The outcome of one check. True as a condition where the verdict is pass or subgradient.
 
-    name: the function's. order: 1, or 2 for a gradient checked as a function. reason: why an inconclusive check is that.
+    name: the function's. gradient: whose gradient was checked, in words. order: 1, or 2 for a gradient checked as a function. reason: why an inconclusive check is that.
     sensitivity: the worst of the inputs'. ratio: the largest error in units of its bound, over 1 for a
     fail, NaN where nothing was measured. evaluations, pulls: forward and vjp calls made. snippet: code that shows the
     fault again. judged: of a pass, which part of the entries it covers, "" for all. at_kink: whether an output that
@@ -81,6 +81,7 @@ class Report:
     at_kink: bool = False
     excuses: dict[str, str] = field(default_factory=dict)
     second: Report | None = field(default=None)
+    gradient: str = ""
 
     @property
     def sensitivity(self) -> float:
@@ -119,7 +120,7 @@ class Report:
     def to_json(self) -> str:
         """The report as JSON text, one object with these keys (schema 1):
 
-        schema (1) · name · verdict ("pass", "subgradient", "fail", "inconclusive") · reason · note · judged · order · seed ·
+        schema (1) · name · gradient · verdict ("pass", "subgradient", "fail", "inconclusive") · reason · note · judged · order · seed ·
         evaluations · pulls · sensitivity (null: infinite) · ratio (null: infinite or nothing measured) · inputs:
         list of {path, shape, dtype, verdict or null, sensitivity or null, vacuous, hidden} · contracts: list of {name, status ("held", "broken", "skipped"), text} ·
         faults: list of {cause, text, input, index or null, analytic, numeric, bound: numbers or null; a complex number is
@@ -138,6 +139,8 @@ def _lines(r: Report) -> list[str]:
     gradient = "gradient of the gradient" if r.order == 2 else "gradient"
     own = _own_verdict(r)
     lines = [f"{own.value.upper()}  {r.name}: {_headline(r, own).replace('gradient', gradient, 1)}"]
+    if r.gradient:
+        lines.append(f"  checked: {r.gradient}")
     if own is Verdict.INCONCLUSIVE:
         lines.append(f"  why: {r.reason}")
     lines += [f"  {f.cause}: {f.text}" for f in r.faults]
@@ -212,6 +215,7 @@ def _html(r: Report) -> str:
     own = _own_verdict(r)
     parts = [
         f"<b style='color:{color[own.value]}'>{own.value.upper()}</b> {html.escape(r.name)}: {html.escape(_headline(r, own))}",
+        f"<p>checked: {html.escape(r.gradient)}</p>" if r.gradient else "",
         f"<p>{html.escape(r.reason)}</p>" if r.reason else "",
         f"<ul>{faults}</ul>" if faults else "",
         f"<table>{rows}</table>{html.escape(_listed(r.inputs)[1])}",
@@ -241,6 +245,7 @@ def _plain(r: Report) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "name": r.name,
+        "gradient": r.gradient,
         "verdict": r.verdict.value,
         "reason": r.reason,
         "note": r.note,

@@ -41,7 +41,7 @@ class Undecided:
 class Verification:
     """The outcome of `verify`. True as a condition where the verdict is pass or subgradient.
 
-    name: the function's. examples: how many were judged. set_aside: how many more were not, as forward raised or gave NaN
+    name: the function's. gradient: whose gradient was checked, in words. examples: how many were judged. set_aside: how many more were not, as forward raised or gave NaN
     or infinity; `aside` counts why. beyond: how many more lie beyond the example of the caller. verdicts: how many examples
     had each verdict (before shrinking). sensitivity: smallest error in one entry that any pass would detect, at the worst of
     its examples, and median_sensitivity at the median one (see `Report`). ratio: largest error in units of its bound among
@@ -71,6 +71,7 @@ class Verification:
     undecided: tuple[Undecided, ...] = ()
     beyond: int = 0
     left_out: tuple[str, ...] = ()
+    gradient: str = ""
 
     @property
     def smallest(self) -> Report | None:
@@ -96,7 +97,7 @@ class Verification:
     def to_json(self) -> str:
         """The result as JSON text, one object with these keys (schema 1):
 
-        schema (1) · name · verdict ("pass", "subgradient", "fail", "inconclusive") · reason · examples · set_aside ·
+        schema (1) · name · gradient · verdict ("pass", "subgradient", "fail", "inconclusive") · reason · examples · set_aside ·
         verdicts: object of counts by verdict · aside: object of counts by why · beyond · sensitivity, median_sensitivity and
         ratio (null: infinite or unknown) · vacuous: list of inputs · causes: object of counts by cause · domain · left_out:
         list of sentences · seed · evaluations · failures: list of reports on the smallest example of each cause, as of
@@ -109,6 +110,8 @@ def _head(v: Verification) -> list[str]:
     counts = ", ".join([f"{n} {name}" for name, n in v.verdicts.items()])
     beside = f"; {len(v.edges)} edge{'s' * (len(v.edges) > 1)} below" if v.edges and not v.failures else ""
     lines = [f"{v.verdict.value.upper()}  {v.name}: {_HEADLINES[v.verdict]}{beside}"]
+    if v.gradient:
+        lines.append(f"  checked: {v.gradient}")
     if v.reason:
         lines.append(f"  why: {v.reason}")
     lines.append(f"  {v.examples} examples tried{': ' if counts else ''}{counts}")
@@ -156,6 +159,7 @@ def _plain(v: Verification) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "name": v.name,
+        "gradient": v.gradient,
         "verdict": v.verdict.value,
         "reason": v.reason,
         "examples": v.examples,

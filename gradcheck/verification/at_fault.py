@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gradcheck.backends.core import as_tensors
 from gradcheck.check import gradcheck, gradgradcheck
 from gradcheck.errors import CallError
 from gradcheck.graphs.graph import Graph
@@ -60,7 +61,7 @@ def _alone(graph: Graph, node: Node, values: list[Any]) -> Graph:
 def _wrong(graph: Graph, order: int) -> bool:
     check = gradcheck if order == 1 else gradgradcheck
     try:
-        report = check(graph.function(), graph.point, contracts=False, raise_exception=False)
+        report = check(graph.function(), as_tensors(graph.point), contracts=False, raise_exception=False)
     except CallError:
         return False
     return report.verdict is Verdict.FAIL

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gradcheck.backends.core import as_tensors
 from gradcheck.check import gradcheck, gradgradcheck
 from gradcheck.verification.outcome import VerificationError, described
 from gradcheck.verification.reverse import cotangents_of
@@ -25,12 +26,19 @@ def check_gradient(entry: Any, example: Example, *, seed: int = 0) -> Report:
     entry: an Op, whose pair is checked, or a function composed of ops, which is checked on Tensors.
     Raises `GradientError`.
     """
-    return gradcheck(entry, example.arrays, params=example.params, wrt=_wanted(example), seed=seed)
+    return gradcheck(entry, _inputs(entry, example), params=example.params, wrt=_wanted(example), seed=seed)
 
 
 def check_second_order(entry: Any, example: Example, *, seed: int = 0) -> Report:
     """The recorded rule as a function of its own: derivatives of `(arrays, gy) -> gx`. Raises `GradientError`."""
-    return gradgradcheck(entry, example.arrays, params=example.params, wrt=_wanted(example), seed=seed)
+    return gradgradcheck(
+        entry, _inputs(entry, example), params=example.params, wrt=_wanted(example), seed=seed
+    )
+
+
+def _inputs(entry: Any, example: Example) -> Any:
+    """Arrays for an Op, Tensors for a composed function."""
+    return example.arrays if isinstance(entry, Op) else as_tensors(example.arrays)
 
 
 def _wanted(example: Example) -> list[int]:

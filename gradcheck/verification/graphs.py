@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gradcheck.backends.core import as_tensors
 from gradcheck.check import gradcheck, gradgradcheck
 from gradcheck.report.failure import GradientError
 from gradcheck.verification import at_fault
@@ -36,7 +37,9 @@ def check_graph_gradient(graph: Graph, *, seed: int = 0) -> Report:
     With those contracts that stay at the point: domains inside a graph hold near the values of its leaves only.
     """
     try:
-        return gradcheck(graph.function(), graph.point, gy=graph.gys, contracts=CONTRACTS, seed=seed)
+        return gradcheck(
+            graph.function(), as_tensors(graph.point), gy=graph.gys, contracts=CONTRACTS, seed=seed
+        )
     except GradientError as error:
         error.add_note(at_fault.words(graph))
         raise
@@ -61,7 +64,7 @@ CONTRACTS = (
 def check_graph_second_order(graph: Graph, *, seed: int = 0) -> Report:
     """The recorded backward pass as a function of its own: derivatives of `(leaves, gy) -> gx`. Raises as well."""
     try:
-        return gradgradcheck(graph.function(), graph.point, contracts=False, seed=seed)
+        return gradgradcheck(graph.function(), as_tensors(graph.point), contracts=False, seed=seed)
     except GradientError as error:
         error.add_note(at_fault.words(graph, order=2))
         raise

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gradcheck.backends.core import as_tensors
 from gradcheck.check import gradcheck, gradgradcheck
 from gradcheck.verification.agreement import check_agreement
 from gradcheck.verification.outcome import VerificationError, described
@@ -186,12 +187,16 @@ def check_layer_gradient(call: LayerCall, example: Example, *, seed: int = 0) ->
 
     Raises `GradientError`.
     """
-    return gradcheck(call, (*example.arrays, call.parameters), wrt=_wanted(call, example), seed=seed)
+    return gradcheck(
+        call, as_tensors((*example.arrays, call.parameters)), wrt=_wanted(call, example), seed=seed
+    )
 
 
 def check_layer_second_order(call: LayerCall, example: Example, *, seed: int = 0) -> Report:
     """The recorded backward pass as a function of inputs, parameters and cotangent. Raises `GradientError`."""
-    return gradgradcheck(call, (*example.arrays, call.parameters), wrt=_wanted(call, example), seed=seed)
+    return gradgradcheck(
+        call, as_tensors((*example.arrays, call.parameters)), wrt=_wanted(call, example), seed=seed
+    )
 
 
 def _wanted(call: LayerCall, example: Example) -> list[int | str]:

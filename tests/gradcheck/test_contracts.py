@@ -7,6 +7,7 @@ import pytest
 
 import gradcore
 from gradcheck import gradcheck
+from gradcheck.backends.core import as_tensors
 from gradcheck.contracts import CONTRACTS
 from gradcheck.contracts.layouts import LAYOUTS
 
@@ -80,9 +81,9 @@ def test_gradients_that_a_framework_adds_to_in_place_may_not_be_one_array():
 
     from gradcheck.backends import Call, as_subject
 
-    plain = as_subject(Call(f, (X, X + 1)))
+    plain = as_subject(Call(f, as_tensors((X, X + 1))))
     subject = Sharing(f, plain._template, plain.inputs, plain._places, {})
-    report = _check(subject, Call(f, (X, X + 1), contracts={"no_shared_memory"}), 1)
+    report = _check(subject, Call(f, as_tensors((X, X + 1)), contracts={"no_shared_memory"}), 1)
     assert report.broken == ("no_shared_memory",)
     assert "the gradients of inputs[0] and inputs[1] are one array" in str(report)
 
@@ -179,7 +180,7 @@ def test_a_gradient_that_cancels_down_to_its_rounding_is_linear_all_the_same(see
         y = gradcore.broadcast_to(gradcore.cos(x), (3,))
         return y - gradcore.mean(y)  # zero, whatever x is
 
-    report = gradcheck(centred, (np.array(1.5),), seed=seed)
+    report = gradcheck(centred, (gradcore.Tensor(np.array(1.5)),), seed=seed)
     assert status(report)["linear"] == "held"
 
 
@@ -192,7 +193,7 @@ def test_digits_that_a_pull_loses_in_the_same_way_for_all_values_close_by_are_no
         gamma = (a + x)[:1, 0]  # of the first of two entries, which batch_norm makes nearly -1
         return gradcore.batch_norm(x, gamma, gamma, eps=1e-5)[0, 0]
 
-    inputs = (np.array([[1.5], [0.5]], dtype), np.array([[0.0], [2.0]], dtype))
+    inputs = as_tensors((np.array([[1.5], [0.5]], dtype), np.array([[0.0], [2.0]], dtype)))
     report = gradcheck(nearly_zero, inputs, seed=seed, raise_exception=False)
     assert status(report)["linear"] == "held"
 
@@ -210,7 +211,7 @@ def test_a_gradient_of_nothing_but_rounding_is_linear_all_the_same():
     def graph(x):
         return gradcore.cross_entropy(gradcore.broadcast_to(x, (1, 3)), np.array([2]))
 
-    report = gradcheck(graph, (np.array(0.0707372016677029),), gy=(np.array(-1.75),))
+    report = gradcheck(graph, (gradcore.Tensor(np.array(0.0707372016677029)),), gy=(np.array(-1.75),))
     assert status(report)["linear"] == "held"
 
 

@@ -225,7 +225,9 @@ def test_a_gradient_that_is_nothing_but_rounding_is_no_mistake(seed):
     def nothing(x):  # the logarithm of a sum of probabilities
         return gradcore.logsumexp(gradcore.log_softmax(x, axis=0), axis=0)
 
-    report = gradcheck(nothing, (np.array([-1.0, 1.5]),), gy=np.array(1.0), seed=seed, raise_exception=False)
+    report = gradcheck(
+        nothing, (gradcore.Tensor(np.array([-1.0, 1.5])),), gy=np.array(1.0), seed=seed, raise_exception=False
+    )
     assert report.verdict is not Verdict.FAIL
 
 
@@ -237,7 +239,9 @@ def test_a_gradient_of_nothing_but_rounding_is_not_called_wrong(dtype, seed):
         return gradcore.batch_norm(gradcore.broadcast_to(x, (2, 1, 2, 3)), gamma, beta, eps=0.01)
 
     gy = np.random.default_rng(seed).integers(-16, 17, (2, 1, 2, 3)).astype(dtype) / dtype(8)
-    report = gradcheck(normalised, (np.array(-1.5, dtype),), gy=(gy,), seed=seed, raise_exception=False)
+    report = gradcheck(
+        normalised, (gradcore.Tensor(np.array(-1.5, dtype)),), gy=(gy,), seed=seed, raise_exception=False
+    )
     assert report.verdict is not Verdict.FAIL
 
 

@@ -61,7 +61,7 @@ def test_an_op_brings_its_own_domain():
 
 
 def test_a_function_of_tensors_is_verified_from_an_example():
-    assert verify(lambda x, w: (x * w).sum(), like=(X, X + 1), max_examples=20)
+    assert verify(lambda x, w: (x * w).sum(), like=(gradcore.Tensor(X), X + 1), max_examples=20)
 
 
 def test_a_hypothesis_strategy_of_tuples_is_a_domain():

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import html
+import json
 import math
+import subprocess
+import sys
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
 
 import gradcore
-from gradcheck import CallError, ForwardError, derivative, gradcheck, gradgradcheck
+from gradcheck import CallError, ForwardError, derivative, gradcheck, gradgradcheck, verify
+from gradcore import nn
 from gradcore.errors import DtypeError, ShapeError, SpecError
-from gradcore.spec import Floats, Integers, interval
+from gradcore.spec import Floats, Integers, case, interval, reals
 
 X = np.array([[0.5, -1.0], [2.0, 0.25]])
 
@@ -117,8 +123,8 @@ def test_an_output_of_integers_alone_has_no_derivative():
     assert "f returned int64, which has no derivative" in refused(lambda x: np.argmax(x, 0), (X,), vjp=rule)
 
 
-def test_a_numpy_function_without_its_rule_is_refused_with_the_advice_to_pass_vjp():
-    message = refused(lambda x: np.asarray([1.0]), (X,))
+def test_a_function_of_tensors_that_returns_an_array_is_refused_with_the_advice_to_pass_vjp():
+    message = refused(lambda x: np.asarray([1.0]), (gradcore.Tensor(X),))
     assert "f returned a float64 array of shape (1,) (output) where gradcore Tensors went in" in message
     assert "pass its rule as vjp=" in message
 
@@ -313,3 +319,85 @@ def test_bounds_in_the_wrong_order_are_refused():
     for made in (lambda: interval(3, 1), lambda: Integers(3, 1), lambda: Floats(3.0, 1.0)):
         with pytest.raises(SpecError, match=r"are 3.* and 1.*: give the lower one first"):
             made()
+
+
+# --- whose gradient ---------------------------------------------------------------------------------------------------
+
+
+def softplus(x):
+    return np.log1p(np.exp(x))
+
+
+@pytest.mark.parametrize("check", [gradcheck, gradgradcheck, lambda f, inputs: verify(f, like=inputs)])
+@pytest.mark.parametrize("f", [softplus, np.sin, lambda x: gradcore.tanh(x), nn.ReLU()])
+def test_a_forgotten_rule_is_not_replaced_by_gradcores_derivative(check, f):
+    with pytest.raises(CallError) as caught:
+        check(f, (X,))
+    assert "came with plain arrays and without vjp=" in str(caught.value)
+    assert (
+        "pass vjp=rule to check a rule of yours, or gradcore Tensors to check gradcore's own derivative"
+        in str(caught.value)
+    )
+
+
+def test_a_forgotten_rule_is_reported_over_a_domain_too():
+    with pytest.raises(CallError, match="pass vjp=rule to check a rule of yours"):
+        verify(softplus, case(reals("n")), max_examples=5)
+
+
+def test_a_spec_says_whose_gradient_it_is():
+    assert verify(gradcore.registry.losses["mse_loss"], max_examples=5)
+
+
+def test_a_missing_hypothesis_is_one_sentence_where_verify_is_called():
+    code = (
+        "import sys; sys.modules['hypothesis'] = None\n"
+        "from gradcheck import CallError, verify\n"
+        "try: verify(abs)\n"
+        "except CallError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr == ""
+    assert done.stdout == (
+        "drawing examples needs Hypothesis, which is not installed: pip install 'gradcore[test]'\n"
+    )
+
+
+# --- what the report says about it ------------------------------------------------------------------------------------
+
+
+def softplus_rule(gy, y, x):
+    return gy / (1 + np.exp(-x))
+
+
+OPS = gradcore.registry.ops
+
+
+@pytest.mark.parametrize(
+    ("report", "words"),
+    [
+        (lambda: gradcheck(softplus, (X,), vjp=softplus_rule), "the rule softplus_rule of softplus"),
+        (lambda: gradcheck(np.sin, (X,), vjp=lambda gy, y, x: gy * np.cos(x)), "the rule of np.sin"),
+        (lambda: gradcheck(softplus, (gradcore.Tensor(X),)), "gradcore's derivative of softplus"),
+        (lambda: gradcheck(OPS["softmax"], (X, 0)), "the rule of the op softmax"),
+        (lambda: gradcheck(partial(OPS["softmax"], axis=0), (X,)), "the rule of the op softmax"),
+        (lambda: gradgradcheck(softplus, (gradcore.Tensor(X),)), "gradcore's second derivative of softplus"),
+        (lambda: gradgradcheck(OPS["exp"], (X,)), "gradcore's derivative of the rule of the op exp"),
+        (
+            lambda: gradgradcheck(softplus, (X,), vjp=softplus_rule),
+            "gradcore's derivative of the rule softplus_rule of softplus",
+        ),
+    ],
+)
+def test_a_report_says_whose_gradient_was_checked(report, words):
+    found = report()
+    assert f"\n  checked: {words}\n" in str(found)
+    assert json.loads(found.to_json())["gradient"] == words
+    assert f"checked: {html.escape(words)}<" in found._repr_html_()
+
+
+def test_what_verify_found_says_whose_gradient_was_checked():
+    found = verify(softplus, like=(X,), vjp=softplus_rule, max_examples=5)
+    assert "\n  checked: the rule softplus_rule of softplus\n" in str(found)
+    assert "checked: the rule softplus_rule of softplus\n" in found._repr_html_()
+    assert json.loads(found.to_json())["gradient"] == "the rule softplus_rule of softplus"

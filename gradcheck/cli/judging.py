@@ -1,0 +1,232 @@
+"""What the commands do: check, print, and return the exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from gradcheck.cli.options import parser
+from gradcheck.cli.status import INTERRUPTED, MISCALLED, RIGHT, UNDECIDED, WRONG
+from gradcheck.errors import NEEDS_HYPOTHESIS, CallError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Sequence
+
+    from gradcheck.report.report import Report
+    from gradcheck.report.verification import Verification
+
+
+def judged(arguments: Sequence[str], folder: str | None = None) -> int:
+    """Run one command in this process; its exit status. folder: for temporary files, by default one of its own."""
+    options = parser().parse_args(arguments)
+    options.folder = folder
+    command = f"gradcheck {options.command}"
+    try:
+        return {"check": _check, "verify": _verify, "op": _op}[options.command](options)
+    except CallError as error:
+        print(f"{command}: {error}", file=sys.stderr)
+    except SystemExit as error:
+        print(
+            f"{command}: the code under check ended the program (SystemExit: {error.code}); a forward or a "
+            "rule has to return or to raise an error",
+            file=sys.stderr,
+        )
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BaseException as error:  # noqa: BLE001 - of ours or of the code under check: Python's own status would be a verdict
+        traceback.print_exc()
+        words = f"{type(error).__name__}: {error}"
+        print(f"{command}: ended by an error that is no verdict ({words})", file=sys.stderr)
+    return MISCALLED
+
+
+def _print(text: object) -> None:
+    """Print; nothing where the reader has gone, as in `gradcheck ... | head`: the exit status still gives the verdict."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # what Python flushes at its end goes there
+
+
+def _check(options: argparse.Namespace) -> int:
+    from gradcheck.check import gradcheck
+    from gradcheck.cli.loading import inputs_of, params_of, wrt_of
+
+    f, rule = _pair(options)
+    inputs, wrt, params = inputs_of(options), wrt_of(options.wrt), params_of(options.params)
+    _claimed(options, f, rule, inputs)
+    report = gradcheck(
+        f,
+        inputs,
+        vjp=rule,
+        wrt=wrt,
+        params=params,
+        order=options.order,
+        seed=options.seed,
+        raise_exception=False,
+    )
+    _print(report.to_json() if options.json else report)
+    return _status(report)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    with _hypothesis(options.folder):
+        from gradcheck.cli.loading import inputs_of, params_of, wrt_of
+        from gradcheck.explore.verify import verify
+        from gradcheck.report.failure import GradientError
+
+        f, rule = _pair(options)
+        inputs, wrt, params = inputs_of(options), wrt_of(options.wrt), params_of(options.params)
+        if inputs is None:
+            if not hasattr(f, "spec"):
+                raise CallError(
+                    f"{options.function} has no spec to draw inputs from: give an example with --like or --shapes"
+                )
+            if options.tensors:
+                raise CallError("--tensors needs an example of the inputs: give one with --like or --shapes")
+        _claimed(options, f, rule, inputs)
+        result: Report | Verification
+        try:
+            result = verify(
+                f,
+                like=inputs,
+                vjp=rule,
+                wrt=wrt,
+                params=params,
+                max_examples=options.examples,
+                seed=options.seed,
+                raise_exception=False,
+            )
+        except GradientError as error:  # of the example itself, which no other can be drawn around
+            result = error.report
+    _print(result.to_json() if options.json else result)
+    return _status(result)
+
+
+def _pair(options: argparse.Namespace) -> tuple[Any, Any]:
+    """The function and its rule, None where the options name none."""
+    from gradcheck.cli.loading import named
+
+    return named(options.function), None if options.vjp is None else named(options.vjp)
+
+
+def _claimed(options: argparse.Namespace, f: Any, rule: Any, inputs: Any) -> None:
+    """Raises `CallError` where the options leave open whose gradient is to be checked."""
+    from gradcheck.backends import has_gradient
+
+    if callable(f) and not has_gradient(f, rule, inputs):
+        raise CallError(
+            f"{options.function} is a function without a rule, and the options do not say whose gradient is to be checked: "
+            "give your rule with --vjp MODULE:RULE, or --tensors to check gradcore's own derivative"
+        )
+
+
+@contextmanager
+def _hypothesis(folder: str | None) -> Iterator[None]:
+    """Hypothesis, where what it keeps goes elsewhere than into the folder that the command is called from."""
+    try:
+        from hypothesis.configuration import set_hypothesis_home_dir
+    except ModuleNotFoundError as error:
+        raise CallError(NEEDS_HYPOTHESIS) from error
+    with tempfile.TemporaryDirectory(dir=folder) as home:
+        set_hypothesis_home_dir(home)
+        try:
+            yield
+        finally:
+            set_hypothesis_home_dir(None)
+
+
+def _status(report: Report | Verification) -> int:
+    from gradcheck.verdict.compare import Verdict
+
+    return {Verdict.FAIL: WRONG, Verdict.INCONCLUSIVE: UNDECIDED}.get(report.verdict, RIGHT)
+
+
+def _op(options: argparse.Namespace) -> int:
+    with _hypothesis(options.folder):
+        found = [_unit(unit, options.examples, options.seed) for unit in _units(options.name)]
+    return WRONG if WRONG in found else UNDECIDED if UNDECIDED in found else RIGHT
+
+
+def _units(name: str) -> list[Any]:
+    """The cases of the op of this name that have a gradient."""
+    import gradcore  # noqa: F401 - registers the ops
+    from gradcheck.backends.tree import described
+    from gradcheck.cli.loading import meant, named
+    from gradcheck.verification import cases
+
+    if ":" in name:
+        op = named(name)
+        every = [unit for unit in cases.ops() if unit.entry is op]
+        every = every or [unit for unit in cases.losses() if unit.entry is op]
+        if not every:
+            what = described(op).removeprefix("a ")
+            raise CallError(
+                f"{name!r} is a {what}, and no gradcore op: name an op that @gradcore.op has made, or "
+                "check a function with its rule by: gradcheck check MODULE:FUNCTION --vjp MODULE:RULE"
+            )
+        units = [unit for unit in every if unit.takes_gradient]
+        if not units:
+            raise CallError(
+                f"{name!r} is an op without an input that takes a gradient: there is nothing to check"
+            )
+        return units
+    units = [unit for unit in cases.ops() if unit.takes_gradient]
+    known = sorted({unit.name for unit in units})
+    if name not in known:
+        close = meant(name, known)
+        raise CallError(
+            f"there is no differentiable op named {name!r}{close or ':'} "
+            f"{'Choose' if close else 'choose'} among {', '.join(known)}, or write MODULE:OP for one of yours"
+        )
+    return [unit for unit in units if unit.name == name]
+
+
+def _unit(unit: Any, count: int, seed: int) -> int:
+    """Check one case of an op at drawn examples; prints a line, or the report on the smallest failing example."""
+    from hypothesis import HealthCheck, given, settings
+    from hypothesis import seed as seeded
+    from hypothesis.errors import Flaky
+
+    from gradcheck.report.failure import GradientError
+    from gradcheck.strategies import examples
+    from gradcheck.verdict.compare import Verdict
+    from gradcheck.verification import check_gradient
+
+    counts: dict[Verdict, int] = dict.fromkeys(Verdict, 0)
+    failed: list[Report] = []
+
+    @seeded(seed)
+    @settings(
+        max_examples=count,
+        database=None,
+        deadline=None,
+        print_blob=False,
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(examples(unit.case))
+    def run(example: Any) -> None:
+        try:
+            counts[check_gradient(unit.entry, example).verdict] += 1
+        except GradientError as error:
+            failed.append(error.report)
+            raise
+
+    try:
+        run()
+    except (GradientError, Flaky):  # flaky: an example that fails, and passes when it is tried again
+        if not failed:
+            raise
+        _print(failed[-1])
+        return WRONG
+    words = ", ".join([f"{n} {verdict.value}" for verdict, n in counts.items() if n])
+    _print(f"{unit.id}: {words}")
+    return RIGHT if counts[Verdict.PASS] + counts[Verdict.SUBGRADIENT] else UNDECIDED

@@ -1,0 +1,122 @@
+"""The commands and their options; nothing is loaded here that takes time."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from gradcheck.cli.status import EXPLAINED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    found = argparse.ArgumentParser(
+        prog="gradcheck",
+        description="Prove gradients numerically.",
+        epilog=EXPLAINED,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    found.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    commands = found.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, words: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(
+            name,
+            help=words,
+            description=f"{words[0].upper()}{words[1:]}.",
+            epilog=EXPLAINED,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        added.add_argument("--seed", type=at_least(0), default=0, metavar="N", help="(default: %(default)s)")
+        return added
+
+    check = command("check", "check one function at one point")
+    point = _add_function(check, required=True)
+    point.add_argument(
+        "--inputs", metavar="MODULE:INPUTS", help="a tuple of inputs, or a function that returns one"
+    )
+    check.add_argument(
+        "--order", type=int, default=1, choices=(1, 2), help="2: the gradient's gradient as well"
+    )
+
+    verify = command("verify", "check one function over the domain around one example, or over its spec")
+    example = _add_function(verify, required=False)
+    example.add_argument(
+        "--like",
+        dest="inputs",
+        metavar="MODULE:INPUTS",
+        help="an example of its inputs, or a function that returns one; an op needs none: its spec is the domain",
+    )
+    verify.add_argument(
+        "--examples", type=at_least(1), default=100, metavar="N", help="to be tried (default: %(default)s)"
+    )
+
+    op = command("op", "check a gradcore op at points drawn from its domain")
+    op.add_argument("name", metavar="OP", help="name of an op of gradcore's, or MODULE:OP for one of yours")
+    op.add_argument(
+        "--examples",
+        type=at_least(1),
+        default=20,
+        metavar="N",
+        help="points of each case (default: %(default)s)",
+    )
+    return found
+
+
+def _add_function(command: argparse.ArgumentParser, *, required: bool) -> argparse._MutuallyExclusiveGroup:
+    """The options that name a function, its rule and how it is called; returns the group of those that give inputs."""
+    command.add_argument("function", metavar="MODULE:FUNCTION", help="the forward function, or a gradcore op")
+    rule = command.add_mutually_exclusive_group()
+    rule.add_argument("--vjp", metavar="MODULE:RULE", help="its rule(gy, y, *inputs), for a NumPy function")
+    rule.add_argument(
+        "--tensors",
+        action="store_true",
+        help="call it on gradcore Tensors, and check gradcore's own derivative of it",
+    )
+    command.add_argument(
+        "--params", metavar="JSON", help="static parameters, as in: --params '{\"axis\": 0}'"
+    )
+    command.add_argument(
+        "--wrt", nargs="+", metavar="INPUT", help="differentiate by these inputs only: positions or names"
+    )
+    command.add_argument(
+        "--dtype",
+        default="float64",
+        choices=("float16", "float32", "float64"),
+        help="of random inputs (default: %(default)s)",
+    )
+    command.add_argument("--json", action="store_true", help="print the report as JSON")
+    point = command.add_mutually_exclusive_group(required=required)
+    point.add_argument(
+        "--shapes",
+        nargs="+",
+        metavar="SHAPE",
+        help='random inputs of these shapes, as in: --shapes 4,3 3,5 ""',
+    )
+    return point
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """The argparse type of a whole number that is not below `least`; gradcore's own would load NumPy."""
+
+    def whole_number(text: str) -> int:
+        number = int(text)
+        if number < least:
+            raise argparse.ArgumentTypeError(f"{number} is below {least}")
+        return number
+
+    whole_number.__name__ = "whole number"
+    return whole_number
+
+
+class _Version(argparse.Action):
+    """Looks the version up only where it is requested."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from importlib.metadata import version
+
+        print(f"{parser.prog} {version('gradcore')}")
+        parser.exit()
