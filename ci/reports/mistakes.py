@@ -43,12 +43,18 @@ def main():
     missed = []
     for mode in [options.only] if options.only else AIMS:
         started, detected, named, total, alarms, rights, aside, tried = time.time(), 0, 0, 0, 0, 0, 0, 0
+        edges, slowest = 0, (0.0, "")
         matrix = Counter()
         for name, f, rule, inputs, params, domain in right_functions(options.set):
             if options.names and name not in options.names:
                 continue
             rights += 1
+            begun = time.time()
             result = look(mode, f, rule, inputs, params, domain, options.examples)
+            slowest = max(slowest, (time.time() - begun, name))
+            edges += bool(result.edges)
+            if result.edges and options.verbose:
+                print(f"{mode}: edges of {name}: {[(e.words, e.report.causes[0]) for e in result.edges]}")
             aside, tried = aside + result.set_aside, tried + result.examples + result.set_aside
             if not result:
                 alarms += 1
@@ -57,9 +63,12 @@ def main():
             if options.names and name not in options.names:
                 continue
             total += 1
+            begun = time.time()
             result = look(mode, *make(), inputs, params, domain, options.examples)
-            cause = "nothing" if result.smallest is None else result.smallest.causes[0]
-            detected += result.smallest is not None
+            slowest = max(slowest, (time.time() - begun, name))
+            reported = [r.causes[0] for r in (*result.failures, *[e.report for e in result.edges])]
+            detected += bool(reported)
+            cause = next((c for c in reported if c in causes), reported[0] if reported else "nothing")
             named += cause in causes
             matrix[causes[0], causes[0] if cause in causes else cause] += 1
             if cause not in causes:
@@ -74,7 +83,8 @@ def main():
             print(f"  {planted:22} {', '.join(f'{t}: {n}' for t, n in row.items())}")
         print(
             f"{mode}: {detected} of {total} mistakes detected, the right cause for {named}; {alarms} false alarms on {rights} right "
-            f"functions ({aside} of {tried} examples set aside); {time.time() - started:.0f} s\n"
+            f"functions, of which {edges} have edges ({aside} of {tried} examples set aside); {time.time() - started:.0f} s, "
+            f"{slowest[0]:.0f} of them for {slowest[1]}\n"
         )
         if detected < AIMS[mode] * total or named < CAUSE_AIM * detected or alarms:
             missed.append(mode)

@@ -1,0 +1,252 @@
+"""From one example: what it shows counts, what lies beyond it is listed, and forms that nobody thinks of are tried."""
+
+import time
+
+import numpy as np
+import pytest
+
+from gradcheck import CallError, GradientError, Verdict, verify
+
+
+def drawn(*shape):
+    return np.random.default_rng([1, *shape]).standard_normal(shape)
+
+
+def found(f, rule, *inputs, **more):
+    return verify(f, like=inputs, vjp=rule, raise_exception=False, **more)
+
+
+def edges_of(result):
+    return {edge.report.causes[0]: edge.words for edge in result.edges}
+
+
+def rms_norm(x, *, eps=1e-5):
+    return x / np.sqrt((x * x).mean() + eps)
+
+
+def rms_norm_rule(gy, y, x, *, eps=1e-5):
+    s = 1 / np.sqrt((x * x).mean() + eps)
+    return s * gy - s**3 * x * (gy * x).mean()
+
+
+def deviation(x):
+    return x.std()
+
+
+def deviation_rule(gy, y, x):
+    return gy * (x - x.mean()) / (x.size * y)
+
+
+def power(x, *, p=2.5):
+    return x**p
+
+
+def power_rule(gy, y, x, *, p=2.5):
+    return gy * p * x ** (p - 1)
+
+
+def remainder(x, *, m=0.7):
+    return np.fmod(x, m)
+
+
+def layer_norm(x, g, b):
+    m = x.mean(-1, keepdims=True)
+    s = 1 / np.sqrt(((x - m) ** 2).mean(-1, keepdims=True) + 1e-5)
+    return (x - m) * s * g + b
+
+
+def layer_norm_rule(axes):
+    def rule(gy, y, x, g, b):
+        m = x.mean(-1, keepdims=True)
+        s = 1 / np.sqrt(((x - m) ** 2).mean(-1, keepdims=True) + 1e-5)
+        h, gh = (x - m) * s, gy * g
+        gx = s * (gh - gh.mean(-1, keepdims=True) - h * (gh * h).mean(-1, keepdims=True))
+        over = axes(x)
+        return gx, (gy * h).sum(over), gy.sum(over)
+
+    return rule
+
+
+# --- right rules, used as their authors meant them --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("f", "rule", "inputs", "params"),
+    [
+        (rms_norm, rms_norm_rule, (drawn(6),), {"eps": 1e-5}),
+        (deviation, deviation_rule, (drawn(6),), {}),
+        (power, power_rule, (np.abs(drawn(4, 3)) + 0.1,), {"p": 3.5}),
+        (remainder, lambda gy, y, x, *, m=0.7: gy, (np.abs(drawn(5)),), {"m": 0.7}),
+        (
+            layer_norm,
+            layer_norm_rule(lambda x: tuple(range(x.ndim - 1))),
+            (drawn(4, 3), drawn(3), drawn(3)),
+            {},
+        ),
+        (np.matmul, lambda gy, y, x, w: (gy @ w.T, x.T @ gy), (drawn(4, 5), drawn(5, 3)), {}),
+    ],
+    ids=[
+        "a static eps",
+        "equal entries",
+        "an exponent",
+        "a modulus",
+        "sums over all but one axis",
+        "matrices only",
+    ],
+)
+def test_a_right_rule_does_not_fail_beyond_what_its_example_shows(f, rule, inputs, params):
+    assert found(f, rule, *inputs, params=params).verdict is not Verdict.FAIL
+
+
+def test_a_norm_that_is_nan_at_zero_passes_with_an_edge():
+    result = found(lambda x: np.sqrt((x * x).sum()), lambda gy, y, x: gy * x / y, drawn(4, 3))
+    assert result.verdict is Verdict.PASS
+    assert list(edges_of(result)) == ["nonfinite"]
+
+
+def test_a_rule_that_raises_at_size_0_passes_with_an_edge():
+    def rule(gy, y, x):
+        if not x.size:
+            raise ValueError("nothing to do")
+        return gy * np.cos(x)
+
+    result = found(np.sin, rule, drawn(4))
+    assert result.verdict is Verdict.PASS
+    assert list(edges_of(result)) == ["raises"]
+    assert edges_of(result)["raises"].startswith("at size 0")
+    assert "; 1 edge below" in str(result)
+    assert "edge, at size 0" in str(result)
+
+
+def test_what_is_wrong_only_at_another_sign_is_an_edge():
+    result = found(np.abs, lambda gy, y, x: gy * np.where(x < 0, 2, 1), np.array([0.5, 2.0, 3.0]))
+    assert result.verdict is Verdict.PASS
+    assert "of another sign" in "".join(edges_of(result).values())
+
+
+def test_edges_count_where_they_are_meant_to():
+    x = drawn(4, 3)
+    with pytest.raises(GradientError, match="edge"):
+        verify(lambda x: np.sqrt((x * x).sum()), like=(x,), vjp=lambda gy, y, x: gy * x / y, edges="fail")
+    with pytest.raises(CallError, match="edges='all': pass"):
+        verify(np.sin, like=(x,), vjp=lambda gy, y, x: gy, edges="all")
+
+
+# --- wrong rules that a plain example does not show --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("f", "rule"),
+    [
+        (np.add, lambda gy, y, a, b: (gy, gy.copy())),
+        (np.multiply, lambda gy, y, a, b: (gy * b, gy * a)),
+    ],
+    ids=["add", "multiply"],
+)
+def test_a_broadcast_that_is_not_summed_is_found_from_equal_shapes(f, rule):
+    result = found(f, rule, drawn(4, 5), drawn(4, 5) + 1)
+    assert result.verdict is Verdict.FAIL
+    assert result.smallest.causes[0] == "unsummed broadcast"
+
+
+def test_a_rule_that_sums_over_one_axis_only_is_found_from_two():
+    result = found(layer_norm, layer_norm_rule(lambda x: 0), drawn(4, 3), drawn(3), drawn(3))
+    assert result.verdict is Verdict.FAIL
+    assert "leading axis more" in result.domain
+
+
+def test_up_to_three_causes_are_reported_each_with_its_smallest_example():
+    def both_get_all(gy, y, a, b):
+        return gy * (a >= b), gy * (b >= a)
+
+    result = found(np.maximum, both_get_all, drawn(4, 5), drawn(4, 5)[::-1])
+    assert {"kink", "unsummed broadcast"} <= {report.causes[0] for report in result.failures}
+    assert "the smallest one of another cause" in str(result)
+
+
+def test_complex_numbers_are_tried_where_they_are_meant():
+    def rule(gy, y, x):
+        return gy * 2 * x
+
+    assert "complex numbers (complex=True)" in found(np.square, rule, drawn(4)).left_out
+    result = found(np.square, rule, drawn(4), complex=True)
+    assert "conjugated" in {report.causes[0] for report in result.failures}
+
+
+def test_indices_into_an_axis_of_size_0_are_no_error():
+    def rule(gy, y, x, i):
+        gx = np.zeros_like(x)
+        np.add.at(gx, i, gy)
+        return gx, None
+
+    assert found(lambda x, i: x[i], rule, drawn(4, 3), np.array([0, 2, 2])).verdict is Verdict.PASS
+
+
+# --- time --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_stride_that_never_ends_is_left_out_and_named():
+    def windows(x, *, stride=2):
+        found, i = [], 0
+        while i + 3 <= len(x):
+            found.append(x[i : i + 3].sum())
+            i += stride
+        return np.array(found)
+
+    def rule(gy, y, x, *, stride=2):
+        gx = np.zeros_like(x)
+        for k, g in enumerate(gy):
+            gx[k * stride : k * stride + 3] += g
+        return gx
+
+    result = found(windows, rule, drawn(9), params={"stride": 2}, max_examples=20)
+    assert result.verdict is Verdict.PASS
+    assert any("stride=0, for which forward took longer" in text for text in result.left_out)
+
+
+def test_time_ends_a_verification_with_what_it_has():
+    def slow(x):
+        time.sleep(0.02)
+        return np.sin(x)
+
+    result = found(slow, lambda gy, y, x: gy * np.cos(x), np.ones(3), max_seconds=3)
+    assert result.verdict is Verdict.PASS
+    assert result.examples < 60
+    assert any("3 s were over (max_seconds)" in text for text in result.left_out)
+
+
+def test_a_size_that_would_take_too_long_is_left_out():
+    def log_determinant(x):
+        k = np.exp(-((x[:, None] - x) ** 2)) + 0.1 * np.eye(len(x))
+        return np.linalg.slogdet(k)[1]
+
+    def rule(gy, y, x):
+        d = x[:, None] - x
+        k = np.exp(-d * d)
+        return 2 * (gy * np.linalg.inv(k + 0.1 * np.eye(len(x))) * k * (-2 * d)).sum(1)
+
+    result = found(log_determinant, rule, drawn(6), max_seconds=10)
+    assert result.verdict is Verdict.PASS
+    assert any("along one axis, which take too long" in text for text in result.left_out)
+
+
+@pytest.mark.parametrize("seconds", [0, -1.0, float("inf"), "10", True])
+def test_a_limit_that_is_no_time_is_refused(seconds):
+    with pytest.raises(CallError, match="pass a finite number above 0"):
+        verify(np.sin, like=(drawn(3),), vjp=lambda gy, y, x: gy, max_seconds=seconds)
+
+
+# --- inconclusive examples ---------------------------------------------------------------------------------------------
+
+
+def test_no_example_of_the_sine_is_inconclusive():
+    result = found(np.sin, lambda gy, y, x: gy * np.cos(x), drawn(4, 5))
+    assert set(result.verdicts) == {"pass"}
+
+
+def test_an_inconclusive_example_is_kept_with_its_inputs_and_reason():
+    result = found(np.cbrt, lambda gy, y, x: gy / (3 * y * y), np.array([-1.0, 0.0, 2.0, 0.0, 0.0]))
+    assert result.undecided
+    assert "array(" in result.undecided[0].inputs
+    assert result.undecided[0].reason
+    assert f"the first inconclusive example: {result.undecided[0].inputs}" in str(result)
