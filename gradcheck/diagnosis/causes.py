@@ -12,6 +12,7 @@ import numpy as np
 
 from gradcheck.backends.protocol import Array, wide
 from gradcheck.diagnosis.locate import Located
+from gradcheck.diagnosis.numbers import factor
 from gradcheck.errors import RuleError
 from gradcheck.numeric.derivative import Diagnosis, derivative
 from gradcheck.verdict.compare import Verdict
@@ -150,13 +151,13 @@ def _conjugated(obs: Observation, i: int, seen: Sequence[Evidence]) -> Cause | N
     if not any(y.dtype.kind == "c" for y in obs.outputs):
         return None
 
-    def factor(_gx: Cotangents, gys: Sequence[Array]) -> Cotangents | None:
+    def conjugated(_gx: Cotangents, gys: Sequence[Array]) -> Cotangents | None:
         found = obs.by_rule(obs.arrays, obs.outputs_before, [np.conj(gy) for gy in gys])
         if found is None or found[i] is None:
             return None
         return [np.conj(g) if k == i and g is not None else None for k, g in enumerate(found)]
 
-    if obs.explains(factor, seen):
+    if obs.explains(conjugated, seen):
         return Cause(
             "conjugated", "the complex conjugate of what gy is multiplied by is right: gy * np.conj(...)"
         )
@@ -174,7 +175,7 @@ def _factor(obs: Observation, i: int, seen: Sequence[Evidence]) -> Cause | None:
     ratio = c.numeric / c.analytic
     both_wrong = len(seen) > 1 and all(e.comparison.verdict is Verdict.FAIL for e in seen)
     if both_wrong and obs.explains(_with(i, partial(_times, factor=ratio)), seen):
-        return Cause("factor", f"multiplied by {ratio:.6g} every entry is right")
+        return Cause("factor", f"multiplied by {factor(ratio)} every entry is right")
     return None
 
 

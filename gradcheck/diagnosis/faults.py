@@ -11,6 +11,7 @@ from gradcheck.contracts.base import ContractResult
 from gradcheck.diagnosis import causes
 from gradcheck.diagnosis.locate import Located, locate
 from gradcheck.diagnosis.misshapen import cause_of_shape
+from gradcheck.diagnosis.numbers import Pair, pair
 from gradcheck.verdict.evidence import Evidence
 from gradcheck.verdict.judge import ValueResult
 from gradcheck.verdict.observation import Observation
@@ -117,9 +118,10 @@ def _at_a_tie(obs: Observation, e: Evidence) -> Fault:
     ]
     moving = [p for p, g, t in zip(obs.paths, e.gx, e.v, strict=True) if t is not None and g is not None]
     of = f"of {places[0]} alone" if places else "of <gy, f>"
+    both = pair(c.analytic, c.numeric)
     text = (
-        f"for the derivative {of} along one direction the rule gives {c.analytic:.10g}, and it is {c.numeric:.10g} ± "
-        f"{c.bound:.2g}. {_sentence(causes.AT_A_TIE)}"
+        f"for the derivative {of} along one direction the rule gives {both.claimed}, and it is {both.measured} ± "
+        f"{c.bound:.2g}{_apart(both)}. {_sentence(causes.AT_A_TIE)}"
     )
     return Fault("kink", text, moving[0] if len(moving) == 1 else "", None, c.analytic, c.numeric, c.bound)
 
@@ -145,9 +147,10 @@ def _fault(
     path = "" if i is None else obs.paths[i]
     if at is None:
         c = e.comparison
+        both = pair(c.analytic, c.numeric)
         text = (
-            f"along a random direction the rule gives {c.analytic:.10g} for {path or 'all inputs'}, and the derivative "
-            f"is {c.numeric:.10g} ± {c.bound:.1g}; no single entry stands out. {_sentence(text)}"
+            f"along a random direction the rule gives {both.claimed} for {path or 'all inputs'}, and the derivative "
+            f"is {both.measured} ± {c.bound:.1g}{_apart(both)}; no single entry stands out. {_sentence(text)}"
         )
         return Fault(word, text, path, None, c.analytic, c.numeric, c.bound)
     where = f"{path}[{', '.join(map(str, at.index))}]" if at.index else path
@@ -156,11 +159,20 @@ def _fault(
         if not at.alone or obs.arrays[at.input].size == 1
         else " (the rest of this input's gradient is right)"
     )
-    measured = f"{at.numeric:.10g} ± {at.bound:.1g}"
-    if e.comparison.reason == "kink" and at.bound > abs(at.analytic - at.numeric) / 4:
-        measured = f"between {at.numeric - at.bound:.6g} and {at.numeric + at.bound:.6g} (a kink)"
-    text = f"at {where} the rule gives {at.analytic:.10g}, and the derivative is {measured}{only}. {_sentence(text)}"
+    both = pair(at.analytic, at.numeric)
+    measured = f"{both.measured} ± {at.bound:.1g}{_apart(both)}"
+    if at.at_kink and not isinstance(at.numeric, complex):
+        ends = [pair(at.analytic, at.numeric + side * at.bound).measured for side in (-1, 1)]
+        both = max([pair(at.analytic, float(end)) for end in ends], key=lambda found: len(found.claimed))
+        measured = f"between {ends[0]} and {ends[1]} (a kink)"
+    text = (
+        f"at {where} the rule gives {both.claimed}, and the derivative is {measured}{only}. {_sentence(text)}"
+    )
     return Fault(word, text, path, at.index, at.analytic, at.numeric, at.bound)
+
+
+def _apart(both: Pair) -> str:
+    return f", {both.apart}" if both.apart else ""
 
 
 def _sentence(text: str) -> str:

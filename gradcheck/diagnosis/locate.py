@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradcheck.backends.protocol import Array
-from gradcheck.numeric.derivative import Derivative
+from gradcheck.numeric.derivative import Derivative, Diagnosis
 from gradcheck.verdict.compare import Verdict
 from gradcheck.verdict.evidence import Direction, Evidence
 from gradcheck.verdict.observation import Observation
@@ -31,6 +31,11 @@ class Located:
     column: Derivative
     alone: bool
     size: float
+
+    @property
+    def at_kink(self) -> bool:
+        """Whether an output that this entry moves has a kink here."""
+        return bool((self.column.flat_diagnosis == Diagnosis.KINK).any())
 
 
 def locate(obs: Observation, e: Evidence) -> Located | None:
