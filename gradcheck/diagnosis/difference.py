@@ -43,7 +43,7 @@ def entry_snippet(obs: Observation, call: Call, e: Evidence, at: Located) -> str
     where = f"{path}[{index}]" if at.index else path
     return "\n".join(
         [
-            f"# without the checker: the derivative of <gy, f> by {where}, within {error:.0e} of the one measured",
+            f"# without the checker: the derivative of <gy, f> by {where}, {_near(error)}",
             *_cotangents(obs, e),
             "def value(t):",
             f"    x = np.array({_data(call, path)}, {kind})",
@@ -54,6 +54,10 @@ def entry_snippet(obs: Observation, call: Call, e: Evidence, at: Located) -> str
             formula.printed(kind == "complex"),
         ]
     )
+
+
+def _near(error: float) -> str:
+    return f"within {error:.0e} of the one measured" if error else "just as measured"
 
 
 def _data(call: Call, path: str) -> str:
@@ -199,7 +203,7 @@ def _error(obs: Observation, e: Evidence, at: Located, formula: Formula, h: floa
 def _rounded_up(error: float) -> float:
     """One significant digit."""
     unit = 10.0 ** math.floor(math.log10(error)) if error > 0 else 0.0
-    return float(f"{math.ceil(error / unit) * unit:.0e}") if unit else 5e-324
+    return float(f"{math.ceil(error / unit) * unit:.0e}") if unit else 0.0
 
 
 def _value(obs: Observation, e: Evidence, at: Located, t: complex) -> float:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gradcheck.contracts.base import ContractResult
 from gradcheck.diagnosis import causes
+from gradcheck.diagnosis.case import Cause
 from gradcheck.diagnosis.locate import Located, locate
 from gradcheck.diagnosis.misshapen import cause_of_shape
 from gradcheck.diagnosis.numbers import Pair, pair
@@ -87,20 +88,23 @@ def _of_shapes(obs: Observation) -> list[Fault]:
 def _of_values(obs: Observation, values: ValueResult) -> list[tuple[Fault, Located | None, Evidence]]:
     found: list[tuple[Fault, Located | None, Evidence]] = []
     base = values.failing(obs)
-    if base.witness == "tie":
+    if base.witness == "tie" and base.at_kink():
         return [(_at_a_tie(obs, base), None, base)]
     wrong = dict(values.evidence)
     if not wrong:  # too many inputs to judge each: find one
         at = locate(obs, base)
         if at is None:
-            cause = causes.Cause("kink", causes.AT_A_KINK) if base.at_kink() else None
+            cause = Cause("kink", causes.AT_A_KINK) if base.at_kink() else None
             return [(_fault(obs, None, base, None, cause), None, base)]
         wrong = {at.input: _alone(obs, base, at.input)}
     for i, e in list(wrong.items())[:LISTED]:
-        at = locate(obs, e)
         seen = [e, _alone(obs, _with_other_cotangents(obs, e), i)]
+        shown = next((s for s in seen if s.comparison.reason == "nonfinite"), e)
+        at = locate(obs, shown)
+        if shown is not e and at is not None and not np.isfinite(at.analytic):
+            e = shown
         cause = (
-            causes.Cause("precision", causes.CAUSES["precision"])
+            Cause("precision", causes.CAUSES["precision"])
             if values.precision
             else causes.why(obs, i, seen, at)
         )
@@ -135,13 +139,14 @@ def _alone(obs: Observation, e: Evidence, i: int) -> Evidence:
 
 def _with_other_cotangents(obs: Observation, e: Evidence) -> Evidence:
     """Evidence whose cotangents were drawn apart from those of `e`."""
+    if e.witness == "tie":  # of its outputs only, as others are at a kink
+        gys = obs.draw(usable=[gy != 0 for gy in e.gys])
+        return replace(e, gys=gys, gx=tuple(obs.pulled(gys, obs.fresh())))
     first = e.gys[0]
     return next((o for o in reversed(obs.evidence) if not np.array_equal(o.gys[0], first)), e)
 
 
-def _fault(
-    obs: Observation, i: int | None, e: Evidence, at: Located | None, cause: causes.Cause | None
-) -> Fault:
+def _fault(obs: Observation, i: int | None, e: Evidence, at: Located | None, cause: Cause | None) -> Fault:
     word = "value" if cause is None else cause.word
     text = causes.CAUSES["value"] if cause is None else cause.text
     path = "" if i is None else obs.paths[i]
@@ -161,7 +166,7 @@ def _fault(
     )
     both = pair(at.analytic, at.numeric)
     measured = f"{both.measured} ± {at.bound:.1g}{_apart(both)}"
-    if at.at_kink and not isinstance(at.numeric, complex):
+    if at.at_kink and not isinstance(at.numeric, complex) and at.bound > abs(at.analytic - at.numeric) / 4:
         ends = [pair(at.analytic, at.numeric + side * at.bound).measured for side in (-1, 1)]
         both = max([pair(at.analytic, float(end)) for end in ends], key=lambda found: len(found.claimed))
         measured = f"between {ends[0]} and {ends[1]} (a kink)"

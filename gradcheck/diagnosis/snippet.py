@@ -84,7 +84,9 @@ def function_text(function: Callable[..., Any], otherwise: str) -> str:
     if isinstance(function, np.ufunc):
         return name if getattr(np, function.__name__, None) is function else function.__name__
     if isinstance(function, Op):
-        return f"gradcore.{name}" if getattr(gradcore, name, None) is function else name
+        if getattr(gradcore, name, None) is function:
+            return f"gradcore.{name}"
+        return name if name.isidentifier() else otherwise
     if getattr(np, name, None) is function:
         return f"np.{name}"
     own = inspect.isroutine(function) and not inspect.ismethod(function) and name.isidentifier()
@@ -139,7 +141,10 @@ def _assigned(name: str, value: Any) -> str:
 
 def _imports(body: str, functions: tuple[Any, ...]) -> str:
     """Import statements for the names that the code uses and that are not the user's own."""
-    nodes = list(ast.walk(ast.parse(body)))
+    try:
+        nodes = list(ast.walk(ast.parse(body)))
+    except SyntaxError:  # whatever a repr gave: a report is worth more than its imports
+        nodes = []
     used = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
     used -= {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
     used -= {n.name for n in nodes if isinstance(n, ast.FunctionDef)}
@@ -155,7 +160,8 @@ def _imports(body: str, functions: tuple[Any, ...]) -> str:
     lines += ["import gradcore"] * ("gradcore" in used)
     lines += ["from gradcore import Tensor"] * ("Tensor" in used)
     checks = sorted(used & {"gradcheck", "gradgradcheck"})
-    return "\n".join([*lines, f"from gradcheck import {', '.join(checks)}"])
+    lines += [f"from gradcheck import {', '.join(checks)}"] * bool(checks)
+    return "\n".join(lines)
 
 
 def _plain(value: Any) -> Any:

@@ -89,7 +89,7 @@ def check_snippet(report, names, *, entry=True):
     fault = fault_shown(report)
     assert bool(printed) == (entry and fault is not None), report.snippet
     if printed:
-        within = float(report.snippet.partition("within ")[2].split()[0])
+        within = float((report.snippet.partition("within ")[2] or "0").split()[0])
         wrong_by = abs(fault.numeric - (fault.analytic if np.isfinite(fault.analytic) else 0))
         assert abs(complex(printed) - fault.numeric) <= within, printed
         assert within <= max(fault.bound, 1e-3 * wrong_by)
@@ -312,6 +312,15 @@ def test_a_check_of_the_second_order_reproduces_itself():
     assert imported <= used
     assert "gradgradcheck" in imported
     run(report, {"wrong": wrong})
+
+
+def test_an_op_is_called_by_its_name():
+    exp = gradcore.registry.ops["exp"]
+    for name, bound in (("my_exp", "my_exp"), ("broken exp", "f")):
+        broken = gradcore.Op(exp.forward, lambda gy, y, x: gy * x, exp.spec, name=name)
+        assert check_snippet(gradcheck(broken, (X,), raise_exception=False), {bound: broken})
+        tensor = gradcore.Tensor(X, requires_grad=True)
+        assert check_snippet(gradcheck(broken, (tensor,), raise_exception=False), {bound: broken})
 
 
 def test_a_registered_op_is_named_by_its_module():
