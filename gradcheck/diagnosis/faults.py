@@ -88,7 +88,8 @@ def _of_shapes(obs: Observation) -> list[Fault]:
 def _of_values(obs: Observation, values: ValueResult) -> list[tuple[Fault, Located | None, Evidence]]:
     found: list[tuple[Fault, Located | None, Evidence]] = []
     base = values.failing(obs)
-    if base.witness == "tie" and base.at_kink():
+    # moved together, entries that tie show no kink: whether their outputs have one, random directions show
+    if base.witness == "tie" and replace(base, numeric=obs.evidence[0].numeric).at_kink():
         return [(_at_a_tie(obs, base), None, base)]
     wrong = dict(values.evidence)
     if not wrong:  # too many inputs to judge each: find one
