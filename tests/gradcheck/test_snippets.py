@@ -16,8 +16,12 @@ import pytest
 import gradcore
 from gradcheck import GradientError, gradcheck, gradgradcheck
 
+BEFORE = list(sys.path)
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from ci.catalogue.mistakes import sets
+try:
+    from ci.catalogue.mistakes import sets
+finally:
+    sys.path[:] = BEFORE
 
 X = np.random.default_rng(0).standard_normal((4, 3))
 MISTAKES = {f"{which}: {m[0]}": m for which in ("own", "heldout") for m in sets.mistakes(which)}
@@ -47,8 +51,6 @@ SHOWN += [name for line in AT_THE_EXAMPLE.strip().splitlines() for name in line.
 
 LARGE = {"heldout: the size in a byte"}
 """Their inputs have too many entries to be written out."""
-
-CONTRACTS_ALONE = "a broken contract and no wrong value: there is no entry to differentiate by"
 
 
 def bound_to(report, f, rule):
