@@ -145,6 +145,18 @@ def test_a_difference_quotient_is_no_constant_factor_unless_it_is_everywhere(siz
         assert fault.text.endswith("by a difference quotient?")
 
 
+@pytest.mark.parametrize("size", [2, 5])
+def test_errors_next_to_the_bound_are_no_factor(size):
+    for seed in range(8):
+        x = np.random.default_rng([seed, size]).uniform(0.3, 1.2, size)
+        for off in (4e-12, 1e-11):
+            noise = off * np.random.default_rng(seed).uniform(0.8, 1.2, size)
+            report = gradcheck(
+                np.exp, (x,), vjp=lambda gy, y, x: gy * y * (1 + noise), raise_exception=False, seed=seed
+            )
+            assert "factor" not in report.causes, str(report)
+
+
 def test_a_small_factor_that_holds_everywhere_is_a_factor():
     for size in (1, 5):
         report = fails(np.exp, (V[:size],), lambda gy, y, x: gy * y * (1 + 1e-6))
@@ -306,8 +318,11 @@ def test_both_conventions_are_right_with_the_symmetric_part_in_front(rule):
 def test_a_wrong_gradient_of_a_symmetric_matrix_is_not_called_a_convention():
     report = fails(np.linalg.cholesky, (S,), lambda gy, y, x: 1.5 * cholesky_rule(gy, y, x))
     assert "symmetric" not in report.causes
-    report = fails(lambda x: np.tanh(x * np.arange(4)), (S,), lambda gy, y, x: (gy * (1 - y * y)).T)
-    assert "symmetric" not in report.causes
+    weights = np.arange(1.0, 5.0) / 8
+    report = fails(
+        lambda x: np.tanh(x * weights), (S,), lambda gy, y, x: (gy * (1 - y * y) * weights).T
+    )  # right along symmetric directions, and no convention
+    assert report.causes == ("transposed",)
 
 
 # --- the table --------------------------------------------------------------------------------------------------------
