@@ -17,7 +17,7 @@ from gradcheck.verdict.compare import Verdict
 from gradcheck.verdict.evidence import Cotangents, same
 from gradcheck.verdict.observation import Observation
 
-CLEAR = 8.0
+CLEAR = 32.0
 """A factor near 1 has to be off by more than this many bounds, or rounding would be taken for it."""
 
 NEAR = 1e-2
