@@ -11,13 +11,13 @@ import numpy as np
 
 from gradcheck.backends import Call, Subject, as_subject
 from gradcheck.backends.arguments import contracts_of, cotangents_of, seed_of
-from gradcheck.backends.core import Core
 from gradcheck.backends.second import gradient_subject, loses_history
 from gradcheck.backends.tree import name_of
 from gradcheck.contracts import CONTRACTS, examine
 from gradcheck.contracts.base import ContractResult
+from gradcheck.diagnosis.difference import entry_snippet
 from gradcheck.diagnosis.faults import Fault, Faults, diagnose
-from gradcheck.diagnosis.snippet import call_snippet, call_text, entry_snippet
+from gradcheck.diagnosis.snippet import call_snippet
 from gradcheck.errors import CallError, RuleError
 from gradcheck.report.failure import GradientError
 from gradcheck.report.report import InputResult, Report
@@ -159,13 +159,10 @@ def _check(subject: Subject, call: Call, order: int) -> Report:
     snippet = ""
     if verdict is Verdict.FAIL:
         function = "gradcheck" if order == 1 else "gradgradcheck"
-        snippet = call_snippet(call.inputs, call_text(function, call))
+        entry = ""
         if found.located is not None and found.evidence is not None and order == 1:
-            tensors = isinstance(subject, Core)
-            at = found.located
-            snippet += entry_snippet(
-                subject.name, call.inputs, found.evidence.gys, at.input, at.index, tensors=tensors
-            )
+            entry = entry_snippet(obs, call, found.evidence, found.located)
+        snippet = call_snippet(function, call, entry)
     return Report(
         name=subject.name,
         gradient=subject.gradient,

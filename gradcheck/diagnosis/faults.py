@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gradcheck.contracts.base import ContractResult
 from gradcheck.diagnosis import causes
+from gradcheck.diagnosis.case import Cause
 from gradcheck.diagnosis.locate import Located, locate
 from gradcheck.diagnosis.misshapen import cause_of_shape
+from gradcheck.diagnosis.numbers import Pair, pair
 from gradcheck.verdict.evidence import Evidence
 from gradcheck.verdict.judge import ValueResult
 from gradcheck.verdict.observation import Observation
@@ -86,20 +88,24 @@ def _of_shapes(obs: Observation) -> list[Fault]:
 def _of_values(obs: Observation, values: ValueResult) -> list[tuple[Fault, Located | None, Evidence]]:
     found: list[tuple[Fault, Located | None, Evidence]] = []
     base = values.failing(obs)
-    if base.witness == "tie":
+    # moved together, entries that tie show no kink: whether their outputs have one, random directions show
+    if base.witness == "tie" and replace(base, numeric=obs.evidence[0].numeric).at_kink():
         return [(_at_a_tie(obs, base), None, base)]
     wrong = dict(values.evidence)
     if not wrong:  # too many inputs to judge each: find one
         at = locate(obs, base)
         if at is None:
-            cause = causes.Cause("kink", causes.AT_A_KINK) if base.at_kink() else None
+            cause = Cause("kink", causes.AT_A_KINK) if base.at_kink() else None
             return [(_fault(obs, None, base, None, cause), None, base)]
         wrong = {at.input: _alone(obs, base, at.input)}
     for i, e in list(wrong.items())[:LISTED]:
-        at = locate(obs, e)
         seen = [e, _alone(obs, _with_other_cotangents(obs, e), i)]
+        shown = next((s for s in seen if s.comparison.reason == "nonfinite"), e)
+        at = locate(obs, shown)
+        if shown is not e and at is not None and not np.isfinite(at.analytic):
+            e = shown
         cause = (
-            causes.Cause("precision", causes.CAUSES["precision"])
+            Cause("precision", causes.CAUSES["precision"])
             if values.precision
             else causes.why(obs, i, seen, at)
         )
@@ -117,9 +123,10 @@ def _at_a_tie(obs: Observation, e: Evidence) -> Fault:
     ]
     moving = [p for p, g, t in zip(obs.paths, e.gx, e.v, strict=True) if t is not None and g is not None]
     of = f"of {places[0]} alone" if places else "of <gy, f>"
+    both = pair(c.analytic, c.numeric)
     text = (
-        f"for the derivative {of} along one direction the rule gives {c.analytic:.10g}, and it is {c.numeric:.10g} ± "
-        f"{c.bound:.2g}. {_sentence(causes.AT_A_TIE)}"
+        f"for the derivative {of} along one direction the rule gives {both.claimed}, and it is {both.measured} ± "
+        f"{c.bound:.2g}{_apart(both)}. {_sentence(causes.AT_A_TIE)}"
     )
     return Fault("kink", text, moving[0] if len(moving) == 1 else "", None, c.analytic, c.numeric, c.bound)
 
@@ -133,21 +140,23 @@ def _alone(obs: Observation, e: Evidence, i: int) -> Evidence:
 
 def _with_other_cotangents(obs: Observation, e: Evidence) -> Evidence:
     """Evidence whose cotangents were drawn apart from those of `e`."""
+    if e.witness == "tie":  # of its outputs only, as others are at a kink
+        gys = obs.draw(usable=[gy != 0 for gy in e.gys])
+        return replace(e, gys=gys, gx=tuple(obs.pulled(gys, obs.fresh())))
     first = e.gys[0]
     return next((o for o in reversed(obs.evidence) if not np.array_equal(o.gys[0], first)), e)
 
 
-def _fault(
-    obs: Observation, i: int | None, e: Evidence, at: Located | None, cause: causes.Cause | None
-) -> Fault:
+def _fault(obs: Observation, i: int | None, e: Evidence, at: Located | None, cause: Cause | None) -> Fault:
     word = "value" if cause is None else cause.word
     text = causes.CAUSES["value"] if cause is None else cause.text
     path = "" if i is None else obs.paths[i]
     if at is None:
         c = e.comparison
+        both = pair(c.analytic, c.numeric)
         text = (
-            f"along a random direction the rule gives {c.analytic:.10g} for {path or 'all inputs'}, and the derivative "
-            f"is {c.numeric:.10g} ± {c.bound:.1g}; no single entry stands out. {_sentence(text)}"
+            f"along a random direction the rule gives {both.claimed} for {path or 'all inputs'}, and the derivative "
+            f"is {both.measured} ± {c.bound:.1g}{_apart(both)}; no single entry stands out. {_sentence(text)}"
         )
         return Fault(word, text, path, None, c.analytic, c.numeric, c.bound)
     where = f"{path}[{', '.join(map(str, at.index))}]" if at.index else path
@@ -156,12 +165,21 @@ def _fault(
         if not at.alone or obs.arrays[at.input].size == 1
         else " (the rest of this input's gradient is right)"
     )
-    measured = f"{at.numeric:.10g} ± {at.bound:.1g}"
-    if e.comparison.reason == "kink" and at.bound > abs(at.analytic - at.numeric) / 4:
-        measured = f"between {at.numeric - at.bound:.6g} and {at.numeric + at.bound:.6g} (a kink)"
-    text = f"at {where} the rule gives {at.analytic:.10g}, and the derivative is {measured}{only}. {_sentence(text)}"
+    both = pair(at.analytic, at.numeric)
+    measured = f"{both.measured} ± {at.bound:.1g}{_apart(both)}"
+    if at.at_kink and not isinstance(at.numeric, complex) and at.bound > abs(at.analytic - at.numeric) / 4:
+        ends = [pair(at.analytic, at.numeric + side * at.bound).measured for side in (-1, 1)]
+        both = max([pair(at.analytic, float(end)) for end in ends], key=lambda found: len(found.claimed))
+        measured = f"between {ends[0]} and {ends[1]} (a kink)"
+    text = (
+        f"at {where} the rule gives {both.claimed}, and the derivative is {measured}{only}. {_sentence(text)}"
+    )
     return Fault(word, text, path, at.index, at.analytic, at.numeric, at.bound)
 
 
+def _apart(both: Pair) -> str:
+    return f", {both.apart}" if both.apart else ""
+
+
 def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + "."
+    return text[:1].upper() + text[1:] + ("" if text.endswith("?") else ".")

@@ -8,19 +8,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradcheck.backends.protocol import Array
-from gradcheck.numeric.derivative import Derivative
+from gradcheck.numeric.derivative import Derivative, Diagnosis
+from gradcheck.numeric.line import flatten
 from gradcheck.verdict.compare import Verdict
 from gradcheck.verdict.evidence import Direction, Evidence
 from gradcheck.verdict.observation import Observation
 
 EVALUATIONS = 24
 
+TRIED = 8
+"""So many entries that are not finite are tried, as the derivative there may be none either."""
+
 
 @dataclass(frozen=True, slots=True)
 class Located:
     """One wrong entry: `inputs[input]` at `index`; claimed and measured derivative of `<gy, f>`, and its bound.
 
-    column: the derivative of every output along `size` times this entry. alone: whether the rest of this input's gradient is right.
+    column: the derivative of every output along `size` times this entry. alone: whether the rest of this input's gradient is
+    right. at_kink: whether an output that counts has a kink in this entry.
     """
 
     input: int
@@ -31,6 +36,7 @@ class Located:
     column: Derivative
     alone: bool
     size: float
+    at_kink: bool
 
 
 def locate(obs: Observation, e: Evidence) -> Located | None:
@@ -39,6 +45,10 @@ def locate(obs: Observation, e: Evidence) -> Located | None:
     The mismatch `<gy, J v> - <gx, v>` is additive over the coordinates of v: each step measures one half and goes where
     the larger part of it is.
     """
+    for i, index in _nonfinite(obs, e):
+        found = _located(obs, e, i, index)
+        if found is not None:
+            return found
     moving = [i for i, t in enumerate(e.v) if t is not None and t.size]
     offsets = np.cumsum([0, *(_entries(e.v, i).size for i in moving)])
     low, high = 0, int(offsets[-1])
@@ -59,6 +69,21 @@ def locate(obs: Observation, e: Evidence) -> Located | None:
     place = int(np.searchsorted(offsets, low, side="right")) - 1
     i = moving[place]
     index = tuple(int(k) for k in np.unravel_index(low - offsets[place], obs.arrays[i].shape))
+    return _located(obs, e, i, index)
+
+
+def _nonfinite(obs: Observation, e: Evidence) -> list[tuple[int, tuple[int, ...]]]:
+    """Some entries at which the claim is NaN or infinite."""
+    return [
+        (i, tuple(int(k) for k in index))
+        for i, (g, t) in enumerate(zip(obs.fitted(e.gx), e.v, strict=True))
+        if g is not None and t is not None
+        for index in np.argwhere(~np.isfinite(g))[:TRIED]
+    ]
+
+
+def _located(obs: Observation, e: Evidence, i: int, index: tuple[int, ...]) -> Located | None:
+    """This entry, None where the claim is right there."""
     found = entry(obs, e, i, index)
     if found is None:
         return None
@@ -71,7 +96,11 @@ def locate(obs: Observation, e: Evidence) -> Located | None:
         numeric = obs.numeric(tuple(rest), evaluations=EVALUATIONS, gys=e.gys)
         c = obs.held(numeric, e.gx, tuple(rest), e.gys)
         alone = c.verdict is not Verdict.FAIL
-    return Located(i, index, *found[:4], alone or obs.arrays[i].size == 1, found[4])
+    column = found[3]
+    weights = flatten([np.real(gy) if gy.dtype.kind != "c" else gy for gy in e.gys])
+    kinks = column.flat_diagnosis == Diagnosis.KINK
+    at_kink = bool(kinks[weights != 0].any()) if weights.shape == kinks.shape else bool(kinks.any())
+    return Located(i, index, *found[:4], alone or obs.arrays[i].size == 1, found[4], at_kink)
 
 
 def entry(

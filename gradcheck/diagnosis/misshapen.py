@@ -9,7 +9,8 @@ from functools import partial
 import numpy as np
 
 from gradcheck.backends.protocol import Array
-from gradcheck.diagnosis.causes import Cause, broadcasts
+from gradcheck.diagnosis.case import Cause
+from gradcheck.diagnosis.entries import broadcasts
 from gradcheck.verdict.compare import Verdict
 from gradcheck.verdict.observation import Observation
 from gradcore.graph import unbroadcast

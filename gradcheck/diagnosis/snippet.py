@@ -1,15 +1,20 @@
-"""Code that shows a fault again: the call with its inputs, and the located entry without the checker."""
+"""Code that shows a fault again: the inputs, the located entry without the checker, and the call; it runs as it stands."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import ast
+import builtins
+import inspect
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+import gradcore
 from gradcheck.backends.call import Call
-from gradcheck.backends.protocol import Array
 from gradcheck.backends.tree import described, leaves, name_of
+from gradcore.op import Op
 from gradcore.tensor import Tensor
 
 MOST = 100
@@ -34,12 +39,16 @@ def literal(value: Any, most: int = MOST) -> str:
         return f"{type(value).__name__}({value.item()!r})"
     if isinstance(value, dict):
         return "{" + ", ".join([f"{key!r}: {literal(item, most)}" for key, item in value.items()]) + "}"
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return f"{type(value).__name__}({', '.join([literal(item, most) for item in value])})"
     if isinstance(value, tuple):
         items = ", ".join([literal(item, most) for item in value])
         return f"({items}{',' if len(value) == 1 else ''})"
     if isinstance(value, list):
         return "[" + ", ".join([literal(item, most) for item in value]) + "]"
-    return repr(value)
+    if isinstance(value, type):
+        return _type_text(value)
+    return function_text(value, repr(value)) if callable(value) else repr(value)
 
 
 def in_its_layout(value: Any) -> str:
@@ -48,7 +57,7 @@ def in_its_layout(value: Any) -> str:
     >>> in_its_layout(np.broadcast_to(np.array([[1.0]]), (2, 1)))
     'np.broadcast_to(array([[1.]]), (2, 1))'
     """
-    if isinstance(value, tuple | list):
+    if isinstance(value, tuple | list) and not hasattr(value, "_fields"):
         return "(" + "".join([in_its_layout(item) + ", " for item in value]).rstrip() + ")"
     if not isinstance(value, np.ndarray) or value.flags.c_contiguous or not value.size:
         return literal(value)
@@ -61,68 +70,99 @@ def in_its_layout(value: Any) -> str:
     return f"np.asfortranarray({literal(value)})" if value.flags.f_contiguous else literal(value)
 
 
-def call_text(function: str, call: Call) -> str:
-    """The call as the user would write it again."""
-    rule = call.vjp
-    named = "" if rule is None else f", vjp={name_of(rule) if name_of(rule) != 'f' else 'rule'}"
-    more = [("wrt", call.wrt), ("params", call.params or None), ("gy", call.gy)]
-    rest = "".join([f", {key}={in_its_layout(value)}" for key, value in more if value is not None])
-    return f"{function}({name_of(call.f)}, inputs{named}{rest}, seed={call.seed})"
+def function_text(function: Callable[..., Any], otherwise: str) -> str:
+    """A function as its user would name it; `otherwise` for a lambda, a method or an object without a name of its own.
+
+    >>> function_text(np.sin, "f"), function_text(lambda x: x, "f"), function_text(partial(literal, most=3), "f")
+    ('np.sin', 'f', 'partial(literal, most=3)')
+    """
+    if isinstance(function, partial):
+        given = [literal(a) for a in function.args]
+        given += [f"{key}={literal(value)}" for key, value in function.keywords.items()]
+        return f"partial({', '.join([function_text(function.func, otherwise), *given])})"
+    name = name_of(function)
+    if isinstance(function, np.ufunc):
+        return name if getattr(np, function.__name__, None) is function else function.__name__
+    if isinstance(function, Op):
+        if getattr(gradcore, name, None) is function:
+            return f"gradcore.{name}"
+        return name if name.isidentifier() else otherwise
+    if getattr(np, name, None) is function:
+        return f"np.{name}"
+    own = inspect.isroutine(function) and not inspect.ismethod(function) and name.isidentifier()
+    return name if own and getattr(function, "__name__", "") != "<lambda>" else otherwise
 
 
-def call_snippet(inputs: Any, call: str) -> str:
-    """The imports, the inputs and the call; inputs that are too large are named only."""
-    given = inputs if isinstance(inputs, tuple | list) else (inputs,)
-    arrays = [leaf.data if isinstance(leaf, Tensor) else leaf for _, leaf in leaves(given, "")]
-    if any(isinstance(a, np.ndarray) and a.size > MOST for a in arrays):
-        words = ", ".join([f"{path}: {described(_plain(leaf))}" for path, leaf in leaves(given, "inputs")])
-        return f"inputs = ...  # as passed: {words}\n{call}"
-    tensor = (
-        "from gradcore import Tensor\n"
-        if any(isinstance(leaf, Tensor) for _, leaf in leaves(given, ""))
-        else ""
-    )
-    names = sorted(
-        {"array", "zeros", "nan", "inf"} | {a.dtype.name for a in arrays if isinstance(a, np.ndarray)}
-    )
-    names = [n for n in names if n in ("array", "zeros", "nan", "inf") or hasattr(np, n)]
-    text = literal(tuple(given))
-    used = [n for n in names if n in text + call]
-    head = "import numpy as np\n" if "np." in call else ""
-    head += f"from numpy import {', '.join(used)}\n" if used else ""
-    return f"{head}{tensor}from gradcheck import gradcheck, gradgradcheck\n\ninputs = {text}\n{call}"
+def call_snippet(function: str, call: Call, middle: str = "") -> str:
+    """The imports, the inputs and the call, which is the last line; what is too large, or has no literal, is named only.
+
+    function: "gradcheck" or "gradgradcheck". middle: code to stand between the inputs and the call.
+    """
+    lines, given = [_assigned("inputs", call.arguments)], ["inputs"]
+    f = function_text(call.f, "f")
+    if call.vjp is not None:
+        rule = function_text(call.vjp, "rule")
+        given.append(f"vjp={'rule' if rule == f and call.vjp is not call.f else rule}")
+    for key, value in (("wrt", call.wrt), ("params", call.params or None), ("gy", call.gy)):
+        if value is not None and writable(value):
+            given.append(f"{key}={in_its_layout(value)}")
+        elif value is not None:
+            lines.append(_assigned(key, value))
+            given.append(f"{key}={key}")
+    last = f"{function}({', '.join([f, *given])}, seed={call.seed})"
+    body = "\n\n".join(["\n".join(lines), *([middle] if middle else []), last])
+    return f"{_imports(body, (call.f, call.vjp))}\n\n{body}"
+
+
+def _type_text(value: type) -> str:
+    name = value.__name__
+    return f"np.{name}" if getattr(np, name, None) is value else name
+
+
+def writable(value: Any) -> bool:
+    """Whether a value can be written out as code that makes it again, and is no larger than `MOST`."""
+    for _, leaf in leaves(value, ""):
+        array = leaf.data if isinstance(leaf, Tensor) else leaf
+        if isinstance(array, np.ndarray) and (array.size > MOST or array.dtype.hasobject):
+            return False
+    try:
+        ast.parse(in_its_layout(value), mode="eval")
+    except (SyntaxError, ValueError):
+        return False
+    return True
+
+
+def _assigned(name: str, value: Any) -> str:
+    if writable(value):
+        return f"{name} = {literal(value)}"
+    words = [f"{path}: {described(_plain(leaf))}" for path, leaf in leaves(value, name)]
+    return f"{name} = ...  # as passed: {', '.join(words)}"
+
+
+def _imports(body: str, functions: tuple[Any, ...]) -> str:
+    """Import statements for the names that the code uses and that are not the user's own."""
+    try:
+        nodes = list(ast.walk(ast.parse(body)))
+    except SyntaxError:  # whatever a repr gave: a report is worth more than its imports
+        nodes = []
+    used = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    used -= {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    used -= {n.name for n in nodes if isinstance(n, ast.FunctionDef)}
+    used -= {n.arg for n in nodes if isinstance(n, ast.arg)}
+    own = {getattr(f, "func", f) for f in functions}
+    used -= {function_text(f, "f") for f in own if callable(f)} | {"f", "rule"}
+    lines = ["from functools import partial"] * ("partial" in used)
+    lines += ["import numpy as np"] * ("np" in used)
+    numpys = sorted(
+        n for n in used - {"np", "partial"} if not hasattr(builtins, n) and hasattr(np, n)
+    )  # array, float32, nan, ...
+    lines += [f"from numpy import {', '.join(numpys)}"] * bool(numpys)
+    lines += ["import gradcore"] * ("gradcore" in used)
+    lines += ["from gradcore import Tensor"] * ("Tensor" in used)
+    checks = sorted(used & {"gradcheck", "gradgradcheck"})
+    lines += [f"from gradcheck import {', '.join(checks)}"] * bool(checks)
+    return "\n".join(lines)
 
 
 def _plain(value: Any) -> Any:
     return value.data if isinstance(value, Tensor) else value
-
-
-def entry_snippet(
-    name: str, inputs: Any, gys: Sequence[Array], place: int, index: tuple[int, ...], *, tensors: bool
-) -> str:
-    """Code that differentiates `<gy, f>` by one entry with two calls of f; "" where that takes more than a few lines."""
-    if not isinstance(inputs, tuple) or not all(isinstance(a, np.ndarray | Tensor) for a in inputs):
-        return ""
-    if len(gys) != 1 or gys[0].size > MOST or any(_plain(a).size > MOST for a in inputs):
-        return ""
-    x = _plain(inputs[place])
-    if x.dtype.kind != "f":
-        return ""
-    step = f"2.0**{int(np.floor(np.log2(max(abs(float(x[index])), 1e-300)))) - 17 if x[index] else -17}"
-    arguments = ["x" if i == place else f"inputs[{i}]" for i in range(len(inputs))]
-    taken = f"inputs[{place}].data" if isinstance(inputs[place], Tensor) else f"inputs[{place}]"
-    at = ", ".join(map(str, index)) if index else "()"
-    value = f"{name}({', '.join(arguments)})"
-    if tensors:
-        arguments[place] = "Tensor(x)"
-        value = f"{name}({', '.join(arguments)}).data"
-    return (
-        "\n\n# the same without the checker: the derivative of <gy, f> by that entry\n"
-        f"gy = {literal(gys[0].astype(np.float64))}\n"
-        "def value(t):\n"
-        f"    x = {taken}.astype(float)\n"
-        f"    x[{at}] += t\n"
-        f"    return (gy * {value}).sum()\n"
-        f"h = {step}\n"
-        "print((value(h) - value(-h)) / (2 * h))"
-    )

@@ -301,6 +301,21 @@ def one_entry(index, change):
     return rule
 
 
+def loses_a_sign_inside():
+    return lambda x: np.logaddexp(0, x), lambda gy, y, x: gy / (1 + np.exp(x))
+
+
+def takes_one_triangle_and_gives_both():
+    def forward(x):
+        return np.tanh(np.tril(x) + np.tril(x, -1).T)
+
+    def rule(gy, y, x):
+        gx = gy * (1 - y * y)
+        return (gx + gx.T) / 2
+
+    return forward, rule
+
+
 MISTAKES = [
     # signs and factors
     Mistake("sign of the whole", "sin", "sign", lambda gy, y, x: -gy * np.cos(x)),
@@ -326,8 +341,9 @@ MISTAKES = [
     Mistake("axes of a rank 3 array moved", "rank 3", "transposed", lambda gy, y, x: np.moveaxis(gy * (1 - y * y), 0, 1)),
     Mistake("sum along the other axis spread wrongly", "column sum", "wrong axis", lambda gy, y, x: 2 * x * gy[:, None]),
     Mistake("softmax along the other axis", "softmax", "wrong axis", lambda gy, y, x: softmax_rule(gy, y, x, 0)),
-    Mistake("cumsum not reversed", "flip", "wrong axis", lambda gy, y, x: gy * np.arange(6.0)),
+    Mistake("cumsum not reversed", "flip", "reversed", lambda gy, y, x: gy * np.arange(6.0)),
     Mistake("two cotangents in each other's place", "mul", "swapped", lambda gy, y, a, b: (gy * a, gy * b)),
+    Mistake("the symmetric gradient of one triangle", "transpose", "symmetric", forward=takes_one_triangle_and_gives_both, inputs=(S + S.T,)),
     # broadcasting and duplicates
     Mistake("bias not summed", "bias", "unsummed broadcast", lambda gy, y, x, b: (gy, gy)),
     Mistake("bias gets one row", "bias", "unsummed broadcast", lambda gy, y, x, b: (gy, gy[0])),
@@ -352,6 +368,7 @@ MISTAKES = [
     Mistake("softmax's diagonal only", "softmax", "diagonal only", lambda gy, y, x: gy * y * (1 - y)),
     Mistake("normalisation's mean taken for a constant", "normalize", "value", lambda gy, y, x: (gy - y * (gy * y).mean(-1, keepdims=True)) / x.std(-1, keepdims=True)),
     Mistake("sine for cosine", "sin", "value", lambda gy, y, x: gy * np.sin(x)),
+    Mistake("a sign lost inside", "exp", "mirrored", forward=loses_a_sign_inside),
     Mistake("derivative by the output", "sqrt", "value", lambda gy, y, x: gy / (2 * x)),
     Mistake("the norm's square root forgotten", "norm", "factor", lambda gy, y, x: gy * x),
     # kinks, NaN, precision

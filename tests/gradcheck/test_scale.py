@@ -21,7 +21,7 @@ def load(name):
     spec = importlib.util.spec_from_file_location(f"ci_{name}", path)
     module = importlib.util.module_from_spec(spec)
     before = list(sys.path)
-    sys.path.insert(0, str(path.parent))
+    sys.path[:0] = [str(path.parent), str(path.parents[1])]
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)

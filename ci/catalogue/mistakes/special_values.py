@@ -351,7 +351,7 @@ MISTAKES = [
     ("axes counted from the front only", "axis sum", ("wrong axis", "raises", "cotangent_shape"), counted_from_the_front),
     ("keepdims not looked at", "axis sum", ("raises", "cotangent_shape", "value"), never_kept),
     ("remainder of the stride dropped", "pool", ("cotangent_shape",), lambda gy, y, x, *, stride=2: np.repeat(gy / stride, stride)),
-    ("remainder of the stride in front", "pool", ("missing", "value", "wrong axis"), remainder_in_front),
+    ("remainder of the stride in front", "pool", ("missing", "value", "wrong axis", "reversed"), remainder_in_front),
     ("stride not looked at", "conv", ("value", "missing"), stride_forgotten),
     ("overlapping windows overwrite", "wide conv", ("overwritten",), windows_overwritten),
     ("exponent 0 at zero", "power", ("nonfinite",), lambda gy, y, x, *, n=3: gy * n * x ** (n - 1.0)),

@@ -183,7 +183,7 @@ MISTAKES = [
     ("the bound at equality is paid twice", "clip by arrays", ("kink",), lambda gy, y, x, low, high: (gy * ((x >= low) & (x <= high)), gy * (x <= low), gy * (x >= high))),
     ("the upper bound gets nothing", "clip by arrays", ("missing",), lambda gy, y, x, low, high: (*clip_rule(gy, y, x, low, high)[:2], None)),
     ("the diagonal is not halved", "cholesky", VALUES, whole_diagonal),
-    ("not symmetrised", "cholesky", VALUES, lambda gy, y, a: np.tril(cholesky_rule(gy, y, a)) * (2 - np.eye(len(a)))),
+    ("not symmetrised", "cholesky", (*VALUES, "symmetric"), lambda gy, y, a: np.tril(cholesky_rule(gy, y, a)) * (2 - np.eye(len(a)))),
     ("solved without the transpose", "solve", VALUES, lambda gy, y, a, b: (-np.linalg.solve(a, gy) @ y.T, np.linalg.solve(a, gy))),
     ("the inverse untransposed", "inverse", VALUES, lambda gy, y, a: -y @ gy @ y),
     ("the determinant's sign", "log abs det", ("sign", "factor"), lambda gy, y, a: gy * np.linalg.inv(a).T * np.linalg.slogdet(a)[0]),
