@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 
 from gradcheck.backends.protocol import Array, spread
 from gradcheck.contracts.base import Skip, agrees, close, contract
@@ -87,6 +92,7 @@ def no_shared_memory(obs: Observation) -> str | None:
         found = run.accumulated(spread(run.outputs, gys))
     before = copied(found)
     obs.pulled([-gy for gy in gys], run)
+    inputs, outputs = _Memory(obs.latest_given), _Memory(run.outputs)
     for path, gx, kept in zip(obs.paths, found, before, strict=True):
         if gx is None or kept is None:
             continue
@@ -96,17 +102,40 @@ def no_shared_memory(obs: Observation) -> str | None:
             continue
         if gx.size and any(n > 1 and step == 0 for n, step in zip(gx.shape, gx.strides, strict=True)):
             return f"several entries of the cotangent of {path} are one place in memory, and it is writeable: copy it"
-        for other, x in zip(obs.paths, obs.latest_given, strict=True):
-            if _overlap(gx, x):
-                return f"the cotangent of {path} is the memory of {other} itself: adding to it would change {other}"
-        if any(_overlap(gx, y) for y in run.outputs):
+        for i in inputs.shared_with(gx):
+            return f"the cotangent of {path} is the memory of {obs.paths[i]} itself: adding to it would change {obs.paths[i]}"
+        for _ in outputs.shared_with(gx):
             return f"the cotangent of {path} is the memory of the output itself: adding to it would change the output"
     if obs.subject.accumulates:
+        gradients = _Memory(found)
         for i, gx in enumerate(found):
-            for j in range(i):
-                if gx is not None and found[j] is not None and _overlap(gx, found[j]):
-                    return f"the gradients of {obs.paths[j]} and {obs.paths[i]} are one array: adding to one changes both"
+            for j in gradients.shared_with(gx):
+                if j != i:
+                    first, second = sorted((i, j))
+                    return f"the gradients of {obs.paths[first]} and {obs.paths[second]} are one array: adding to one changes both"
     return None
+
+
+class _Memory:
+    """Some arrays in the order in which they lie in memory, so that finding what shares it takes no pass over all of them."""
+
+    def __init__(self, arrays: Sequence[Array | None]) -> None:
+        places = [(*byte_bounds(a), i) for i, a in enumerate(arrays) if a is not None and a.size]
+        self._arrays, self._places = arrays, sorted(places)
+        self._starts = [low for low, _, _ in self._places]
+        self._reach = list(accumulate([high for _, high, _ in self._places], max))
+
+    def shared_with(self, a: Array | None) -> Iterator[int]:
+        """Positions of the arrays that share memory with this one."""
+        if a is None or not a.size:
+            return
+        low, high = byte_bounds(a)
+        k = bisect_left(self._starts, high) - 1
+        while k >= 0 and self._reach[k] > low:
+            i = self._places[k][2]
+            if _overlap(a, self._arrays[i]):
+                yield i
+            k -= 1
 
 
 def _overlap(a: Array, b: Array | None) -> bool:

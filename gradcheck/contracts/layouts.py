@@ -192,3 +192,15 @@ def _total(gx: Cotangents, i: int, j: int) -> Any:
 
 def _finite(gx: Sequence[Array | None]) -> bool:
     return all(g is None or bool(np.isfinite(g).all()) for g in gx)
+
+
+@contract()
+def stable_dtype(obs: Observation) -> str | None:
+    """All forward calls on inputs of the same dtypes give outputs of the same dtypes."""
+    if obs.drift is None:
+        return None
+    first, second = [", ".join(map(str, dtypes)) for dtypes in obs.drift]
+    return (
+        f"two forward calls on inputs of the same dtypes gave outputs of {first} and of {second}: let the dtype of an output "
+        "follow from those of the inputs alone"
+    )

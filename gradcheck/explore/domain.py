@@ -112,3 +112,35 @@ class Around:
                 parts.append(f"{name} one of {', '.join(map(repr, values))}")
         parts += [form.words for form in self.forms]
         return "; ".join(parts)
+
+
+def kind_of(leaf: Any) -> str:
+    """The kind of an array's or a Tensor's dtype, "" for anything else."""
+    value = leaf.data if isinstance(leaf, Tensor) else leaf
+    return str(value.dtype.kind) if isinstance(value, np.ndarray | np.generic) else ""
+
+
+def complexified(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The inputs with an imaginary part of the same size as the real one in every floating array."""
+
+    def turned(leaf: Any) -> Any:
+        if kind_of(leaf) != "f":
+            return leaf
+        if isinstance(leaf, Tensor):
+            return Tensor(turned(leaf.data), requires_grad=leaf.requires_grad)
+        return np.asarray(leaf + 1j * np.roll(leaf, 1), np.result_type(leaf.dtype, np.complex64))
+
+    made: tuple[Any, ...] = rebuild(inputs, (turned(leaf) for _, leaf in leaves(inputs, "inputs")))
+    return made
+
+
+def fresh(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The inputs with arrays of their own, so that a forward that writes into them does not change the example."""
+
+    def copied(leaf: Any) -> Any:
+        if isinstance(leaf, Tensor):
+            return Tensor(leaf.data.copy(), requires_grad=leaf.requires_grad)
+        return leaf.copy() if isinstance(leaf, np.ndarray) else leaf
+
+    made: tuple[Any, ...] = rebuild(inputs, (copied(leaf) for _, leaf in leaves(inputs, "inputs")))
+    return made

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from gradcheck.backends import Call, as_subject
 from gradcheck.backends.protocol import Run, differentiable
-from gradcheck.backends.tree import described, leaves, name_of, rebuild
+from gradcheck.backends.tree import described, leaves, name_of
 from gradcheck.check import gradcheck
 from gradcheck.diagnosis.snippet import literal
 from gradcheck.errors import CallError, ForwardError, RuleError
-from gradcheck.explore.domain import Around, Shapes
+from gradcheck.explore.domain import Around, Shapes, complexified, fresh, kind_of
 from gradcheck.explore.drawn import DrawnCall, around_example, near, of_cases, of_tuples, sweep
 from gradcheck.explore.like import around
 from gradcheck.explore.limits import Clock, TooLong, limited
@@ -38,7 +38,6 @@ from gradcheck.report.verification import Edge, Verification
 from gradcheck.strategies.cotangents import cotangent
 from gradcheck.verdict.compare import Verdict
 from gradcore.spec import Case
-from gradcore.tensor import Tensor
 
 WIDEST = 100_000
 """Around an example that gives fewer, one with more output entries than this takes long and shows no more than another."""
@@ -102,10 +101,10 @@ class Explorer:
         if first.report is None:
             return self._result(first.aside, [], [])
         kinds = [inputs]
-        real = [leaf for _, leaf in leaves(inputs, "") if _kind(leaf) == "f"]
+        real = [leaf for _, leaf in leaves(inputs, "") if kind_of(leaf) == "f"]
         if self.complex:
-            kinds.append(_complexified(inputs))
-        elif real and all(_kind(leaf) != "c" for _, leaf in leaves(inputs, "")):
+            kinds.append(complexified(inputs))
+        elif real and all(kind_of(leaf) != "c" for _, leaf in leaves(inputs, "")):
             self.left_out.append("complex numbers (complex=True)")
         domains = [
             around(
@@ -172,7 +171,7 @@ class Explorer:
         """Shapes of the outputs, () where forward refuses the inputs or does not end."""
         try:
             with limited(self._probe):
-                why, run = self._run(_fresh(inputs), params, wrt)
+                why, run = self._run(fresh(inputs), params, wrt)
         except TooLong:
             given = ", ".join([described(leaf) for _, leaf in leaves(inputs, "")])
             named = "".join([f", {name}={value!r}" for name, value in params.items()])
@@ -184,7 +183,7 @@ class Explorer:
         """Whether the rule raises nothing for these inputs, which forward takes."""
         try:
             with limited(2 * self._probe), np.errstate(all="ignore"):
-                _, run = self._run(_fresh(inputs), params, wrt)
+                _, run = self._run(fresh(inputs), params, wrt)
                 if run is not None:
                     run.pull([np.ones_like(y) if y.dtype.kind in "fc" else None for y in run.outputs])
         except (RuleError, CallError, TooLong):
@@ -193,7 +192,7 @@ class Explorer:
 
     def _judge(self, call: DrawnCall, domain: Around | None, *, example: bool = False) -> Outcome:
         __tracebackhide__ = True
-        inputs = _fresh(call.inputs)
+        inputs = fresh(call.inputs)
         try:
             why, run = self._run(inputs, call.params, call.wrt)
             outputs = () if run is None else differentiable(run.outputs)
@@ -210,16 +209,7 @@ class Explorer:
             if kind != "dense":
                 made = [cotangent(y.shape, y.dtype, kind, call.seed + i) for i, y in enumerate(outputs)]
                 gy = made[0] if len(made) == 1 else tuple(made)
-            report = gradcheck(
-                self.f,
-                _fresh(call.inputs),
-                vjp=self.vjp,
-                wrt=call.wrt,
-                params=call.params,
-                gy=gy,
-                seed=self.seed,
-                raise_exception=False,
-            )
+            report = self._report(call, gy)
         except ForwardError as error:
             if example:
                 raise
@@ -228,6 +218,28 @@ class Explorer:
         written = literal(call.inputs) if report.verdict is Verdict.INCONCLUSIVE else ""
         size = sum(math.prod(i.shape) for i in report.inputs)
         return Outcome(report, "", size, call.plan, edge, written)
+
+    def _report(self, call: DrawnCall, gy: Any) -> Report:
+        __tracebackhide__ = True
+        try:
+            return gradcheck(
+                self.f,
+                fresh(call.inputs),
+                vjp=self.vjp,
+                wrt=call.wrt,
+                params=call.params,
+                gy=gy,
+                seed=self.seed,
+                raise_exception=False,
+            )
+        except ForwardError:
+            raise
+        except (
+            CallError
+        ):  # outputs of another dtype than a moment ago, which a check without this cotangent reports
+            if gy is None:
+                raise
+        return self._report(call, None)
 
     # --- many ---------------------------------------------------------------------------------------------------------
 
@@ -283,7 +295,7 @@ class Explorer:
             raise self.refusal
         return main_causes(failing(self.outcomes))
 
-    # --- the smallest example -------------------------------------------------------------------------------------------
+    # --- the smallest -----------------------------------------------------------------------------------------------------
 
     def _smallest_near(
         self, cause: str, domains: Sequence[Around], wrt: Any, *, edges: bool = False
@@ -355,34 +367,3 @@ class Explorer:
             seed=self.seed,
             count_edges=self.count_edges,
         )
-
-
-def _kind(leaf: Any) -> str:
-    value = leaf.data if isinstance(leaf, Tensor) else leaf
-    return str(value.dtype.kind) if isinstance(value, np.ndarray | np.generic) else ""
-
-
-def _complexified(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The inputs with an imaginary part of the same size as the real one in every floating array."""
-
-    def turned(leaf: Any) -> Any:
-        if _kind(leaf) != "f":
-            return leaf
-        if isinstance(leaf, Tensor):
-            return Tensor(turned(leaf.data), requires_grad=leaf.requires_grad)
-        return np.asarray(leaf + 1j * np.roll(leaf, 1), np.result_type(leaf.dtype, np.complex64))
-
-    made: tuple[Any, ...] = rebuild(inputs, (turned(leaf) for _, leaf in leaves(inputs, "inputs")))
-    return made
-
-
-def _fresh(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The inputs with arrays of their own, so that a forward that writes into them does not change the example."""
-
-    def copied(leaf: Any) -> Any:
-        if isinstance(leaf, Tensor):
-            return Tensor(leaf.data.copy(), requires_grad=leaf.requires_grad)
-        return leaf.copy() if isinstance(leaf, np.ndarray) else leaf
-
-    made: tuple[Any, ...] = rebuild(inputs, (copied(leaf) for _, leaf in leaves(inputs, "inputs")))
-    return made

@@ -53,6 +53,9 @@ class Observation:
         self.given = self.copies()  # what the first run got, to be compared with `arrays` afterwards
         self.forwards = 1
         self.run = first_run(subject, self.given)
+        self._dtypes: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+        self.drift: tuple[tuple[Any, ...], tuple[Any, ...]] | None = None  # two dtypes of one output
+        self._follow_dtypes(self.given, self.run)
         self.outputs_before = [y.copy() for y in self.run.outputs]
         self.changed_by_forward = self._changed(self.arrays)
         self.given_gys: tuple[Array, ...] | None = (
@@ -165,7 +168,16 @@ class Observation:
         self.forwards += 1
         self._latest = None
         with np.errstate(all="ignore"):
-            return self.subject.run(arrays)
+            run = self.subject.run(arrays)
+        self._follow_dtypes(arrays, run)
+        return run
+
+    def _follow_dtypes(self, arrays: Sequence[Array], run: Run) -> None:
+        """Keep the dtypes of outputs by those of inputs, and the first two that differ where they have to be alike."""
+        given, made = tuple([a.dtype for a in arrays]), tuple([y.dtype for y in run.outputs])
+        known = self._dtypes.setdefault(given, made)
+        if known != made and self.drift is None:
+            self.drift = known, made
 
     def fresh(self) -> Run:
         """A run at the inputs after which forward has not been called on anything else."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
 import gradcore
-from gradcheck import gradcheck
+from gradcheck import gradcheck, verify
 from gradcheck.backends.core import as_tensors
 from gradcheck.contracts import CONTRACTS
+from gradcheck.contracts.effects import _Memory
 from gradcheck.contracts.layouts import LAYOUTS
 
 X = np.random.default_rng(0).standard_normal((4, 3))
@@ -224,3 +227,30 @@ def test_a_cotangent_of_another_shape_is_reported_whichever_contracts_are_reques
     for inputs in ((x, x + 1), (np.ones((3, 3)), np.ones((3, 3)))):
         report = gradcheck(lambda a, b: a.sum() + b.sum(), inputs, vjp=rule, raise_exception=False)
         assert f"shape: the cotangent of inputs[1] has shape {shape}" in str(report)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_dtype_that_changes_from_call_to_call_is_reported(seed):
+    calls = itertools.count()
+
+    def drifting(x):
+        return np.sin(x).astype(np.float32 if next(calls) % 2 else np.float64)
+
+    report = gradcheck(drifting, (X,), vjp=lambda gy, y, x: gy * np.cos(x), seed=seed, raise_exception=False)
+    assert report.causes == ("stable_dtype",)
+    found = verify(
+        drifting, like=(X,), vjp=lambda gy, y, x: gy * np.cos(x), max_examples=10, raise_exception=False
+    )
+    assert found.smallest.causes[0] == "stable_dtype"
+
+
+@pytest.mark.parametrize("more", [0, 50])
+def test_arrays_that_share_memory_are_found_among_many(more):
+    base = np.zeros(100)
+    arrays = [base[:10], base[:50], base[40:60], base[60:80:2], base[61:80:2], None, np.zeros(0)]
+    arrays += [np.zeros(3) for _ in range(more)]
+    memory = _Memory(arrays)
+    assert sorted(memory.shared_with(base[5:15])) == [0, 1]
+    assert sorted(memory.shared_with(base[45:65])) == [1, 2, 3, 4]
+    assert sorted(memory.shared_with(base[60:80:2])) == [3]
+    assert list(memory.shared_with(base[80:])) == list(memory.shared_with(None)) == []

@@ -193,6 +193,16 @@ def counts_its_calls():
     return forward
 
 
+def changes_its_dtype():
+    calls = []
+
+    def forward(x):
+        calls.append(1)
+        return np.sin(x).astype(np.float32 if len(calls) % 2 else np.float64)
+
+    return forward
+
+
 def draws_noise():
     rng = np.random.default_rng(0)
     return lambda x: np.sin(x) * (1 + 0.01 * rng.standard_normal())
@@ -390,6 +400,7 @@ MISTAKES = [
     Mistake("entries that are one place in memory", "mean", "no_shared_memory", writes_into_view, alone=True),
     Mistake("forward counts its calls", "sin", "deterministic", forward=counts_its_calls, alone=True),
     Mistake("forward draws noise", "sin", "deterministic", forward=draws_noise, alone=True),
+    Mistake("another dtype at every call", "sin", "stable_dtype", forward=changes_its_dtype, alone=True),
     Mistake("a cotangent of another dtype", "single", "cotangent_dtype", lambda gy, y, x: gy * np.cos(x).astype(np.float64), alone=True),
     Mistake("a cotangent for integers", "take", "integers_get_none", lambda gy, y, x, i: (take_rule(gy, y, x, i)[0], np.ones(i.shape)), alone=True),
     Mistake("the cotangent is clipped", "sin", "linear", lambda gy, y, x: np.clip(gy, -1e3, 1e3) * np.cos(x), alone=True),
