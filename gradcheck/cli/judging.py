@@ -101,6 +101,9 @@ def _verify(options: argparse.Namespace) -> int:
                 wrt=wrt,
                 params=params,
                 max_examples=options.examples,
+                max_seconds=options.max_seconds,
+                edges=options.edges,
+                complex=options.complex,
                 seed=options.seed,
                 raise_exception=False,
             )

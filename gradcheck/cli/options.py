@@ -53,6 +53,20 @@ def parser() -> argparse.ArgumentParser:
     verify.add_argument(
         "--examples", type=at_least(1), default=100, metavar="N", help="to be tried (default: %(default)s)"
     )
+    verify.add_argument(
+        "--max-seconds",
+        type=float,
+        default=30.0,
+        metavar="S",
+        help="how long to try (default: %(default)s)",
+    )
+    verify.add_argument(
+        "--edges",
+        choices=("list", "fail"),
+        default="list",
+        help="what is wrong only beyond the example: list it beside the verdict, or fail (default: %(default)s)",
+    )
+    verify.add_argument("--complex", action="store_true", help="try complex numbers in place of real ones")
 
     op = command("op", "check a gradcore op at points drawn from its domain")
     op.add_argument("name", metavar="OP", help="name of an op of gradcore's, or MODULE:OP for one of yours")

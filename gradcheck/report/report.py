@@ -175,8 +175,24 @@ def _own_verdict(r: Report) -> Verdict:
 
 
 def _headline(r: Report, own: Verdict) -> str:
+    if own is Verdict.FAIL:
+        return headline_of_fail(r)
     part = f" for the {r.judged} that could be judged" if r.judged else ""
     return _HEADLINES[own].replace("is right", f"is right{part}")
+
+
+def headline_of_fail(r: Report) -> str:
+    """What a fail is about: the values of the gradient, or a contract beside them."""
+    beside = [f.cause for f in r.faults if f.cause in r.broken and f.cause != "cotangent_shape"]
+    if len(beside) < len(r.faults) or not beside:
+        return "the gradient raises" if r.causes[:1] == ("raises",) else _HEADLINES[Verdict.FAIL]
+    contracts = f"the contract{'s' * (len(beside) > 1)} {', '.join(beside)}"
+    judged = [i.verdict for i in r.inputs if i.verdict is not None]
+    right = bool(judged) and all(v in (Verdict.PASS, Verdict.SUBGRADIENT) for v in judged)
+    values = (
+        "the values of the gradient are right" if right else "the values of the gradient cannot be judged"
+    )
+    return f"it breaks {contracts}; {values}"
 
 
 def _listed(inputs: tuple[InputResult, ...]) -> tuple[tuple[InputResult, ...], str]:

@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from gradcheck.report.report import Report, detected
+from gradcheck.report.report import Report, detected, headline_of_fail
 from gradcheck.verdict.compare import Verdict
 
 SCHEMA = 1
@@ -109,7 +109,8 @@ class Verification:
 def _head(v: Verification) -> list[str]:
     counts = ", ".join([f"{n} {name}" for name, n in v.verdicts.items()])
     beside = f"; {len(v.edges)} edge{'s' * (len(v.edges) > 1)} below" if v.edges and not v.failures else ""
-    lines = [f"{v.verdict.value.upper()}  {v.name}: {_HEADLINES[v.verdict]}{beside}"]
+    headline = _HEADLINES[v.verdict] if v.smallest is None else headline_of_fail(v.smallest)
+    lines = [f"{v.verdict.value.upper()}  {v.name}: {headline}{beside}"]
     if v.gradient:
         lines.append(f"  checked: {v.gradient}")
     if v.reason:

@@ -33,7 +33,7 @@ def test_a_pass_says_how_small_an_error_it_would_detect():
     assert text.startswith("PASS  np.sin: the gradient is right\n")
     assert "inputs[0]  float64 (4, 3)  pass; an error of " in text
     assert " in one entry would be detected, relative to the median entry's |gx x|\n" in text
-    assert "contracts: 15 held, 0 broken, 2 left out" in text
+    assert "contracts: 16 held, 0 broken, 2 left out" in text
 
 
 def test_a_fail_names_the_entry_both_values_the_bound_and_the_cause():
@@ -281,3 +281,36 @@ def test_a_gradient_of_zero_is_not_called_noise():
             assert "vacuous" not in str(report)
         else:
             assert report.vacuous == ("inputs[0]",)
+
+
+# --- headlines --------------------------------------------------------------------------------------------------------
+
+
+def refuses_negative_strides(x):
+    if any(step < 0 for step in x.strides):
+        raise ValueError("negative strides")
+    return np.sin(x)
+
+
+def test_the_headline_of_a_broken_contract_says_that_the_values_are_right():
+    report = gradcheck(
+        refuses_negative_strides, (X,), vjp=lambda gy, y, x: gy * np.cos(x), raise_exception=False
+    )
+    first, *_ = str(report).splitlines()
+    assert first.endswith("it breaks the contract any_layout; the values of the gradient are right")
+    assert {i.verdict for i in report.inputs} == {Verdict.PASS}
+
+
+def test_the_headline_of_a_random_forward_does_not_call_the_gradient_wrong():
+    rng = np.random.default_rng(0)
+    report = gradcheck(
+        lambda x: x * rng.random(x.shape), (X,), vjp=lambda gy, y, x: gy, raise_exception=False
+    )
+    first, *_ = str(report).splitlines()
+    assert "it breaks the contract" in first
+    assert first.endswith("the values of the gradient cannot be judged")
+
+
+def test_the_headline_of_a_rule_that_raises_says_so():
+    report = gradcheck(np.sin, (X,), vjp=lambda gy, y, x: gy @ x, raise_exception=False)
+    assert "FAIL  np.sin: the gradient raises" in str(report)
