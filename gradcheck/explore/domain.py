@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -17,6 +17,11 @@ Array = NDArray[Any]
 
 Shapes: TypeAlias = tuple[tuple[int, ...], ...]
 """Shapes of the floating outputs of a call; none where forward refuses it."""
+
+Accepts: TypeAlias = Callable[[tuple[Any, ...], dict[str, Any]], Shapes]
+Pulls: TypeAlias = Callable[[tuple[Any, ...], dict[str, Any]], bool]
+Values: TypeAlias = Callable[[tuple[Any, ...], dict[str, Any]], tuple[Array, ...] | None]
+"""What is found out of a function and its rule by a call: the outputs' shapes, that the rule raises nothing, the outputs."""
 
 LETTERS = "nmkpqrstuvwabcdefgh"
 

@@ -13,7 +13,7 @@ from hypothesis import Phase, target
 from hypothesis import strategies as st
 
 from gradcheck.backends import Call, as_subject
-from gradcheck.backends.protocol import Run, differentiable
+from gradcheck.backends.protocol import Array, Run, differentiable
 from gradcheck.backends.tree import described, leaves, name_of
 from gradcheck.check import gradcheck
 from gradcheck.diagnosis.snippet import literal
@@ -47,6 +47,9 @@ SHRINKS, SHRINKING = 200, 5.0
 
 PROBE, TIMES = 1.0, 50.0
 """Seconds, or times the seconds of the example, that forward may take for an input that is only tried."""
+
+MOST = 0.25
+"""Part of the time that a single example may take."""
 
 WHATEVER = "forward gave no floating array"
 
@@ -114,6 +117,7 @@ class Explorer:
                 kind,
                 params,
                 pulls=lambda i, p: self._pulls(i, p, wrt),
+                values=lambda i, p: self._values(i, p, wrt),
                 seconds=self.max_seconds,
             )
             for kind in kinds
@@ -167,8 +171,8 @@ class Explorer:
             return "forward gave NaN or infinity", None
         return ("" if floating else WHATEVER), run
 
-    def _shapes(self, inputs: tuple[Any, ...], params: dict[str, Any], wrt: Any) -> Shapes:
-        """Shapes of the outputs, () where forward refuses the inputs or does not end."""
+    def _values(self, inputs: tuple[Any, ...], params: dict[str, Any], wrt: Any) -> tuple[Array, ...] | None:
+        """The floating outputs, None where forward refuses the inputs or does not end."""
         try:
             with limited(self._probe):
                 why, run = self._run(fresh(inputs), params, wrt)
@@ -176,8 +180,12 @@ class Explorer:
             given = ", ".join([described(leaf) for _, leaf in leaves(inputs, "")])
             named = "".join([f", {name}={value!r}" for name, value in params.items()])
             self.left_out.append(f"{given}{named}, for which forward took longer than {self._probe:.0f} s")
-            return ()
-        return () if why or run is None else tuple([y.shape for y in differentiable(run.outputs)])
+            return None
+        return None if why or run is None else tuple([y.copy() for y in differentiable(run.outputs)])
+
+    def _shapes(self, inputs: tuple[Any, ...], params: dict[str, Any], wrt: Any) -> Shapes:
+        """Shapes of the floating outputs, () where forward refuses the inputs or does not end."""
+        return tuple([y.shape for y in self._values(inputs, params, wrt) or ()])
 
     def _pulls(self, inputs: tuple[Any, ...], params: dict[str, Any], wrt: Any) -> bool:
         """Whether the rule raises nothing for these inputs, which forward takes."""
@@ -244,11 +252,16 @@ class Explorer:
     # --- many ---------------------------------------------------------------------------------------------------------
 
     def _timely(self, call: DrawnCall, domain: Around | None) -> Outcome | None:
-        """The outcome of one more example, None where the time is over."""
+        """The outcome of one more example, None where the time is over. One that takes too much of it is left out."""
+        share = self.max_seconds * MOST
         try:
-            with limited(self._clock.left):
+            with limited(min(self._clock.left, share)):
                 outcome = self._judge(call, domain)
         except TooLong:
+            if self._clock.left > 0:
+                given = ", ".join([described(leaf) for _, leaf in leaves(call.inputs, "")])
+                self.left_out.append(f"{given}, for which a check took longer than {share:g} s")
+                return Outcome(None, f"a check took longer than {share:g} s")
             done, seconds = len(self.outcomes), self.max_seconds
             self.left_out.append(f"what came after {done} examples: {seconds:g} s were over (max_seconds)")
             return None

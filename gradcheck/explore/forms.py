@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
-from gradcheck.explore.domain import Around, Form, Leaf, Shapes
+from gradcheck.explore.domain import Accepts, Around, Array, Form, Leaf, Pulls, Shapes, Values
 
 Tries: TypeAlias = Iterator[tuple[Form, bool]]
 """A form, and whether the outputs have to keep their shapes for it to be one."""
@@ -20,19 +20,11 @@ AXIS = 2
 """Size of an axis that is added: one that no right rule confuses with 1."""
 
 
-def find_forms(
-    domain: Around,
-    takes: Callable[[tuple[Any, ...], dict[str, Any]], Shapes],
-    pulls: Callable[[tuple[Any, ...], dict[str, Any]], bool],
-) -> None:
-    """Add the forms that forward takes to `domain.forms`.
-
-    takes: shapes of the outputs, () where forward refuses. pulls: whether the rule raises nothing; a form for which it
-    does is refused by the rule as a whole, and so an edge.
-    """
+def find_forms(domain: Around, takes: Accepts, pulls: Pulls, values: Values) -> None:
+    """Add the forms that forward takes to `domain.forms`; one for which the rule raises is refused as a whole, and an edge."""
     base = takes(domain.inputs, domain.params)
     floats = [i for i, leaf in enumerate(domain.arrays) if leaf.array.dtype.kind in "fc"]
-    for form, keeps in (*_broadcast(domain, floats, base), *_ranks(domain, floats)):
+    for form, keeps in (*_broadcast(domain, floats, base), *_ranks(domain, floats, values)):
         if len(domain.forms) > MOST:
             return
         call = domain.call({leaf.place: leaf.array for leaf in form.arrays}, {})
@@ -68,25 +60,48 @@ def _broadcast(domain: Around, floats: Sequence[int], base: Shapes) -> Tries:
             yield Form(words, _with(domain.arrays, i, less), tuple(domain.sizes), edge), True
 
 
-def _ranks(domain: Around, floats: Sequence[int]) -> Tries:
-    """A leading axis more, of all arrays or of those with the most axes or of the first; and one less."""
+def _ranks(domain: Around, floats: Sequence[int], values: Values) -> Tries:
+    """A leading axis more, of all arrays or of those with the most axes or of the first; and one less.
+
+    Where the function does the same to each part along that axis (a batch), it means with more axes what it means with the
+    example's. Where it does not (np.cumprod flattens), the example does not show what it means, and the form is an edge.
+    """
     if not floats:
         return
+
+    def outputs(arrays: Sequence[Leaf]) -> tuple[Array, ...] | None:
+        return values(*domain.call({leaf.place: leaf.array for leaf in arrays}, {}))
+
+    base = outputs(domain.arrays)
     most = max(domain.arrays[i].array.ndim for i in floats)
     deepest = [i for i in floats if domain.arrays[i].array.ndim == most]
     groups = {tuple(deepest), tuple(floats), (floats[0],)}
     for group in sorted(groups):
-        arrays = list(domain.arrays)
+        arrays, second = list(domain.arrays), list(domain.arrays)
         for i in group:
             leaf = arrays[i]
-            array = np.stack([leaf.array, np.roll(leaf.array, 1)])
+            second[i] = replace(leaf, array=np.roll(leaf.array, 1))
+            array = np.stack([leaf.array, second[i].array])
             arrays[i] = replace(leaf, array=array, axes=[len(domain.sizes), *leaf.axes])
         names = ", ".join([domain.arrays[i].path for i in group])
-        yield Form(f"{names} with a leading axis more", tuple(arrays), (*domain.sizes, AXIS)), False
+        edge = not _are_parts(outputs(arrays), (base, outputs(second)))
+        yield Form(f"{names} with a leading axis more", tuple(arrays), (*domain.sizes, AXIS), edge), False
     if most > 1:
         arrays = list(domain.arrays)
         for i in deepest:
             leaf = arrays[i]
             arrays[i] = replace(leaf, array=np.array(leaf.array[0]), axes=leaf.axes[1:])
         names = ", ".join([domain.arrays[i].path for i in deepest])
-        yield Form(f"{names} with an axis less", tuple(arrays), tuple(domain.sizes)), False
+        edge = not _are_parts(base, (outputs(arrays),))
+        yield Form(f"{names} with an axis less", tuple(arrays), tuple(domain.sizes), edge), False
+
+
+def _are_parts(whole: tuple[Array, ...] | None, parts: Sequence[tuple[Array, ...] | None]) -> bool:
+    """Whether the first entries along the first axis of all outputs are these."""
+    if whole is None or any(part is None for part in parts):
+        return False
+    return all(
+        y.ndim == first.ndim + 1 and len(y) >= len(parts) and np.allclose(y[k], first, rtol=1e-4)
+        for k, part in enumerate(parts)
+        for y, first in zip(whole, part or (), strict=True)
+    )

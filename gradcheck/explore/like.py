@@ -11,20 +11,19 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.backends.tree import leaves
-from gradcheck.explore.domain import Around, Leaf, Shapes
+from gradcheck.explore.domain import Accepts, Around, Leaf, Pulls, Values
 from gradcheck.explore.forms import find_forms
 from gradcheck.explore.resized import FLOATS, INTEGERS, Signs, drawn_floats, drawn_integers, resized
 from gradcore.op import Op
 from gradcore.tensor import Tensor
 
 Array = NDArray[Any]
-Accepts: TypeAlias = Callable[[tuple[Any, ...], dict[str, Any]], Shapes]
 
 MODES = (
     ("mean", "sum", "none"),
@@ -45,13 +44,14 @@ def around(
     inputs: tuple[Any, ...],
     params: Mapping[str, Any],
     *,
-    pulls: Callable[[tuple[Any, ...], dict[str, Any]], bool] = lambda _inputs, _params: True,
+    pulls: Pulls = lambda _inputs, _params: True,
+    values: Values = lambda _inputs, _params: None,
     seconds: float = 30.0,
 ) -> Around:
     """The domain around an example.
 
     accepts: the outputs' shapes, () where forward refuses inputs and parameters or its results are not finite. pulls:
-    whether the rule raises nothing there. seconds: of the whole verification; one large array takes a part of them.
+    whether the rule raises nothing there. values: the floating outputs, None where forward refuses. seconds: of the whole verification; one large array takes a part of them.
     """
     arrays: list[Leaf] = []
     statics: dict[int | str, tuple[Any, ...]] = {name: (value,) for name, value in params.items()}
@@ -69,8 +69,8 @@ def around(
         _find_index_bound(domain, leaf, accepts)
         _find_values(domain, leaf, accepts)
     _find_statics(domain, f, vjp, accepts)
-    find_forms(domain, accepts, pulls)
-    domain.large = _large_sizes(domain, accepts, seconds)
+    find_forms(domain, accepts, pulls, values)
+    domain.large = _large_sizes(domain, accepts, pulls, seconds)
     return domain
 
 
@@ -144,11 +144,11 @@ def _find_index_bound(domain: Around, leaf: Leaf, accepts: Accepts) -> None:
 LARGE = 3000
 """Entries of one array that is tried: more than the blocks that implementations work in (1,024 or 2,048)."""
 
-CALLS, SHARE = 150, 0.1
-"""Calls of forward, or as long as that many, that one check may take; and the part of the time that the large one may."""
+CALLS, PULLS, SHARE = 60, 40, 0.1
+"""Calls of forward and of the rule that one check takes, about; and the part of the time that the large one may take."""
 
 
-def _large_sizes(domain: Around, accepts: Accepts, seconds: float) -> tuple[int, ...] | None:
+def _large_sizes(domain: Around, accepts: Accepts, pulls: Pulls, seconds: float) -> tuple[int, ...] | None:
     """Sizes that make an array large by one letter alone, the others as small as can be; None where none can.
 
     A size at which a check would take more than its share of the time is left for one half as large.
@@ -172,13 +172,14 @@ def _large_sizes(domain: Around, accepts: Accepts, seconds: float) -> tuple[int,
         size = min(2 * size + 1, goal)
         sizes = [*domain.sizes[:letter], size, *domain.sizes[letter + 1 :]]
         call = domain.call({a.place: resized(a.array, a.shape(sizes)) for a in domain.arrays}, {})
-        times = []
-        for _ in range(2):  # the shorter one, where the machine was busy with something else
+        for _ in range(2):  # the shorter time counts, where the machine was busy with something else
             start = time.perf_counter()
             if not accepts(*call):
                 return best
-            times.append(time.perf_counter() - start)
-            if CALLS * times[-1] <= SHARE * seconds:
+            middle = time.perf_counter()
+            pulls(*call)
+            cost = CALLS * (middle - start) + PULLS * (time.perf_counter() - middle)
+            if cost <= SHARE * seconds:
                 break
         else:
             domain.left_out.append(f"arrays of more than {size // 2} along one axis, which take too long")

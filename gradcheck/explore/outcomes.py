@@ -43,7 +43,7 @@ class Outcome:
     @property
     def refused(self) -> bool:
         """Whether the example cannot be judged, whatever f makes of it."""
-        return self.report is None and not self.aside.startswith("forward")
+        return self.report is None and not self.aside.startswith(("forward", "a check"))
 
     @property
     def failed(self) -> bool:
