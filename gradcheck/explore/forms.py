@@ -98,10 +98,13 @@ def _ranks(domain: Around, floats: Sequence[int], values: Values) -> Tries:
 
 def _are_parts(whole: tuple[Array, ...] | None, parts: Sequence[tuple[Array, ...] | None]) -> bool:
     """Whether the first entries along the first axis of all outputs are these."""
-    if whole is None or any(part is None for part in parts):
+    if whole is None:
         return False
-    return all(
-        y.ndim == first.ndim + 1 and len(y) >= len(parts) and np.allclose(y[k], first, rtol=1e-4)
-        for k, part in enumerate(parts)
-        for y, first in zip(whole, part or (), strict=True)
-    )
+    for k, part in enumerate(parts):
+        if part is None or [y.shape for y in part] != [y.shape[1:] for y in whole if y.ndim]:
+            return False
+        if not all(
+            len(y) > k and np.allclose(y[k], own, rtol=1e-4) for y, own in zip(whole, part, strict=True)
+        ):
+            return False
+    return True

@@ -23,7 +23,15 @@ def drawn(*shape):
 def domain(f, *inputs, vjp=None, **params):
     explorer = Explorer(f, vjp or (lambda *args, **more: None), 10, 0)
     with np.errstate(all="ignore"):
-        return around(lambda i, p: explorer._shapes(i, p, None), f, vjp, inputs, params, seconds=1e4)
+        return around(
+            lambda i, p: explorer._shapes(i, p, None),
+            f,
+            vjp,
+            inputs,
+            params,
+            values=lambda i, p: explorer._values(i, p, None),
+            seconds=1e4,
+        )
 
 
 def letters(found):
@@ -189,3 +197,20 @@ def test_a_large_array_whose_output_is_far_larger_is_set_aside():
     result = verify(outer, like=(drawn(4),), vjp=rule, max_examples=40)
     assert result
     assert result.aside["forward gave more than 100,000 entries"] == 1
+
+
+@pytest.mark.parametrize(
+    ("f", "x", "edge"),
+    [
+        (np.sin, drawn(4), False),
+        (lambda x: x - x.mean(-1, keepdims=True), drawn(4, 3), False),
+        (np.cumprod, drawn(4), True),
+        (lambda x: x.sum(0), drawn(4, 3), True),
+        (lambda x: x[:3], drawn(4), True),
+        (lambda x: (x.sum(), x), drawn(4), True),
+    ],
+    ids=["entry by entry", "the last axis", "flattens", "the first axis", "a part of it", "two outputs"],
+)
+def test_an_axis_more_is_an_edge_where_the_function_does_not_take_it_as_a_batch(f, x, edge):
+    forms = {form.words: form.edge for form in domain(f, x).forms}
+    assert forms["inputs[0] with a leading axis more"] is edge
