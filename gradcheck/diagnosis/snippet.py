@@ -149,7 +149,7 @@ def _imports(body: str, functions: tuple[Any, ...]) -> str:
     used -= {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
     used -= {n.name for n in nodes if isinstance(n, ast.FunctionDef)}
     used -= {n.arg for n in nodes if isinstance(n, ast.arg)}
-    own = {getattr(f, "func", f) for f in functions}
+    own = [getattr(f, "func", f) for f in functions]
     used -= {function_text(f, "f") for f in own if callable(f)} | {"f", "rule"}
     lines = ["from functools import partial"] * ("partial" in used)
     lines += ["import numpy as np"] * ("np" in used)

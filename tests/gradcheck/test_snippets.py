@@ -330,3 +330,15 @@ def test_a_registered_op_is_named_by_its_module():
     assert function_text(partial(gradcore.sum, axis=0), "f") == "partial(gradcore.sum, axis=0)"
     assert function_text(np.sin, "f") == "np.sin"
     assert function_text(lambda x: x, "f") == "f"
+
+
+def test_a_callable_that_cannot_be_hashed_gets_a_snippet():
+    class Scaled:
+        __hash__ = None
+
+        def __call__(self, x):
+            return 2 * x
+
+    report = gradcheck(Scaled(), (np.array([1.0, 2.0]),), vjp=lambda gy, y, x: gy, raise_exception=False)
+    assert report.causes == ("factor",)
+    assert "inputs = (array([1., 2.]),)" in report.snippet
