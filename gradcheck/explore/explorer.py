@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from hypothesis import Phase, target
@@ -29,7 +29,7 @@ from gradcheck.explore.outcomes import (
     enough,
     failing,
     lies_beyond,
-    main_causes,
+    main_kinds,
     summary,
 )
 from gradcheck.explore.running import Found, Stop, run_examples
@@ -50,6 +50,9 @@ PROBE, TIMES = 1.0, 50.0
 
 MOST = 0.25
 """Part of the time that a single example may take."""
+
+Kind: TypeAlias = tuple[str, int]
+"""A cause, and the form of shapes where an edge shows it."""
 
 WHATEVER = "forward gave no floating array"
 
@@ -92,7 +95,7 @@ class Explorer:
     def _over_domain(self, strategy: st.SearchStrategy[DrawnCall]) -> Verification:
         __tracebackhide__ = True
         self._collect(strategy, self.max_examples, None)
-        return self._result("", [], [self._smallest(strategy, c, None) for c in self._causes()])
+        return self._result("", [], [self._smallest(strategy, k, None) for k in self._kinds()])
 
     def _over_examples(self, inputs: tuple[Any, ...], wrt: Any, params: dict[str, Any]) -> Verification:
         __tracebackhide__ = True
@@ -103,10 +106,10 @@ class Explorer:
         self.outcomes.append(first)
         if first.report is None:
             return self._result(first.aside, [], [])
-        kinds = [inputs]
+        examples = [inputs]
         real = [leaf for _, leaf in leaves(inputs, "") if kind_of(leaf) == "f"]
         if self.complex:
-            kinds.append(complexified(inputs))
+            examples.append(complexified(inputs))
         elif real and all(kind_of(leaf) != "c" for _, leaf in leaves(inputs, "")):
             self.left_out.append("complex numbers (complex=True)")
         domains = [
@@ -114,13 +117,13 @@ class Explorer:
                 lambda i, p: self._shapes(i, p, wrt),
                 self.f,
                 self.vjp,
-                kind,
+                example,
                 params,
                 pulls=lambda i, p: self._pulls(i, p, wrt),
                 values=lambda i, p: self._values(i, p, wrt),
                 seconds=self.max_seconds,
             )
-            for kind in kinds
+            for example in examples
         ]
         for domain in domains:
             self.left_out += domain.left_out
@@ -128,9 +131,9 @@ class Explorer:
             self._sweep(domain, wrt, 2 * count // 3)
             if not failing(self.outcomes):
                 self._collect(around_example(domain, wrt), count - 2 * count // 3, domain)
-        failures = [self._smallest_near(cause, domains, wrt) for cause in self._causes()]
-        beyond_it = [] if failures else main_causes(failing(self.outcomes, edges=True))
-        edges = [self._edge(cause, domains, wrt) for cause in beyond_it]
+        failures = [self._smallest_near(kind, domains, wrt) for kind in self._kinds()]
+        beyond_it = [] if failures else main_kinds(failing(self.outcomes, edges=True))
+        edges = [self._edge(kind, domains, wrt) for kind in beyond_it]
         return self._result("; ".join(d.words() for d in domains), edges, failures)
 
     def _strategy(self, domain: Any, params: dict[str, Any], wrt: Any) -> st.SearchStrategy[DrawnCall]:
@@ -301,45 +304,45 @@ class Explorer:
         if seeking and self._clock.left > 0 and not failing(self.outcomes):
             run_examples(strategy, visit, [Phase.generate, Phase.target], seeking, self.seed + 1)
 
-    def _causes(self) -> list[str]:
-        """Distinct causes of the fails; raises where no example could be judged."""
+    def _kinds(self) -> list[tuple[str, int]]:
+        """Distinct kinds of the fails; raises where no example could be judged."""
         __tracebackhide__ = True
         if self.refusal is not None and self.outcomes and all(o.refused for o in self.outcomes):
             raise self.refusal
-        return main_causes(failing(self.outcomes))
+        return main_kinds(failing(self.outcomes))
 
     # --- the smallest -----------------------------------------------------------------------------------------------------
 
     def _smallest_near(
-        self, cause: str, domains: Sequence[Around], wrt: Any, *, edges: bool = False
+        self, kind: Kind, domains: Sequence[Around], wrt: Any, *, edges: bool = False
     ) -> Report:
-        """The smallest example of a cause, sought among plans that are simpler than one that has it."""
-        found = [o for o in failing(self.outcomes, edges=edges) if o.cause == cause]
+        """The smallest example of a kind, sought among plans that are simpler than one of them."""
+        found = [o for o in failing(self.outcomes, edges=edges) if o.kind == kind]
         plan = next((o.plan for o in found if o.plan is not None), None)
         domain = domains[0]
         if plan is None:
-            return self._smallest(around_example(domain, wrt), cause, domain, edges=edges)
-        kinds = [d for d in domains if len(d.forms) >= plan.form]
-        domain = kinds[-1] if self.complex and len(kinds) > 1 else kinds[0]
-        return self._smallest(near(plan, domain, wrt), cause, domain, edges=edges)
+            return self._smallest(around_example(domain, wrt), kind, domain, edges=edges)
+        able = [d for d in domains if len(d.forms) >= plan.form]
+        domain = able[-1] if self.complex and len(able) > 1 else able[0]
+        return self._smallest(near(plan, domain, wrt), kind, domain, edges=edges)
 
-    def _edge(self, cause: str, domains: Sequence[Around], wrt: Any) -> Edge:
-        report = self._smallest_near(cause, domains, wrt, edges=True)
-        first = next(o for o in failing(self.outcomes, edges=True) if o.cause == cause)
+    def _edge(self, kind: Kind, domains: Sequence[Around], wrt: Any) -> Edge:
+        report = self._smallest_near(kind, domains, wrt, edges=True)
+        first = next(o for o in failing(self.outcomes, edges=True) if o.kind == kind)
         words = beyond(replace(first, report=report), domains[0]) if len(domains) == 1 else ""
         return Edge(words, report)
 
     def _smallest(
         self,
         strategy: st.SearchStrategy[DrawnCall],
-        cause: str,
+        kind: Kind,
         domain: Around | None,
         *,
         edges: bool = False,
     ) -> Report:
-        """The report on the smallest example found whose first cause is this one."""
+        """The report on the smallest example found of this kind."""
         __tracebackhide__ = True
-        best = min([o for o in failing(self.outcomes, edges=edges) if o.cause == cause], key=lambda o: o.size)
+        best = min([o for o in failing(self.outcomes, edges=edges) if o.kind == kind], key=lambda o: o.size)
         found: list[Outcome] = []
         seen: dict[str, bool] = {}
         clock = Clock(max(SHRINKING, self._clock.left / CAUSES), SHRINKS)
@@ -357,7 +360,7 @@ class Explorer:
                         outcome = self._judge(call, domain)
                 except TooLong:
                     return
-                seen[key] = outcome.cause == cause and outcome.edge == edges
+                seen[key] = outcome.kind == kind and outcome.edge == edges
                 if seen[key]:
                     found.append(outcome)
             if seen[key]:

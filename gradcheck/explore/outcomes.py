@@ -20,7 +20,7 @@ LARGE_ENOUGH = 6
 """An example of so many entries distinguishes one cause from another; of few entries, a factor explains anything."""
 
 CAUSES = 3
-"""So many distinct causes are reported, each with its smallest example."""
+"""So many distinct kinds of fails are reported, each with its smallest example."""
 
 KEPT = 20
 """So many inconclusive examples are kept with their inputs."""
@@ -56,6 +56,11 @@ class Outcome:
         return self.report.causes[0] if self.report is not None and self.report.causes else ""
 
     @property
+    def kind(self) -> tuple[str, int]:
+        """What it is one of: its cause; of an edge, also the form of its shapes."""
+        return self.cause, self.plan.form if self.edge and self.plan is not None else 0
+
+    @property
     def digits(self) -> int:
         """How long the example is in writing."""
         return 0 if self.report is None else len(self.report.snippet)
@@ -64,16 +69,19 @@ class Outcome:
 def lies_beyond(report: Report, plan: Plan | None, domain: Around | None) -> bool:
     """Whether an example lies beyond what the caller's own shows, so that a fail there is no fail of the whole.
 
-    A rule that raises on a shape or a static value that it was not shown refuses it. One that gives NaN at a kink, where
-    there is no derivative, or where a shape makes the function constant (the deviation of a single entry), was not shown it.
+    A rule that raises on a shape or a static value that it was not shown refuses it. A cotangent of the wrong shape, for
+    operands that broadcast in another way or have another number of axes than the example's, is as loud: an engine raises.
+    A rule that gives NaN at a kink, where there is no derivative, or where a shape makes the function constant (the
+    deviation of a single entry), was not shown one.
     """
     if plan is None or domain is None:
         return False
     cause = report.causes[0] if report.causes else ""
     refuses = cause == "raises" and plan.is_new(domain)
+    misshapen = "cotangent_shape" in report.broken and plan.form > 0
     constant = bool(report.faults) and report.faults[0].numeric == 0.0 and plan.is_new(domain)
     no_derivative = cause == "nonfinite" and (report.at_kink or constant)
-    return refuses or no_derivative or plan.is_edge(domain)
+    return refuses or misshapen or no_derivative or plan.is_edge(domain)
 
 
 def failing(outcomes: Sequence[Outcome], *, edges: bool = False) -> list[Outcome]:
@@ -92,12 +100,12 @@ def enough(outcomes: Sequence[Outcome]) -> bool:
     )
 
 
-def main_causes(failed: Sequence[Outcome]) -> list[str]:
-    """Distinct causes, that which the larger half of the failing examples has most often first."""
+def main_kinds(failed: Sequence[Outcome]) -> list[tuple[str, int]]:
+    """Distinct kinds of fails, that which the larger half of the failing examples has most often first."""
     ordered = sorted(failed, key=lambda o: -o.size)
     larger = [o for o in ordered if o.size >= LARGE_ENOUGH] or ordered[: (len(ordered) + 1) // 2]
-    counts = [Counter([o.cause for o in some]).most_common() for some in (larger, ordered)]
-    return list(dict.fromkeys([cause for count in counts for cause, _ in count]))[:CAUSES]
+    counts = [Counter([o.kind for o in some]).most_common() for some in (larger, ordered)]
+    return list(dict.fromkeys([kind for count in counts for kind, _ in count]))[:CAUSES]
 
 
 def beyond(o: Outcome, domain: Around) -> str:
