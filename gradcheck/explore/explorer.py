@@ -175,7 +175,9 @@ class Explorer:
         return ("" if floating else WHATEVER), run
 
     def _values(self, inputs: tuple[Any, ...], params: dict[str, Any], wrt: Any) -> tuple[Array, ...] | None:
-        """The floating outputs, None where forward refuses the inputs or does not end."""
+        """The floating outputs, None where forward refuses the inputs or does not end, or the time is over."""
+        if self._clock.left <= 0:
+            return None
         try:
             with limited(self._probe):
                 why, run = self._run(fresh(inputs), params, wrt)
