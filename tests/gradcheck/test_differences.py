@@ -1,11 +1,8 @@
 """The numeric derivative: its bound holds, it stays cheap, and it reports what it measured."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from programs import load
 
 from gradcheck.numeric.derivative import Diagnosis, derivative
 from gradcheck.numeric.line import Line
@@ -17,17 +14,7 @@ ONE = np.ones(1)
 
 @pytest.fixture(scope="module")
 def battery():
-    path = Path(__file__).parents[2] / "ci" / "battery" / "run.py"
-    spec = importlib.util.spec_from_file_location("battery_run", path)
-    module = importlib.util.module_from_spec(spec)
-    before = list(sys.path)
-    sys.modules["battery_run"] = module
-    try:
-        spec.loader.exec_module(module)
-        yield module
-    finally:
-        sys.path[:] = before
-        del sys.modules["battery_run"]
+    return load("battery/run")
 
 
 def test_the_bound_holds_on_a_slice_of_the_truth_battery(battery):

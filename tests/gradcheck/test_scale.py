@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
+from programs import load
 
 import gradcore
 from gradcheck import Verdict, gradcheck, verify
@@ -16,29 +14,14 @@ from gradcheck.numeric.derivative import derivative
 from gradcheck.numeric.probes import cotangents, unit_direction
 
 
-def load(name):
-    path = Path(__file__).parents[2] / "ci" / "reports" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"ci_{name}", path)
-    module = importlib.util.module_from_spec(spec)
-    before = list(sys.path)
-    sys.path[:0] = [str(path.parent), str(path.parents[1])]
-    sys.modules[spec.name] = module
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path[:] = before
-        del sys.modules[spec.name]
-    return module
-
-
 @pytest.fixture(scope="module")
 def scale():
-    return load("scale")
+    return load("reports/scale")
 
 
 @pytest.fixture(scope="module")
 def alarms():
-    return load("false_alarms")
+    return load("reports/false_alarms")
 
 
 def cube_rule(factor, at):
