@@ -3,12 +3,17 @@
 import argparse
 import ast
 import re
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 
 pytest_plugins = ["pytester"]
+
+# What tests of one folder share: with --import-mode=importlib pytest leaves the path alone.
+sys.path += [str(Path(__file__).parent / folder) for folder in ("gradcheck", "optim")]
 
 # --hypothesis-profile chooses one of these. `ci` draws the same examples every time, `dev` and `nightly` others each time,
 # unless --hypothesis-seed says which.

@@ -1,0 +1,33 @@
+"""Every optimizer in its usual settings, and what runs one by hand."""
+
+import numpy as np
+
+from gradcore import Tensor
+from gradcore.optim import SGD, Adam, AdamW, RMSprop
+
+ALL = {
+    "SGD": lambda p: SGD(p, lr=0.1),
+    "SGD with momentum": lambda p: SGD(p, lr=0.1, momentum=0.9),
+    "SGD with Nesterov and decay": lambda p: SGD(p, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.01),
+    "RMSprop": lambda p: RMSprop(p, lr=0.1),
+    "RMSprop with momentum": lambda p: RMSprop(p, lr=0.1, momentum=0.9, weight_decay=0.01),
+    "Adam": lambda p: Adam(p, lr=0.1),
+    "Adam with decay": lambda p: Adam(p, lr=0.1, weight_decay=0.01),
+    "AdamW": lambda p: AdamW(p, lr=0.1),
+}
+
+
+def parameter(values, dtype=np.float64):
+    return Tensor(np.array(values, dtype), requires_grad=True)
+
+
+def run(make, gradients, start=1.0, dtype=np.float64):
+    """The parameter after each step along the given gradients."""
+    p = parameter([start], dtype)
+    optimizer = make([p])
+    seen = []
+    for g in gradients:
+        p.grad = np.array([g], dtype)
+        optimizer.step()
+        seen.append(p.item())
+    return seen
