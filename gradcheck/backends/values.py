@@ -44,3 +44,11 @@ def arrays_of(values: Any) -> Any:
         return leaf if array is None else array
 
     return rebuild(values, (plain(leaf) for _, leaf in leaves(values, "")))
+
+
+def reading(leaf: Any) -> str:
+    """Code with `{}` for the value, that gives its array."""
+    if isinstance(leaf, Tensor):
+        return "{}.data"
+    framework = None if isinstance(leaf, np.ndarray | np.generic) else framework_of(leaf)
+    return "{}" if framework is None or not framework.owns(leaf) else framework.traits.reads

@@ -13,7 +13,7 @@ from gradcheck.backends.call import Call
 from gradcheck.backends.framework import framework_of
 from gradcheck.backends.protocol import Traits
 from gradcheck.backends.tree import leaves
-from gradcheck.backends.values import array_in
+from gradcheck.backends.values import array_in, reading
 from gradcheck.diagnosis.locate import Located
 from gradcheck.diagnosis.snippet import MOST, function_text, literal, writable
 from gradcheck.verdict.evidence import Evidence
@@ -68,9 +68,7 @@ def _data(obs: Observation, call: Call, path: str) -> str:
         framework = framework_of(call.f)
         held = path if framework is None else framework.held_code(function_text(call.f, "f"), path)
         return obs.subject.traits.reads.format(held)
-    if isinstance(found[path], np.ndarray | np.generic):
-        return path
-    return obs.subject.traits.reads.format(path)
+    return reading(found[path]).format(path)
 
 
 # --- the code ---------------------------------------------------------------------------------------------------------
@@ -132,9 +130,9 @@ def _argument(value: Any, path: str, moved: str, traits: Traits) -> str:
     bare = isinstance(value, np.ndarray | np.generic)
     wide = {"f": "float", "c": "complex"}.get(array.dtype.kind, "")
     narrow = wide and array.dtype.itemsize < np.dtype(wide).itemsize
-    if not bare and not narrow:
+    if not bare and not narrow and traits.makes != "{}":
         return path
-    text = (path if bare else traits.reads.format(path)) + (f".astype({wide})" if narrow else "")
+    text = reading(value).format(path) + (f".astype({wide})" if narrow else "")
     return traits.makes.format(text) if wide or not bare else text
 
 
