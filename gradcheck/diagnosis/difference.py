@@ -97,7 +97,8 @@ def _called(obs: Observation, call: Call, path: str) -> str:
     tensors = isinstance(obs.subject, Core)
     given = [_argument(a, f"inputs[{i}]", path, tensors) for i, a in enumerate(call.arguments)]
     given += [f"{key}={literal(value)}" for key, value in (call.params or {}).items()]
-    return f"{function_text(call.f, 'f')}({', '.join(given)})"
+    measured = "f" if call.straight_through is None else "surrogate"
+    return f"{function_text(call.straight_through or call.f, measured)}({', '.join(given)})"
 
 
 def _argument(value: Any, path: str, moved: str, tensors: bool) -> str:

@@ -103,6 +103,8 @@ def call_snippet(function: str, call: Call, middle: str = "") -> str:
     if call.vjp is not None:
         rule = function_text(call.vjp, "rule")
         given.append(f"vjp={'rule' if rule == f and call.vjp is not call.f else rule}")
+    if call.straight_through is not None:
+        given.append(f"straight_through={function_text(call.straight_through, 'surrogate')}")
     for key, value in (("wrt", call.wrt), ("params", call.params or None), ("gy", call.gy)):
         if value is not None and writable(value):
             given.append(f"{key}={in_its_layout(value)}")
@@ -111,7 +113,7 @@ def call_snippet(function: str, call: Call, middle: str = "") -> str:
             given.append(f"{key}={key}")
     last = f"{function}({', '.join([f, *given])}, seed={call.seed})"
     body = "\n\n".join(["\n".join(lines), *([middle] if middle else []), last])
-    return f"{_imports(body, (call.f, call.vjp))}\n\n{body}"
+    return f"{_imports(body, (call.f, call.vjp, call.straight_through))}\n\n{body}"
 
 
 def _type_text(value: type) -> str:
@@ -150,7 +152,7 @@ def _imports(body: str, functions: tuple[Any, ...]) -> str:
     used -= {n.name for n in nodes if isinstance(n, ast.FunctionDef)}
     used -= {n.arg for n in nodes if isinstance(n, ast.arg)}
     own = [getattr(f, "func", f) for f in functions]
-    used -= {function_text(f, "f") for f in own if callable(f)} | {"f", "rule"}
+    used -= {function_text(f, "f") for f in own if callable(f)} | {"f", "rule", "surrogate"}
     lines = ["from functools import partial"] * ("partial" in used)
     lines += ["import numpy as np"] * ("np" in used)
     numpys = sorted(

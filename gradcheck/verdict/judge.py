@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from gradcheck.backends.protocol import Array
-from gradcheck.numeric.derivative import Diagnosis
+from gradcheck.numeric.derivative import BUDGET
+from gradcheck.numeric.result import Diagnosis
 from gradcheck.verdict.compare import Comparison, Verdict, merge
 from gradcheck.verdict.evidence import EPS, Evidence, Excuse, better_than
 from gradcheck.verdict.excuses import excuse
@@ -26,7 +27,7 @@ from gradcheck.verdict.witnesses import at_ties, with_given
 SHARP = 1e-3
 """A pass as sharp as this needs no more evaluations, and the second direction gets the fewest that give a bound."""
 
-FEW = 14
+FEW = 16
 """Evaluations along the first direction, at first."""
 
 DULL = 0.1
@@ -118,7 +119,7 @@ def _two_directions(obs: Observation) -> tuple[str, tuple[Array, ...] | None]:
     if first[0].comparison.reason == "stochastic":
         return note, usable
     v = obs.aim_evenly()
-    few = 9 if _sharp(obs, first) else 40
+    few = 9 if _sharp(obs, first) else BUDGET
     if usable is None:
         wide_gx = obs.wide_gxs[1] if obs.wide_gxs else None
         obs.evidence += measured_throughout(obs, v, obs.second_gys, obs.second_gx, wide_gx, evaluations=few)
@@ -132,7 +133,7 @@ def _sharp(obs: Observation, seen: Sequence[Evidence]) -> bool:
     """Whether the sharpest of these passes sees errors so small that more evaluations are not worth it."""
     finest = min(obs.eps(e.gx, e.gys) for e in seen)
     return any(
-        e.comparison.verdict is Verdict.PASS and e.comparison.sensitivity < SHARP
+        e.comparison.verdict is Verdict.PASS and e.comparison.sensitivity < SHARP and e.numeric.settled
         for e in seen
         if obs.eps(e.gx, e.gys) <= finest
     )

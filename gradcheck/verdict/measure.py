@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from gradcheck.backends.protocol import Array, wide
-from gradcheck.numeric.derivative import Derivative, Diagnosis
+from gradcheck.numeric.derivative import BUDGET
+from gradcheck.numeric.result import Derivative, Diagnosis
 from gradcheck.verdict.compare import Verdict
 from gradcheck.verdict.evidence import Cotangents, Direction, Evidence, better_than
 from gradcheck.verdict.observation import Observation
@@ -28,7 +29,7 @@ def evidence_on(
 
 
 def measured(
-    obs: Observation, v: Direction, gys: Sequence[Array], gx: Cotangents, evaluations: int = 40
+    obs: Observation, v: Direction, gys: Sequence[Array], gx: Cotangents, evaluations: int = BUDGET
 ) -> Evidence:
     """A new numeric derivative along `v`, and the claim compared with it."""
     return evidence_on(obs, obs.numeric(v, evaluations=evaluations, gys=gys), v, gys, gx)
@@ -40,7 +41,7 @@ def measured_throughout(
     gys: Sequence[Array],
     gx: Cotangents,
     wide_gx: Cotangents | None,
-    evaluations: int = 40,
+    evaluations: int = BUDGET,
     even: bool = False,
 ) -> list[Evidence]:
     """A new numeric derivative, with the claim in its own dtype and, where there is one, that in double precision.

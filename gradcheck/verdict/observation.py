@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.backends import first_run
+from gradcheck.backends import StraightThrough, first_run
 from gradcheck.backends.protocol import Array, Run, Subject, differentiable, spread, wide
 from gradcheck.errors import CallError, ForwardError, RuleError
-from gradcheck.numeric.derivative import Derivative, derivative
+from gradcheck.numeric.derivative import BUDGET, derivative
 from gradcheck.numeric.probes import cotangents, direction, unit_direction
+from gradcheck.numeric.result import Derivative
 from gradcheck.verdict.compare import Comparison, Verdict, compare
 from gradcheck.verdict.evidence import Cotangents, Direction, Evidence, Excuse, constant_along, copied, same
 from gradcore.errors import GradcoreError
@@ -65,9 +66,10 @@ class Observation:
         self.changed_by_vjp = ""
         self.output_changed_by_vjp = False
         self.in_double = all(x.dtype == w.dtype for x, w in zip(self.arrays, self.wide, strict=True))
-        self._center: Any = (
-            tuple(differentiable(self.outputs_before)) if self.in_double else None
-        )  # f(x) in double precision
+        self._own = not isinstance(subject, StraightThrough)
+        self._center: Any = None  # f(x) in double precision
+        if self.in_double and self._own:
+            self._center = tuple(differentiable(self.outputs_before))
         self.on_views: tuple[str, str] | None = None  # outcome on read-only views, see `layouts`
         self._elsewhere: Run | None = None
         self.other_arrays: list[Array] = []  # the inputs of `elsewhere`
@@ -122,7 +124,7 @@ class Observation:
             found = [self.pulled([wide(gy) for gy in gys], run) for gys in several]
         except Exception:  # noqa: BLE001 - a function may refuse other dtypes than its own
             return []
-        if self._center is None:
+        if self._center is None and self._own:
             self._center = tuple([y.copy() for y in differentiable(run.outputs)])
         arrays = [
             *differentiable(run.outputs),
@@ -270,7 +272,7 @@ class Observation:
         self,
         v: Direction,
         *,
-        evaluations: int = 40,
+        evaluations: int = BUDGET,
         gys: Sequence[Array] | None = None,
         thorough: bool = False,
     ) -> Derivative:
@@ -312,6 +314,11 @@ class Observation:
                 f"{self.subject.name} takes these inputs, and raised {type(error).__name__} for others very near: "
                 f"{error}. A derivative needs a function that takes all values around the point"
             ) from error
+
+    @property
+    def here(self) -> tuple[Array, ...]:
+        """The differentiable outputs at the inputs, of the function whose derivative is measured."""
+        return self.outputs if self._own else self.subject.values(self.wide)
 
     def values_at(self, arrays: Sequence[Array]) -> tuple[Array, ...] | None:
         """Copies of the differentiable outputs at other points, one more forward call; None where f takes no such point."""
