@@ -165,6 +165,8 @@ def _check(subject: Subject, call: Call, order: int) -> Report:
     if verdict in (Verdict.PASS, Verdict.SUBGRADIENT) and not covered.enough:
         verdict = Verdict.INCONCLUSIVE
         reason = f"only {covered.words()} could be judged, too few for a verdict on the function"
+        if obs.free_choice:
+            reason += f"; {explained('free')}"
     snippet = ""
     if verdict is Verdict.FAIL:
         function = "gradcheck" if order == 1 else "gradgradcheck"

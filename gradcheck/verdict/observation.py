@@ -35,9 +35,11 @@ class Observation:
         self.paths = tuple([item.path for item in subject.inputs])
         self.pulls = 0
         self.evidence: list[Evidence] = []
-        self.left_out: list[NDArray[np.bool_] | None] = [None] * len(
-            self.arrays
-        )  # entries without a derivative
+        self.infinite = [  # entries that do not move: infinity plus h is infinity
+            ~np.isfinite(a) if want and a.dtype.kind in "fc" and not np.isfinite(a).all() else None
+            for a, want in zip(self.arrays, self.wanted, strict=True)
+        ]
+        self.left_out: list[NDArray[np.bool_] | None] = list(self.infinite)  # entries without a derivative
         self.first_gys: tuple[Array, ...] = ()
         self.handed_gys: list[Array] = []  # what the first pull got
         self.first_gx: Cotangents = []
@@ -76,6 +78,9 @@ class Observation:
         self.other_gx: Cotangents | None = (
             None  # pulled there from cotangents that are constant along an axis
         )
+        self.sought_jumps = False  # see `jumps`
+        self.turning: tuple[NDArray[np.bool_], ...] | None = None  # outputs that jump, or move with those
+        self.free_choice = False  # an output that jumps here keeps its length
         self.excuses: list[Excuse] = []  # what made a difference no mistake
         self.broken: set[str] = set()  # contracts that are broken, as far as they have been tried
         self.places = [i for i, y in enumerate(self.run.outputs) if y.dtype.kind in "fc"]
@@ -91,6 +96,7 @@ class Observation:
         self.handed_gys = [gy.copy() for gy in self.first_gys]
         before = self.arrays if not self.changed_by_forward else [x.copy() for x in self.given]
         self.first_gx = copied(self.pull(self.handed_gys))
+        self._keep_what_poisons()
         self.changed_by_vjp = self._changed(before)
         self.output_changed_by_vjp = not same(self.run.outputs, self.outputs_before)
         self.repeated_gx = self.pulled(self.first_gys)
@@ -111,6 +117,17 @@ class Observation:
             self.wide_gxs = found[:2]
             if found:
                 self.even_gys, self.even_gx = even, found[2]
+
+    def _keep_what_poisons(self) -> None:
+        """Judge infinite entries where the rule gives NaN or infinity and every output is finite: a mask of -inf does that.
+
+        Their derivative is 0, as no move of them changes anything.
+        """
+        if not all(np.isfinite(y).all() for y in self.outputs):
+            return
+        for i, (out, g) in enumerate(zip(self.infinite, self.first_gx, strict=True)):
+            if out is not None and g is not None and g.shape == out.shape:
+                self.infinite[i] = self.left_out[i] = out & np.isfinite(g)
 
     def pulled_in_double(self, several: Sequence[Sequence[Array]]) -> list[Cotangents]:
         """The rule run in double precision on the same values, for several cotangents.
@@ -263,9 +280,10 @@ class Observation:
             for g, x in zip(gx, self.arrays, strict=True)
         ]
 
-    def nothing_left(self) -> bool:
-        """Whether every entry of every wanted input was left out of the check."""
-        outs = [out for out, want in zip(self.left_out, self.wanted, strict=True) if want]
+    def nothing_left(self, left_out: Sequence[NDArray[np.bool_] | None] | None = None) -> bool:
+        """Whether every entry of every wanted input was left out of the check; or is among these ones."""
+        places = self.left_out if left_out is None else left_out
+        outs = [out for out, want in zip(places, self.wanted, strict=True) if want]
         return all(out is not None and bool(out.all()) for out in outs)
 
     def numeric(
