@@ -165,7 +165,7 @@ def _check(subject: Subject, call: Call, order: int) -> Report:
     if verdict in (Verdict.PASS, Verdict.SUBGRADIENT) and not covered.enough:
         verdict = Verdict.INCONCLUSIVE
         reason = f"only {covered.words()} could be judged, too few for a verdict on the function"
-        if obs.free_choice:
+        if obs.turning is not None:
             reason += f"; {explained('free')}"
     snippet = ""
     if verdict is Verdict.FAIL:

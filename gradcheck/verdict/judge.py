@@ -87,6 +87,8 @@ def judge(obs: Observation) -> ValueResult:
         note, usable = _two_directions(obs)
         merged = merge([e.comparison for e in obs.evidence])
     precision = False
+    if obs.turning is not None and all(turns.all() for turns in obs.turning):
+        merged = replace(merged, verdict=Verdict.INCONCLUSIVE, reason="free")
     if merged.verdict is Verdict.FAIL:
         merged, precision = _upheld(obs, merged)
     if merged.verdict is not Verdict.FAIL:

@@ -1,12 +1,10 @@
-"""Outputs that jump at the point: a free sign or basis (eigenvectors, QR, SVD), or a step; and what moves with them.
+"""Outputs that jump at the point by a free choice, such as the sign of an eigenvector: nothing of their array proves anything.
 
-Next to a free sign the other entries of the same array prove nothing either: an eigenvector turns as a whole, so that the slope
-of an entry that does not jump itself is that of the other sign. Next to a step only those are left out that move with it.
+An eigenvector turns as a whole, so that the slope of an entry that does not jump itself is that of the other sign. A step, such as
+floor at 3, is the jump of one entry only; those beside it are judged.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,17 +15,14 @@ from gradcheck.numeric.result import Derivative, Diagnosis
 from gradcheck.verdict.evidence import Direction, better_than
 from gradcheck.verdict.observation import Observation
 
-NEAR = 2.0**-30
+NEAR, FAR = 2.0**-30, 2.0**-4
 """How far the point moves, relative to its entries."""
 
 JUMP = 2.0**-12
-"""A change over that, relative to the largest value of its array, which no finite slope makes."""
+"""A change over the nearer one, relative to the values and to the change over the farther, which no finite slope makes."""
 
 DIRECTIONS = 3
 """So many are tried."""
-
-CALLS = 64
-"""Most forward calls that may be spent on the entries that make an output jump."""
 
 ALIKE = 2.0**-26
 """How well a free sign or basis keeps the length of its array; one step among many entries changes it by more."""
@@ -46,110 +41,46 @@ def measurable(obs: Observation, numeric: Derivative, code: Diagnosis = Diagnosi
 
 
 def seek_jumps(obs: Observation) -> bool:
-    """Find the output entries that jump at the point, or are of the same array and move with what makes it jump.
+    """Find the output arrays that jump at the point by a free choice, and keep them in `obs.turning`.
 
-    They are kept in `obs.turning`, and in `obs.free_choice` whether an array that jumps keeps its length. Returns whether this
-    call found some, which happens once at most.
+    Returns whether this call found some, which happens once at most.
     """
     if obs.sought_jumps:
         return False
     obs.sought_jumps = True
-    obs.turning = _turning(obs)
-    return obs.turning is not None
-
-
-def _turning(obs: Observation) -> Masks | None:
-    v, jumping = _direction_of_a_jump(obs)
-    if v is None:
-        return None
-    triggers = None if obs.free_choice else _triggers(obs, v)
-    if triggers is None:
-        return tuple([np.full(y.shape, jumps) for y, jumps in zip(obs.outputs, jumping, strict=True)])
-    moved = obs.numeric(triggers)
-    still = [
-        np.asarray(value == 0) & good
-        for value, good in zip(_parts(moved.value), better_than(moved, Diagnosis.EDGE), strict=True)
-    ]
-    return tuple([~part & jumps for part, jumps in zip(still, jumping, strict=True)])
+    rng = np.random.default_rng([obs.seed, 5])
+    for _ in range(DIRECTIONS):  # entries that are left out of the check move as well
+        turns = _turns(obs, direction(obs.wide, rng, wrt=obs.wanted))
+        if any(turns):
+            obs.turning = tuple([np.full(y.shape, t) for y, t in zip(obs.outputs, turns, strict=True)])
+            return True
+    return False
 
 
 def free_choice(obs: Observation) -> bool:
     """Whether some output jumps at the point and keeps its length, as a vector does whose sign is free."""
-    return _direction_of_a_jump(obs)[0] is not None and obs.free_choice
-
-
-def _direction_of_a_jump(obs: Observation) -> tuple[Direction | None, list[bool]]:
-    """A direction along which some output jumps, and which do; entries that are left out of the check move as well."""
-    rng = np.random.default_rng([obs.seed, 5])
-    for _ in range(DIRECTIONS):
-        v = direction(obs.wide, rng, wrt=obs.wanted)
-        jumping, free = _jumping(obs, v)
-        if any(jumping):
-            obs.free_choice = free
-            return v, jumping
-    return None, []
-
-
-def _parts(value: Array | tuple[Array, ...]) -> tuple[Array, ...]:
-    return value if isinstance(value, tuple) else (value,)
+    seek_jumps(obs)
+    return obs.turning is not None
 
 
 @np.errstate(all="ignore")
-def _jumping(obs: Observation, v: Direction) -> tuple[list[bool], bool]:
-    """For every output array whether it jumps, and whether one that does keeps its length."""
-    found, kept = [False] * len(obs.outputs), False
-    for values in _sides(obs, v):
-        for k, (y, moved) in enumerate(zip(obs.here, values, strict=True)):
+def _turns(obs: Observation, v: Direction) -> list[bool]:
+    """For every output array whether it jumps along `v` and keeps its length."""
+    here = obs.here
+    found = [False] * len(here)
+    for side in (1.0, -1.0):
+        near, far = (_values(obs, v, side * step) for step in (NEAR, FAR))
+        if near is None:
+            continue
+        for k, (y, moved) in enumerate(zip(here, near, strict=True)):
             size = np.max(np.abs(y), initial=0.0)
-            if np.isfinite(moved).all() and np.max(np.abs(moved - y), initial=0.0) > JUMP * size:
-                found[k] = True
-                kept |= bool(abs(np.linalg.norm(moved) - np.linalg.norm(y)) <= ALIKE * np.linalg.norm(y))
-    return found, kept
+            if far is not None:
+                size = np.fmax(size, np.max(np.abs(far[k] - y), initial=0.0))
+            jumps = np.isfinite(moved).all() and np.max(np.abs(moved - y), initial=0.0) > JUMP * size
+            length = np.linalg.norm(y)
+            found[k] |= bool(jumps and abs(np.linalg.norm(moved) - length) <= ALIKE * length)
+    return found
 
 
-def _sides(obs: Observation, v: Direction) -> Iterator[tuple[Array, ...]]:
-    """Outputs next to the point, to both sides of it."""
-    for step in (NEAR, -NEAR):
-        values = obs.values_at(
-            [x.copy() if t is None else x + step * t for x, t in zip(obs.wide, v, strict=True)]
-        )
-        if values is not None:
-            yield values
-
-
-def _triggers(obs: Observation, v: Direction) -> Direction | None:
-    """`v` with zeros for all entries but those that make some output jump by themselves; None where these are too many."""
-    flat = [np.zeros(0) if t is None else np.asarray(t) for t in v]
-    places = np.concatenate([np.flatnonzero(t) + start for t, start in zip(flat, _starts(flat), strict=True)])
-    waiting, found, calls = [places.astype(np.intp)], [], 0
-    while waiting:
-        part = waiting.pop()
-        calls += 2
-        if calls > CALLS:
-            return None
-        if not any(_jumping(obs, _only(v, part))[0]):
-            continue
-        if part.size == 1:
-            found.append(part)
-        else:
-            waiting += [half for half in np.array_split(part, 2) if half.size]
-    return _only(v, np.concatenate(found)) if found else None
-
-
-def _starts(arrays: list[Array]) -> list[int]:
-    return [sum(a.size for a in arrays[:k]) for k in range(len(arrays))]
-
-
-def _only(v: Direction, places: NDArray[np.intp]) -> Direction:
-    """`v` with zeros at all other places, counted over all of its arrays in a row."""
-    kept: list[Array | None] = []
-    start = 0
-    for t in v:
-        if t is None:
-            kept.append(None)
-            continue
-        here = np.zeros(t.size, bool)
-        here[places[(places >= start) & (places < start + t.size)] - start] = True
-        kept.append(np.where(here.reshape(t.shape), t, t.dtype.type(0)))
-        start += t.size
-    return tuple(kept)
+def _values(obs: Observation, v: Direction, step: float) -> tuple[Array, ...] | None:
+    return obs.values_at([x.copy() if t is None else x + step * t for x, t in zip(obs.wide, v, strict=True)])

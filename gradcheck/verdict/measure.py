@@ -124,7 +124,7 @@ def on_usable_outputs(
         return None
     kept = tuple([np.where(u, gy, gy.dtype.type(0)) for u, gy in zip(usable, gys, strict=True)])
     worst = Diagnosis(int(numeric.flat_diagnosis.max(initial=0))).name.lower()
-    why = f"a free sign or basis: {COMPOSE}" if obs.free_choice else f"{worst} at this point"
+    why = f"a free sign or basis: {COMPOSE}" if obs.turning is not None else f"{worst} at this point"
     return kept, f"{lost} of {total} output entries were left out ({why})"
 
 

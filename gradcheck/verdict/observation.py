@@ -79,8 +79,7 @@ class Observation:
             None  # pulled there from cotangents that are constant along an axis
         )
         self.sought_jumps = False  # see `jumps`
-        self.turning: tuple[NDArray[np.bool_], ...] | None = None  # outputs that jump, or move with those
-        self.free_choice = False  # an output that jumps here keeps its length
+        self.turning: tuple[NDArray[np.bool_], ...] | None = None  # outputs that jump by a free choice
         self.excuses: list[Excuse] = []  # what made a difference no mistake
         self.broken: set[str] = set()  # contracts that are broken, as far as they have been tried
         self.places = [i for i, y in enumerate(self.run.outputs) if y.dtype.kind in "fc"]
