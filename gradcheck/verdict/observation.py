@@ -335,8 +335,12 @@ class Observation:
 
     @property
     def here(self) -> tuple[Array, ...]:
-        """The differentiable outputs at the inputs, of the function whose derivative is measured."""
-        return self.outputs if self._own else self.subject.values(self.wide)
+        """The differentiable outputs at the inputs in double precision, of the function whose derivative is measured."""
+        if self._center is None:
+            self._center = self.subject.values(self.wide)
+            self.forwards += 1
+            self._latest = None
+        return tuple(self._center) if isinstance(self._center, tuple) else (self._center,)
 
     def values_at(self, arrays: Sequence[Array]) -> tuple[Array, ...] | None:
         """Copies of the differentiable outputs at other points, one more forward call; None where f takes no such point."""
