@@ -10,7 +10,7 @@ from typing import Any
 
 from gradcheck.diagnosis.snippet import literal
 from gradcheck.explore.domain import Around
-from gradcheck.explore.drawn import Plan
+from gradcheck.explore.drawn import DrawnCall, Plan
 from gradcheck.report.report import Report
 from gradcheck.report.verification import Edge, Sample, Verification
 from gradcheck.verdict.compare import Verdict
@@ -35,15 +35,24 @@ WRITTEN = 12
 class Outcome:
     """One example: its report, or why it was set aside. edge: it shows nothing about the domain of the caller's example.
 
-    inputs: those that it was judged at.
+    call: what was judged.
     """
 
     report: Report | None
     aside: str = ""
     size: int = 0
-    plan: Plan | None = None
+    call: DrawnCall | None = None
     edge: bool = False
-    inputs: tuple[Any, ...] = ()
+
+    @property
+    def plan(self) -> Plan | None:
+        """How its call was made from an example, None where it was not."""
+        return None if self.call is None else self.call.plan
+
+    @property
+    def inputs(self) -> tuple[Any, ...]:
+        """The inputs of its call."""
+        return () if self.call is None else self.call.inputs
 
     @property
     def refused(self) -> bool:
