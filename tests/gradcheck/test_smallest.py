@@ -225,7 +225,7 @@ def test_a_search_ends_when_its_time_is_over():
     def judge(call):
         raise AssertionError("no example may be judged any more")
 
-    search = Smallest(judge, lambda o: True, 0.0, lambda call: ())
+    search = Smallest(judge, lambda o: True, lambda call: (), 0.0)
     best = Outcome(None, size=1)
     calls = st.integers().map(lambda n: DrawnCall((n,), {}, None, "dense", n))
     assert search.among(calls, best, 5, 0) is best
