@@ -186,7 +186,9 @@ def _check(subject: Subject, call: Call, order: int) -> Report:
         faults=found.faults,
         reason=reason,
         judged=covered.words() if verdict in (Verdict.PASS, Verdict.SUBGRADIENT) else "",
-        note="; ".join(filter(None, (values.note if values is not None else "", _refused(obs)))),
+        note="; ".join(
+            filter(None, (values.note if values is not None else "", _refused(obs), *subject.notes))
+        ),
         at_kink=any(e.at_kink() for e in obs.evidence),
         excuses={} if verdict is Verdict.FAIL else {x.name: x.text for x in obs.excuses},
         order=order,

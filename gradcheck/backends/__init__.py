@@ -11,9 +11,12 @@ import numpy as np
 from gradcheck.backends.arguments import params_of, plain, rule_fits
 from gradcheck.backends.call import Call
 from gradcheck.backends.core import Core
+from gradcheck.backends.framed import framed
+from gradcheck.backends.framework import framework_of
 from gradcheck.backends.pair import Pair, op_rule
 from gradcheck.backends.protocol import Array, Input, Run, Subject
 from gradcheck.backends.tree import described, leaves, rebuild
+from gradcheck.backends.wanted import chosen
 from gradcheck.errors import CallError, ForwardError
 from gradcore.op import Op
 from gradcore.spec import OpSpec
@@ -25,7 +28,8 @@ __all__ = ["Call", "Input", "Run", "Subject", "as_subject", "first_run", "has_gr
 def as_subject(call: Call) -> Subject:
     """The function, its gradient and its inputs, behind the one protocol that the checks use.
 
-    `call.f` is a gradcore Op (or a `functools.partial` of one); with `call.vjp`, a NumPy function; else a function of Tensors.
+    `call.f` is a gradcore Op (or a `functools.partial` of one); with `call.vjp`, a NumPy function; else a function of Tensors,
+    or of the values of another framework.
 
     Raises `CallError` where the call cannot be judged, or leaves open whose gradient is to be judged.
     """
@@ -45,7 +49,9 @@ def has_gradient(f: Callable[..., Any], vjp: Callable[..., Any] | None, inputs: 
     """
     function = f.func if isinstance(f, partial) else f
     registered = isinstance(function, Op) or isinstance(getattr(function, "spec", None), OpSpec)
-    return vjp is not None or registered or any(isinstance(leaf, Tensor) for _, leaf in leaves(inputs, ""))
+    given = [leaf for _, leaf in leaves(inputs, "")]
+    framework = framework_of(function, *given)
+    return vjp is not None or registered or framework is not None or any(isinstance(x, Tensor) for x in given)
 
 
 def subject_of(call: Call) -> Subject:
@@ -57,6 +63,14 @@ def subject_of(call: Call) -> Subject:
         )
     if vjp is not None and not callable(vjp):
         raise CallError(f"vjp= is {described(vjp)}: pass the rule itself, a function rule(gy, y, *inputs)")
+    framework = framework_of(f, *[leaf for _, leaf in leaves(call.arguments, "")])
+    if framework is not None:
+        if vjp is not None:
+            raise CallError(
+                f"vjp= came together with {framework.name} {framework.noun}s, whose own derivative would be checked: leave vjp= "
+                "out, or pass NumPy arrays and a rule for NumPy arrays"
+            )
+        return framed(framework, f, call.arguments, params_of(call.params), call.wrt)
     template = _as_inputs(call.inputs)
     params = params_of(call.params)
     if isinstance(f, partial) and isinstance(f.func, Op) and not f.args:
@@ -143,46 +157,5 @@ def _arrays(template: tuple[Any, ...], wrt: Any) -> tuple[list[int], tuple[Input
         constant = isinstance(leaf, Tensor) and explicit and not leaf.requires_grad
         places.append(place)
         found.append(Input(path, array, array.dtype.kind in "fc" and not constant))
-    chosen = tuple(found) if wrt is None else _selected(found, wrt, len(template))
-    if not any(item.wanted for item in chosen):
-        kinds = (
-            ", ".join(f"{path} is {described(_plain(leaf))}" for path, leaf in named)
-            or "there is no input at all"
-        )
-        raise CallError(
-            f"nothing to differentiate by: {kinds}. Pass at least one floating array, such as np.array([1.0, 2.0])"
-        )
-    return places, chosen
-
-
-def _selected(found: list[Input], wrt: Any, count: int) -> tuple[Input, ...]:
-    names = tuple(wrt) if isinstance(wrt, tuple | list | set | frozenset) else (wrt,)
-    prefixes = []
-    for name in names:
-        if isinstance(name, str):
-            prefixes.append(name)
-        elif isinstance(name, int) and not isinstance(name, bool) and -count <= name < count:
-            prefixes.append(f"inputs[{name % count}]")
-        else:
-            raise CallError(
-                f"wrt= names input {name!r}, and there are {count} inputs: give positions from 0 to {count - 1}, or "
-                "names such as \"inputs[1]['w']\""
-            )
-    for prefix, name in zip(prefixes, names, strict=True):
-        matching = [item for item in found if _under(item.path, prefix)]
-        if not any(item.differentiable for item in matching):
-            what = f"is {described(matching[0].array)}" if matching else "holds no array"
-            raise CallError(
-                f"wrt= requests a gradient by {name!r}, and that input {what}: name inputs that are floating arrays "
-                f"(here: {', '.join(item.path for item in found if item.differentiable) or 'none'})"
-            )
-    return tuple(
-        [
-            Input(item.path, item.array, item.differentiable and any(_under(item.path, p) for p in prefixes))
-            for item in found
-        ]
-    )
-
-
-def _under(path: str, prefix: str) -> bool:
-    return path == prefix or path.startswith(prefix + "[")
+    plain_named = [(path, _plain(leaf)) for path, leaf in named]
+    return places, chosen(plain_named, found, wrt, len(template))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.backends.protocol import Array, Input, differentiable
+from gradcheck.backends.protocol import Array, Input, Traits, differentiable
 from gradcheck.backends.tree import described, leaves, name_of, rebuild
 from gradcheck.errors import CallError, RuleError
 from gradcore.graph import backward_pass, enable_grad, no_grad
@@ -18,6 +18,8 @@ class Core:
     """`f` on Tensors. Arrays that were given as arrays and carry no gradient stay arrays; `params` go as keywords."""
 
     accumulates = True
+    traits = Traits(reads="{}.data", makes="Tensor({})")
+    notes: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -68,6 +70,9 @@ class Core:
         self, _arrays: Sequence[Array], _outputs: Sequence[Array], _gys: Sequence[Array | None]
     ) -> None:
         """Nothing: the engine's rules belong to the ops, not to this function."""
+
+    def tangents(self, _arrays: Sequence[Array], _v: Sequence[Array | None]) -> None:
+        """Nothing: forward mode is made of the same rules."""
 
     def run(self, arrays: Sequence[Array]) -> CoreRun:
         """Forward on Tensors that share these arrays, recorded."""

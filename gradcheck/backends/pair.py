@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.backends.arguments import plain
-from gradcheck.backends.protocol import Array, Input, differentiable
+from gradcheck.backends.protocol import Array, Input, Traits, differentiable
 from gradcheck.backends.tree import aligned, described, leaves, name_of, rebuild
 from gradcheck.errors import CallError, RuleError
 from gradcore.graph import _broadcasts_to, unbroadcast
@@ -33,6 +33,8 @@ class Pair:
     """`f` and `rule` on NumPy arrays. `params` go to both as keywords."""
 
     accumulates = False
+    traits = Traits()
+    notes: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -77,6 +79,9 @@ class Pair:
         y = rebuild(self._result, iter(outputs))
         gy = rebuild(self._result, iter(gys))
         return self.cotangents(self.rule(gy, y, *self._arguments(arrays), **self.params))
+
+    def tangents(self, _arrays: Sequence[Array], _v: Sequence[Array | None]) -> None:
+        """Nothing: a pair has a rule for reverse mode only."""
 
     def cotangents(self, found: Any) -> list[Array | None]:
         """What the rule returned, as one array or None per input array."""

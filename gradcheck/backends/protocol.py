@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What the values of a framework can be, and how code names them.
+
+    strides: which ones they can have, "none" where a layout in memory is not for the user to choose. read_only: whether a
+    value can forbid to be written into. reads, makes: code with `{}` for a value of the framework, that gives a NumPy array
+    of it; and the other way round. lost: what makes a gradient get lost, in words.
+    """
+
+    strides: Literal["any", "positive", "none"] = "any"
+    read_only: bool = True
+    reads: str = "{}"
+    makes: str = "{}"
+    lost: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +74,9 @@ class Subject(Protocol):
     output_paths: tuple[str, ...]
     accumulates: bool
     """Whether a run's `accumulated` is kept by the framework, which adds to it later in place."""
+    traits: Traits
+    notes: tuple[str, ...]
+    """What the report says of the subject itself, such as an output that is not judged."""
 
     def run(self, arrays: Sequence[Array]) -> Run:
         """Forward on these arrays, passed on as they are, so that the run can be pulled back."""
@@ -69,6 +88,9 @@ class Subject(Protocol):
 
     def values(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
         """The differentiable outputs only, nothing recorded."""
+
+    def tangents(self, arrays: Sequence[Array], v: Sequence[Array | None]) -> tuple[Array, ...] | None:
+        """Forward mode: tangents of the differentiable outputs along `v`; None where there is no such derivative."""
 
 
 def differentiable(outputs: Sequence[Array]) -> tuple[Array, ...]:

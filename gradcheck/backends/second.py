@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -10,9 +11,10 @@ import numpy as np
 from gradcheck.backends import as_subject, first_run, subject_of
 from gradcheck.backends.call import Call
 from gradcheck.backends.core import Core, gradient_function, rule_function
+from gradcheck.backends.framed import Framed, gradient_of
 from gradcheck.backends.protocol import Subject, differentiable, spread
 from gradcheck.backends.tree import leaves, rebuild
-from gradcheck.errors import CallError
+from gradcheck.errors import CallError, RuleError
 from gradcheck.numeric.probes import cotangents
 from gradcore.tensor import Tensor
 
@@ -53,6 +55,14 @@ def loses_history(call: Call) -> bool:
     return False
 
 
+def _tried(second: Framed) -> Framed:
+    """The same; raises `CallError` where the framework refuses a second order."""
+    found = first_run(second, [np.array(item.array, order="C") for item in second.inputs])
+    with suppress(RuleError):  # reported when it is judged
+        found.pull([np.ones_like(y) if y.dtype.kind in "fc" else None for y in found.outputs])
+    return second
+
+
 def gradient_subject(call: Call) -> Subject:
     """The subject that `gradgradcheck` judges; its last input is the cotangent, named `gy`.
 
@@ -62,6 +72,8 @@ def gradient_subject(call: Call) -> Subject:
     run = first_run(first, [np.array(item.array, order="C") for item in first.inputs])
     drawn = cotangents(differentiable(run.outputs), np.random.default_rng([call.seed, 3]))
     gys = spread(run.outputs, drawn)
+    if isinstance(first, Framed):
+        return _tried(gradient_of(first, gys))
     given, wanted = call.arguments, [item.path for item in first.inputs if item.wanted]
     last = f"inputs[{len(given)}]"
     if call.vjp is None:

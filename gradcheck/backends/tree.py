@@ -78,6 +78,9 @@ def described(value: Any) -> str:
         return f"{'an' if value.dtype.kind in 'iU' else 'a'} {value.dtype} array of shape {value.shape}"
     if isinstance(value, tuple | list):
         return f"a {type(value).__name__} of {len(value)}"
+    if hasattr(value, "dtype") and isinstance(getattr(value, "shape", None), tuple):
+        dtype = str(value.dtype).rpartition(".")[2]
+        return f"{'an' if dtype[0] in 'iu' else 'a'} {dtype} {type(value).__name__} of shape {tuple(value.shape)}"
     if isinstance(value, dict):
         return f"a dict with the keys {sorted(map(str, value))}"
     if isinstance(value, str):

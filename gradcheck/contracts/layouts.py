@@ -51,12 +51,36 @@ def all_at_once(x: Array) -> Array:
     return np.asarray(larger[turned])
 
 
+def spaced(x: Array) -> Array:
+    """Fortran order and gaps together, with strides above zero."""
+    if not x.ndim:
+        return x.copy()
+    larger = np.zeros((*x.shape[:-1], 2 * x.shape[-1]), x.dtype, order="F")
+    larger[..., ::2] = x
+    return larger[..., ::2]
+
+
+def channels_last(x: Array) -> Array:
+    """The second axis last in memory, as images often are."""
+    if x.ndim < 3:
+        return x.copy()
+    return np.moveaxis(np.moveaxis(x, 1, -1).copy(), -1, 1)
+
+
 LAYOUTS: dict[str, Callable[[Array], Array]] = {
     "in Fortran order": fortran,
     "that are every second entry of a larger one": every_second,
     "with negative strides": reversed_strides,
     "in Fortran order, with gaps and negative strides": all_at_once,
 }
+
+POSITIVE: dict[str, Callable[[Array], Array]] = {
+    "in Fortran order": fortran,
+    "that are every second entry of a larger one": every_second,
+    "in channels-last order": channels_last,
+    "in Fortran order, with gaps": spaced,
+}
+"""Layouts of frameworks whose arrays have no negative strides."""
 
 
 NEGATIVE = ("with negative strides", "in Fortran order, with gaps and negative strides")
@@ -101,9 +125,14 @@ def any_layout(obs: Observation) -> str | None:
     """The same result on arrays in Fortran order, with gaps and with negative strides."""
     if all(x.size < 2 for x in obs.arrays):
         raise Skip("no input has two entries")
-    if _in_layout(obs, all_at_once) is None:
+    _has_strides(obs)
+    layouts = LAYOUTS if obs.subject.traits.strides == "any" else POSITIVE
+    together = [list(layouts.values())[-1]]
+    if layouts is POSITIVE and any(x.ndim > 2 for x in obs.arrays):
+        together.append(channels_last)
+    if all(_in_layout(obs, layout) is None for layout in together):
         return None
-    for words, layout in LAYOUTS.items():
+    for words, layout in layouts.items():
         found = _in_layout(obs, layout)
         if found is not None and words in NEGATIVE and found.of_strides:
             obs.refusal = obs.refusal or (found.who, found.error)
@@ -112,7 +141,15 @@ def any_layout(obs: Observation) -> str | None:
                 continue
         if found is not None:
             return _worded(found, words)
-    return None
+    found = (
+        _in_layout(obs, spaced) if obs.refusal else None
+    )  # what those with negative strides stand for besides
+    return None if found is None else _worded(found, "in Fortran order, with gaps")
+
+
+def _has_strides(obs: Observation) -> None:
+    if obs.subject.traits.strides == "none":
+        raise Skip("these arrays have no layout in memory that a user chooses")
 
 
 def _worded(found: _Trouble, words: str) -> str:
@@ -126,6 +163,8 @@ def negative_strides(obs: Observation) -> str | None:
     """forward and the rule take arrays with negative strides."""
     if all(x.size < 2 for x in obs.arrays):
         raise Skip("no input has two entries")
+    if obs.subject.traits.strides != "any":
+        raise Skip("these arrays have no negative strides")
     found = _in_layout(obs, reversed_strides)
     return _worded(found, NEGATIVE[0]) if found is not None and found.error else None
 
@@ -169,6 +208,8 @@ def _cached(obs: Observation) -> tuple[str, str]:
 @contract(follows=("forward_keeps_inputs", "vjp_keeps_inputs", "vjp_keeps_output", "vjp_keeps_cotangent"))
 def read_only_arrays(obs: Observation) -> str | None:
     """The same result on arrays that can't be written to."""
+    if not obs.subject.traits.read_only:
+        raise Skip("these arrays can always be written to")
     broken, text = _cached(obs)
     return (
         f"on read-only arrays it {text}: it writes into an array that it was given"
@@ -180,6 +221,7 @@ def read_only_arrays(obs: Observation) -> str | None:
 @contract(follows=("read_only_arrays", "any_layout", "stateless", "deterministic"))
 def broadcast_views(obs: Observation) -> str | None:
     """The same result on arrays whose strides are 0, as np.broadcast_to makes them."""
+    _has_strides(obs)
     broken, text = _cached(obs)
     if broken == "read_only_arrays":
         raise Skip("broadcast views are read-only, and read_only_arrays is broken")

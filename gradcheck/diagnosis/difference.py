@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from gradcheck.backends.call import Call
-from gradcheck.backends.core import Core
+from gradcheck.backends.framework import framework_of
+from gradcheck.backends.protocol import Traits
 from gradcheck.backends.tree import leaves
+from gradcheck.backends.values import array_in, reading
 from gradcheck.diagnosis.locate import Located
 from gradcheck.diagnosis.snippet import MOST, function_text, literal, writable
 from gradcheck.verdict.evidence import Evidence
 from gradcheck.verdict.observation import Observation
-from gradcore.tensor import Tensor
 
 SHOWS = 8.0
 """A difference has to be nearer to the derivative than the claim is, by this factor."""
@@ -46,7 +47,7 @@ def entry_snippet(obs: Observation, call: Call, e: Evidence, at: Located) -> str
             f"# without the checker: the derivative of <gy, f> by {where}, {_near(error)}",
             *_cotangents(obs, e),
             "def value(t):",
-            f"    x = np.array({_data(call, path)}, {kind})",
+            f"    x = np.array({_data(obs, call, path)}, {kind})",
             f"    x[{index}] += t",
             f"    y = {_called(obs, call, path)}",
             f"    return {_product(obs, e)}",
@@ -60,10 +61,14 @@ def _near(error: float) -> str:
     return f"within {error:.0e} of the one measured" if error else "just as measured"
 
 
-def _data(call: Call, path: str) -> str:
-    """The array at `path`, be it in a Tensor."""
-    value = dict(leaves(call.arguments, "inputs"))[path]
-    return f"{path}.data" if isinstance(value, Tensor) else path
+def _data(obs: Observation, call: Call, path: str) -> str:
+    """Code of the array at `path`, be it in a tensor, or in one that f holds."""
+    found = dict(leaves(call.arguments, "inputs"))
+    if path not in found:
+        framework = framework_of(call.f)
+        held = path if framework is None else framework.held_code(function_text(call.f, "f"), path)
+        return obs.subject.traits.reads.format(held)
+    return reading(found[path]).format(path)
 
 
 # --- the code ---------------------------------------------------------------------------------------------------------
@@ -81,51 +86,54 @@ def _cotangents(obs: Observation, e: Evidence) -> list[str]:
 
 
 def _product(obs: Observation, e: Evidence) -> str:
-    data = ".data" if isinstance(obs.subject, Core) else ""
+    reads = obs.subject.traits.reads
     terms = []
     for k, (y, gy) in enumerate(zip(_outputs(obs), e.gys, strict=True)):
         name = "gy" if len(e.gys) == 1 else f"gy{k}"
         terms.append(
-            f"(np.conj({name}) * {y}{data}).real.sum()"
+            f"(np.conj({name}) * {reads.format(y)}).real.sum()"
             if gy.dtype.kind == "c"
-            else f"({name} * {y}{data}).sum()"
+            else f"({name} * {reads.format(y)}).sum()"
         )
     return " + ".join(terms)
 
 
 def _called(obs: Observation, call: Call, path: str) -> str:
-    tensors = isinstance(obs.subject, Core)
-    given = [_argument(a, f"inputs[{i}]", path, tensors) for i, a in enumerate(call.arguments)]
+    traits = obs.subject.traits
+    given = [_argument(a, f"inputs[{i}]", path, traits) for i, a in enumerate(call.arguments)]
     given += [f"{key}={literal(value)}" for key, value in (call.params or {}).items()]
-    return f"{function_text(call.f, 'f')}({', '.join(given)})"
+    f, framework = function_text(call.f, "f"), framework_of(call.f)
+    if framework is not None:
+        return framework.call_code(f, given, "" if path.startswith("inputs[") else path, call.f)
+    return f"{f}({', '.join(given)})"
 
 
-def _argument(value: Any, path: str, moved: str, tensors: bool) -> str:
+def _argument(value: Any, path: str, moved: str, traits: Traits) -> str:
     """An argument of the call, in double precision, with x in the place `moved`; what stays as it is, is its path."""
     if path == moved:
-        return "Tensor(x)" if tensors else "x"
+        return traits.makes.format("x")
     if isinstance(value, dict):
-        items = {k: _argument(item, f"{path}[{k!r}]", moved, tensors) for k, item in value.items()}
+        items = {k: _argument(item, f"{path}[{k!r}]", moved, traits) for k, item in value.items()}
         same = all(text == f"{path}[{k!r}]" for k, text in items.items())
         return path if same else "{" + ", ".join([f"{k!r}: {text}" for k, text in items.items()]) + "}"
     if isinstance(value, tuple | list):
-        parts = [_argument(item, f"{path}[{k}]", moved, tensors) for k, item in enumerate(value)]
+        parts = [_argument(item, f"{path}[{k}]", moved, traits) for k, item in enumerate(value)]
         if all(text == f"{path}[{k}]" for k, text in enumerate(parts)):
             return path
         if isinstance(value, list):
             return f"[{', '.join(parts)}]"
         name = type(value).__name__ if hasattr(value, "_fields") else ""
         return f"{name}({', '.join(parts)}{',' if len(parts) == 1 and not name else ''})"
-    array = value.data if isinstance(value, Tensor) else value
-    if not isinstance(array, np.ndarray | np.generic):
+    array = array_in(value)
+    if array is None:
         return path
+    bare = isinstance(value, np.ndarray | np.generic)
     wide = {"f": "float", "c": "complex"}.get(array.dtype.kind, "")
     narrow = wide and array.dtype.itemsize < np.dtype(wide).itemsize
-    if isinstance(value, Tensor) and tensors and not narrow:
+    if not bare and not narrow and traits.makes != "{}":
         return path
-    text = f"{path}.data" if isinstance(value, Tensor) else path
-    text += f".astype({wide})" if narrow else ""
-    return f"Tensor({text})" if tensors and (wide or isinstance(value, Tensor)) else text
+    text = reading(value).format(path) + (f".astype({wide})" if narrow else "")
+    return traits.makes.format(text) if wide or not bare else text
 
 
 # --- the difference ---------------------------------------------------------------------------------------------------

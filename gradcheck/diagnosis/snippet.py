@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,9 @@ import numpy as np
 
 import gradcore
 from gradcheck.backends.call import Call
+from gradcheck.backends.framework import framework_of
 from gradcheck.backends.tree import described, leaves, name_of
+from gradcheck.backends.values import array_in, arrays_of
 from gradcore.op import Op
 from gradcore.tensor import Tensor
 
@@ -46,6 +48,10 @@ def literal(value: Any, most: int = MOST) -> str:
         return f"({items}{',' if len(value) == 1 else ''})"
     if isinstance(value, list):
         return "[" + ", ".join([literal(item, most) for item in value]) + "]"
+    framework = framework_of(value)
+    if framework is not None and framework.owns(value):
+        array = framework.array(value, "an input")
+        return framework.literal(value, repr(array.tolist()) if array.size <= most else "...")
     if isinstance(value, type):
         return _type_text(value)
     return function_text(value, repr(value)) if callable(value) else repr(value)
@@ -80,6 +86,9 @@ def function_text(function: Callable[..., Any], otherwise: str) -> str:
         given = [literal(a) for a in function.args]
         given += [f"{key}={literal(value)}" for key, value in function.keywords.items()]
         return f"partial({', '.join([function_text(function.func, otherwise), *given])})"
+    framework = framework_of(function)
+    if framework is not None and (text := framework.function_code(function)) is not None:
+        return text
     name = name_of(function)
     if isinstance(function, np.ufunc):
         return name if getattr(np, function.__name__, None) is function else function.__name__
@@ -111,7 +120,8 @@ def call_snippet(function: str, call: Call, middle: str = "") -> str:
             given.append(f"{key}={key}")
     last = f"{function}({', '.join([f, *given])}, seed={call.seed})"
     body = "\n\n".join(["\n".join(lines), *([middle] if middle else []), last])
-    return f"{_imports(body, (call.f, call.vjp))}\n\n{body}"
+    every = [leaf for _, leaf in leaves(call.arguments, "")]
+    return f"{_imports(body, (call.f, call.vjp), every)}\n\n{body}"
 
 
 def _type_text(value: type) -> str:
@@ -122,8 +132,8 @@ def _type_text(value: type) -> str:
 def writable(value: Any) -> bool:
     """Whether a value can be written out as code that makes it again, and is no larger than `MOST`."""
     for _, leaf in leaves(value, ""):
-        array = leaf.data if isinstance(leaf, Tensor) else leaf
-        if isinstance(array, np.ndarray) and (array.size > MOST or array.dtype.hasobject):
+        array = array_in(leaf)
+        if array is not None and (array.size > MOST or array.dtype.hasobject):
             return False
     try:
         ast.parse(in_its_layout(value), mode="eval")
@@ -135,11 +145,11 @@ def writable(value: Any) -> bool:
 def _assigned(name: str, value: Any) -> str:
     if writable(value):
         return f"{name} = {literal(value)}"
-    words = [f"{path}: {described(_plain(leaf))}" for path, leaf in leaves(value, name)]
+    words = [f"{path}: {described(arrays_of(leaf))}" for path, leaf in leaves(value, name)]
     return f"{name} = ...  # as passed: {', '.join(words)}"
 
 
-def _imports(body: str, functions: tuple[Any, ...]) -> str:
+def _imports(body: str, functions: tuple[Any, ...], values: Iterable[Any]) -> str:
     """Import statements for the names that the code uses and that are not the user's own."""
     try:
         nodes = list(ast.walk(ast.parse(body)))
@@ -150,19 +160,21 @@ def _imports(body: str, functions: tuple[Any, ...]) -> str:
     used -= {n.name for n in nodes if isinstance(n, ast.FunctionDef)}
     used -= {n.arg for n in nodes if isinstance(n, ast.arg)}
     own = [getattr(f, "func", f) for f in functions]
-    used -= {function_text(f, "f") for f in own if callable(f)} | {"f", "rule"}
+    used -= {function_text(f, "f").partition(".apply")[0] for f in own if callable(f)} | {
+        "f",
+        "rule",
+        "module",
+    }
     lines = ["from functools import partial"] * ("partial" in used)
     lines += ["import numpy as np"] * ("np" in used)
     numpys = sorted(
         n for n in used - {"np", "partial"} if not hasattr(builtins, n) and hasattr(np, n)
     )  # array, float32, nan, ...
     lines += [f"from numpy import {', '.join(numpys)}"] * bool(numpys)
+    framework = framework_of(*functions, *values)
+    lines += [line for name, line in (framework.imports if framework else {}).items() if name in used]
     lines += ["import gradcore"] * ("gradcore" in used)
     lines += ["from gradcore import Tensor"] * ("Tensor" in used)
     checks = sorted(used & {"gradcheck", "gradgradcheck"})
     lines += [f"from gradcheck import {', '.join(checks)}"] * bool(checks)
     return "\n".join(lines)
-
-
-def _plain(value: Any) -> Any:
-    return value.data if isinstance(value, Tensor) else value

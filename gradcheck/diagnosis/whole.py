@@ -31,8 +31,10 @@ def zero(case: Case) -> Cause | None:
     """No gradient at all."""
     gs = [e.gx[case.i] for e in case.seen]
     if all(g is None for g in gs):
+        lost = case.obs.subject.traits.lost
         return Cause(
-            "missing", "the rule returns None (or nothing is recorded), and the output depends on this input"
+            "missing",
+            lost or "the rule returns None (or nothing is recorded), and the output depends on this input",
         )
     if all(g is None or not np.any(g) for g in gs):
         return Cause("missing", "the rule gives zero throughout, and the output depends on this input")

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.backends.tree import leaves, rebuild
+from gradcheck.backends.values import array_in, as_in
 from gradcheck.explore.resized import Signs
-from gradcore.tensor import Tensor
 
 Array = NDArray[Any]
 
@@ -105,8 +105,7 @@ class Around:
             if isinstance(place, int):
                 flat[place] = value
         for place, array in changed.items():
-            old = flat[place]
-            flat[place] = Tensor(array, requires_grad=old.requires_grad) if isinstance(old, Tensor) else array
+            flat[place] = as_in(array, flat[place])
         named = {name: value for name, value in statics.items() if isinstance(name, str)}
         return rebuild(self.inputs, iter(flat)), {**self.params, **named}
 
@@ -133,20 +132,20 @@ class Around:
 
 
 def kind_of(leaf: Any) -> str:
-    """The kind of an array's or a Tensor's dtype, "" for anything else."""
-    value = leaf.data if isinstance(leaf, Tensor) else leaf
-    return str(value.dtype.kind) if isinstance(value, np.ndarray | np.generic) else ""
+    """The kind of an array's or a tensor's dtype, "" for anything else."""
+    array = array_in(leaf)
+    return "" if array is None else str(array.dtype.kind)
 
 
 def complexified(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     """The inputs with an imaginary part of the same size as the real one in every floating array."""
 
     def turned(leaf: Any) -> Any:
-        if kind_of(leaf) != "f":
+        array = array_in(leaf)
+        if array is None or array.dtype.kind != "f":
             return leaf
-        if isinstance(leaf, Tensor):
-            return Tensor(turned(leaf.data), requires_grad=leaf.requires_grad)
-        return np.asarray(leaf + 1j * np.roll(leaf, 1), np.result_type(leaf.dtype, np.complex64))
+        made = np.asarray(array + 1j * np.roll(array, 1), np.result_type(array.dtype, np.complex64))
+        return as_in(made, leaf)
 
     made: tuple[Any, ...] = rebuild(inputs, (turned(leaf) for _, leaf in leaves(inputs, "inputs")))
     return made
@@ -156,9 +155,8 @@ def fresh(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     """The inputs with arrays of their own, so that a forward that writes into them does not change the example."""
 
     def copied(leaf: Any) -> Any:
-        if isinstance(leaf, Tensor):
-            return Tensor(leaf.data.copy(), requires_grad=leaf.requires_grad)
-        return leaf.copy() if isinstance(leaf, np.ndarray) else leaf
+        array = None if isinstance(leaf, np.generic) else array_in(leaf)
+        return leaf if array is None else as_in(array.copy(), leaf)
 
     made: tuple[Any, ...] = rebuild(inputs, (copied(leaf) for _, leaf in leaves(inputs, "inputs")))
     return made

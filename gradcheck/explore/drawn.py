@@ -10,6 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from gradcheck.backends.tree import described, leaves
+from gradcheck.backends.values import array_in
 from gradcheck.errors import CallError
 from gradcheck.explore.domain import Around, Leaf
 from gradcheck.explore.resized import FAR, drawn_floats, drawn_integers, resized
@@ -19,7 +20,6 @@ from gradcheck.strategies.choice import Chooser
 from gradcheck.strategies.examples import allowed, drawn_example
 from gradcheck.strategies.values import tied_to
 from gradcore.spec import Case
-from gradcore.tensor import Tensor
 
 
 @dataclass(frozen=True)
@@ -145,9 +145,7 @@ class Plan:
             for k in range(size if 1 < size <= CUTS else 0):
                 changed = {}
                 for leaf in form.arrays:
-                    array = (
-                        flat[leaf.place].data if isinstance(flat[leaf.place], Tensor) else flat[leaf.place]
-                    )
+                    array = np.asarray(array_in(flat[leaf.place]))
                     for axis, of in enumerate(leaf.axes):
                         array = array.take([k], axis=axis) if of == letter else array
                     changed[leaf.place] = array

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.backends.tree import leaves
+from gradcheck.backends.values import array_in
 from gradcheck.explore.domain import Accepts, Around, Leaf, Pulls, Values
 from gradcheck.explore.forms import find_forms
 from gradcheck.explore.resized import FLOATS, INTEGERS, Signs, drawn_floats, drawn_integers, resized
 from gradcore.op import Op
-from gradcore.tensor import Tensor
 
 Array = NDArray[Any]
 
@@ -56,11 +56,9 @@ def around(
     arrays: list[Leaf] = []
     statics: dict[int | str, tuple[Any, ...]] = {name: (value,) for name, value in params.items()}
     for place, (path, leaf) in enumerate(leaves(inputs, "inputs")):
-        array = leaf.data if isinstance(leaf, Tensor) else leaf
-        if isinstance(array, np.ndarray) and array.dtype.kind in "fciub":
+        array = None if isinstance(leaf, np.integer | np.bool_) else array_in(leaf)
+        if array is not None and array.dtype.kind in "fciub":
             arrays.append(Leaf(path, place, array, [None] * array.ndim))
-        elif isinstance(array, np.floating | np.complexfloating):
-            arrays.append(Leaf(path, place, np.asarray(array)))
         else:
             statics[place] = (leaf,)
     domain = Around(tuple(inputs), dict(params), arrays, [], statics)

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.backends.tree import leaves, rebuild
-from gradcore.tensor import Tensor
+from gradcheck.backends.values import array_in, as_in
 
 Array = NDArray[Any]
 Allows: TypeAlias = Callable[[Sequence[Any]], bool]
-"""Whether the domain has a call with these leaves, arrays in place of Tensors."""
+"""Whether the domain has a call with the arrays of these leaves, None for a leaf that has none."""
 
 T = TypeVar("T")
 
@@ -38,8 +38,8 @@ class Simpler(Generic[T]):
     def run(self) -> T | None:
         """The outcome at the simplest inputs found, None where those given are the simplest."""
         for place, (_, leaf) in enumerate(leaves(self.inputs, "")):
-            array = _array(leaf)
-            if isinstance(array, np.ndarray) and array.size and array.dtype.kind in "fciu":
+            array = array_in(leaf)
+            if array is not None and array.size and array.dtype.kind in "fciu":
                 self._simplify(place)
         return self.found
 
@@ -70,7 +70,7 @@ class Simpler(Generic[T]):
                 low = middle
 
     def _at(self, place: int) -> Array:
-        return np.asarray(_array([leaf for _, leaf in leaves(self.inputs, "")][place]))
+        return np.asarray(array_in([leaf for _, leaf in leaves(self.inputs, "")][place]))
 
     def _put(self, place: int, k: int, value: Any) -> bool:
         changed = np.array(self._at(place), order="C")
@@ -80,12 +80,12 @@ class Simpler(Generic[T]):
     def _accepts(self, place: int, array: Array) -> bool:
         """Take this array where the call still fails with it."""
         flat = [leaf for _, leaf in leaves(self.inputs, "")]
-        old = flat[place]
-        array = np.asarray(array, _array(old).dtype)
-        if np.array_equal(array, _array(old)):
+        old = self._at(place)
+        array = np.asarray(array, old.dtype)
+        if np.array_equal(array, old):
             return False
-        flat[place] = Tensor(array, requires_grad=old.requires_grad) if isinstance(old, Tensor) else array
-        if not self._allows([_array(leaf) for leaf in flat]):
+        flat[place] = as_in(array, flat[place])
+        if not self._allows([array_in(leaf) for leaf in flat]):
             return False
         inputs = rebuild(self.inputs, iter(flat))
         outcome = self._fails(inputs)
@@ -93,10 +93,6 @@ class Simpler(Generic[T]):
             return False
         self.inputs, self.found = inputs, outcome
         return True
-
-
-def _array(leaf: Any) -> Any:
-    return leaf.data if isinstance(leaf, Tensor) else leaf
 
 
 def _wholes(array: Array) -> Iterator[Array]:

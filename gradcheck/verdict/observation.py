@@ -104,6 +104,7 @@ class Observation:
         if not _far_apart(even):
             self.wide_gxs = self.pulled_in_double(several)
         elif self.in_double:
+            even = tuple([gy.astype(y.dtype) for gy, y in zip(even, self.outputs, strict=True)])
             self.even_gys, self.even_gx = even, self.pulled(even, later)
         else:
             found = self.pulled_in_double([*several, even])

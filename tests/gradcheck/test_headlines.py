@@ -195,6 +195,15 @@ def test_a_wrong_number_for_a_turned_cotangent_is_not_hidden_by_a_forward_that_r
     assert report.note == ""
 
 
+def test_a_wrong_number_with_gaps_is_not_hidden_by_a_forward_that_refuses():
+    def rule(gy, y, x):
+        spaced = not gy.flags.forc and 0 < gy.strides[0] < gy.strides[-1]
+        return gy * (np.sin(x) if spaced else np.cos(x))
+
+    report = failed(turned_refused, rule)
+    assert headline(report).startswith("on arrays in Fortran order, with gaps, the rule gives other values")
+
+
 def test_read_only_arrays_have_to_be_taken():
     report = failed(refuses(lambda x: not x.flags.writeable, "array is read-only"))
     assert report.broken == ("read_only_arrays",)

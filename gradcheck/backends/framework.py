@@ -1,0 +1,176 @@
+"""What a framework (PyTorch, JAX, ...) has to offer so that functions of its values are checked: one class in one file.
+
+To add a framework: subclass `Framework` in `gradcheck/backends/NAME.py`, name an instance of it `FRAMEWORK`, and add the
+root modules of its values' types to `HOMES`. The file is loaded when such a value is handed in, and may import the
+framework at its top. Nothing else has to be touched: `framed.py` is the adapter for all of them.
+
+A *leaf* is one of the framework's values (a tensor); a *call* is a function from a list of leaves to what f returned.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, ClassVar, TypeAlias
+
+from gradcheck.backends.protocol import Array, Traits
+from gradcheck.backends.tree import leaves, name_of
+from gradcheck.errors import CallError
+
+HOMES = {"torch": "torch"}
+"""From the root module of a value's type to the file of this folder that adapts it."""
+
+Call: TypeAlias = Callable[[Sequence[Any]], Any]
+Pull: TypeAlias = Callable[[Sequence[Any | None]], Sequence[Any | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One forward call.
+
+    result: what f returned. pull: from one cotangent per leaf of `outputs_of(result)`, None for one that has none, to one
+    per leaf that was handed in, None for one that gets none; any number of times. accumulated: the same as the framework
+    leaves it with its user (`x.grad`), None where it keeps nothing.
+    """
+
+    result: Any
+    pull: Pull
+    accumulated: Pull | None = None
+
+
+class Framework(ABC):
+    """The values and the derivatives of one framework."""
+
+    name: str
+    """Of the framework, for messages: "PyTorch"."""
+    noun: str
+    """What one of its values is called: "tensor"."""
+    traits: Traits
+    imports: ClassVar[Mapping[str, str]]
+    """Import statements for the names that its code uses: {"torch": "import torch"}."""
+
+    # --- values -------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def owns(self, leaf: Any) -> bool:
+        """Whether a value is one of this framework's."""
+
+    @abstractmethod
+    def array(self, leaf: Any, path: str) -> Array:
+        """Its numbers, from whatever device; in shared memory where that can be, so that writing into it is seen.
+
+        Raises `CallError` where they can't be had, or not judged (16 bits); `path` names the leaf in the message.
+        """
+
+    @abstractmethod
+    def leaf(self, array: Array, like: Any, *, wanted: bool = False) -> Any:
+        """A new leaf on the device of `like` with the values and the dtype of `array`, in its memory where that can be.
+
+        wanted: whether a gradient by it will be requested.
+        """
+
+    def trainable(self, leaf: Any) -> bool | None:
+        """Whether its user requested a gradient by this leaf; None where the framework knows no such request."""
+        return None
+
+    def follows(self, output: Any) -> bool:
+        """Whether a gradient can be pulled back from this output of a recorded call."""
+        return True
+
+    # --- functions ----------------------------------------------------------------------------------------------------
+
+    def claims(self, f: Any) -> bool:
+        """Whether f is a function of this framework, whatever its inputs are."""
+        return False
+
+    def function(self, f: Any) -> Callable[..., Any]:
+        """f as a function to be called; raises `CallError` where it cannot be judged."""
+        made: Callable[..., Any] = f
+        return made
+
+    def held(self, f: Any) -> dict[str, Any]:
+        """Leaves that f holds, such as the parameters of a module: inputs under these names."""
+        return {}
+
+    def call(
+        self, f: Any, arguments: Sequence[Any], params: Mapping[str, Any], held: Mapping[str, Any]
+    ) -> Any:
+        """f's result with other leaves in the place of those that it holds."""
+        return f(*arguments, **params)
+
+    def title(self, f: Any) -> str:
+        """How messages name f."""
+        return name_of(f)
+
+    # --- derivatives --------------------------------------------------------------------------------------------------
+
+    def mode(self, arrays: Iterable[Array]) -> AbstractContextManager[Any]:
+        """What leaves of these arrays are made and used in, such as a switch for double precision."""
+        return nullcontext()
+
+    @abstractmethod
+    def record(self, call: Call, own: Sequence[Any], wanted: Sequence[bool]) -> Recorded:
+        """Run `call(own)` so that it can be pulled back to the wanted leaves. One leaf may be in several places."""
+
+    @abstractmethod
+    def values(self, call: Call, own: Sequence[Any], wanted: Sequence[bool]) -> Any:
+        """What `call(own)` returns, nothing kept."""
+
+    def gradients(
+        self, call: Call, own: Sequence[Any], wanted: Sequence[bool], gys: Sequence[Any | None]
+    ) -> list[Any]:
+        """The cotangents of the wanted leaves as values that can be differentiated by `own` and `gys`."""
+        raise CallError(f"a second order is not supported for functions of {self.name}: check the first one")
+
+    def tangents(
+        self, call: Call, own: Sequence[Any], moving: Sequence[Any | None]
+    ) -> list[Any | None] | None:
+        """Forward mode: tangents of `outputs_of` the result; None where this call has no forward-mode derivative.
+
+        moving: one tangent per leaf, None for one that stays. What a rule for it raises is let through.
+        """
+        return None
+
+    # --- code ---------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def literal(self, leaf: Any, nested: str) -> str:
+        """Code that makes the leaf; `nested` has its numbers as nested lists."""
+
+    def function_code(self, f: Any) -> str | None:
+        """f as its user names it, None where it has no name of the framework's own."""
+        return None
+
+    def call_code(self, f: str, arguments: Sequence[str], moved: str, f_itself: Any) -> str:
+        """Code of a call of f in double precision; the array x stands for what f holds as `moved` ("": for none)."""
+        return f"{f}({', '.join(arguments)})"
+
+    def held_code(self, f: str, name: str) -> str:
+        """Code of the leaf that f holds under a name."""
+        return f"{f}[{name!r}]"
+
+
+def outputs_of(result: Any) -> list[Any]:
+    """The leaves of what f returned, without None."""
+    return [leaf for _, leaf in leaves(result, "") if leaf is not None]
+
+
+def framework_of(*values: Any) -> Framework | None:
+    """The framework that one of these values, or functions, comes from; loaded only then."""
+    for value in values:
+        for root in _roots(value):
+            if root in HOMES:
+                found: Framework = import_module(f"gradcheck.backends.{HOMES[root]}").FRAMEWORK
+                if found.owns(value) or found.claims(value):
+                    return found
+    return None
+
+
+def _roots(value: Any) -> Iterator[str]:
+    """The root modules of a value's type and of what that derives from, of a function itself, of what a method belongs to."""
+    owner = getattr(value, "__self__", None)
+    for kind in (*type(value).__mro__, value, *type(owner).__mro__):
+        yield str(getattr(kind, "__module__", "")).partition(".")[0]

@@ -1,0 +1,288 @@
+"""PyTorch: tensors, `autograd.Function`s, modules, custom ops, and whatever else makes tensors of tensors."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch.autograd import forward_ad
+
+from gradcheck.backends.framework import Call, Framework, Recorded, outputs_of
+from gradcheck.backends.protocol import Array, Traits
+from gradcheck.backends.tree import name_of
+from gradcheck.errors import CallError
+
+NAMESPACES = (
+    ("torch", torch),
+    ("torch.nn.functional", torch.nn.functional),
+    ("torch.linalg", torch.linalg),
+    ("torch.special", torch.special),
+    ("torch.fft", torch.fft),
+)
+
+LOST = (
+    "the result requires no gradient, so nothing was recorded between this input and it: look for detach(), .data, numpy(), "
+    "item(), torch.tensor(...), torch.no_grad() or an integer dtype on the way"
+)
+
+
+class PyTorch(Framework):
+    """Tensors of any device that has numbers, and their `torch.autograd` derivatives."""
+
+    name, noun = "PyTorch", "tensor"
+    traits = Traits(
+        strides="positive",
+        read_only=False,
+        reads="{}.detach().numpy()",
+        makes="torch.tensor({}, requires_grad=True)",
+        lost=LOST,
+    )
+    imports: ClassVar[Mapping[str, str]] = {"torch": "import torch"}
+
+    # --- values -------------------------------------------------------------------------------------------------------
+
+    def owns(self, leaf: Any) -> bool:
+        """A tensor, a parameter included."""
+        return isinstance(leaf, torch.Tensor)
+
+    def array(self, leaf: Any, path: str) -> Array:
+        """Its numbers; refuses what has none, or none that can be judged."""
+        if leaf.device.type == "meta":
+            raise CallError(
+                f"{path} is on the meta device, which holds no numbers: pass a tensor on the CPU or another real device"
+            )
+        if leaf.is_quantized:
+            raise CallError(f"{path} is quantised, and its values move in steps: pass x.dequantize()")
+        if leaf.layout != torch.strided:
+            if path.startswith("the gradient"):
+                return self.array(leaf.to_dense(), path)
+            raise CallError(
+                f"{path} is a tensor in the layout {leaf.layout}: pass x.to_dense(), and make it sparse inside of the function"
+            )
+        if leaf.dtype in (torch.float16, torch.bfloat16) or "float8" in str(leaf.dtype):
+            raise CallError(
+                f"{path} is {leaf.dtype}, in which a derivative cannot be told from rounding: pass x.float() or x.double(), "
+                "and check the kernel in 16 bits against that one"
+            )
+        plain = leaf.detach().cpu().resolve_conj().resolve_neg()
+        found: Array = plain.numpy()
+        return found
+
+    def leaf(self, array: Array, like: Any, *, wanted: bool = False) -> Any:
+        """A tensor in the array's memory, on the device of `like`."""
+        tensor = _shared(array).to(like.device)
+        return tensor.requires_grad_(True) if wanted else tensor
+
+    def trainable(self, leaf: Any) -> bool:
+        """Whether it requires a gradient."""
+        return bool(leaf.requires_grad)
+
+    def follows(self, output: Any) -> bool:
+        """Whether something was recorded for it: not so for `mark_non_differentiable` and detached outputs."""
+        return bool(output.requires_grad)
+
+    # --- functions ----------------------------------------------------------------------------------------------------
+
+    def claims(self, f: Any) -> bool:
+        """A module, a Function or its `apply`, an op, one of torch's own functions."""
+        if isinstance(f, torch.nn.Module) or _is_function(f) or _is_function(getattr(f, "__self__", None)):
+            return True
+        root = str(getattr(f, "__module__", None) or type(f).__module__).partition(".")[0]
+        return callable(f) and root == "torch"
+
+    def function(self, f: Any) -> Callable[..., Any]:
+        """`apply` of a Function; a module only where it draws no random numbers."""
+        if isinstance(f, torch.nn.Module):
+            for path, module in f.named_modules():
+                if module.training and _draws(module):
+                    raise CallError(
+                        f"{path or type(f).__name__} ({type(module).__name__}) draws new random numbers in each call while the "
+                        "module is in training mode, so there is no one function to differentiate: call module.eval() first"
+                    )
+        made: Callable[..., Any] = f.apply if _is_function(f) else f
+        return made
+
+    def held(self, f: Any) -> dict[str, Any]:
+        """The parameters of a module, as `named_parameters` names them."""
+        return dict(f.named_parameters()) if isinstance(f, torch.nn.Module) else {}
+
+    def call(
+        self, f: Any, arguments: Sequence[Any], params: Mapping[str, Any], held: Mapping[str, Any]
+    ) -> Any:
+        """A module with these parameters, and with buffers of its own in each call, in the precision of the parameters."""
+        if not isinstance(f, torch.nn.Module):
+            return f(*arguments, **params)
+        floating = [x for x in (*held.values(), *arguments) if torch.is_tensor(x) and x.is_floating_point()]
+        finest = max([x.dtype for x in floating], key=lambda d: d.itemsize, default=torch.float64)
+        buffers = {
+            name: b.detach().to(finest, copy=True) if b.is_floating_point() else b.detach().clone()
+            for name, b in f.named_buffers()
+        }
+        return torch.func.functional_call(f, {**held, **buffers}, tuple(arguments), dict(params))
+
+    def title(self, f: Any) -> str:
+        """The class of a module or of a Function, the qualified name of an op."""
+        owner: Any = getattr(f, "__self__", None)
+        if _is_function(owner):
+            return str(owner.__name__)
+        if isinstance(f, torch.library.CustomOpDef):
+            return str(f._qualname)
+        return name_of(f)
+
+    # --- derivatives --------------------------------------------------------------------------------------------------
+
+    def record(self, call: Call, own: Sequence[Any], wanted: Sequence[bool]) -> Recorded:
+        """`call(own)` with gradients enabled."""
+        with torch.enable_grad():
+            result = call(own)
+        outputs = outputs_of(result)
+
+        def pull(gys: Sequence[Any | None]) -> list[Any | None]:
+            return _grads(outputs, gys, own, wanted)
+
+        def accumulated(gys: Sequence[Any | None]) -> list[Any | None]:
+            roots, given = _roots(outputs, gys)
+            for leaf in own:
+                leaf.grad = None
+            if roots:
+                torch.autograd.backward(roots, given, retain_graph=True, inputs=_sources(own, wanted))
+            found = [leaf.grad if want else None for leaf, want in zip(own, wanted, strict=True)]
+            for leaf in own:
+                leaf.grad = None
+            return found
+
+        return Recorded(result, pull, accumulated)
+
+    def values(self, call: Call, own: Sequence[Any], wanted: Sequence[bool]) -> Any:
+        """The same call: a function may take gradients itself, which it could not where none are recorded."""
+        with torch.enable_grad():
+            return call(own)
+
+    def gradients(
+        self, call: Call, own: Sequence[Any], wanted: Sequence[bool], gys: Sequence[Any | None]
+    ) -> list[Any]:
+        """The cotangents with their history."""
+        with torch.enable_grad():
+            sources = [
+                x.detach().requires_grad_(True) if want and not x.requires_grad else x
+                for x, want in zip(own, wanted, strict=True)
+            ]
+            found = _grads(outputs_of(call(sources)), gys, sources, wanted, create_graph=True)
+            return [
+                torch.zeros_like(x) if gx is None else gx
+                for x, gx, want in zip(sources, found, wanted, strict=True)
+                if want
+            ]
+
+    def tangents(
+        self, call: Call, own: Sequence[Any], moving: Sequence[Any | None]
+    ) -> list[Any | None] | None:
+        """Dual numbers through the call."""
+        with torch.enable_grad(), forward_ad.dual_level():
+            duals = [x if t is None else forward_ad.make_dual(x, t) for x, t in zip(own, moving, strict=True)]
+            try:
+                result = call(duals)
+            except (NotImplementedError, RuntimeError) as error:
+                if "forward AD" in str(error) or "forward-mode" in str(error):
+                    return None
+                raise
+            return [forward_ad.unpack_dual(y).tangent for y in outputs_of(result)]
+
+    # --- code ---------------------------------------------------------------------------------------------------------
+
+    def literal(self, leaf: Any, nested: str) -> str:
+        """`torch.tensor(...)`, with its dtype and whether it requires a gradient."""
+        needs = ", requires_grad=True" if leaf.requires_grad else ""
+        if not leaf.numel():
+            return f"torch.zeros({tuple(leaf.shape)}, dtype={leaf.dtype}{needs})"
+        return f"torch.tensor({nested}, dtype={leaf.dtype}{needs})"
+
+    def function_code(self, f: Any) -> str | None:
+        """Of torch's own functions; `MyFunction.apply`."""
+        owner: Any = getattr(f, "__self__", None)
+        if _is_function(owner):
+            return f"{owner.__name__}.apply"
+        if _is_function(f):
+            return str(f.__name__)
+        if isinstance(f, torch.nn.Module):
+            return "module"
+        name = getattr(f, "__name__", "")
+        return next((f"{path}.{name}" for path, space in NAMESPACES if getattr(space, name, None) is f), None)
+
+    def call_code(self, f: str, arguments: Sequence[str], moved: str, f_itself: Any) -> str:
+        """A call of f; of a module with all that it holds in double precision."""
+        if not isinstance(f_itself, torch.nn.Module):
+            return super().call_code(f, arguments, moved, f_itself)
+        given = "".join([f"{argument}, " for argument in arguments]).rstrip(" ")
+        replaced = f"held | {{{moved!r}: torch.tensor(x)}}" if moved else "held"
+        held = f"{{k: v.double() if v.is_floating_point() else v for k, v in {f}.state_dict().items()}}"
+        return f"torch.func.functional_call({f}, {replaced}, ({given}))".replace("held", held)
+
+    def held_code(self, f: str, name: str) -> str:
+        """A parameter by its name."""
+        return f"{f}.get_parameter({name!r})"
+
+
+def _draws(module: Any) -> bool:
+    """Whether a module draws random numbers in training mode."""
+    if isinstance(module, torch.nn.modules.dropout._DropoutNd):
+        return float(module.p) > 0
+    recurrent = isinstance(module, torch.nn.RNNBase | torch.nn.MultiheadAttention)
+    return isinstance(module, torch.nn.RReLU) or (recurrent and float(module.dropout) > 0)
+
+
+def _is_function(f: Any) -> bool:
+    return inspect.isclass(f) and issubclass(f, torch.autograd.Function)
+
+
+def _shared(array: Array) -> Any:
+    """A tensor in the array's memory; a copy where PyTorch has no such strides or the array can't be written to."""
+    if array.flags.writeable and all(step >= 0 for step in array.strides):
+        return torch.from_numpy(array)
+    first = tuple([slice(0, 1) if step == 0 else slice(None) for step in array.strides])
+    return torch.from_numpy(np.array(array[first], order="C")).expand(array.shape)
+
+
+def _sources(own: Sequence[Any], wanted: Sequence[bool]) -> list[Any]:
+    """The wanted leaves, each once."""
+    found = {id(leaf): leaf for leaf, want in zip(own, wanted, strict=True) if want}
+    return list(found.values())
+
+
+def _roots(outputs: Sequence[Any], gys: Sequence[Any | None]) -> tuple[list[Any], list[Any]]:
+    pairs = [(y, gy) for y, gy in zip(outputs, gys, strict=True) if gy is not None and y.requires_grad]
+    return [y for y, _ in pairs], [gy for _, gy in pairs]
+
+
+def _grads(
+    outputs: Sequence[Any],
+    gys: Sequence[Any | None],
+    own: Sequence[Any],
+    wanted: Sequence[bool],
+    *,
+    create_graph: bool = False,
+) -> list[Any | None]:
+    """One gradient per leaf, None for one that gets none."""
+    roots, given = _roots(outputs, gys)
+    sources = _sources(own, wanted)
+    if not roots:
+        return [None] * len(own)
+    try:
+        found = torch.autograd.grad(
+            roots, sources, given, retain_graph=True, create_graph=create_graph, allow_unused=True
+        )
+    except RuntimeError as error:
+        if "once_differentiable" in str(error):
+            raise CallError(
+                "a Function in it is marked once_differentiable, so that it has no second derivative: check the first order "
+                "alone with gradcheck, or write its backward with differentiable operations and remove the mark"
+            ) from error
+        raise
+    by_leaf = {id(leaf): gx for leaf, gx in zip(sources, found, strict=True)}
+    return [by_leaf.get(id(leaf)) if want else None for leaf, want in zip(own, wanted, strict=True)]
+
+
+FRAMEWORK = PyTorch()
