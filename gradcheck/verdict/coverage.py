@@ -16,7 +16,8 @@ ENOUGH = 0.5
 
 CERTAIN = 4.0
 """Bounds by which an error is detected: one may agree with the right value, one is what differs at least; and twice that,
-as a part of the difference may be excused as rounding of the function itself, which is measured only where something differs."""
+as a part of the difference may be excused as rounding of the function itself. That is measured only where something differs:
+where large values cancel it may excuse more."""
 
 _GOOD = (Verdict.PASS, Verdict.SUBGRADIENT)
 

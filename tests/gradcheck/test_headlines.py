@@ -7,7 +7,10 @@ import pytest
 
 from gradcheck import gradcheck, gradgradcheck, verify
 from gradcheck.contracts import CONTRACTS, ON_REQUEST
+from gradcheck.contracts.base import ContractResult
+from gradcheck.diagnosis.faults import Fault
 from gradcheck.errors import CallError
+from gradcheck.report.report import Report
 from gradcheck.verdict.compare import Verdict
 
 X = np.random.default_rng(0).standard_normal((4, 3))
@@ -114,6 +117,13 @@ def test_several_causes_are_counted_in_the_headline():
         "the rule changed the output y in place, which the caller still uses (and 1 more below); the values of the "
         "gradient are right"
     )
+
+
+def test_a_wrong_value_that_no_input_is_named_for_is_called_wrong_beside_a_broken_contract():
+    faults = (Fault("vjp_keeps_inputs", "the rule changed x in place: copy it"), Fault("value", "text"))
+    results = (ContractResult("vjp_keeps_inputs", "broken", faults[0].text),)
+    report = Report("f", Verdict.FAIL, (), faults=faults, contracts=results)
+    assert headline(report) == "the rule changed x in place; the gradient is wrong"
 
 
 # --- layouts ----------------------------------------------------------------------------------------------------------

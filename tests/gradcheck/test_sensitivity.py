@@ -45,8 +45,8 @@ FUNCTIONS = {
     ),
     "complex": (lambda z: z * z, lambda gy, y, z: gy * np.conj(2 * z), (X + 1j * X[::-1],)),
     "drowned": (
-        lambda a, b: a.sum() * 1e8 + b.sum(),
-        lambda gy, y, a, b: (np.full(X.shape, 1e8 * gy), np.full(X.shape, gy)),
+        lambda a, b: a.sum() * 1e10 + b.sum(),
+        lambda gy, y, a, b: (np.full(X.shape, 1e10 * gy), np.full(X.shape, gy)),
         (X, X),
     ),
 }
@@ -184,6 +184,20 @@ def test_a_report_states_the_worst_of_its_inputs_and_so_does_its_json():
     assert written["worst"] == report.worst
     assert [i["worst"] for i in written["inputs"]] == [i.worst for i in report.inputs]
     assert [i["zero"] for i in written["inputs"]] == [None, None]
+
+
+def test_an_input_that_was_judged_alone_is_stated_by_that():
+    inputs = (np.array([1.0, 2.0, 2.0, 1.0]), np.array([0.5, 2.0]))
+
+    def f(a, b):  # what is large cancels, and drowns b all the same
+        return (a[:2].sum() - a[2:].sum()) * 1e14 + b.sum()
+
+    def rule(gy, y, a, b):
+        return gy * 1e14 * np.array([1.0, 1.0, -1.0, -1.0]), np.full(b.shape, gy)
+
+    _, values = observed(f, rule, inputs)
+    assert list(values.alone) == [1]
+    assert gradcheck(f, inputs, vjp=rule, contracts=False).inputs[1].worst < 1e-6
 
 
 def test_a_fail_states_nothing():
