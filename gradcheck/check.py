@@ -40,6 +40,7 @@ def gradcheck(
     wrt: int | str | Sequence[int | str] | None = None,
     params: Mapping[str, Any] | None = None,
     gy: Any = None,
+    straight_through: Callable[..., Any] | None = None,
     order: int = 1,
     contracts: bool | Collection[str] = True,
     seed: int = 0,
@@ -60,6 +61,8 @@ def gradcheck(
     params: static parameters, passed by keyword to `f` and to the rule.
     gy: a cotangent, or a tuple with one per floating output, that the rule is tried with besides random ones; it is handed
     on as it is, in its memory layout.
+    straight_through: of a rule that is no derivative of `f` on purpose, the function whose derivative it is meant to be, on
+    the same inputs: `lambda x: x` for `np.round` with a rule that hands `gy` on.
     order: 2 checks the gradient function as well, see `gradgradcheck`.
     contracts: True for all of `gradcheck.contracts.CONTRACTS` but those on request, False for none, or names of some; with
     signs, the usual ones with changes: "-any_layout" leaves that one out, ["-linear", "-stateless"] two. Arrays in Fortran
@@ -80,8 +83,20 @@ def gradcheck(
         raise CallError(
             f"order={order!r}: pass 1 for the gradient, or 2 for the gradient of the gradient as well"
         )
+    if order == 2 and straight_through is not None:
+        raise CallError(
+            "straight_through= has no second order: leave out order=2, or check the surrogate by itself"
+        )
     call = Call(
-        f, inputs, vjp, wrt, params, gy, contracts_of(contracts, CONTRACTS, ON_REQUEST), seed_of(seed)
+        f,
+        inputs,
+        vjp,
+        wrt,
+        params,
+        gy,
+        contracts_of(contracts, CONTRACTS, ON_REQUEST),
+        seed_of(seed),
+        straight_through,
     )
     report = _check(as_subject(call), call, 1)
     if order == 2 and report.verdict is not Verdict.FAIL:
@@ -170,6 +185,8 @@ def _check(subject: Subject, call: Call, order: int) -> Report:
     if verdict in (Verdict.PASS, Verdict.SUBGRADIENT) and not covered.enough:
         verdict = Verdict.INCONCLUSIVE
         reason = f"only {covered.words()} could be judged, too few for a verdict on the function"
+        if obs.turning is not None:
+            reason += f"; {explained('free')}"
     snippet = ""
     if verdict is Verdict.FAIL:
         function = "gradcheck" if order == 1 else "gradgradcheck"

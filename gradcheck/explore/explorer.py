@@ -64,6 +64,7 @@ class Explorer:
     max_seconds: float = 30.0
     count_edges: bool = False
     complex: bool = False
+    straight_through: Callable[..., Any] | None = None
     outcomes: list[Outcome] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     widest: float = math.inf
@@ -95,7 +96,7 @@ class Explorer:
 
     def _over_examples(self, inputs: tuple[Any, ...], wrt: Any, params: dict[str, Any]) -> Verification:
         __tracebackhide__ = True
-        as_subject(Call(self.f, inputs, self.vjp, wrt, params))
+        as_subject(Call(self.f, inputs, self.vjp, wrt, params, straight_through=self.straight_through))
         start = time.monotonic()
         first = self._judge(DrawnCall(inputs, params, wrt, "dense", 0), None, example=True)
         self._probe = max(PROBE, TIMES * (time.monotonic() - start) / 100)
@@ -153,7 +154,9 @@ class Explorer:
         """A forward call: why these inputs are outside of its domain ("" where they are not), and the run."""
         __tracebackhide__ = True
         try:
-            subject = as_subject(Call(self.f, inputs, self.vjp, wrt, params))
+            subject = as_subject(
+                Call(self.f, inputs, self.vjp, wrt, params, straight_through=self.straight_through)
+            )
         except CallError as error:
             self.refusal = self.refusal or error
             nothing = str(error).startswith("nothing")
@@ -207,7 +210,14 @@ class Explorer:
             outputs = () if run is None else differentiable(run.outputs)
             if why and not (example and why == WHATEVER):
                 if example:  # the user's own: gradcheck says what is wrong with it
-                    gradcheck(self.f, inputs, vjp=self.vjp, wrt=call.wrt, params=call.params)
+                    gradcheck(
+                        self.f,
+                        inputs,
+                        vjp=self.vjp,
+                        wrt=call.wrt,
+                        params=call.params,
+                        straight_through=self.straight_through,
+                    )
                 return Outcome(None, why)
             entries = sum(y.size for y in outputs)
             if example:
@@ -237,6 +247,7 @@ class Explorer:
                 wrt=call.wrt,
                 params=call.params,
                 gy=gy,
+                straight_through=self.straight_through,
                 seed=self.seed,
                 raise_exception=False,
             )

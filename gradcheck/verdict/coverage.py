@@ -41,14 +41,19 @@ class Coverage:
 
 
 def coverage(obs: Observation) -> Coverage:
-    """What the passes have judged: an output entry with a cotangent of 0 throughout was left out."""
+    """What the passes have judged: an output entry with a cotangent of 0 throughout was left out.
+
+    Of the inputs, entries that are infinite or NaN do not count: nobody can move them.
+    """
     judged = [np.zeros(y.shape, dtype=bool) for y in obs.outputs]
     for e in _passed(obs):
         for seen, gy in zip(judged, e.gys, strict=True):
             seen |= np.asarray(gy) != 0
     wanted = [(a, out) for a, out, want in zip(obs.arrays, obs.left_out, obs.wanted, strict=True) if want]
     entries = sum(a.size for a, _ in wanted)
-    left_out = sum(int(np.count_nonzero(out)) for _, out in wanted if out is not None)
+    infinite = sum(int(out.sum()) for out in obs.infinite if out is not None)
+    left_out = sum(int(np.count_nonzero(out)) for _, out in wanted if out is not None) - infinite
+    entries -= infinite
     total = sum(y.size for y in obs.outputs)
     return Coverage((sum(int(j.sum()) for j in judged), total), (entries - left_out, entries))
 
