@@ -13,7 +13,7 @@ from gradcheck.backends import Call, Subject, as_subject
 from gradcheck.backends.arguments import contracts_of, cotangents_of, seed_of
 from gradcheck.backends.second import gradient_subject, loses_history
 from gradcheck.backends.tree import name_of
-from gradcheck.contracts import CONTRACTS, examine
+from gradcheck.contracts import CONTRACTS, ON_REQUEST, examine
 from gradcheck.contracts.base import ContractResult
 from gradcheck.diagnosis.difference import entry_snippet
 from gradcheck.diagnosis.faults import Fault, Faults, diagnose
@@ -22,7 +22,7 @@ from gradcheck.errors import CallError, RuleError
 from gradcheck.report.failure import GradientError
 from gradcheck.report.report import InputResult, Report
 from gradcheck.verdict.compare import Verdict
-from gradcheck.verdict.coverage import coverage, unseen
+from gradcheck.verdict.coverage import Detectable, coverage, detectable
 from gradcheck.verdict.judge import ValueResult, explained, judge
 from gradcheck.verdict.observation import Observation
 from gradcore.errors import ShapeError
@@ -64,7 +64,10 @@ def gradcheck(
     straight_through: of a rule that is no derivative of `f` on purpose, the function whose derivative it is meant to be, on
     the same inputs: `lambda x: x` for `np.round` with a rule that hands `gy` on.
     order: 2 checks the gradient function as well, see `gradgradcheck`.
-    contracts: True for all of `gradcheck.contracts.CONTRACTS`, False for none, or names of some.
+    contracts: True for all of `gradcheck.contracts.CONTRACTS` but those on request, False for none, or names of some; with
+    signs, the usual ones with changes: "-any_layout" leaves that one out, ["-linear", "-stateless"] two. Arrays in Fortran
+    order, with gaps, not writeable and with strides of 0 have to be taken. Negative strides may be refused by an error that
+    names the strides, which is noted; "+negative_strides" makes it count.
     raise_exception: whether a fail raises `GradientError`; the report is its `report`.
 
     Returns a `Report`: true where the verdict is pass or subgradient, false where it is fail or inconclusive.
@@ -85,7 +88,15 @@ def gradcheck(
             "straight_through= has no second order: leave out order=2, or check the surrogate by itself"
         )
     call = Call(
-        f, inputs, vjp, wrt, params, gy, contracts_of(contracts, CONTRACTS), seed_of(seed), straight_through
+        f,
+        inputs,
+        vjp,
+        wrt,
+        params,
+        gy,
+        contracts_of(contracts, CONTRACTS, ON_REQUEST),
+        seed_of(seed),
+        straight_through,
     )
     report = _check(as_subject(call), call, 1)
     if order == 2 and report.verdict is not Verdict.FAIL:
@@ -113,7 +124,15 @@ def gradgradcheck(
     have to be written with NumPy functions that gradcore has rules for.
     """
     __tracebackhide__ = True
-    call = Call(f, inputs, vjp, wrt, params, contracts=contracts_of(contracts, CONTRACTS), seed=seed_of(seed))
+    call = Call(
+        f,
+        inputs,
+        vjp,
+        wrt,
+        params,
+        contracts=contracts_of(contracts, CONTRACTS, ON_REQUEST),
+        seed=seed_of(seed),
+    )
     report = _second(call)
     if raise_exception and report.verdict is Verdict.FAIL:
         raise GradientError(report)
@@ -124,7 +143,8 @@ def _second(call: Call) -> Report:
     __tracebackhide__ = True
     subject = gradient_subject(call)
     # One Tensor in two places has one gradient, so (x, y, gy) -> (gx, gy) is no function of it as two arguments.
-    names = set(CONTRACTS if call.contracts is None else call.contracts) - {"aliased_arguments"}
+    usual = CONTRACTS.keys() - ON_REQUEST if call.contracts is None else call.contracts
+    names = set(usual) - {"aliased_arguments"}
     report = _check(subject, replace(call, contracts=names), 2)
     if report.verdict is Verdict.FAIL and loses_history(call):
         raise CallError(
@@ -183,7 +203,9 @@ def _check(subject: Subject, call: Call, order: int) -> Report:
         faults=found.faults,
         reason=reason,
         judged=covered.words() if verdict in (Verdict.PASS, Verdict.SUBGRADIENT) else "",
-        note="; ".join(filter(None, (values.note if values is not None else "", *subject.notes))),
+        note="; ".join(
+            filter(None, (values.note if values is not None else "", _refused(obs), *subject.notes))
+        ),
         at_kink=any(e.at_kink() for e in obs.evidence),
         excuses={} if verdict is Verdict.FAIL else {x.name: x.text for x in obs.excuses},
         order=order,
@@ -192,6 +214,17 @@ def _check(subject: Subject, call: Call, order: int) -> Report:
         pulls=obs.pulls,
         snippet=snippet,
         ratio=max([e.comparison.ratio for e in obs.evidence], default=math.nan),
+    )
+
+
+def _refused(obs: Observation) -> str:
+    """A note on negative strides that are not taken, "" where they are."""
+    if obs.refusal is None or obs.broken & {"any_layout", "negative_strides"}:
+        return ""
+    who, error = obs.refusal
+    return (
+        f"{who} takes no negative strides ({error.partition('. ')[0]}): pass contiguous arrays, or contracts='+negative_strides' to make it "
+        "count"
     )
 
 
@@ -212,14 +245,26 @@ def _input_results(
     )  # some inputs could not be judged by themselves
     for i, item in enumerate(obs.subject.inputs):
         if item.wanted:
-            verdict, sensitivity, vacuous = None, math.inf, False
-            if values is not None:
-                verdict, sensitivity, vacuous = values.verdicts[i], values.sensitivities[i], values.vacuous[i]
+            verdict, vacuous = (None, False) if values is None else (values.verdicts[i], values.vacuous[i])
             if item.path in wrong:
                 verdict = Verdict.FAIL
             elif overall is Verdict.INCONCLUSIVE and not undecided and verdict is not None:
                 verdict = overall if obs.evidence else None
-            hidden = unseen(obs, i) if math.isfinite(sensitivity) else 0
+            found = Detectable()
+            if values is not None and verdict in (Verdict.PASS, Verdict.SUBGRADIENT):
+                found = detectable(obs, i, values.alone.get(i))
             shape, dtype = item.array.shape, str(item.array.dtype)
-            results.append(InputResult(item.path, shape, dtype, verdict, sensitivity, vacuous, hidden))
+            results.append(
+                InputResult(
+                    item.path,
+                    shape,
+                    dtype,
+                    verdict,
+                    found.median,
+                    vacuous,
+                    found.worst,
+                    found.zero,
+                    found.hidden,
+                )
+            )
     return tuple(results)

@@ -81,6 +81,7 @@ class Observation:
         self.sought_jumps = False  # see `jumps`
         self.turning: tuple[NDArray[np.bool_], ...] | None = None  # outputs that jump by a free choice
         self.excuses: list[Excuse] = []  # what made a difference no mistake
+        self.refusal: tuple[str, str] | None = None  # who takes no negative strides, and the error
         self.broken: set[str] = set()  # contracts that are broken, as far as they have been tried
         self.places = [i for i, y in enumerate(self.run.outputs) if y.dtype.kind in "fc"]
         if not self.places:
