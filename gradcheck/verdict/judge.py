@@ -94,7 +94,7 @@ def judge(obs: Observation) -> ValueResult:
         merged = replace(merged, verdict=Verdict.INCONCLUSIVE, reason="free")
     if merged.verdict is Verdict.FAIL:
         merged, precision = _upheld(obs, merged)
-    if merged.verdict is not Verdict.FAIL:
+    if merged.verdict is not Verdict.FAIL and merged.reason != "free":
         found = with_given(obs, usable)
         if merged.verdict is Verdict.SUBGRADIENT and not found:
             found = at_ties(obs)
