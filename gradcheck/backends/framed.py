@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -79,6 +81,13 @@ class Framed:
                 f"which the numeric derivative is taken: {error}. Where it holds {self.framework.noun}s of its own, pass "
                 "what holds them (a module) in its place, or make all of them double precision"
             ) from error
+
+    def alone(self, i: int) -> Framed:
+        """The same function with a gradient requested by one input only."""
+        made = copy(self)
+        made.inputs = tuple([replace(item, wanted=j == i) for j, item in enumerate(self.inputs)])
+        made.wanted = [j == i for j in range(len(self.inputs))]
+        return made
 
     def by_rule(
         self, _arrays: Sequence[Array], _outputs: Sequence[Array], _gys: Sequence[Array | None]
@@ -164,6 +173,19 @@ class FramedRun:
     def accumulated(self, gys: Sequence[Array | None]) -> list[Array | None]:
         """What the framework leaves with its user."""
         return self._pulled(self._recorded.accumulated or self._recorded.pull, gys)
+
+    def batched(self, gys: Sequence[Array | None]) -> list[Array | None] | None:
+        """Cotangents of a batch, along a first axis that each of them has; None where the framework takes none."""
+        return None if self._recorded.batched is None else self._pulled(self._recorded.batched, gys)
+
+    def overwritten(self) -> bool:
+        """Change every floating input in place; False where the framework has no such thing."""
+        changed = [
+            self._subject.framework.overwrite(leaf)
+            for leaf, item in zip(self._own, self._subject.inputs, strict=True)
+            if item.differentiable
+        ]
+        return all(changed)
 
     def _pulled(self, pull: Any, gys: Sequence[Array | None]) -> list[Array | None]:
         subject, framework = self._subject, self._subject.framework

@@ -33,12 +33,14 @@ class Recorded:
 
     result: what f returned. pull: from one cotangent per leaf of `outputs_of(result)`, None for one that has none, to one
     per leaf that was handed in, None for one that gets none; any number of times. accumulated: the same as the framework
-    leaves it with its user (`x.grad`), None where it keeps nothing.
+    leaves it with its user (`x.grad`), None where it keeps nothing. batched: the same for cotangents with one axis more at
+    the front, all at once; None where there is no such thing.
     """
 
     result: Any
     pull: Pull
     accumulated: Pull | None = None
+    batched: Pull | None = None
 
 
 class Framework(ABC):
@@ -79,6 +81,10 @@ class Framework(ABC):
     def follows(self, output: Any) -> bool:
         """Whether a gradient can be pulled back from this output of a recorded call."""
         return True
+
+    def overwrite(self, leaf: Any) -> bool:
+        """Change the values of a leaf in place, as its user may after forward; False where no leaf can be changed."""
+        return False
 
     # --- functions ----------------------------------------------------------------------------------------------------
 

@@ -84,6 +84,12 @@ class PyTorch(Framework):
         """Whether something was recorded for it: not so for `mark_non_differentiable` and detached outputs."""
         return bool(output.requires_grad)
 
+    def overwrite(self, leaf: Any) -> bool:
+        """Double the values, as an optimizer step may change them: without a record, but with a new version."""
+        with torch.no_grad():
+            leaf.mul_(2).add_(1)
+        return True
+
     # --- functions ----------------------------------------------------------------------------------------------------
 
     def claims(self, f: Any) -> bool:
@@ -154,7 +160,10 @@ class PyTorch(Framework):
                 leaf.grad = None
             return found
 
-        return Recorded(result, pull, accumulated)
+        def batched(gys: Sequence[Any | None]) -> list[Any | None]:
+            return _grads(outputs, gys, own, wanted, is_grads_batched=True)
+
+        return Recorded(result, pull, accumulated, batched)
 
     def values(self, call: Call, own: Sequence[Any], wanted: Sequence[bool]) -> Any:
         """The same call: a function may take gradients itself, which it could not where none are recorded."""
@@ -185,10 +194,8 @@ class PyTorch(Framework):
             duals = [x if t is None else forward_ad.make_dual(x, t) for x, t in zip(own, moving, strict=True)]
             try:
                 result = call(duals)
-            except (NotImplementedError, RuntimeError) as error:
-                if "forward AD" in str(error) or "forward-mode" in str(error):
-                    return None
-                raise
+            except NotImplementedError:
+                return None
             return [forward_ad.unpack_dual(y).tangent for y in outputs_of(result)]
 
     # --- code ---------------------------------------------------------------------------------------------------------
@@ -262,8 +269,7 @@ def _grads(
     gys: Sequence[Any | None],
     own: Sequence[Any],
     wanted: Sequence[bool],
-    *,
-    create_graph: bool = False,
+    **options: bool,
 ) -> list[Any | None]:
     """One gradient per leaf, None for one that gets none."""
     roots, given = _roots(outputs, gys)
@@ -271,9 +277,7 @@ def _grads(
     if not roots:
         return [None] * len(own)
     try:
-        found = torch.autograd.grad(
-            roots, sources, given, retain_graph=True, create_graph=create_graph, allow_unused=True
-        )
+        found = torch.autograd.grad(roots, sources, given, retain_graph=True, allow_unused=True, **options)
     except RuntimeError as error:
         if "once_differentiable" in str(error):
             raise CallError(
