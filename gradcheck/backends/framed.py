@@ -90,9 +90,14 @@ class Framed:
         return made
 
     def by_rule(
-        self, _arrays: Sequence[Array], _outputs: Sequence[Array], _gys: Sequence[Array | None]
-    ) -> None:
-        """Nothing: a framework's rules cannot be called with values that no forward connects."""
+        self, arrays: Sequence[Array], _outputs: Sequence[Array], gys: Sequence[Array | None]
+    ) -> list[Array | None] | None:
+        """The rule on other arrays, with the outputs that forward gives for them: it cannot be called with any others."""
+        run = self.run(arrays)
+        shapes = [None if gy is None else gy.shape for gy in gys]
+        if any(s is not None and s != y.shape for s, y in zip(shapes, run.outputs, strict=True)):
+            return None
+        return run.pull(gys)
 
     def tangents(self, arrays: Sequence[Array], v: Sequence[Array | None]) -> tuple[Array, ...] | None:
         """Forward mode: tangents of the differentiable outputs along `v`; None where f has none.
@@ -237,7 +242,7 @@ def framed(
             asked = bool(requests[path]) or not explicit
             places.append(place)
             found.append(Input(path, array, array.dtype.kind in "fc" and asked))
-    if explicit and not any(requests.values()):
+    if not requests or (explicit and not any(requests.values())):
         floating = [item.path for item in found if item.differentiable]
         advice = (
             f"none of the {framework.noun}s requires a gradient ({', '.join(floating)}): request one, such as with "

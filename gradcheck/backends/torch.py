@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -24,8 +25,8 @@ NAMESPACES = (
 )
 
 LOST = (
-    "the result requires no gradient, so nothing was recorded between this input and it: look for detach(), .data, numpy(), "
-    "item(), torch.tensor(...), torch.no_grad() or an integer dtype on the way"
+    "nothing was recorded between this input and the result: look for detach(), .data, numpy(), item(), torch.tensor(...), "
+    "torch.no_grad() or an integer dtype on the way, and for an input that backward returns None for"
 )
 
 
@@ -180,6 +181,11 @@ class PyTorch(Framework):
                 for x, want in zip(own, wanted, strict=True)
             ]
             found = _grads(outputs_of(call(sources)), gys, sources, wanted, create_graph=True)
+            if _ends_in_error([gx for gx in found if gx is not None]):
+                raise CallError(
+                    "a Function in it is marked once_differentiable, so that it has no second derivative: check the first order "
+                    "alone with gradcheck, or write its backward with differentiable operations and remove the mark"
+                )
             return [
                 torch.zeros_like(x) if gx is None else gx
                 for x, gx, want in zip(sources, found, wanted, strict=True)
@@ -190,7 +196,10 @@ class PyTorch(Framework):
         self, call: Call, own: Sequence[Any], moving: Sequence[Any | None]
     ) -> list[Any | None] | None:
         """Dual numbers through the call."""
-        with torch.enable_grad(), forward_ad.dual_level():
+        with torch.enable_grad(), forward_ad.dual_level(), warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", DeprecationWarning
+            )  # PyTorch's own, from its first use of dual numbers
             duals = [x if t is None else forward_ad.make_dual(x, t) for x, t in zip(own, moving, strict=True)]
             try:
                 result = call(duals)
@@ -213,7 +222,7 @@ class PyTorch(Framework):
         if _is_function(owner):
             return f"{owner.__name__}.apply"
         if _is_function(f):
-            return str(f.__name__)
+            return f"{f.__name__}.apply"
         if isinstance(f, torch.nn.Module):
             return "module"
         name = getattr(f, "__name__", "")
@@ -276,17 +285,24 @@ def _grads(
     sources = _sources(own, wanted)
     if not roots:
         return [None] * len(own)
-    try:
-        found = torch.autograd.grad(roots, sources, given, retain_graph=True, allow_unused=True, **options)
-    except RuntimeError as error:
-        if "once_differentiable" in str(error):
-            raise CallError(
-                "a Function in it is marked once_differentiable, so that it has no second derivative: check the first order "
-                "alone with gradcheck, or write its backward with differentiable operations and remove the mark"
-            ) from error
-        raise
+    found = torch.autograd.grad(roots, sources, given, retain_graph=True, allow_unused=True, **options)
     by_leaf = {id(leaf): gx for leaf, gx in zip(sources, found, strict=True)}
     return [by_leaf.get(id(leaf)) if want else None for leaf, want in zip(own, wanted, strict=True)]
+
+
+def _ends_in_error(tensors: Sequence[Any]) -> bool:
+    """Whether the history of a tensor has the node that once_differentiable leaves, whose gradient is an error."""
+    waiting = [x.grad_fn for x in tensors]
+    seen: set[Any] = {None}
+    while waiting:
+        node = waiting.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if type(node).__name__ == "Error":
+            return True
+        waiting += [following for following, _ in node.next_functions]
+    return False
 
 
 FRAMEWORK = PyTorch()

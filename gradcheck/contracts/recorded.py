@@ -128,6 +128,8 @@ def forward_mode(obs: Observation) -> str | None:
     subject = _subject(obs)
     if not obs.evidence:
         raise Skip("no derivative was measured")
+    if all(gx is None for gx in obs.first_gx):
+        raise Skip("no gradient arrives at all")
     e = obs.evidence[0]
     obs.forwards += 2
     try:
