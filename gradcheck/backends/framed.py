@@ -35,6 +35,7 @@ class Framed:
         self.traits: Traits = framework.traits
         self.output_paths: tuple[str, ...] = ()
         self.notes: tuple[str, ...] = ()
+        self.own_rule = False  # whether f is one function with a rule that its user wrote
         self.wanted = [item.wanted for item in inputs]
         self._invoke, self._flat, self._places = invoke, list(flat), tuple(places)
         self._judged: list[bool] | None = None  # outputs from which a gradient can be pulled back
@@ -252,7 +253,9 @@ def framed(
         )
         raise CallError(f"nothing to differentiate by: {advice}")
     inputs = chosen(named, found, wrt, len(arguments))
-    return Framed(framework, invoke, [leaf for _, leaf in named], places, inputs, title)
+    made = Framed(framework, invoke, [leaf for _, leaf in named], places, inputs, title)
+    made.own_rule = framework.own_rule(f)
+    return made
 
 
 def gradient_of(first: Framed, gys: Sequence[Array | None]) -> Framed:

@@ -107,6 +107,10 @@ class Framework(ABC):
         """f's result with other leaves in the place of those that it holds."""
         return f(*arguments, **params)
 
+    def own_rule(self, f: Any) -> bool:
+        """Whether f is one function with a rule that its user wrote, and not composed of the framework's."""
+        return False
+
     def title(self, f: Any) -> str:
         """How messages name f."""
         return name_of(f)

@@ -68,8 +68,7 @@ class PyTorch(Framework):
                 f"{path} is {leaf.dtype}, in which a derivative cannot be told from rounding: pass x.float() or x.double(), "
                 "and check the kernel in 16 bits against that one"
             )
-        plain = leaf.detach().cpu().resolve_conj().resolve_neg()
-        found: Array = plain.numpy()
+        found: Array = leaf.numpy(force=True)  # from any device; of a lazy conjugate or zero, a copy
         return found
 
     def leaf(self, array: Array, like: Any, *, wanted: bool = False) -> Any:
@@ -129,6 +128,11 @@ class PyTorch(Framework):
             for name, b in f.named_buffers()
         }
         return torch.func.functional_call(f, {**held, **buffers}, tuple(arguments), dict(params))
+
+    def own_rule(self, f: Any) -> bool:
+        """A Function or a custom op."""
+        custom = isinstance(f, torch.library.CustomOpDef)
+        return custom or _is_function(f) or _is_function(getattr(f, "__self__", None))
 
     def title(self, f: Any) -> str:
         """The class of a module or of a Function, the qualified name of an op."""

@@ -102,6 +102,8 @@ def batched_cotangents(obs: Observation) -> str | None:
 @contract(of=Framed, follows=("vjp_repeatable", "deterministic", "vjp_keeps_inputs"))
 def saved_values(obs: Observation) -> str | None:
     """An input that is changed in place after forward gives the same gradient, or an error."""
+    if not _subject(obs).own_rule:
+        raise Skip("f is composed of functions, whose rules are not its own")
     run = _run(obs)
     if not run.overwritten():
         raise Skip("values of this framework cannot be changed in place")
