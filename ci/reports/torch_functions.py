@@ -36,7 +36,6 @@ KNOWN = {
         "linear",
     ): "its gradient for gy times 2**20 differs from 2**20 times that for gy by 1e-9 in double "
     "precision: gy is a block of a larger matrix whose norm decides on the scaling",
-    ("logcumsumexp", "forward_mode"): "its jvp is right to single precision only, in double precision",
 }
 """What is wrong in PyTorch itself, by function and cause: what shows it."""
 
