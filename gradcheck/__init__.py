@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from gradcheck.check import gradcheck, gradgradcheck
     from gradcheck.errors import CallError, ForwardError
     from gradcheck.explore.verify import verify
-    from gradcheck.numeric.derivative import Derivative, derivative
+    from gradcheck.numeric.derivative import derivative
+    from gradcheck.numeric.result import Derivative
     from gradcheck.report.failure import GradientError
     from gradcheck.report.report import Report
     from gradcheck.report.verification import Verification
@@ -22,7 +23,7 @@ _HOMES = {
     "gradcheck": "check",
     "gradgradcheck": "check",
     "Verdict": "verdict.compare",
-    "Derivative": "numeric.derivative",
+    "Derivative": "numeric.result",
     "derivative": "numeric.derivative",
     "CallError": "errors",
     "ForwardError": "errors",

@@ -15,8 +15,8 @@ from gradcheck.backends.options import TorchOptions, torch_options
 from gradcheck.backends.second import gradient_subject, loses_history
 from gradcheck.backends.tree import name_of
 from gradcheck.backends.values import arrays_of
-from gradcheck.contracts import CONTRACTS, examine
-from gradcheck.contracts.base import OPTIONAL, ContractResult
+from gradcheck.contracts import CONTRACTS, ON_REQUEST, examine
+from gradcheck.contracts.base import ContractResult
 from gradcheck.diagnosis.difference import entry_snippet
 from gradcheck.diagnosis.faults import Fault, Faults, diagnose
 from gradcheck.diagnosis.snippet import call_snippet
@@ -24,7 +24,7 @@ from gradcheck.errors import CallError, RuleError
 from gradcheck.report.failure import GradientError
 from gradcheck.report.report import InputResult, Report
 from gradcheck.verdict.compare import Verdict
-from gradcheck.verdict.coverage import coverage, unseen
+from gradcheck.verdict.coverage import Detectable, coverage, detectable
 from gradcheck.verdict.judge import ValueResult, explained, judge
 from gradcheck.verdict.observation import Observation
 from gradcore.errors import ShapeError
@@ -42,6 +42,7 @@ def gradcheck(
     wrt: int | str | Sequence[int | str] | None = None,
     params: Mapping[str, Any] | None = None,
     gy: Any = None,
+    straight_through: Callable[..., Any] | None = None,
     order: int = 1,
     contracts: bool | Collection[str] = True,
     seed: int = 0,
@@ -63,8 +64,13 @@ def gradcheck(
     params: static parameters, passed by keyword to `f` and to the rule.
     gy: a cotangent, or a tuple with one per floating output, that the rule is tried with besides random ones; it is handed
     on as it is, in its memory layout.
+    straight_through: of a rule that is no derivative of `f` on purpose, the function whose derivative it is meant to be, on
+    the same inputs: `lambda x: x` for `np.round` with a rule that hands `gy` on.
     order: 2 checks the gradient function as well, see `gradgradcheck`.
-    contracts: True for all of `gradcheck.contracts.CONTRACTS`, False for none, or names of some.
+    contracts: True for all of `gradcheck.contracts.CONTRACTS` but those on request, False for none, or names of some; with
+    signs, the usual ones with changes: "-any_layout" leaves that one out, ["-linear", "-stateless"] two. Arrays in Fortran
+    order, with gaps, not writeable and with strides of 0 have to be taken. Negative strides may be refused by an error that
+    names the strides, which is noted; "+negative_strides" makes it count.
     raise_exception: whether a fail raises `GradientError`; the report is its `report`.
     torch: the keywords of `torch.autograd.gradcheck`. `check_batched_grad=True` adds the contract `batched_cotangents`; those
     that are not needed (`eps`, `atol`, `rtol`, ...) are accepted, and named in the report.
@@ -86,9 +92,13 @@ def gradcheck(
         raise CallError(
             f"order={order!r}: pass 1 for the gradient, or 2 for the gradient of the gradient as well"
         )
+    if order == 2 and straight_through is not None:
+        raise CallError(
+            "straight_through= has no second order: leave out order=2, or check the surrogate by itself"
+        )
     options = torch_options("gradcheck", torch)
-    names = options.among(contracts_of(contracts, CONTRACTS), USUAL)
-    call = Call(f, inputs, vjp, wrt, params, gy, names, seed_of(seed))
+    names = options.among(contracts_of(contracts, CONTRACTS, ON_REQUEST), USUAL)
+    call = Call(f, inputs, vjp, wrt, params, gy, names, seed_of(seed), straight_through)
     report = _check(as_subject(call), call, 1, options.note)
     _tried(report, torch)
     if order == 2 and report.verdict is not Verdict.FAIL:
@@ -120,7 +130,7 @@ def gradgradcheck(
     """
     __tracebackhide__ = True
     options = torch_options("gradgradcheck", torch)
-    names = options.among(contracts_of(contracts, CONTRACTS), USUAL)
+    names = options.among(contracts_of(contracts, CONTRACTS, ON_REQUEST), USUAL)
     call = Call(f, inputs, vjp, wrt, params, grad_outputs, names, seed_of(seed))
     report = _second(call, options.note)
     _tried(report, torch)
@@ -129,7 +139,7 @@ def gradgradcheck(
     return report
 
 
-USUAL = frozenset(CONTRACTS) - OPTIONAL
+USUAL = frozenset(CONTRACTS) - ON_REQUEST
 """Contracts that are tried where none are named."""
 
 
@@ -189,6 +199,8 @@ def _check(subject: Subject, call: Call, order: int, said: str = "") -> Report:
     if verdict in (Verdict.PASS, Verdict.SUBGRADIENT) and not covered.enough:
         verdict = Verdict.INCONCLUSIVE
         reason = f"only {covered.words()} could be judged, too few for a verdict on the function"
+        if obs.turning is not None:
+            reason += f"; {explained('free')}"
     snippet = ""
     if verdict is Verdict.FAIL:
         function = "gradcheck" if order == 1 else "gradgradcheck"
@@ -205,7 +217,9 @@ def _check(subject: Subject, call: Call, order: int, said: str = "") -> Report:
         faults=found.faults,
         reason=reason,
         judged=covered.words() if verdict in (Verdict.PASS, Verdict.SUBGRADIENT) else "",
-        note="; ".join(filter(None, (values.note if values is not None else "", *subject.notes, said))),
+        note="; ".join(
+            filter(None, (values.note if values is not None else "", _refused(obs), *subject.notes, said))
+        ),
         at_kink=any(e.at_kink() for e in obs.evidence),
         excuses={} if verdict is Verdict.FAIL else {x.name: x.text for x in obs.excuses},
         order=order,
@@ -214,6 +228,17 @@ def _check(subject: Subject, call: Call, order: int, said: str = "") -> Report:
         pulls=obs.pulls,
         snippet=snippet,
         ratio=max([e.comparison.ratio for e in obs.evidence], default=math.nan),
+    )
+
+
+def _refused(obs: Observation) -> str:
+    """A note on negative strides that are not taken, "" where they are."""
+    if obs.refusal is None or obs.broken & {"any_layout", "negative_strides"}:
+        return ""
+    who, error = obs.refusal
+    return (
+        f"{who} takes no negative strides ({error.partition('. ')[0]}): pass contiguous arrays, or contracts='+negative_strides' to make it "
+        "count"
     )
 
 
@@ -234,14 +259,26 @@ def _input_results(
     )  # some inputs could not be judged by themselves
     for i, item in enumerate(obs.subject.inputs):
         if item.wanted:
-            verdict, sensitivity, vacuous = None, math.inf, False
-            if values is not None:
-                verdict, sensitivity, vacuous = values.verdicts[i], values.sensitivities[i], values.vacuous[i]
+            verdict, vacuous = (None, False) if values is None else (values.verdicts[i], values.vacuous[i])
             if item.path in wrong:
                 verdict = Verdict.FAIL
             elif overall is Verdict.INCONCLUSIVE and not undecided and verdict is not None:
                 verdict = overall if obs.evidence else None
-            hidden = unseen(obs, i) if math.isfinite(sensitivity) else 0
+            found = Detectable()
+            if values is not None and verdict in (Verdict.PASS, Verdict.SUBGRADIENT):
+                found = detectable(obs, i, values.alone.get(i))
             shape, dtype = item.array.shape, str(item.array.dtype)
-            results.append(InputResult(item.path, shape, dtype, verdict, sensitivity, vacuous, hidden))
+            results.append(
+                InputResult(
+                    item.path,
+                    shape,
+                    dtype,
+                    verdict,
+                    found.median,
+                    vacuous,
+                    found.worst,
+                    found.zero,
+                    found.hidden,
+                )
+            )
     return tuple(results)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,7 @@ from gradcheck.backends.framed import framed
 from gradcheck.backends.framework import framework_of
 from gradcheck.backends.pair import Pair, op_rule
 from gradcheck.backends.protocol import Array, Input, Run, Subject
+from gradcheck.backends.surrogate import StraightThrough
 from gradcheck.backends.tree import described, leaves, rebuild
 from gradcheck.backends.wanted import chosen
 from gradcheck.errors import CallError, ForwardError
@@ -22,7 +24,17 @@ from gradcore.op import Op
 from gradcore.spec import OpSpec
 from gradcore.tensor import Tensor
 
-__all__ = ["Call", "Input", "Run", "Subject", "as_subject", "first_run", "has_gradient", "subject_of"]
+__all__ = [
+    "Call",
+    "Input",
+    "Run",
+    "StraightThrough",
+    "Subject",
+    "as_subject",
+    "first_run",
+    "has_gradient",
+    "subject_of",
+]
 
 
 def as_subject(call: Call) -> Subject:
@@ -39,7 +51,15 @@ def as_subject(call: Call) -> Subject:
             f"{subject.name} came with plain arrays and without vjp=, and it is no gradcore Op: pass vjp=rule to check a "
             "rule of yours, or gradcore Tensors to check gradcore's own derivative"
         )
-    return subject
+    surrogate = call.straight_through
+    if surrogate is None:
+        return subject
+    if not callable(surrogate):
+        raise CallError(
+            f"straight_through= is {described(surrogate)}: pass the smooth function whose derivative the rule is meant to be, "
+            "such as lambda x: x"
+        )
+    return StraightThrough(subject, subject_of(replace(call, f=surrogate)))
 
 
 def has_gradient(f: Callable[..., Any], vjp: Callable[..., Any] | None, inputs: Any) -> bool:

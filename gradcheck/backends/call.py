@@ -11,7 +11,7 @@ from typing import Any
 class Call:
     """What the caller passed, unchanged; the backends check it and report what is wrong with it.
 
-    f, inputs, vjp, wrt, params, gy: as for `gradcheck`. contracts: names of those to try, None for all. seed: of all that
+    f, inputs, vjp, wrt, params, gy, straight_through: as for `gradcheck`. contracts: names of those to try, None for all. seed: of all that
     is drawn.
     """
 
@@ -23,6 +23,7 @@ class Call:
     gy: Any = None
     contracts: Collection[str] | None = None
     seed: int = 0
+    straight_through: Callable[..., Any] | None = None
 
     @property
     def arguments(self) -> tuple[Any, ...]:

@@ -8,8 +8,8 @@ from gradcheck.backends.framed import Framed, FramedRun
 from gradcheck.backends.protocol import spread
 from gradcheck.contracts.base import AMPLIFIED, REORDERED, Skip, agrees, alike, contract
 from gradcheck.errors import RuleError
-from gradcheck.numeric.derivative import Diagnosis
 from gradcheck.numeric.line import flatten
+from gradcheck.numeric.result import Diagnosis
 from gradcheck.verdict.evidence import copied, same
 from gradcheck.verdict.observation import Observation
 
@@ -81,7 +81,7 @@ def undefined_cotangents(obs: Observation) -> str | None:
     return None
 
 
-@contract(of=Framed, optional=True, follows=("vjp_repeatable", "deterministic", "linear"))
+@contract(of=Framed, on_request=True, follows=("vjp_repeatable", "deterministic", "linear"))
 def batched_cotangents(obs: Observation) -> str | None:
     """Several cotangents at once (vmap) give what each of them gives alone."""
     run = _run(obs)

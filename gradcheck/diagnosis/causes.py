@@ -29,6 +29,7 @@ CAUSES = {
     "swapped": "two inputs have each other's cotangents",
     "missing": "no gradient arrives at an input on which the output depends",
     "precision": "right to a few digits only, and rounding in the dtype of the inputs explains less",
+    "straight-through": "the function is constant around the point, so that its derivative is 0, and the rule gives another",
     "nonfinite": "NaN or infinite where the derivative is finite",
     "kink": "at a kink, outside the interval between the one-sided slopes",
     "value": "no simple hypothesis explains the numbers",
@@ -56,6 +57,9 @@ def why(obs: Observation, i: int, seen: Sequence[Evidence], at: Located | None) 
         return Cause("nonfinite", NONFINITE)
     if at is not None and not np.isfinite(at.analytic):
         return Cause("nonfinite", NONFINITE)
+    constant = whole.straight_through(case)
+    if constant is not None:
+        return constant
     kinked = at is None or at.at_kink
     if kinked and all(e.at_kink(throughout=True) for e in seen):
         return Cause("kink", AT_A_KINK)

@@ -102,9 +102,10 @@ def _called(obs: Observation, call: Call, path: str) -> str:
     traits = obs.subject.traits
     given = [_argument(a, f"inputs[{i}]", path, traits) for i, a in enumerate(call.arguments)]
     given += [f"{key}={literal(value)}" for key, value in (call.params or {}).items()]
-    f, framework = function_text(call.f, "f"), framework_of(call.f)
+    measured = call.f if call.straight_through is None else call.straight_through
+    f, framework = function_text(measured, "f" if measured is call.f else "surrogate"), framework_of(measured)
     if framework is not None:
-        return framework.call_code(f, given, "" if path.startswith("inputs[") else path, call.f)
+        return framework.call_code(f, given, "" if path.startswith("inputs[") else path, measured)
     return f"{f}({', '.join(given)})"
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from gradcheck.backends.protocol import Array
 from gradcheck.diagnosis.case import Case, Cause
 from gradcheck.diagnosis.locate import Located
-from gradcheck.numeric.derivative import Derivative
+from gradcheck.numeric.result import Derivative
 from gradcheck.verdict.evidence import Evidence
 
 COARSE = 2e-3

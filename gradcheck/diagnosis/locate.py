@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradcheck.backends.protocol import Array
-from gradcheck.numeric.derivative import Derivative, Diagnosis
 from gradcheck.numeric.line import flatten
+from gradcheck.numeric.result import Derivative, Diagnosis
 from gradcheck.verdict.compare import Verdict
 from gradcheck.verdict.evidence import Direction, Evidence
 from gradcheck.verdict.observation import Observation

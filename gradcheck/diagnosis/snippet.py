@@ -112,6 +112,8 @@ def call_snippet(function: str, call: Call, middle: str = "") -> str:
     if call.vjp is not None:
         rule = function_text(call.vjp, "rule")
         given.append(f"vjp={'rule' if rule == f and call.vjp is not call.f else rule}")
+    if call.straight_through is not None:
+        given.append(f"straight_through={function_text(call.straight_through, 'surrogate')}")
     for key, value in (("wrt", call.wrt), ("params", call.params or None), ("gy", call.gy)):
         if value is not None and writable(value):
             given.append(f"{key}={in_its_layout(value)}")
@@ -121,7 +123,7 @@ def call_snippet(function: str, call: Call, middle: str = "") -> str:
     last = f"{function}({', '.join([f, *given])}, seed={call.seed})"
     body = "\n\n".join(["\n".join(lines), *([middle] if middle else []), last])
     every = [leaf for _, leaf in leaves(call.arguments, "")]
-    return f"{_imports(body, (call.f, call.vjp), every)}\n\n{body}"
+    return f"{_imports(body, (call.f, call.vjp, call.straight_through), every)}\n\n{body}"
 
 
 def _type_text(value: type) -> str:
@@ -160,11 +162,8 @@ def _imports(body: str, functions: tuple[Any, ...], values: Iterable[Any]) -> st
     used -= {n.name for n in nodes if isinstance(n, ast.FunctionDef)}
     used -= {n.arg for n in nodes if isinstance(n, ast.arg)}
     own = [getattr(f, "func", f) for f in functions]
-    used -= {function_text(f, "f").partition(".apply")[0] for f in own if callable(f)} | {
-        "f",
-        "rule",
-        "module",
-    }
+    used -= {function_text(f, "f").partition(".apply")[0] for f in own if callable(f)}
+    used -= {"f", "rule", "module", "surrogate"}
     lines = ["from functools import partial"] * ("partial" in used)
     lines += ["import numpy as np"] * ("np" in used)
     numpys = sorted(

@@ -13,6 +13,7 @@ from gradcheck.diagnosis.case import HOLDS, Case, Cause
 from gradcheck.diagnosis.numbers import factor
 from gradcheck.errors import RuleError
 from gradcheck.numeric.derivative import derivative
+from gradcheck.numeric.line import flatten
 from gradcheck.verdict.compare import Verdict
 from gradcheck.verdict.evidence import Cotangents, same
 from gradcheck.verdict.observation import Observation
@@ -22,6 +23,9 @@ CLEAR = 32.0
 
 NEAR = 1e-2
 """How near to 1 a factor has to be for that, and to be tried at another point as well."""
+
+JUMPS = range(-20, 31)
+"""Powers of 2, of the entries' sizes, by which a point is moved to find a jump."""
 
 OTHERWISE = -1.5
 """Times this, every entry of a cotangent is another one."""
@@ -39,6 +43,41 @@ def zero(case: Case) -> Cause | None:
     if all(g is None or not np.any(g) for g in gs):
         return Cause("missing", "the rule gives zero throughout, and the output depends on this input")
     return None
+
+
+def straight_through(case: Case) -> Cause | None:
+    """A derivative that is not 0, of a function that jumps, and is constant between its jumps."""
+    if any(np.any(e.numeric.flat_value[np.flatnonzero(flatten(e.gys))]) for e in case.seen):
+        return None
+    if not _jumps(case):
+        return None
+    handed_on = all(
+        g is not None and any(g.shape == gy.shape and bool(((g == gy) | (g == 0)).all()) for gy in e.gys)
+        for e in case.seen
+        for g in [e.gx[case.i]]
+    )
+    what = (
+        "the rule hands gy on: a straight-through estimator, which is a wrong derivative on purpose. If it is meant, declare "
+        "whose derivative it is, with straight_through=lambda x: x"
+        if handed_on
+        else "if the rule is meant to be the derivative of another, smooth function, pass that one as straight_through="
+    )
+    return Cause(
+        "straight-through",
+        f"the function is constant around this point and jumps further out, so that its derivative is 0; {what}",
+    )
+
+
+def _jumps(case: Case) -> bool:
+    """Whether some output changes where this input moves further than the point's own distance to the next jump."""
+    obs, v = case.obs, case.seen[0].v
+    here = flatten(obs.here)
+    for step in [side * 2.0**power for power in JUMPS for side in (1.0, -1.0)]:
+        moved = [x.copy() if t is None else x + step * t for x, t in zip(obs.wide, v, strict=True)]
+        values = obs.values_at(moved)
+        if values is not None and bool(np.any(flatten(values) != here)):
+            return True
+    return False
 
 
 def same_elsewhere(case: Case) -> Cause | None:

@@ -24,6 +24,7 @@ def verify(
     vjp: Callable[..., Any] | None = None,
     wrt: int | str | Sequence[int | str] | None = None,
     params: Mapping[str, Any] | None = None,
+    straight_through: Callable[..., Any] | None = None,
     max_examples: int = 100,
     max_seconds: float = 30.0,
     edges: Edges = "list",
@@ -33,7 +34,7 @@ def verify(
 ) -> Verification:
     """Check the gradient of `f` over a domain: shapes, values, static parameters and cotangents are drawn by Hypothesis.
 
-    f, vjp, wrt: as for `gradcheck`. Every example is checked with all contracts.
+    f, vjp, wrt, straight_through: as for `gradcheck`. Every example is checked with all contracts.
     domain: a `gradcore.spec` case, several, or a spec; or a Hypothesis strategy of tuples with the inputs. By default the
     spec of `f`, where it has one.
     like: one example of the inputs in place of a domain. What forward takes beside it is found by running it: other sizes
@@ -61,7 +62,9 @@ def verify(
         raise CallError(
             f'edges={edges!r}: pass "list" to list them beside the verdict, or "fail" to count them'
         )
-    explorer = Explorer(f, vjp, max_examples, seed_of(seed), seconds, edges == "fail", complex)
+    explorer = Explorer(
+        f, vjp, max_examples, seed_of(seed), seconds, edges == "fail", complex, straight_through
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # special values overflow and divide by zero, and mean it
         result = explorer.over(domain, like, wrt, params_of(params))

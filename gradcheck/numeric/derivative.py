@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.numeric.ladder import FLOOR, Samples, Selection, one_sided, select
-from gradcheck.numeric.line import Layout, Line, Values
+from gradcheck.numeric.line import Line, Values
+from gradcheck.numeric.plateaus import EVALUATIONS, constant_between_jumps
+from gradcheck.numeric.result import Derivative, Diagnosis
 
 FIRST = (3.33, 4.07, 4.83, 5.69)
 """First steps, as powers of 1/2 of the scale: incommensurate, so that no wave and no grid of values is in step."""
@@ -22,111 +22,16 @@ DOWN = (6.83, 10.17, 15.38, 20.29, 26.11, 32.23, 38.31)
 GRID = 2.0**46
 """Steps are multiples of scale/GRID: as many bits as keep `x ± h v` exact for a `v` of few bits."""
 
+FINEST = 2.0**-30
+"""A function of steps stands still over two steps of which the finer one is at most this."""
+
+WHOLE = 3 + 2 * (len(FIRST) + len(DOWN))
+"""Evaluations that the whole ladder takes, with those at the point itself."""
+
+BUDGET = 48
+"""Evaluations for the whole ladder, and for whether a function that stands still is one of steps."""
+
 CHUNK = 1 << 14
-
-
-class Diagnosis(IntEnum):
-    """The behaviour of the function at the point, for one output element; the larger, the worse."""
-
-    SMOOTH = 0
-    NOISY = 1
-    """Values scatter by more than the rounding of their dtype; the bound includes this scatter."""
-    EDGE = 2
-    """Finite on one side only: the value is the slope of that side."""
-    KINK = 3
-    """The slopes of the two sides differ: value ± bound spans both."""
-    UNRESOLVED = 4
-    """No step gave a usable bound: a jump, an infinite slope, or structure finer than rounding can resolve."""
-    STOCHASTIC = 5
-    """A second evaluation at the same point gave another value."""
-    NONFINITE = 6
-    """The value at the point itself is infinite or NaN."""
-
-
-@dataclass(frozen=True, slots=True)
-class Derivative:
-    """Derivative of `f` along `v`, one number per output element, each with a bound on its error.
-
-    `value`, `bound`, `diagnosis` (of `Diagnosis` codes), `y` (the values at `x`), `left` and `right` (slopes of the
-    two sides) and their bounds have the structure of what `f` returned: one array, or a tuple of arrays. Where an
-    output is not diagnosed KINK or EDGE, `left` and `right` equal `value`. `bound` is infinite where nothing is
-    known. A complex output has complex slopes, and a bound on the modulus of the error. The `flat_*` vectors hold
-    the same, all outputs in a row and every complex number as its two parts.
-    """
-
-    flat_value: Values
-    flat_bound: Values
-    flat_diagnosis: NDArray[np.int8]
-    flat_left: Values
-    flat_right: Values
-    flat_left_bound: Values
-    flat_right_bound: Values
-    flat_y: Values
-    layout: Layout
-    evaluations: int
-
-    def _fold(self, flat: NDArray[Any], *, real: bool = False) -> Any:
-        parts = self.layout.fold(flat, real=real)
-        return parts[0] if self.layout.single else parts
-
-    @property
-    def value(self) -> Any:
-        """J v, in the structure of f's output."""
-        return self._fold(self.flat_value)
-
-    @property
-    def bound(self) -> Any:
-        """Bound on |value - truth|, in the structure of f's output."""
-        return self._fold(self.flat_bound, real=True)
-
-    @property
-    def left(self) -> Any:
-        """Slope for t < 0."""
-        return self._fold(self.flat_left)
-
-    @property
-    def right(self) -> Any:
-        """Slope for t > 0."""
-        return self._fold(self.flat_right)
-
-    @property
-    def left_bound(self) -> Any:
-        """Bound on the error of `left`."""
-        return self._fold(self.flat_left_bound, real=True)
-
-    @property
-    def right_bound(self) -> Any:
-        """Bound on the error of `right`."""
-        return self._fold(self.flat_right_bound, real=True)
-
-    @property
-    def y(self) -> Any:
-        """f(x), in float64 or complex128."""
-        return self._fold(self.flat_y)
-
-    @property
-    def diagnosis(self) -> Any:
-        """Code of `Diagnosis` for every output element; a complex element has the worse of its two parts."""
-        parts, start = [], 0
-        for shape, dtype in zip(self.layout.shapes, self.layout.dtypes, strict=True):
-            width = 2 if dtype.kind == "c" else 1
-            stop = start + width * int(np.prod(shape, dtype=np.intp))
-            parts.append(self.flat_diagnosis[start:stop].reshape(-1, width).max(axis=1).reshape(shape))
-            start = stop
-        return parts[0] if self.layout.single else tuple(parts)
-
-    @property
-    def usable(self) -> Any:
-        """Whether value and bound are finite, for every output element: a boolean array or a tuple of them."""
-        good = np.isfinite(self.flat_value) & np.isfinite(self.flat_bound)
-        parts = self.layout.fold(np.where(good, 0.0, 1.0), real=True)
-        masks = tuple(np.asarray(part == 0.0) for part in parts)
-        return masks[0] if self.layout.single else masks
-
-    @property
-    def worst(self) -> Diagnosis:
-        """Worst diagnosis of any output element; SMOOTH where there is none."""
-        return Diagnosis(int(self.flat_diagnosis.max(initial=0)))
 
 
 def derivative(
@@ -134,7 +39,7 @@ def derivative(
     x: Any,
     v: Any,
     *,
-    max_evaluations: int = 40,
+    max_evaluations: int = BUDGET,
     goal: float = 1e-10,
     widen: bool = True,
     thorough: bool = False,
@@ -176,10 +81,10 @@ def derivative(
         raise ValueError(f"max_evaluations is {max_evaluations}; the first ladder alone takes 9")
     line = Line(f, x, v, widen=widen)
     center = line.center() if y is None else line.read(y)
-    result = _Result(center)
+    result, settled = _Result(center), True
     if line.moves() and center.size:
         weight = None if gy is None else np.abs(line.like_output(gy))
-        _Climb(line, center, result, max_evaluations, goal, weight).run(thorough)
+        settled = _Climb(line, center, result, max_evaluations, goal, weight).run(thorough)
     layout = line.layout
     if layout is None:
         raise RuntimeError("f was never evaluated")
@@ -194,6 +99,7 @@ def derivative(
         center,
         layout,
         line.evaluations,
+        settled,
     )
 
 
@@ -237,16 +143,21 @@ class _Climb:
         self.minus: list[Values] = []
         self.selection: Selection | None = None
 
-    def run(self, thorough: bool) -> None:
+    def run(self, thorough: bool) -> bool:
+        """Take steps while they are needed and affordable; whether none of the slopes found may be that of a grid."""
+        settled = True
         for exponent in FIRST:
             self._sample(exponent)
         if not thorough:
             self._settle()
         for exponent in DOWN:
             repeat = len(self.steps) == len(FIRST) + 1
-            if not self.open.size or not self._affordable(3 if repeat else 2):
+            if not self.open.size or (not thorough and self._negligible()):
                 break
-            if (not thorough and self._negligible()) or (repeat and self._stochastic()):
+            if not self._affordable(5 if repeat else 4) and self.budget < WHOLE:
+                settled = not self._affordable() or not self._finest_moves_nothing()
+                break
+            if not self._affordable(3 if repeat else 2) or (repeat and self._stochastic()):
                 break
             self._sample(exponent)
             if not thorough:
@@ -257,6 +168,15 @@ class _Climb:
             self._finish()
         if self.line.failure is not None and not np.isfinite(self.result.bound).any():
             raise self.line.failure
+        return settled
+
+    def _finest_moves_nothing(self) -> bool:
+        """Whether some open output with a slope does not change over a step that should move it by many roundings."""
+        step = self.scale * 2.0**-32
+        plus, minus, here = self.line.at(step)[self.open], self.line.at(-step)[self.open], self.y[self.open]
+        eps = self.line.eps if isinstance(self.line.eps, float) else self.line.eps[self.open]
+        due = np.abs(self.result.value[self.open]) * step > 64.0 * eps * np.abs(here)
+        return bool(np.any((plus == here) & (minus == here) & due))
 
     def _negligible(self) -> bool:
         """Whether the weighted bounds of the open elements, together, are below those that finer steps cannot improve."""
@@ -384,12 +304,31 @@ class _Climb:
         code[edge], code[kink] = Diagnosis.EDGE, Diagnosis.KINK
         steep = np.fmax(np.abs(right), np.abs(left))
         bound = np.where(lost & (steep[-1] > 8.0 * steep[0]) & ~(np.abs(value) > bound), np.inf, bound)
+        constant = self._constant(at, samples, value, lost)
+        value[constant], bound[constant], code[constant] = 0.0, 0.0, Diagnosis.SMOOTH
+        edge &= ~constant
+        kink &= ~constant
         value = np.where(edge, side, np.where(kink, 0.5 * (r + s), value))
         bound = np.where(edge, side_bound, np.where(kink, 0.5 * np.abs(r - s) + np.maximum(rb, sb), bound))
         self.result.put(at, value / self.scale, bound / self.scale, code)
         at, r, s, rb, sb = at[kink], r[kink], s[kink], rb[kink], sb[kink]
         self.result.right[at], self.result.right_bound[at] = r / self.scale, rb / self.scale
         self.result.left[at], self.result.left_bound[at] = s / self.scale, sb / self.scale
+
+    def _constant(
+        self, at: NDArray[np.intp], samples: Samples, value: Values, lost: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
+        """Which outputs are constant between jumps around the point, whatever slope the coarse steps show."""
+        constant = np.zeros(at.size, dtype=bool)
+        if samples.steps[-1] > FINEST or not self._affordable(EVALUATIONS):
+            return constant
+        change = np.fmax(np.abs(samples.plus - samples.center), np.abs(samples.minus - samples.center))
+        still = (change[-2:] == 0).all(axis=0) & ((value != 0) | lost)
+        if still.any():
+            places = np.flatnonzero(still)
+            grain = np.fmin.reduce(np.where(change > 0, change, np.inf))
+            constant[places] = constant_between_jumps(self.line, self.y, at[places], grain[places])
+        return constant
 
 
 def _finite(values: Values) -> Values:

@@ -206,6 +206,17 @@ class Line:
             return np.full(self.size, np.nan)
         return self.read(result)
 
+    def elsewhere(self, arrays: Sequence[Array]) -> Values:
+        """Values at other arrays altogether, NaN throughout where `f` takes no such ones."""
+        self.evaluations += 1
+        try:
+            with np.errstate(all="ignore"):
+                outputs, _ = read_outputs(self.f(*arrays))
+        except Exception:  # noqa: BLE001 - whatever it raises, these are none of its points
+            return np.full(self.size, np.nan)
+        values = flatten(outputs)
+        return values if values.size == self.size else np.full(self.size, np.nan)
+
     def like_output(self, gy: Any) -> Values:
         """Flat vector of a cotangent, which has to have the shapes of the output."""
         arrays = [np.asarray(g) for g in as_tuple(gy)]

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.numeric.derivative import Derivative, Diagnosis
 from gradcheck.numeric.line import as_tuple, flatten
+from gradcheck.numeric.result import Derivative, Diagnosis
 from gradcore.errors import ShapeError
 
 Values = NDArray[np.float64]

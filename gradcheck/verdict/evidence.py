@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.backends.protocol import Array
-from gradcheck.numeric.derivative import Derivative, Diagnosis
 from gradcheck.numeric.line import flatten
+from gradcheck.numeric.result import Derivative, Diagnosis
 from gradcheck.verdict.compare import Comparison, Verdict
 
 Cotangents = list[Array | None]

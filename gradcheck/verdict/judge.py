@@ -8,11 +8,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from gradcheck.backends.protocol import Array
-from gradcheck.numeric.derivative import Diagnosis
+from gradcheck.numeric.derivative import BUDGET
+from gradcheck.numeric.result import Diagnosis
 from gradcheck.verdict.compare import Comparison, Verdict, merge
-from gradcheck.verdict.evidence import EPS, Evidence, Excuse, better_than
+from gradcheck.verdict.evidence import EPS, Evidence, Excuse
 from gradcheck.verdict.excuses import excuse
+from gradcheck.verdict.jumps import free_choice, measurable, seek_jumps
 from gradcheck.verdict.measure import (
+    COMPOSE,
     leave_out,
     measured,
     measured_again,
@@ -26,7 +29,7 @@ from gradcheck.verdict.witnesses import at_ties, with_given
 SHARP = 1e-3
 """A pass as sharp as this needs no more evaluations, and the second direction gets the fewest that give a bound."""
 
-FEW = 14
+FEW = 16
 """Evaluations along the first direction, at first."""
 
 DULL = 0.1
@@ -39,6 +42,8 @@ _UNSEEN = {
     "stochastic": "two calls at the same point gave different values, so there is no derivative to compare with",
     "nonfinite": "the function is infinite or NaN at this point",
     "unresolved": "no step shows a slope: a jump, an infinite slope, or structure finer than rounding",
+    "infinite": "every entry of the inputs is infinite or NaN: a derivative needs finite ones",
+    "free": f"the output has a free sign or basis here: {COMPOSE}",
     "range": "the right values are too large for the dtype of the inputs",
     "noise": "the values are so noisy that a gradient of zero would also pass",
     "disagreement": "a second measurement, with other directions and steps, did not confirm the first one",
@@ -47,14 +52,17 @@ _UNSEEN = {
 
 @dataclass
 class ValueResult:
-    """What was measured: over all, and for each input that a gradient was requested for (None: not judged alone)."""
+    """What was measured: over all, and for each input that a gradient was requested for (None: not judged alone).
+
+    evidence: of the inputs that are wrong. alone: of those that passed by themselves, as the others drown them.
+    """
 
     comparison: Comparison
     reason: str
     verdicts: list[Verdict | None]
-    sensitivities: list[float]
     vacuous: list[bool]
     evidence: dict[int, Evidence] = field(default_factory=dict)
+    alone: dict[int, Evidence] = field(default_factory=dict)
     precision: bool = False
     note: str = ""
 
@@ -77,7 +85,13 @@ def judge(obs: Observation) -> ValueResult:
     """
     note, usable = _two_directions(obs)
     merged = merge([e.comparison for e in obs.evidence])
+    if merged.verdict is Verdict.FAIL and seek_jumps(obs):
+        obs.evidence = []
+        note, usable = _two_directions(obs)
+        merged = merge([e.comparison for e in obs.evidence])
     precision = False
+    if obs.turning is not None and all(turns.all() for turns in obs.turning):
+        merged = replace(merged, verdict=Verdict.INCONCLUSIVE, reason="free")
     if merged.verdict is Verdict.FAIL:
         merged, precision = _upheld(obs, merged)
     if merged.verdict is not Verdict.FAIL:
@@ -87,12 +101,18 @@ def judge(obs: Observation) -> ValueResult:
         if found:
             obs.evidence += found
             merged = merge([e.comparison for e in found])
+    infinite = sum(int(out.sum()) for out in obs.infinite if out is not None)
+    if infinite:
+        entries, were = ("entry", "was") if infinite == 1 else ("entries", "were")
+        left = f"{infinite} infinite or NaN {entries} of the inputs {were} left out: infinity cannot be moved"
+        note = "; ".join(filter(None, (left, note)))
     if obs.nothing_left():
-        merged = replace(merged, verdict=Verdict.INCONCLUSIVE, reason="unresolved")
+        reason = "infinite" if obs.nothing_left(obs.infinite) else "unresolved"
+        merged = replace(merged, verdict=Verdict.INCONCLUSIVE, reason=reason)
+    if merged.verdict is Verdict.INCONCLUSIVE and merged.reason == "unresolved" and free_choice(obs):
+        merged = replace(merged, reason="free")
     n = len(obs.wanted)
-    result = ValueResult(
-        merged, merged.reason, [None] * n, [np.inf] * n, [False] * n, precision=precision, note=note
-    )
+    result = ValueResult(merged, merged.reason, [None] * n, [False] * n, precision=precision, note=note)
     (_each_of_a_fail if merged.verdict is Verdict.FAIL else _each_of_a_pass)(obs, result)
     return result
 
@@ -113,12 +133,12 @@ def _two_directions(obs: Observation) -> tuple[str, tuple[Array, ...] | None]:
     if kept is not None:
         first = pulled_and_compared(obs, numeric, first[0].v, kept[0], even=True)
         note = "; ".join(filter(None, (note, kept[1])))
-    usable = None if kept is None else better_than(numeric, Diagnosis.UNRESOLVED)
+    usable = None if kept is None else tuple([np.asarray(gy != 0) for gy in kept[0]])
     obs.evidence += first
     if first[0].comparison.reason == "stochastic":
         return note, usable
     v = obs.aim_evenly()
-    few = 9 if _sharp(obs, first) else 40
+    few = 9 if _sharp(obs, first) else BUDGET
     if usable is None:
         wide_gx = obs.wide_gxs[1] if obs.wide_gxs else None
         obs.evidence += measured_throughout(obs, v, obs.second_gys, obs.second_gx, wide_gx, evaluations=few)
@@ -132,7 +152,7 @@ def _sharp(obs: Observation, seen: Sequence[Evidence]) -> bool:
     """Whether the sharpest of these passes sees errors so small that more evaluations are not worth it."""
     finest = min(obs.eps(e.gx, e.gys) for e in seen)
     return any(
-        e.comparison.verdict is Verdict.PASS and e.comparison.sensitivity < SHARP
+        e.comparison.verdict is Verdict.PASS and e.comparison.sensitivity < SHARP and e.numeric.settled
         for e in seen
         if obs.eps(e.gx, e.gys) <= finest
     )
@@ -183,15 +203,16 @@ def _second_opinion(obs: Observation) -> str:
     obs.rng = np.random.default_rng([obs.seed, 1])
     base, seen = _failing(obs.evidence)[0], [e.numeric for e in obs.evidence]
     again: list[Evidence] = []
-    measurable, smooth = Diagnosis.UNRESOLVED, Diagnosis.KINK
+    resolved, smooth = Diagnosis.UNRESOLVED, Diagnosis.KINK
     for aim, below in (  # one may not see what another one saw, or what the kinks of other outputs hide
-        (obs.aim, measurable),
-        (obs.aim_evenly, measurable),
-        (lambda: obs.aim(base.gx), measurable),
+        (obs.aim, resolved),
+        (obs.aim_evenly, resolved),
+        (lambda: obs.aim(base.gx), resolved),
         (obs.aim, smooth),
     ):
         usable = [
-            np.logical_and.reduce(each) for each in zip(*[better_than(n, below) for n in seen], strict=True)
+            np.logical_and.reduce(each)
+            for each in zip(*[measurable(obs, n, below) for n in seen], strict=True)
         ]
         if not any(part.any() for part in usable):
             continue
@@ -213,18 +234,18 @@ def _failing(seen: Sequence[Evidence]) -> list[Evidence]:
 
 
 def _each_of_a_pass(obs: Observation, result: ValueResult) -> None:
-    """Sensitivity of every input; one that the others drown, or whose gradient is zero, is judged alone."""
+    """The verdict of every input; one that the others drown, or whose gradient is zero, is judged alone."""
     overall = result.comparison.verdict
     base = min(obs.evidence, key=lambda e: obs.eps(e.gx, e.gys))
     for i, wanted in enumerate(obs.wanted):
         if not wanted:
             continue
         result.verdicts[i] = overall
-        result.sensitivities[i] = min([_sensitivity(e, i) for e in obs.evidence], default=np.inf)
         if sum(obs.wanted) == 1:
             result.vacuous[i] = all(e.comparison.vacuous for e in obs.evidence)
             continue
-        if overall is Verdict.INCONCLUSIVE or result.sensitivities[i] < DULL:
+        sharpest = min([_sensitivity(e, i) for e in obs.evidence], default=np.inf)
+        if overall is Verdict.INCONCLUSIVE or sharpest < DULL:
             continue
         gys = base.gys
         alone = measured(obs, obs.aim(base.gx, only=i), gys, list(base.gx))
@@ -236,8 +257,9 @@ def _each_of_a_pass(obs: Observation, result: ValueResult) -> None:
                 continue
             result.evidence[i] = alone
             result.comparison, result.reason = alone.comparison, alone.comparison.reason
+        else:
+            result.alone[i] = alone
         result.verdicts[i] = alone.comparison.verdict
-        result.sensitivities[i] = alone.comparison.sensitivity
         result.vacuous[i] = alone.comparison.vacuous
         if alone.comparison.verdict is Verdict.INCONCLUSIVE and overall is Verdict.PASS:
             result.reason = alone.comparison.reason
@@ -276,7 +298,6 @@ def _each_of_a_fail(obs: Observation, result: ValueResult) -> None:
     for i in places:
         e = measured(obs, obs.aim(base.gx, only=i), base.gys, list(base.gx))
         result.verdicts[i] = e.comparison.verdict
-        result.sensitivities[i] = e.comparison.sensitivity
         result.vacuous[i] = e.comparison.vacuous
         if e.comparison.verdict is Verdict.FAIL:
             result.evidence[i] = e

@@ -7,10 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from gradcheck.backends.protocol import Array, wide
-from gradcheck.numeric.derivative import Derivative, Diagnosis
+from gradcheck.numeric.derivative import BUDGET
+from gradcheck.numeric.result import Derivative, Diagnosis
 from gradcheck.verdict.compare import Verdict
 from gradcheck.verdict.evidence import Cotangents, Direction, Evidence, better_than
+from gradcheck.verdict.jumps import measurable
 from gradcheck.verdict.observation import Observation
+
+COMPOSE = "compose f with something that does not depend on it, such as V @ V.T for eigenvectors V"
 
 
 def evidence_on(
@@ -28,7 +32,7 @@ def evidence_on(
 
 
 def measured(
-    obs: Observation, v: Direction, gys: Sequence[Array], gx: Cotangents, evaluations: int = 40
+    obs: Observation, v: Direction, gys: Sequence[Array], gx: Cotangents, evaluations: int = BUDGET
 ) -> Evidence:
     """A new numeric derivative along `v`, and the claim compared with it."""
     return evidence_on(obs, obs.numeric(v, evaluations=evaluations, gys=gys), v, gys, gx)
@@ -40,7 +44,7 @@ def measured_throughout(
     gys: Sequence[Array],
     gx: Cotangents,
     wide_gx: Cotangents | None,
-    evaluations: int = 40,
+    evaluations: int = BUDGET,
     even: bool = False,
 ) -> list[Evidence]:
     """A new numeric derivative, with the claim in its own dtype and, where there is one, that in double precision.
@@ -70,7 +74,7 @@ def pulled_and_compared(
             for gx in obs.pulled_in_double([gys])
         ]
     if even and obs.even_gys is not None:
-        evened = obs.draw(usable=better_than(numeric, Diagnosis.UNRESOLVED), even=True)
+        evened = obs.draw(usable=measurable(obs, numeric), even=True)
         gxs = [obs.pulled(evened, obs.fresh())] if obs.in_double else obs.pulled_in_double([evened])
         for gx in gxs:
             found += _without_chance(found[0], evidence_on(obs, numeric, v, evened, gx, in_double=True))
@@ -98,8 +102,12 @@ def leave_out(obs: Observation, gx: Cotangents) -> str:
     usable = better_than(obs.numeric(v), Diagnosis.UNRESOLVED)
     if all(u.all() for u in usable):
         return ""
-    obs.left_out = places
-    return f"{count} entries of the inputs were left out: neither the rule nor the numbers give a finite derivative there"
+    obs.left_out = [
+        place if out is None else out if place is None else place | out
+        for place, out in zip(places, obs.left_out, strict=True)
+    ]
+    entries, were = ("entry", "was") if count == 1 else ("entries", "were")
+    return f"{count} {entries} of the inputs {were} left out: neither the rule nor the numbers give a finite derivative there"
 
 
 def on_usable_outputs(
@@ -109,17 +117,15 @@ def on_usable_outputs(
 
     There is none where all entries can be measured, or none can.
     """
-    usable = [
-        u & np.isfinite(y)
-        for u, y in zip(better_than(numeric, Diagnosis.UNRESOLVED), obs.outputs, strict=True)
-    ]
+    usable = [u & np.isfinite(y) for u, y in zip(measurable(obs, numeric), obs.outputs, strict=True)]
     lost = sum(int((~u).sum()) for u in usable)
     total = sum(u.size for u in usable)
     if lost in (0, total):
         return None
     kept = tuple([np.where(u, gy, gy.dtype.type(0)) for u, gy in zip(usable, gys, strict=True)])
     worst = Diagnosis(int(numeric.flat_diagnosis.max(initial=0))).name.lower()
-    return kept, f"{lost} of {total} output entries were left out ({worst} at this point)"
+    why = f"a free sign or basis: {COMPOSE}" if obs.turning is not None else f"{worst} at this point"
+    return kept, f"{lost} of {total} output entries were left out ({why})"
 
 
 def measured_again(obs: Observation) -> list[Evidence]:

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.backends import first_run
+from gradcheck.backends import StraightThrough, first_run
 from gradcheck.backends.protocol import Array, Run, Subject, differentiable, spread, wide
 from gradcheck.errors import CallError, ForwardError, RuleError
-from gradcheck.numeric.derivative import Derivative, derivative
+from gradcheck.numeric.derivative import BUDGET, derivative
 from gradcheck.numeric.probes import cotangents, direction, unit_direction
+from gradcheck.numeric.result import Derivative
 from gradcheck.verdict.compare import Comparison, Verdict, compare
 from gradcheck.verdict.evidence import Cotangents, Direction, Evidence, Excuse, constant_along, copied, same
 from gradcore.errors import GradcoreError
@@ -34,9 +35,11 @@ class Observation:
         self.paths = tuple([item.path for item in subject.inputs])
         self.pulls = 0
         self.evidence: list[Evidence] = []
-        self.left_out: list[NDArray[np.bool_] | None] = [None] * len(
-            self.arrays
-        )  # entries without a derivative
+        self.infinite = [  # entries that do not move: infinity plus h is infinity
+            ~np.isfinite(a) if want and a.dtype.kind in "fc" and not np.isfinite(a).all() else None
+            for a, want in zip(self.arrays, self.wanted, strict=True)
+        ]
+        self.left_out: list[NDArray[np.bool_] | None] = list(self.infinite)  # entries without a derivative
         self.first_gys: tuple[Array, ...] = ()
         self.handed_gys: list[Array] = []  # what the first pull got
         self.first_gx: Cotangents = []
@@ -65,16 +68,20 @@ class Observation:
         self.changed_by_vjp = ""
         self.output_changed_by_vjp = False
         self.in_double = all(x.dtype == w.dtype for x, w in zip(self.arrays, self.wide, strict=True))
-        self._center: Any = (
-            tuple(differentiable(self.outputs_before)) if self.in_double else None
-        )  # f(x) in double precision
+        self._own = not isinstance(subject, StraightThrough)
+        self._center: Any = None  # f(x) in double precision
+        if self.in_double and self._own:
+            self._center = tuple(differentiable(self.outputs_before))
         self.on_views: tuple[str, str] | None = None  # outcome on read-only views, see `layouts`
         self._elsewhere: Run | None = None
         self.other_arrays: list[Array] = []  # the inputs of `elsewhere`
         self.other_gx: Cotangents | None = (
             None  # pulled there from cotangents that are constant along an axis
         )
+        self.sought_jumps = False  # see `jumps`
+        self.turning: tuple[NDArray[np.bool_], ...] | None = None  # outputs that jump by a free choice
         self.excuses: list[Excuse] = []  # what made a difference no mistake
+        self.refusal: tuple[str, str] | None = None  # who takes no negative strides, and the error
         self.broken: set[str] = set()  # contracts that are broken, as far as they have been tried
         self.places = [i for i, y in enumerate(self.run.outputs) if y.dtype.kind in "fc"]
         if not self.places:
@@ -89,6 +96,7 @@ class Observation:
         self.handed_gys = [gy.copy() for gy in self.first_gys]
         before = self.arrays if not self.changed_by_forward else [x.copy() for x in self.given]
         self.first_gx = copied(self.pull(self.handed_gys))
+        self._keep_what_poisons()
         self.changed_by_vjp = self._changed(before)
         self.output_changed_by_vjp = not same(self.run.outputs, self.outputs_before)
         self.repeated_gx = self.pulled(self.first_gys)
@@ -111,6 +119,17 @@ class Observation:
             if found:
                 self.even_gys, self.even_gx = even, found[2]
 
+    def _keep_what_poisons(self) -> None:
+        """Judge infinite entries where the rule gives NaN or infinity and every output is finite: a mask of -inf does that.
+
+        Their derivative is 0, as no move of them changes anything.
+        """
+        if not all(np.isfinite(y).all() for y in self.outputs):
+            return
+        for i, (out, g) in enumerate(zip(self.infinite, self.first_gx, strict=True)):
+            if out is not None and g is not None and g.shape == out.shape:
+                self.infinite[i] = self.left_out[i] = out & np.isfinite(g)
+
     def pulled_in_double(self, several: Sequence[Sequence[Array]]) -> list[Cotangents]:
         """The rule run in double precision on the same values, for several cotangents.
 
@@ -123,7 +142,7 @@ class Observation:
             found = [self.pulled([wide(gy) for gy in gys], run) for gys in several]
         except Exception:  # noqa: BLE001 - a function may refuse other dtypes than its own
             return []
-        if self._center is None:
+        if self._center is None and self._own:
             self._center = tuple([y.copy() for y in differentiable(run.outputs)])
         arrays = [
             *differentiable(run.outputs),
@@ -262,16 +281,17 @@ class Observation:
             for g, x in zip(gx, self.arrays, strict=True)
         ]
 
-    def nothing_left(self) -> bool:
-        """Whether every entry of every wanted input was left out of the check."""
-        outs = [out for out, want in zip(self.left_out, self.wanted, strict=True) if want]
+    def nothing_left(self, left_out: Sequence[NDArray[np.bool_] | None] | None = None) -> bool:
+        """Whether every entry of every wanted input was left out of the check; or is among these ones."""
+        places = self.left_out if left_out is None else left_out
+        outs = [out for out, want in zip(places, self.wanted, strict=True) if want]
         return all(out is not None and bool(out.all()) for out in outs)
 
     def numeric(
         self,
         v: Direction,
         *,
-        evaluations: int = 40,
+        evaluations: int = BUDGET,
         gys: Sequence[Array] | None = None,
         thorough: bool = False,
     ) -> Derivative:
@@ -313,6 +333,11 @@ class Observation:
                 f"{self.subject.name} takes these inputs, and raised {type(error).__name__} for others very near: "
                 f"{error}. A derivative needs a function that takes all values around the point"
             ) from error
+
+    @property
+    def here(self) -> tuple[Array, ...]:
+        """The differentiable outputs at the inputs, of the function whose derivative is measured."""
+        return self.outputs if self._own else self.subject.values(self.wide)
 
     def values_at(self, arrays: Sequence[Array]) -> tuple[Array, ...] | None:
         """Copies of the differentiable outputs at other points, one more forward call; None where f takes no such point."""

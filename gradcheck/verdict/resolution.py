@@ -10,6 +10,7 @@ import numpy as np
 
 from gradcheck.backends.protocol import Array
 from gradcheck.numeric.line import Line, flatten
+from gradcheck.numeric.plateaus import constant_between_jumps
 from gradcheck.verdict.compare import Comparison, Verdict
 from gradcheck.verdict.evidence import EPS, Direction, Evidence, Excuse
 from gradcheck.verdict.observation import Observation
@@ -20,7 +21,7 @@ FINE = ((-49, -48, -47), (-43, -42, -41))
 AT_ZERO = ((-100, -99, -98), (-300, -299, -298))
 """The same for entries that are zero, whose last place is nowhere."""
 
-PLATEAU, LEAST = (-44, -43, -42), -38
+PLATEAU, LEAST = (-45, -44, -43), -38
 """Steps over which a function of steps (floor) stands still, and a power near the ladder's least, over which it does not."""
 
 LARGE, NEARLY = 8.0, 1e-3
@@ -75,7 +76,7 @@ def _lacks_what_rounding_hides(obs: Observation, e: Evidence) -> bool:
         lacking = float(np.sum(np.where(far, g * t, 0)))
         short = 1.0 / (LARGE * float(np.max(np.abs(t))))
         alike = abs(c.analytic - c.numeric - lacking) <= c.bound + NEARLY * abs(lacking)
-        noise = 64 * EPS * float(np.abs(flatten(e.gys)) @ np.abs(flatten(obs.outputs)))
+        noise = 64 * EPS * float(np.abs(flatten(e.gys)) @ np.abs(flatten(obs.here)))
         if alike and abs(lacking) * short <= noise:
             return True
     return False
@@ -135,7 +136,7 @@ def _other_slope(obs: Observation, e: Evidence, powers: Sequence[float]) -> bool
 
     Of the outputs that all three of them move.
     """
-    center, weights = flatten(obs.outputs), flatten(e.gys)
+    center, weights = flatten(obs.here), flatten(e.gys)
     changes: list[tuple[Array, Array]] = []
     for power in powers:
         sides = _sides(obs, e.v, power)
@@ -197,7 +198,7 @@ def _unchanged(obs: Observation, v: Direction, power: float) -> Any:
     sides = _sides(obs, v, power)
     if sides is None:
         return None
-    center = flatten(obs.outputs)
+    center = flatten(obs.here)
     return np.logical_and.reduce([flatten(side) == center for side in sides])
 
 
@@ -240,15 +241,18 @@ def _moves_less_than_its_grain(obs: Observation, e: Evidence) -> bool:
         difference = _without(obs, e, ~unmoved).difference
     else:
         difference = e.comparison.difference
-    still = still[np.argsort(-weights[still])]
+    looked_at = still[np.argsort(-weights[still])][:LOOKED_AT]
     back = tuple([None if t is None else -t for t in e.v])
-    scale = Line(obs.outputs_at, obs.wide, e.v).scale()
-    steepest = max(
-        float(weights[place] * _hidden_slope(obs, v, int(place), scale))
-        for place in still[:LOOKED_AT]
-        for v in (e.v, back)
-    )
-    return bool(difference <= GRAINS * steepest * np.sqrt(still.size))
+    line = Line(obs.outputs_at, obs.wide, e.v)
+    center, scale = line.center(), line.scale()
+    grains = [[_grain(obs, v, int(place), scale) for v in (e.v, back)] for place in looked_at]
+    smallest = np.array([min(grain for grain, _ in sides) for sides in grains])
+    constant = constant_between_jumps(line, center, looked_at, smallest)
+    steepest = [
+        weights[p] * g / d for p, sides in zip(looked_at, grains, strict=True) for g, d in sides if d > 0
+    ]
+    steep = max(steepest, default=0.0)
+    return not constant.any() and bool(difference <= GRAINS * steep * np.sqrt(still.size))
 
 
 def _without(obs: Observation, e: Evidence, out: Array) -> Comparison:
@@ -262,10 +266,10 @@ def _without(obs: Observation, e: Evidence, out: Array) -> Comparison:
     return obs.held(e.numeric, found[0], e.v, gys)
 
 
-def _hidden_slope(obs: Observation, v: Direction, place: int, scale: float) -> float:
-    """The slope that an output (of all in a row) may have behind its grain: 0 where it never changes along v.
+def _grain(obs: Observation, v: Direction, place: int, scale: float) -> tuple[float, float]:
+    """The smallest change of an output (of all in a row) found on the way to the first one along v, and how far there is none.
 
-    The smallest change that is found on the way to the first one, over the distance without any.
+    The slope that the output may have behind its grain is their ratio. Infinite and 0 where it never changes.
     """
 
     def value(t: float) -> float:
@@ -280,7 +284,7 @@ def _hidden_slope(obs: Observation, v: Direction, place: int, scale: float) -> f
             break
         low = high
     else:
-        return 0.0
+        return np.inf, 0.0
     grain = np.inf
     for _ in range(HALVINGS):
         middle = 0.5 * (low + high)
@@ -290,4 +294,4 @@ def _hidden_slope(obs: Observation, v: Direction, place: int, scale: float) -> f
         else:
             high = middle
             grain = min(grain, change) if np.isfinite(change) else grain
-    return float(grain / low) if np.isfinite(grain) and low > 0 else 0.0
+    return (grain, low) if np.isfinite(grain) else (np.inf, 0.0)

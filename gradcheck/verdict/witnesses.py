@@ -8,7 +8,7 @@ import numpy as np
 
 from gradcheck.backends.protocol import Array
 from gradcheck.errors import RuleError
-from gradcheck.numeric.derivative import Derivative, Diagnosis
+from gradcheck.numeric.result import Derivative, Diagnosis
 from gradcheck.verdict.compare import Comparison, Verdict, compare
 from gradcheck.verdict.evidence import Cotangents, Direction, Evidence, better_than, copied, same
 from gradcheck.verdict.excuses import excuse

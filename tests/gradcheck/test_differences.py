@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from programs import load
 
-from gradcheck.numeric.derivative import Diagnosis, derivative
+from gradcheck.numeric.derivative import derivative
 from gradcheck.numeric.line import Line
 from gradcheck.numeric.probes import direction
+from gradcheck.numeric.result import Diagnosis
 from gradcore.errors import DtypeError, ShapeError
 
 ONE = np.ones(1)
