@@ -3,7 +3,7 @@
 `CONTRACTS` has them by name, in the order in which they are tried; those in `ON_REQUEST` are tried where they are named only.
 """
 
-from gradcheck.contracts import effects, algebra, layouts  # noqa: I001 - this is the order in which they are tried
+from gradcheck.contracts import effects, algebra, layouts, recorded  # noqa: I001 - this is the order in which they are tried
 from gradcheck.contracts.base import CONTRACTS, ON_REQUEST, Contract, Skip, contract, examine
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "effects",
     "examine",
     "layouts",
+    "recorded",
 ]

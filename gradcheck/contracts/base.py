@@ -41,6 +41,7 @@ The sentence says what is wrong, then after a colon what came of it and what to 
 
 CONTRACTS: dict[str, Contract] = {}
 FOLLOWS: dict[str, tuple[str, ...]] = {}
+OF: dict[str, type] = {}
 ON_REQUEST: set[str] = set()
 """Contracts that are tried where they are named only."""
 
@@ -51,18 +52,20 @@ REORDERED = 1e3
 """Units of eps, of the largest entry, by which a sum taken in another order may differ without a further check."""
 
 
-def contract(*, follows: tuple[str, ...] = (), on_request: bool = False) -> Callable[[Contract], Contract]:
+def contract(
+    *, follows: tuple[str, ...] = (), of: type = object, on_request: bool = False
+) -> Callable[[Contract], Contract]:
     """Decorator that adds a contract under its own name; they are tried in the order in which they were added.
 
-    follows: contracts that, once broken, break this one as well, or may: it is no fault of its own then. on_request: it is
-    tried only where it is named.
+    follows: contracts that, once broken, break this one as well, or may: it is no fault of its own then. of: the class of
+    the subjects that it is about; it is not mentioned for others. on_request: it is tried only where it is named.
     """
 
     def register(check: Contract) -> Contract:
         CONTRACTS[check.__name__] = check
         if on_request:
             ON_REQUEST.add(check.__name__)
-        FOLLOWS[check.__name__] = follows
+        FOLLOWS[check.__name__], OF[check.__name__] = follows, of
         return check
 
     return register
@@ -152,7 +155,7 @@ def examine(obs: Observation, names: Collection[str] | None = None) -> list[Cont
     names = CONTRACTS.keys() - ON_REQUEST if names is None else names
     results = []
     for name, check in CONTRACTS.items():
-        if name not in names:
+        if name not in names or not isinstance(obs.subject, OF[name]):
             continue
         if any(other in obs.broken for other in FOLLOWS[name]):
             results.append(ContractResult(name, "broken"))

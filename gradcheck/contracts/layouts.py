@@ -131,7 +131,8 @@ def any_layout(obs: Observation) -> str | None:
     if layouts is POSITIVE and any(x.ndim > 2 for x in obs.arrays):
         together.append(channels_last)
     if all(_in_layout(obs, layout) is None for layout in together):
-        return None
+        found = _in_layout(obs, spaced, inputs=False) if layouts is POSITIVE else None
+        return None if found is None else _worded(found, "of cotangents in Fortran order, with gaps")
     for words, layout in layouts.items():
         found = _in_layout(obs, layout)
         if found is not None and words in NEGATIVE and found.of_strides:
