@@ -217,7 +217,9 @@ def test_a_second_order_of_a_declared_rule_is_refused():
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("x", [[2048.0, 1536.0, 1536.0], [0.0, 0.0, 0.0, 2243.8265086044357, -0.0], [1000.0, 0.5]])
+@pytest.mark.parametrize(
+    "x", [[2048.0, 1536.0, 1536.0], [0.0, 0.0, 0.0, 2243.8265086044357, -0.0], [1000.0, 0.5]]
+)
 def test_at_a_jump_next_to_large_entries_there_is_no_slope(x, seed):
     report = gradcheck(np.floor, (np.array(x),), vjp=nothing, seed=seed, raise_exception=False)
     assert report.verdict is not Verdict.FAIL
