@@ -21,6 +21,7 @@ from gradcheck.diagnosis.difference import entry_snippet
 from gradcheck.diagnosis.faults import Fault, Faults, diagnose
 from gradcheck.diagnosis.snippet import call_snippet
 from gradcheck.errors import CallError, RuleError
+from gradcheck.kernels.check import check_kernel
 from gradcheck.report.failure import GradientError
 from gradcheck.report.report import InputResult, Report
 from gradcheck.verdict.compare import Verdict
@@ -43,6 +44,9 @@ def gradcheck(
     params: Mapping[str, Any] | None = None,
     gy: Any = None,
     straight_through: Callable[..., Any] | None = None,
+    reference: Callable[..., Any] | None = None,
+    accumulate: str | None = None,
+    intermediates: str | None = None,
     order: int = 1,
     contracts: bool | Collection[str] = True,
     seed: int = 0,
@@ -66,6 +70,11 @@ def gradcheck(
     on as it is, in its memory layout.
     straight_through: of a rule that is no derivative of `f` on purpose, the function whose derivative it is meant to be, on
     the same inputs: `lambda x: x` for `np.round` with a rule that hands `gy` on.
+    reference: the same mathematics in plain float64, of a kernel in low precision (bfloat16, float16, float32). The kernel runs
+    in its own dtype; its outputs and cotangents are judged beside the reference and its derivative, at the kernel's own inputs,
+    within what rounding must do. It is written in NumPy functions that gradcore has rules for, or in PyTorch.
+    accumulate, intermediates: what the author of the kernel claims, "float32" where they are left out: the precision of sums, and
+    of every result in between ("stored": that of the inputs). Also "float64", "tf32", "float16", "bfloat16".
     order: 2 checks the gradient function as well, see `gradgradcheck`.
     contracts: True for all of `gradcheck.contracts.CONTRACTS` but those on request, False for none, or names of some; with
     signs, the usual ones with changes: "-any_layout" leaves that one out, ["-linear", "-stateless"] two. Arrays in Fortran
@@ -96,6 +105,19 @@ def gradcheck(
         raise CallError(
             "straight_through= has no second order: leave out order=2, or check the surrogate by itself"
         )
+    if reference is not None:
+        alone = {"order=2": order == 2, "straight_through=": straight_through is not None, "gy=": gy is not None, "wrt=": wrt is not None}
+        if any(alone.values()):
+            raise CallError(f"{', '.join([n for n, given in alone.items() if given])} came together with reference=, which judges the first derivative by "
+            "all floating inputs: leave it out")
+        report = check_kernel(
+            f, inputs, reference, vjp=vjp, params=params, accumulate=accumulate, intermediates=intermediates, seed=seed
+        )
+        if raise_exception and report.verdict is Verdict.FAIL:
+            raise GradientError(report)
+        return report
+    if accumulate is not None or intermediates is not None:
+        raise CallError("accumulate= and intermediates= are claims on a kernel that is judged beside a reference: pass reference=g")
     options = torch_options("gradcheck", torch)
     names = options.among(contracts_of(contracts, CONTRACTS, ON_REQUEST), USUAL)
     call = Call(f, inputs, vjp, wrt, params, gy, names, seed_of(seed), straight_through)

@@ -12,6 +12,7 @@ import numpy as np
 from gradcheck.backends.arguments import params_of, plain, rule_fits
 from gradcheck.backends.call import Call
 from gradcheck.backends.core import Core
+from gradcheck.backends.dtypes import is_extended
 from gradcheck.backends.framed import framed
 from gradcheck.backends.framework import framework_of
 from gradcheck.backends.pair import Pair, op_rule
@@ -169,6 +170,11 @@ def _arrays(template: tuple[Any, ...], wrt: Any) -> tuple[list[int], tuple[Input
         if not isinstance(leaf, np.ndarray | np.floating | np.complexfloating | Tensor):
             continue
         array: Array = leaf.data if isinstance(leaf, Tensor) else plain(leaf, path, "f is run on")
+        if is_extended(array.dtype):
+            raise CallError(
+                f"{path} is {array.dtype}, in which a derivative cannot be told from rounding: pass reference=g, the same mathematics "
+                "in float64, or convert the inputs to float32"
+            )
         if array.dtype.kind not in "fciub":
             raise CallError(
                 f"{path} is an array of {array.dtype}, which holds no numbers: pass a floating array, or the value "

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.backends.arguments import plain
+from gradcheck.backends.dtypes import is_extended
 from gradcheck.backends.protocol import Array, Input, Traits, differentiable
 from gradcheck.backends.tree import aligned, described, leaves, name_of, rebuild
 from gradcheck.errors import CallError, RuleError
@@ -122,7 +123,7 @@ class Pair:
 def _numbers(gx: Any, what: str) -> Array:
     """A cotangent as an array of numbers."""
     array = plain(gx, what, "the checker compares")
-    if array.dtype.kind not in "fciu":
+    if array.dtype.kind not in "fciu" and not is_extended(array.dtype):
         raise CallError(
             f"{what} is {described(array)}: return numbers of the input's dtype (a mask times gy, where it is one)"
         )

@@ -65,8 +65,8 @@ class PyTorch(Framework):
             )
         if leaf.dtype in (torch.float16, torch.bfloat16) or "float8" in str(leaf.dtype):
             raise CallError(
-                f"{path} is {leaf.dtype}, in which a derivative cannot be told from rounding: pass x.float() or x.double(), "
-                "and check the kernel in 16 bits against that one"
+                f"{path} is {leaf.dtype}, in which a derivative cannot be told from rounding: pass reference=g, the same "
+                "mathematics in float64, or check it with x.float() or x.double()"
             )
         found: Array = leaf.numpy(force=True)  # from any device; of a lazy conjugate or zero, a copy
         return found

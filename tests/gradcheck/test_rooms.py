@@ -17,6 +17,7 @@ ROOMS = (
     "contracts",
     "diagnosis",
     "report",
+    "kernels",
     "check",
     "strategies",
     "graphs",

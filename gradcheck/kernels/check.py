@@ -1,0 +1,243 @@
+"""From a kernel and its reference to a report."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gradcheck.backends.arguments import params_of, seed_of
+from gradcheck.backends.framework import framework_of
+from gradcheck.backends.tree import described, leaves, name_of
+from gradcheck.diagnosis.case import Cause
+from gradcheck.diagnosis.faults import Fault
+from gradcheck.errors import CallError, ForwardError, RuleError
+from gradcheck.kernels.allowance import Judged
+from gradcheck.kernels.causes import why
+from gradcheck.kernels.formats import FORMATS, Claims, claimed
+from gradcheck.kernels.measured import Measured, Reference
+from gradcheck.kernels.recorded import Recorded
+from gradcheck.kernels.subject import Kernel, NumPyKernel
+from gradcheck.kernels.trusted import differs
+from gradcheck.kernels.where import placed
+from gradcheck.report.report import InputResult, Report
+from gradcheck.verdict.compare import Verdict
+
+LISTED = 4
+
+
+def check_kernel(
+    kernel: Callable[..., Any],
+    inputs: Any,
+    reference: Callable[..., Any],
+    *,
+    vjp: Callable[..., Any] | None = None,
+    params: Any = None,
+    accumulate: str | None = None,
+    intermediates: str | None = None,
+    seed: int = 0,
+    backward: bool = True,
+) -> Report:
+    """Judge a kernel in its own dtype beside `reference` in float64; `backward=False` leaves the gradient out."""
+    if not callable(reference):
+        raise CallError(
+            f"reference= is {described(reference)}: pass the same mathematics as a function of float64 arrays or tensors, such as "
+            "reference=lambda x, w: x @ w"
+        )
+    subject = _subject(kernel, inputs, vjp, params, backward)
+    accumulate, intermediates = accumulate or "float32", intermediates or "float32"
+    claims = claims_of(subject, accumulate, intermediates)
+    against = _reference(reference, subject, inputs, params)
+    m = Measured(subject, against, claims, seed_of(seed))
+    faults: list[Fault] = []
+    try:
+        m.run(backward=backward)
+    except RuleError as error:
+        faults.append(Fault("raises", f"the gradient of {subject.name} raised {error}, on inputs that its forward takes"))
+    if backward and not faults:
+        wrong = differs(m)
+        if wrong:
+            raise CallError(wrong)
+    faults += _of_missing(m) + _of_changes(m) + _of_spread(m) + _of_values(m)
+    return _report(m, faults, f"accumulate={accumulate!r}, intermediates={intermediates!r}")
+
+
+def claims_of(kernel: Kernel, accumulate: str, intermediates: str) -> Claims:
+    """The two claims as relative errors. Raises `CallError` where one is unknown."""
+    accumulate = claimed("accumulate", accumulate)
+    intermediates = claimed("intermediates", intermediates, ("stored",))
+    coarsest = max([v.format.unit for v in kernel.inputs if v.format is not None], default=2.0**-24)
+    result = coarsest if intermediates == "stored" else FORMATS[intermediates].unit
+    return Claims(result, FORMATS[accumulate].unit)
+
+
+def _subject(kernel: Any, inputs: Any, vjp: Any, params: Any, backward: bool) -> Kernel:
+    if not callable(kernel):
+        raise CallError(f"the first argument is {described(kernel)}, and it has to be the kernel to check: gradcheck(kernel, (x, w), ...)")
+    template = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
+    framework = framework_of(kernel, *[leaf for _, leaf in leaves(template, "")])
+    if framework is not None and framework.name == "PyTorch":
+        from gradcheck.kernels.torch_kernel import TorchKernel
+
+        if vjp is not None:
+            raise CallError("vjp= came together with PyTorch tensors, whose own derivative would be checked: leave vjp= out")
+        found: Kernel = TorchKernel(kernel, template, params_of(params))
+    else:
+        if vjp is None and backward:
+            raise CallError(
+                f"{name_of(kernel)} came with plain arrays, with reference= and without vjp=: pass vjp=rule, its backward pass; "
+                "for forward values alone call assert_close(actual, reference, inputs)"
+            )
+        found = NumPyKernel(kernel, vjp, template, params_of(params))
+    if not any(v.format is not None for v in found.inputs):
+        raise CallError(f"{found.name} got no floating array: pass the kernel's inputs in its own dtype")
+    return found
+
+
+def _reference(g: Callable[..., Any], kernel: Kernel, inputs: Any, params: Any) -> Reference:
+    """The reference on the kernel's own framework, or else on NumPy."""
+    arrays = [v.array for v in kernel.inputs]
+    named = params_of(params)
+
+    def call(values: list[Any]) -> Any:
+        return g(*kernel.arguments(values), **named)
+
+    tensors = [leaf for _, leaf in leaves(inputs, "") if hasattr(leaf, "device") and hasattr(leaf, "layout")]
+    try:
+        if tensors:
+            from gradcheck.kernels.torch_reference import TorchReference
+
+            try:
+                return TorchReference(g, call, arrays, tensors[0].device)
+            except CallError:
+                raise
+            except Exception as error:  # noqa: BLE001 - it may be one in NumPy
+                return _in_numpy(g, call, arrays, error)
+        return Recorded(g, call, arrays)
+    except (CallError, ForwardError):
+        raise
+    except Exception as error:
+        raise ForwardError(
+            f"the reference {name_of(g)} raised {type(error).__name__} on the kernel's inputs in float64: {error}. It gets the same "
+            "arguments as the kernel"
+        ) from error
+
+
+def _in_numpy(g: Callable[..., Any], call: Callable[[list[Any]], Any], arrays: list[Any], error: Exception) -> Reference:
+    try:
+        return Recorded(g, call, arrays)
+    except Exception:
+        raise ForwardError(
+            f"the reference {name_of(g)} raised {type(error).__name__} on float64 tensors: {error}. It gets the same arguments as "
+            "the kernel"
+        ) from error
+
+
+def _of_missing(m: Measured) -> list[Fault]:
+    return [
+        Fault("missing", f"the kernel gives no gradient for {path}, and the reference depends on it", path) for path in m.missing
+    ]
+
+
+def _of_changes(m: Measured) -> list[Fault]:
+    if not m.changed:
+        return []
+    return [Fault("mutation", f"the kernel wrote into {m.changed}, which others may read as well: work on a copy")]
+
+
+def _of_spread(m: Measured) -> list[Fault]:
+    faults = []
+    for path, spread in m.spreads:
+        j = next((j for j in m.judged if j.path == path), None)
+        if j is not None and np.any(spread > j.limit - 9 * spread):
+            faults.append(
+                Fault(
+                    "deterministic",
+                    f"{path} differs from call to call by more than rounding explains (rms {float(spread.max()):.3g}): look for random "
+                    "numbers, a race, or memory that is read before it is written",
+                    path,
+                )
+            )
+    return faults
+
+
+def _of_values(m: Measured) -> list[Fault]:
+    faults, seen = [], set(m.missing)
+    for j in m.judged:
+        if j.path in seen or not j.wrong:
+            continue
+        seen.add(j.path)
+        if len(faults) < LISTED:
+            faults.append(_fault(m, j))
+    return faults
+
+
+def _fault(m: Measured, j: Judged) -> Fault:
+    cause = why(m, j) or Cause("value", "neither rounding nor a simple change explains the difference: the mathematics is another one")
+    at = np.unravel_index(int(np.argmax(j.ratios)), j.truth.shape)
+    index = tuple([int(i) for i in at])
+    where = f"{j.path}[{', '.join(map(str, index))}]" if index else j.path
+    actual, truth, limit = float(j.actual[index]), float(j.truth[index]), float(j.limit[index])
+    ulp = j.format.ulp(truth)
+    layout = f" (cotangent: {j.layout})" if j.layout not in ("", "dense") else ""
+    if j.bad.any():
+        text = (
+            f"at {where}{layout} the kernel gives {actual:.6g}, and the reference {truth:.6g}: {abs(actual - truth) / ulp:.3g} units in the "
+            f"last place of {j.format.name} off, where rounding allows {limit / ulp:.2g}"
+        )
+        place = placed(j.bad)
+        text += f"; {place}" if place else ""
+    else:
+        text = (
+            f"{j.path}{layout} as a whole is off by {j.norm_ratio:.3g} times what rounding allows in root mean square, though no entry alone "
+            f"is (at most {j.ratios.max():.2g} of its allowance, at {where})"
+        )
+    sentence = cause.text[:1].upper() + cause.text[1:]
+    return Fault(cause.word, f"{text}. {sentence}{'' if sentence.endswith('?') else '.'}", j.path, index, actual, truth, limit)
+
+
+def _report(m: Measured, faults: list[Fault], claims: str) -> Report:
+    verdict = Verdict.FAIL if faults else Verdict.PASS
+    wrong = {f.input for f in faults}
+    ratio = max([j.ratio for j in m.judged], default=math.nan)
+    notes = list(m.notes)
+    if m.judged and not faults:
+        worst = max(m.judged, key=lambda j: j.ratio)
+        notes.insert(0, f"the largest error is {worst.ratio:.2g} of what rounding allows ({worst.path})")
+    for path, spread in m.spreads:
+        notes.append(f"{path} is not the same from call to call (rms {float(spread.max()):.2g}), by which its allowance is widened")
+    return Report(
+        name=m.kernel.name,
+        gradient=f"{m.kernel.gradient}, beside the reference {m.reference.name} in float64 ({claims})",
+        verdict=verdict,
+        inputs=tuple([_input(m, path, path in wrong) for path in dict.fromkeys([j.path for j in m.judged])]),
+        faults=tuple(faults),
+        note="; ".join(notes),
+        seed=m.seed,
+        evaluations=m.calls + m.references,
+        pulls=m.pulls,
+        ratio=ratio,
+    )
+
+
+def _input(m: Measured, path: str, wrong: bool) -> InputResult:
+    """One output or input: what errors would have been detected in it."""
+    j = next(j for j in m.judged if j.path == path)
+    size = np.abs(j.truth)
+    seen = (size > j.limit) & np.isfinite(size)
+    relative = j.limit[seen] / size[seen]
+    top = float(np.max(size, where=np.isfinite(size), initial=0.0))
+    zero = size == 0
+    return InputResult(
+        path,
+        j.truth.shape,
+        j.format.name,
+        Verdict.FAIL if wrong else Verdict.PASS,
+        float(np.median(relative)) if relative.size else math.inf,
+        not np.any(j.truth) and not np.any(j.actual),
+        float(relative.max()) if relative.size else math.inf,
+        float(np.max(j.limit[zero])) / top if zero.any() and top else math.inf,
+        int(np.count_nonzero(~seen & ~zero)),
+    )

@@ -1,0 +1,137 @@
+"""Stochastic arithmetic: every operation on these arrays gets the error that rounding its result may have.
+
+Vignes' CESTAC and Parker's Monte Carlo arithmetic, in float64: a result y becomes y (1 + result N(0, 1)), and a sum gets a
+further sums N(0, 1) sum|terms|. Comparisons, copies, signs and maxima are exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gradcheck.backends.protocol import Array
+from gradcheck.kernels.formats import Claims
+
+POOL = 1 << 18
+"""So many normal numbers are drawn once per reference; each operation takes a piece of them, from a random place on."""
+
+PIECE = 1 << 14
+
+EXACT = {
+    np.negative, np.positive, np.absolute, np.fabs, np.conjugate, np.maximum, np.minimum, np.fmax, np.fmin, np.sign,
+    np.floor, np.ceil, np.rint, np.trunc, np.copysign, np.heaviside, np.ldexp, np.frexp, np.spacing,
+}  # fmt: skip
+
+
+def pool(seed: int) -> Array:
+    """Normal numbers for any number of sources."""
+    return np.random.default_rng(seed).standard_normal(POOL + PIECE)
+
+
+class Source:
+    """Where the errors come from."""
+
+    def __init__(self, claims: Claims, seed: int, normal: Array) -> None:
+        self.claims, self._normal = claims, normal
+        self._rng = np.random.default_rng(seed)
+        self._factors = {error: 1 + error * self._normal for error in {claims.result, claims.inputs}}
+
+    def moved(self, y: Array) -> Array:
+        """An input, moved by its error."""
+        return self._scaled(y, self._factors[self.claims.inputs])
+
+    def rounded(self, y: Any, terms: Any = None) -> Array:
+        """A result with its error; `terms`: the sum of its terms' sizes, where it is a sum."""
+        y = self._scaled(np.asarray(y), self._factors[self.claims.result])
+        if terms is not None:
+            y += self._scaled(np.where(np.isfinite(terms), terms, 0.0), self._normal) * self.claims.sums
+        return y
+
+    def stored(self, y: Array, unit: float) -> Array:
+        """An output as the kernel stores it, with a unit roundoff of `unit`: half of that is its error, typically."""
+        return y + self._scaled(y, self._normal) * (unit / 2)
+
+    def _scaled(self, y: Array, by: Array) -> Array:
+        """The product of y and numbers from the pool, as a new array."""
+        out = np.array(y, np.float64, order="C")
+        flat = out.reshape(-1)
+        for start in range(0, flat.size, PIECE):
+            part = flat[start : start + PIECE]
+            offset = int(self._rng.integers(POOL))
+            part *= by[offset : offset + part.size]
+        return out
+
+
+class Noisy(np.ndarray[Any, np.dtype[np.float64]]):
+    """A float64 array whose operations have errors."""
+
+    source: Source
+
+    def __array_finalize__(self, obj: Any) -> None:
+        if isinstance(obj, Noisy):
+            self.source = obj.source
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        out = kwargs.pop("out", None)
+        plain = [bare(x) for x in inputs]
+        if method == "at":  # in place, on an array of its own
+            return _added_at(self.source, ufunc, plain)
+        y = getattr(ufunc, method)(*plain, **kwargs)
+        if isinstance(y, tuple) or not _inexact(ufunc, method, y):
+            made = y
+        else:
+            made = self.source.rounded(y, _terms(ufunc, method, plain, kwargs))
+        if out is not None:
+            bare(out[0])[...] = made
+            return out[0]
+        return noisy(made, self.source)
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if func in _PRODUCTS:
+            plain = [bare(a) for a in args]
+            y = func(*plain, **kwargs)
+            sizes = func(*[np.abs(a) if isinstance(a, np.ndarray) else a for a in plain], **kwargs)
+            return noisy(self.source.rounded(y, sizes), self.source)
+        return noisy(super().__array_function__(func, types, args, kwargs), self.source)
+
+
+_PRODUCTS = {np.dot, np.inner, np.outer, np.vdot, np.tensordot, np.einsum, np.cumsum, np.trace, np.convolve}
+
+
+def noisy(y: Any, source: Source) -> Any:
+    """The same array, whose operations have errors; anything but a floating one as it is."""
+    if not isinstance(y, np.ndarray | np.generic) or y.dtype.kind != "f":
+        return y
+    made = np.asarray(y, np.float64).view(Noisy)
+    made.source = source
+    return made
+
+
+def bare(x: Any) -> Any:
+    """A plain view of a noisy array."""
+    return x.view(np.ndarray) if isinstance(x, Noisy) else x
+
+
+def _inexact(ufunc: np.ufunc, method: str, y: Any) -> bool:
+    return np.asarray(y).dtype.kind == "f" and ufunc not in EXACT
+
+
+def _terms(ufunc: np.ufunc, method: str, plain: list[Any], kwargs: Any) -> Any:
+    """The sum of the sizes of what a sum adds up; None for what is no sum."""
+    if ufunc is np.matmul:
+        return np.matmul(np.abs(plain[0]), np.abs(plain[1]))
+    if ufunc is np.add and method in ("reduce", "accumulate"):
+        call: Callable[..., Any] = getattr(ufunc, method)
+        return call(np.abs(plain[0]), *plain[1:], **kwargs)
+    return None
+
+
+def _added_at(source: Source, ufunc: np.ufunc, plain: list[Any]) -> None:
+    out, index, *values = plain
+    ufunc.at(out, index, *values)
+    if ufunc is np.add:
+        sizes = np.zeros(out.shape)
+        np.add.at(sizes, index, np.abs(values[0]))
+        out[...] = np.where(sizes > 0, source.rounded(out, sizes), out)

@@ -1,0 +1,131 @@
+"""The kernel under check, run in its own dtype: numbers go in and come out in float64, whatever it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from gradcheck.backends.dtypes import is_extended
+from gradcheck.backends.pair import Pair
+from gradcheck.backends.protocol import Array, Input
+from gradcheck.backends.tree import leaves, name_of, rebuild
+from gradcheck.errors import CallError, RuleError
+from gradcheck.kernels.formats import Format, format_of
+
+LAYOUTS = ("dense", "gaps", "transposed", "broadcast")
+"""Memory layouts of a cotangent: C order; every second entry; axes stored in the other order; strides of 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """An array among the inputs or outputs: its numbers in float64 (integers as they are), and what they are stored in."""
+
+    path: str
+    array: Array
+    format: Format | None
+    wanted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """One call: the outputs, and for each input its cotangent, None for none; what was written into by the call."""
+
+    outputs: list[Value]
+    pulled: list[Value | None]
+    changed: str = ""
+
+
+class Kernel(Protocol):
+    """A function of arrays in low precision with its own derivative."""
+
+    name: str
+    gradient: str
+    inputs: tuple[Value, ...]
+
+    def outputs(self) -> list[Value]:
+        """Forward alone."""
+
+    def run(self, gys: Sequence[Array | None] | None, layout: str = "dense") -> Ran:
+        """Forward, and backward for cotangents in this layout. Raises `RuleError` where backward does."""
+
+    def arguments(self, arrays: Sequence[Any]) -> list[Any]:
+        """The arguments of the reference, with these in the places of the inputs' arrays."""
+
+
+class NumPyKernel:
+    """`f(*inputs)` and `rule(gy, y, *inputs)` on arrays of NumPy and ml_dtypes."""
+
+    def __init__(
+        self, f: Callable[..., Any], rule: Callable[..., Any] | None, template: tuple[Any, ...], params: Mapping[str, Any]
+    ) -> None:
+        named = list(leaves(template, "inputs"))
+        places = [i for i, (_, leaf) in enumerate(named) if isinstance(leaf, np.ndarray | np.floating)]
+        found = [(path, np.asarray(leaf)) for path, leaf in named if isinstance(leaf, np.ndarray | np.floating)]
+        self.name, self._template, self._places = name_of(f), template, places
+        self.inputs = tuple([_value(path, a, wanted=True) for path, a in found])
+        self._arrays = [a for _, a in found]
+        self._flat = [leaf for _, leaf in named]
+        items = tuple([Input(v.path, a, v.wanted) for v, a in zip(self.inputs, self._arrays, strict=True)])
+        self._pair = Pair(f, rule or _no_rule, template, items, places, params)
+        self.gradient = self._pair.gradient if rule is not None else f"the forward values of {self.name}"
+
+    def outputs(self) -> list[Value]:
+        """Forward alone."""
+        return self.run(None).outputs
+
+    def run(self, gys: Sequence[Array | None] | None, layout: str = "dense") -> Ran:
+        """Forward on copies of the inputs, and backward."""
+        own = [a.copy() for a in self._arrays]
+        run = self._pair.run(own)
+        paths = self._pair.output_paths
+        outputs = [_value(path, np.array(y)) for path, y in zip(paths, run.outputs, strict=True)]
+        if gys is None:
+            return Ran(outputs, [])
+        given = [None if gy is None else laid_out(gy.astype(y.dtype), layout) for gy, y in zip(gys, run.outputs, strict=True)]
+        before = [None if gy is None else np.array(gy) for gy in given]
+        found = run.pull(given)
+        changed = [v.path for v, a, b in zip(self.inputs, own, self._arrays, strict=True) if not _same(a, b)]
+        changed += ["the cotangent gy"] * any(a is not None and not _same(a, b) for a, b in zip(given, before, strict=True))
+        pulled = [
+            None if gx is None or not v.wanted else _value(v.path, gx) for gx, v in zip(found, self.inputs, strict=True)
+        ]
+        return Ran(outputs, pulled, ", ".join(changed))
+
+    def arguments(self, arrays: Sequence[Any]) -> list[Any]:
+        """The template with other arrays."""
+        flat = list(self._flat)
+        for place, array in zip(self._places, arrays, strict=True):
+            flat[place] = array
+        return list(rebuild(self._template, iter(flat)))
+
+
+def _no_rule(*_: Any) -> None:
+    raise RuleError("no rule")
+
+
+def _same(a: Any, b: Any) -> bool:
+    return bool(np.array_equal(np.ascontiguousarray(a).view(np.uint8), np.ascontiguousarray(b).view(np.uint8)))
+
+
+def _value(path: str, array: Array, *, wanted: bool = False) -> Value:
+    if array.dtype.kind == "f" or is_extended(array.dtype):
+        return Value(path, array.astype(np.float64), format_of(array.dtype, path), wanted)
+    if array.dtype.kind not in "iub":
+        raise CallError(f"{path} is an array of {array.dtype}: a kernel takes and returns real numbers")
+    return Value(path, array, None)
+
+
+def laid_out(array: Array, layout: str) -> Array:
+    """The same values in another memory layout; "broadcast" wants rows that are all alike."""
+    if layout == "gaps" and array.ndim:
+        larger = np.full((*array.shape[:-1], 2 * array.shape[-1]), 7, array.dtype)
+        larger[..., ::2] = array
+        return larger[..., ::2]
+    if layout == "transposed" and array.ndim > 1:
+        return np.array(array.T, order="C").T
+    if layout == "broadcast" and array.ndim and array.size:
+        return np.broadcast_to(array[:1], array.shape)
+    return array

@@ -1,0 +1,118 @@
+"""A kernel of PyTorch: a function of tensors, a `torch.autograd.Function`, a module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from gradcheck.backends.protocol import Array
+from gradcheck.backends.torch import FRAMEWORK
+from gradcheck.backends.tree import described, leaves, rebuild
+from gradcheck.errors import CallError, RuleError
+from gradcheck.kernels.formats import format_of
+from gradcheck.kernels.subject import Ran, Value
+
+
+class TorchKernel:
+    """`f` on tensors, and what `torch.autograd` makes of it."""
+
+    def __init__(self, f: Callable[..., Any], template: tuple[Any, ...], params: Mapping[str, Any]) -> None:
+        self.f = FRAMEWORK.function(f)
+        self.name, self._template, self._params = FRAMEWORK.title(f), template, dict(params)
+        self.gradient = f"the gradient of {self.name}"
+        named = list(leaves(template, "inputs"))
+        self._flat = [leaf for _, leaf in named]
+        self._places = [i for i, leaf in enumerate(self._flat) if torch.is_tensor(leaf)]
+        tensors = [leaf for leaf in self._flat if torch.is_tensor(leaf)]
+        explicit = any(t.requires_grad for t in tensors)
+        self.inputs = tuple(
+            [
+                _value(path, leaf, wanted=leaf.is_floating_point() and (leaf.requires_grad or not explicit))
+                for path, leaf in named
+                if torch.is_tensor(leaf)
+            ]
+        )
+        self._tensors = [t.detach() for t in tensors]
+
+    def outputs(self) -> list[Value]:
+        """Forward alone."""
+        with torch.no_grad():
+            return [_value(path, y) for path, y in self._call([t.clone() for t in self._tensors])]
+
+    def run(self, gys: Sequence[Array | None] | None, layout: str = "dense") -> Ran:
+        """Forward on copies of the inputs, and backward."""
+        own = [t.clone().requires_grad_(v.wanted) for t, v in zip(self._tensors, self.inputs, strict=True)]
+        found = self._call(own)
+        outputs = [_value(path, y) for path, y in found]
+        if gys is None:
+            return Ran(outputs, [])
+        roots = [
+            (y, laid_out(torch.as_tensor(gy).to(y.device, y.dtype), layout))
+            for (_, y), gy in zip(found, gys, strict=True)
+            if gy is not None and y.requires_grad
+        ]
+        sources = [x for x in own if x.requires_grad]
+        before = [gy.clone() for _, gy in roots]
+        try:
+            given = (
+                torch.autograd.grad([y for y, _ in roots], sources, [gy for _, gy in roots], allow_unused=True)
+                if roots and sources
+                else [None] * len(sources)
+            )
+        except (RuntimeError, TypeError, ValueError, IndexError, AssertionError) as error:
+            raise RuleError(f"{type(error).__name__}: {error}") from error
+        each = iter(given)
+        pulled = [
+            None if gx is None else _value(v.path, gx)
+            for v, x in zip(self.inputs, own, strict=True)
+            for gx in [next(each) if x.requires_grad else None]
+        ]
+        changed = [
+            v.path for v, a, b in zip(self.inputs, own, self._tensors, strict=True) if not _same(a.detach(), b)
+        ]
+        changed += ["the cotangent gy"] * any(not _same(gy, b) for (_, gy), b in zip(roots, before, strict=True))
+        return Ran(outputs, pulled, ", ".join(changed))
+
+    def _call(self, own: Sequence[Any]) -> list[tuple[str, Any]]:
+        result = self.f(*self.arguments(own), **self._params)
+        found = [(path, y) for path, y in leaves(result, "output") if y is not None]
+        for path, y in found:
+            if not torch.is_tensor(y):
+                raise CallError(f"{self.name} returned {described(y)} ({path}): return a tensor, or a tuple or dict of them")
+        return found
+
+    def arguments(self, arrays: Sequence[Any]) -> list[Any]:
+        """The template with other values in the tensors' places."""
+        flat = list(self._flat)
+        for place, array in zip(self._places, arrays, strict=True):
+            flat[place] = array
+        return list(rebuild(self._template, iter(flat)))
+
+
+def _same(a: Any, b: Any) -> bool:
+    return bool(torch.equal(a, b)) or bool(torch.equal(a.isnan(), b.isnan()) and torch.equal(a.nan_to_num(), b.nan_to_num()))
+
+
+def _value(path: str, tensor: Any, *, wanted: bool = False) -> Value:
+    tensor = tensor.detach()
+    if tensor.is_floating_point():
+        return Value(path, tensor.to("cpu", torch.float64).numpy(), format_of(tensor.dtype, path), wanted)
+    if tensor.is_complex():
+        raise CallError(f"{path} is of {tensor.dtype}: a kernel takes and returns real numbers")
+    return Value(path, tensor.cpu().numpy(), None)
+
+
+def laid_out(tensor: Any, layout: str) -> Any:
+    """The same values in another memory layout; "broadcast" wants rows that are all alike."""
+    if layout == "gaps" and tensor.ndim:
+        larger = torch.full((*tensor.shape[:-1], 2 * tensor.shape[-1]), 7, dtype=tensor.dtype, device=tensor.device)
+        larger[..., ::2] = tensor
+        return larger[..., ::2]
+    if layout == "transposed" and tensor.ndim > 1:
+        axes = tuple(range(tensor.ndim))[::-1]
+        return tensor.permute(axes).contiguous().permute(axes)
+    if layout == "broadcast" and tensor.ndim and tensor.numel():
+        return tensor[:1].expand(tensor.shape)
+    return tensor
