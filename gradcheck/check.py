@@ -106,18 +106,34 @@ def gradcheck(
             "straight_through= has no second order: leave out order=2, or check the surrogate by itself"
         )
     if reference is not None:
-        alone = {"order=2": order == 2, "straight_through=": straight_through is not None, "gy=": gy is not None, "wrt=": wrt is not None}
+        alone = {
+            "order=2": order == 2,
+            "straight_through=": straight_through is not None,
+            "gy=": gy is not None,
+            "wrt=": wrt is not None,
+        }
         if any(alone.values()):
-            raise CallError(f"{', '.join([n for n, given in alone.items() if given])} came together with reference=, which judges the first derivative by "
-            "all floating inputs: leave it out")
+            raise CallError(
+                f"{', '.join([n for n, given in alone.items() if given])} came together with reference=, which judges the first derivative by "
+                "all floating inputs: leave it out"
+            )
         report = check_kernel(
-            f, inputs, reference, vjp=vjp, params=params, accumulate=accumulate, intermediates=intermediates, seed=seed
+            f,
+            inputs,
+            reference,
+            vjp=vjp,
+            params=params,
+            accumulate=accumulate,
+            intermediates=intermediates,
+            seed=seed,
         )
         if raise_exception and report.verdict is Verdict.FAIL:
             raise GradientError(report)
         return report
     if accumulate is not None or intermediates is not None:
-        raise CallError("accumulate= and intermediates= are claims on a kernel that is judged beside a reference: pass reference=g")
+        raise CallError(
+            "accumulate= and intermediates= are claims on a kernel that is judged beside a reference: pass reference=g"
+        )
     options = torch_options("gradcheck", torch)
     names = options.among(contracts_of(contracts, CONTRACTS, ON_REQUEST), USUAL)
     call = Call(f, inputs, vjp, wrt, params, gy, names, seed_of(seed), straight_through)

@@ -7,6 +7,7 @@ stays well below; a uniform error of a few units in the last place of bfloat16 i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -96,7 +97,7 @@ class Judged:
 
 def norm_factor(n: int) -> float:
     """The limit of the norm in units of B's: the fewer entries, the nearer to that of one."""
-    return NORM + (ENTRY - NORM) / max(n, 1) ** 0.5
+    return NORM + (ENTRY - NORM) / math.sqrt(max(n, 1))
 
 
 def root(values: Array) -> float:

@@ -19,6 +19,12 @@ from gradcheck.kernels.where import block, regions
 COARSE = 0.2
 """A relative error of the whole array below this may be one of precision."""
 
+TYPICAL = 0.4
+"""The rms error of rounding to nearest, in units of the N(0, 1) roundings that stand for it."""
+
+SLIGHT = 0.03
+"""The same for statistics kept in 16 bits."""
+
 FEW = 6
 """Noisy runs for a hypothesis on precision."""
 
@@ -60,12 +66,19 @@ def nonfinite(_: Measured, j: Judged) -> Cause | None:
 
 def contiguous(m: Measured, j: Judged) -> Cause | None:
     """Wrong with one memory layout of the cotangent, right with another."""
-    dense = next((o for o in m.judged if o.path == j.path and o.layout in ("dense", "dense copy") and not o.wrong), None)
+    dense = next(
+        (o for o in m.judged if o.path == j.path and o.layout in ("dense", "dense copy") and not o.wrong),
+        None,
+    )
     if not j.layout or j.layout.startswith("dense") or dense is None:
         return None
     if j.layout == "broadcast" and not _right_on_a_copy(m, j):
         return None
-    words = {"gaps": "with gaps between its entries", "transposed": "with transposed strides", "broadcast": "with strides of 0"}
+    words = {
+        "gaps": "with gaps between its entries",
+        "transposed": "with transposed strides",
+        "broadcast": "with strides of 0",
+    }
     return Cause(
         "contiguous",
         f"the cotangent is assumed contiguous: with one in C order the result is right, and with one {words[j.layout]} it is wrong. "
@@ -97,7 +110,9 @@ def one_factor(_: Measured, j: Judged) -> Cause | None:
         return None
     if abs(c + 1) < 4 * j.format.unit:
         return Cause("sign", "every entry has the wrong sign")
-    return Cause("factor", f"a scale is missing or wrong: multiplied by {_named(1 / c, j)} every entry is right")
+    return Cause(
+        "factor", f"a scale is missing or wrong: multiplied by {_named(1 / c, j)} every entry is right"
+    )
 
 
 def _named(value: float, j: Judged) -> str:
@@ -122,7 +137,10 @@ def missing_input(m: Measured, j: Judged) -> Cause | None:
         with np.errstate(all="ignore"):
             for turned, word in ((j.actual * scale, "multiplied"), (j.actual / scale, "divided")):
                 if np.all(np.isfinite(turned)) and holds(j, turned, 4.0):
-                    return Cause("factor", f"the scale {v.path} is missing or used twice: {word} by it every entry is right")
+                    return Cause(
+                        "factor",
+                        f"the scale {v.path} is missing or used twice: {word} by it every entry is right",
+                    )
     return None
 
 
@@ -138,7 +156,10 @@ def shifted(_: Measured, j: Judged) -> Cause | None:
             place = tuple(inner)
             part = replace(j, actual=moved[place], truth=j.truth[place], rms=_cut(j.rms, place))
             if not part.wrong and np.any(part.truth) and not _constant(part.truth, axis):
-                return Cause("shifted", f"shifted by one along axis {axis}: the right values lie one place {'before' if step > 0 else 'after'}")
+                return Cause(
+                    "shifted",
+                    f"shifted by one along axis {axis}: the right values lie one place {'before' if step > 0 else 'after'}",
+                )
     return None
 
 
@@ -152,7 +173,8 @@ def other_mask(m: Measured, j: Judged) -> Cause | None:
                 truth = m.truth_with(k, np.roll(values, step, axis), j)
                 if truth is not None and holds(replace(j, truth=truth), j.actual):
                     return Cause(
-                        "mask shifted", f"with {m.kernel.inputs[k].path} shifted by one along axis {axis} the reference gives the same: look for < in place of <="
+                        "mask shifted",
+                        f"with {m.kernel.inputs[k].path} shifted by one along axis {axis} the reference gives the same: look for < in place of <=",
                     )
     return None
 
@@ -160,7 +182,12 @@ def other_mask(m: Measured, j: Judged) -> Cause | None:
 def duplicates(m: Measured, j: Judged) -> Cause | None:
     """Wrong in the places only that an index input names more than once."""
     for v in m.kernel.inputs:
-        if v.array.dtype.kind not in "iu" or not j.layout or not v.array.size or v.array.min(initial=0) < -j.truth.shape[0]:
+        if (
+            v.array.dtype.kind not in "iu"
+            or not j.layout
+            or not v.array.size
+            or v.array.min(initial=0) < -j.truth.shape[0]
+        ):
             continue
         names, counts = np.unique(v.array, return_counts=True)
         twice = set(names[counts > 1].tolist())
@@ -188,29 +215,45 @@ def tile(_: Measured, j: Judged) -> Cause | None:
         what = r.words(j.bad.ndim)
         if r.stop == r.size and r.start > 1:
             if size is not None:
-                return Cause("tile", f"a tile or remainder is not handled: wrong from {_from(r.axis, r.start, j)} on: blocks of {size}?")
+                return Cause(
+                    "tile",
+                    f"a tile or remainder is not handled: wrong from {_from(r.axis, r.start, j)} on: blocks of {size}?",
+                )
             if r.size - r.start <= 2:
-                return Cause("boundary", f"wrong at the end of axis {r.axis} only ({what}): look for a bound that is off by one")
+                return Cause(
+                    "boundary",
+                    f"wrong at the end of axis {r.axis} only ({what}): look for a bound that is off by one",
+                )
         elif r.start == 0 and r.stop < r.size:
             one = next((b for b in (256, 128, 64, 32, 16, 8, 4) if r.stop % b == 0), None)
             if one is not None:
-                return Cause("tile", f"a tile is not handled: right from {_from(r.axis, r.stop, j)} on: blocks of {one}?")
+                return Cause(
+                    "tile",
+                    f"a tile is not handled: right from {_from(r.axis, r.stop, j)} on: blocks of {one}?",
+                )
             if r.stop == r.size - 1:
-                return Cause("mask shifted", f"only the last of axis {r.axis} is right: is a mask shifted by one?")
+                return Cause(
+                    "mask shifted", f"only the last of axis {r.axis} is right: is a mask shifted by one?"
+                )
             if r.stop <= 2:
-                return Cause("boundary", f"wrong at the start of axis {r.axis} only ({what}): look for a bound that is off by one")
+                return Cause(
+                    "boundary",
+                    f"wrong at the start of axis {r.axis} only ({what}): look for a bound that is off by one",
+                )
         elif r.start == 1 and r.stop == r.size:
-            return Cause("mask shifted", f"only the first of axis {r.axis} is right: is a mask shifted by one?")
+            return Cause(
+                "mask shifted", f"only the first of axis {r.axis} is right: is a mask shifted by one?"
+            )
     return None
 
 
 def _from(axis: int, start: int, j: Judged) -> str:
-    return f"{ {j.truth.ndim - 2: 'row', j.truth.ndim - 1: 'column'}.get(axis, f'index {axis}:') if j.truth.ndim > 1 else 'entry'} {start}"
+    return f"{ {j.truth.ndim - 2: 'row', j.truth.ndim - 1: 'column'}.get(axis, f'index {axis}:') if j.truth.ndim > 1 else 'entry' } {start}"
 
 
 def statistics(m: Measured, j: Judged) -> Cause | None:
     """The error of each row is a combination of the row, of the inputs' rows and of ones: statistics of the row are off."""
-    if j.truth.ndim < 1 or not _is_precision(j) or not np.all(np.isfinite(j.actual)):
+    if j.truth.ndim < 1 or not np.all(np.isfinite(j.error)) or root(j.error) > SLIGHT * root(j.truth):
         return None
     alike = [v.array for v in m.kernel.inputs if v.format is not None and v.array.shape == j.truth.shape]
     if j.layout and m.gys:
@@ -223,8 +266,15 @@ def statistics(m: Measured, j: Judged) -> Cause | None:
         basis = np.stack([*columns, np.ones_like(columns[0])], -1)
         error = np.moveaxis(j.actual - j.truth, axis, -1).reshape(-1, n)
         fitted = (basis @ (np.linalg.pinv(basis) @ error[..., None]))[..., 0]
-        moved = np.moveaxis(j.truth, axis, -1).shape
-        if holds(j, j.actual - np.moveaxis(fitted.reshape(moved), -1, axis)):
+        # What the fit itself loses to the rounding of the entries that it is made of.
+        fuzz = (
+            4
+            * TYPICAL
+            * j.format.unit
+            * np.sqrt(np.mean(columns[0] ** 2, -1, keepdims=True) * basis.shape[-1] / n)
+        )
+        limit = np.moveaxis(j.limit, axis, -1).reshape(-1, n) + fuzz
+        if np.any(np.abs(error) > 1.5 * limit) and np.all(np.abs(error - fitted) <= 1.5 * limit):
             return Cause(
                 "statistics",
                 f"statistics are kept too coarse: along axis {axis} all entries are off together, as by a log-sum-exp, mean or rstd "
@@ -237,7 +287,9 @@ def precision(m: Measured, j: Judged) -> Cause | None:
     """What would be allowed if sums, or all results, were as coarse as the inputs."""
     if not _is_precision(j):
         return None
-    low = max([v.format for v in m.kernel.inputs if v.format], key=lambda f: f.unit, default=FORMATS["float32"])
+    low = max(
+        [v.format for v in m.kernel.inputs if v.format], key=lambda f: f.unit, default=FORMATS["float32"]
+    )
     if low.unit <= m.claims.sums:
         low = FORMATS["float16"]  # of float32 inputs: a sum that is coarser than they
     likely: list[tuple[float, str]] = []
@@ -247,12 +299,15 @@ def precision(m: Measured, j: Judged) -> Cause | None:
     ):
         slack = None if claims == m.claims else _of(m.noise(claims, FEW), m, j)
         if slack is not None and not replace(j, rms=slack).wrong:
-            likely.append((abs(float(np.log(root(j.error) / root(slack)))), word))
+            likely.append((abs(float(np.log(root(j.error) / (TYPICAL * root(slack))))), word))
     if likely:
         word = min(likely)[1]
         return Cause(word, DTYPES[word].format(low=low.name, claimed="float32"))
     if root(j.error) < 0.05 * root(j.truth):
-        return Cause("precision", "precision is lost: the error is small beside the values and larger than rounding explains")
+        return Cause(
+            "precision",
+            "precision is lost: the error is small beside the values and larger than rounding explains",
+        )
     return None
 
 
@@ -285,7 +340,19 @@ def _constant(values: Array, axis: int) -> bool:
 
 
 def _all() -> Iterator[Callable[[Measured, Judged], Cause | None]]:
-    yield from (contiguous, nonfinite, missing, one_factor, missing_input, duplicates, shifted, other_mask, tile, statistics, precision)
+    yield from (
+        contiguous,
+        nonfinite,
+        missing,
+        one_factor,
+        missing_input,
+        duplicates,
+        shifted,
+        other_mask,
+        tile,
+        statistics,
+        precision,
+    )
 
 
 HYPOTHESES = tuple(_all())

@@ -55,7 +55,11 @@ def check_kernel(
     try:
         m.run(backward=backward)
     except RuleError as error:
-        faults.append(Fault("raises", f"the gradient of {subject.name} raised {error}, on inputs that its forward takes"))
+        faults.append(
+            Fault(
+                "raises", f"the gradient of {subject.name} raised {error}, on inputs that its forward takes"
+            )
+        )
     if backward and not faults:
         wrong = differs(m)
         if wrong:
@@ -75,14 +79,18 @@ def claims_of(kernel: Kernel, accumulate: str, intermediates: str) -> Claims:
 
 def _subject(kernel: Any, inputs: Any, vjp: Any, params: Any, backward: bool) -> Kernel:
     if not callable(kernel):
-        raise CallError(f"the first argument is {described(kernel)}, and it has to be the kernel to check: gradcheck(kernel, (x, w), ...)")
+        raise CallError(
+            f"the first argument is {described(kernel)}, and it has to be the kernel to check: gradcheck(kernel, (x, w), ...)"
+        )
     template = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
     framework = framework_of(kernel, *[leaf for _, leaf in leaves(template, "")])
     if framework is not None and framework.name == "PyTorch":
         from gradcheck.kernels.torch_kernel import TorchKernel
 
         if vjp is not None:
-            raise CallError("vjp= came together with PyTorch tensors, whose own derivative would be checked: leave vjp= out")
+            raise CallError(
+                "vjp= came together with PyTorch tensors, whose own derivative would be checked: leave vjp= out"
+            )
         found: Kernel = TorchKernel(kernel, template, params_of(params))
     else:
         if vjp is None and backward:
@@ -125,10 +133,12 @@ def _reference(g: Callable[..., Any], kernel: Kernel, inputs: Any, params: Any) 
         ) from error
 
 
-def _in_numpy(g: Callable[..., Any], call: Callable[[list[Any]], Any], arrays: list[Any], error: Exception) -> Reference:
+def _in_numpy(
+    g: Callable[..., Any], call: Callable[[list[Any]], Any], arrays: list[Any], error: Exception
+) -> Reference:
     try:
         return Recorded(g, call, arrays)
-    except Exception:
+    except Exception:  # noqa: BLE001 - it is in neither
         raise ForwardError(
             f"the reference {name_of(g)} raised {type(error).__name__} on float64 tensors: {error}. It gets the same arguments as "
             "the kernel"
@@ -137,14 +147,17 @@ def _in_numpy(g: Callable[..., Any], call: Callable[[list[Any]], Any], arrays: l
 
 def _of_missing(m: Measured) -> list[Fault]:
     return [
-        Fault("missing", f"the kernel gives no gradient for {path}, and the reference depends on it", path) for path in m.missing
+        Fault("missing", f"the kernel gives no gradient for {path}, and the reference depends on it", path)
+        for path in m.missing
     ]
 
 
 def _of_changes(m: Measured) -> list[Fault]:
     if not m.changed:
         return []
-    return [Fault("mutation", f"the kernel wrote into {m.changed}, which others may read as well: work on a copy")]
+    return [
+        Fault("mutation", f"the kernel wrote into {m.changed}, which others may read as well: work on a copy")
+    ]
 
 
 def _of_spread(m: Measured) -> list[Fault]:
@@ -164,7 +177,8 @@ def _of_spread(m: Measured) -> list[Fault]:
 
 
 def _of_values(m: Measured) -> list[Fault]:
-    faults, seen = [], set(m.missing)
+    faults: list[Fault] = []
+    seen = set(m.missing)
     for j in m.judged:
         if j.path in seen or not j.wrong:
             continue
@@ -175,7 +189,10 @@ def _of_values(m: Measured) -> list[Fault]:
 
 
 def _fault(m: Measured, j: Judged) -> Fault:
-    cause = why(m, j) or Cause("value", "neither rounding nor a simple change explains the difference: the mathematics is another one")
+    cause = why(m, j) or Cause(
+        "value",
+        "neither rounding nor a simple change explains the difference: the mathematics is another one",
+    )
     at = np.unravel_index(int(np.argmax(j.ratios)), j.truth.shape)
     index = tuple([int(i) for i in at])
     where = f"{j.path}[{', '.join(map(str, index))}]" if index else j.path
@@ -195,7 +212,15 @@ def _fault(m: Measured, j: Judged) -> Fault:
             f"is (at most {j.ratios.max():.2g} of its allowance, at {where})"
         )
     sentence = cause.text[:1].upper() + cause.text[1:]
-    return Fault(cause.word, f"{text}. {sentence}{'' if sentence.endswith('?') else '.'}", j.path, index, actual, truth, limit)
+    return Fault(
+        cause.word,
+        f"{text}. {sentence}{'' if sentence.endswith('?') else '.'}",
+        j.path,
+        index,
+        actual,
+        truth,
+        limit,
+    )
 
 
 def _report(m: Measured, faults: list[Fault], claims: str) -> Report:
@@ -207,7 +232,9 @@ def _report(m: Measured, faults: list[Fault], claims: str) -> Report:
         worst = max(m.judged, key=lambda j: j.ratio)
         notes.insert(0, f"the largest error is {worst.ratio:.2g} of what rounding allows ({worst.path})")
     for path, spread in m.spreads:
-        notes.append(f"{path} is not the same from call to call (rms {float(spread.max()):.2g}), by which its allowance is widened")
+        notes.append(
+            f"{path} is not the same from call to call (rms {float(spread.max()):.2g}), by which its allowance is widened"
+        )
     return Report(
         name=m.kernel.name,
         gradient=f"{m.kernel.gradient}, beside the reference {m.reference.name} in float64 ({claims})",

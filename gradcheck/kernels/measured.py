@@ -87,8 +87,8 @@ class Measured:
             self._judge_outputs(self.outputs)
             self._vary([Ran(self.outputs, []), Ran(again, [])], backward=False)
             return
-        first, again = self.pull(0, "dense"), self.pull(0, "dense")
-        self._vary([first, again], backward=True)
+        first, second = self.pull(0, "dense"), self.pull(0, "dense")
+        self._vary([first, second], backward=True)
         self._judge_outputs(first.outputs)
         self._judge_pulled(0, "dense", first)
         for which, layout in ((0, "gaps"), (0, "transposed"), (1, "broadcast")):
@@ -117,7 +117,10 @@ class Measured:
         """The rms effect of the errors, in the places of what they have an effect on."""
         units = [0.0 if v.format is None else v.format.unit for v in self.outputs]
         exact = self.truth
-        sums = Results([np.zeros(y.shape) for y in exact.outputs], [[None if g is None else np.zeros(g.shape) for g in p] for p in exact.pulled])
+        sums = Results(
+            [np.zeros(y.shape) for y in exact.outputs],
+            [[None if g is None else np.zeros(g.shape) for g in p] for p in exact.pulled],
+        )
         for draw in range(draws):
             with np.errstate(all="ignore"):
                 found = self.reference.noisy(claims, self.seed * 1009 + draw, units)
@@ -144,7 +147,9 @@ class Measured:
     def _judge_outputs(self, outputs: Sequence[Value]) -> None:
         for v, truth, slack in zip(outputs, self.truth.outputs, self.slack.outputs, strict=True):
             if v.format is not None:
-                self.judged.append(Judged(v.path, "", v.array, truth, slack + self._spread_of(v.path), v.format))
+                self.judged.append(
+                    Judged(v.path, "", v.array, truth, slack + self._spread_of(v.path), v.format)
+                )
 
     def _judge_pulled(self, which: int, layout: str, ran: Ran) -> None:
         for item, gx, truth, slack in zip(
@@ -159,9 +164,13 @@ class Measured:
                     self.missing.append(item.path)
                 continue
             if gx.array.shape != item.array.shape:
-                raise RuleError(f"the cotangent of {item.path} has shape {gx.array.shape}, and {item.path} has {item.array.shape}")
+                raise RuleError(
+                    f"the cotangent of {item.path} has shape {gx.array.shape}, and {item.path} has {item.array.shape}"
+                )
             made = gx.format or item.format
-            self.judged.append(Judged(item.path, layout, gx.array, truth, slack + self._spread_of(item.path), made))
+            self.judged.append(
+                Judged(item.path, layout, gx.array, truth, slack + self._spread_of(item.path), made)
+            )
 
     def _spread_of(self, path: str) -> Any:
         return next((spread for of, spread in self.spreads if of == path), 0.0)

@@ -27,7 +27,8 @@ EXACT = {
 
 def pool(seed: int) -> Array:
     """Normal numbers for any number of sources."""
-    return np.random.default_rng(seed).standard_normal(POOL + PIECE)
+    found: Array = np.random.default_rng(seed).standard_normal(POOL + PIECE)
+    return found
 
 
 class Source:
@@ -51,7 +52,8 @@ class Source:
 
     def stored(self, y: Array, unit: float) -> Array:
         """An output as the kernel stores it, with a unit roundoff of `unit`: half of that is its error, typically."""
-        return y + self._scaled(y, self._normal) * (unit / 2)
+        found: Array = y + self._scaled(y, self._normal) * (unit / 2)
+        return found
 
     def _scaled(self, y: Array, by: Array) -> Array:
         """The product of y and numbers from the pool, as a new array."""

@@ -16,7 +16,7 @@ from gradcheck.errors import CallError
 from gradcheck.kernels.formats import Claims
 from gradcheck.kernels.noise import Source, bare, noisy, pool
 from gradcheck.kernels.results import Results
-from gradcore.errors import GraphError, GradcoreError
+from gradcore.errors import GradcoreError, GraphError
 from gradcore.graph import backward_pass, no_grad, walk
 from gradcore.op import operand
 from gradcore.tensor import Tensor
@@ -28,7 +28,9 @@ class Recorded:
     call: `g` as a function of its arrays. arrays: float64 and others. The outputs' shapes are in `outputs`.
     """
 
-    def __init__(self, g: Callable[..., Any], call: Callable[[list[Any]], Any], arrays: Sequence[Array]) -> None:
+    def __init__(
+        self, g: Callable[..., Any], call: Callable[[list[Any]], Any], arrays: Sequence[Array]
+    ) -> None:
         self.name, self._g, self._call = name_of(g), g, call
         self._pool: Array | None = None
         self._given = [Tensor(a, requires_grad=True) if a.dtype.kind == "f" else a for a in arrays]
@@ -55,7 +57,10 @@ class Recorded:
 
     def pull(self, gys: Sequence[Array | None]) -> None:
         """Record the derivative for cotangents, None for an output that has none."""
-        given = [Tensor(np.zeros(y.shape) if gy is None else gy, requires_grad=True) for gy, y in zip(gys, self._ys, strict=True)]
+        given = [
+            Tensor(np.zeros(y.shape) if gy is None else gy, requires_grad=True)
+            for gy, y in zip(gys, self._ys, strict=True)
+        ]
         roots = [(y, gy) for y, gy in zip(self._ys, given, strict=True) if y.requires_grad]
         try:
             found = {id(leaf): gx for leaf, gx in backward_pass(roots, record=True)} if roots else {}

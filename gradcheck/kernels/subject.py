@@ -59,11 +59,17 @@ class NumPyKernel:
     """`f(*inputs)` and `rule(gy, y, *inputs)` on arrays of NumPy and ml_dtypes."""
 
     def __init__(
-        self, f: Callable[..., Any], rule: Callable[..., Any] | None, template: tuple[Any, ...], params: Mapping[str, Any]
+        self,
+        f: Callable[..., Any],
+        rule: Callable[..., Any] | None,
+        template: tuple[Any, ...],
+        params: Mapping[str, Any],
     ) -> None:
         named = list(leaves(template, "inputs"))
         places = [i for i, (_, leaf) in enumerate(named) if isinstance(leaf, np.ndarray | np.floating)]
-        found = [(path, np.asarray(leaf)) for path, leaf in named if isinstance(leaf, np.ndarray | np.floating)]
+        found = [
+            (path, np.asarray(leaf)) for path, leaf in named if isinstance(leaf, np.ndarray | np.floating)
+        ]
         self.name, self._template, self._places = name_of(f), template, places
         self.inputs = tuple([_value(path, a, wanted=True) for path, a in found])
         self._arrays = [a for _, a in found]
@@ -84,13 +90,19 @@ class NumPyKernel:
         outputs = [_value(path, np.array(y)) for path, y in zip(paths, run.outputs, strict=True)]
         if gys is None:
             return Ran(outputs, [])
-        given = [None if gy is None else laid_out(gy.astype(y.dtype), layout) for gy, y in zip(gys, run.outputs, strict=True)]
+        given = [
+            None if gy is None else laid_out(gy.astype(y.dtype), layout)
+            for gy, y in zip(gys, run.outputs, strict=True)
+        ]
         before = [None if gy is None else np.array(gy) for gy in given]
         found = run.pull(given)
         changed = [v.path for v, a, b in zip(self.inputs, own, self._arrays, strict=True) if not _same(a, b)]
-        changed += ["the cotangent gy"] * any(a is not None and not _same(a, b) for a, b in zip(given, before, strict=True))
+        changed += ["the cotangent gy"] * any(
+            a is not None and not _same(a, b) for a, b in zip(given, before, strict=True)
+        )
         pulled = [
-            None if gx is None or not v.wanted else _value(v.path, gx) for gx, v in zip(found, self.inputs, strict=True)
+            None if gx is None or not v.wanted else _value(v.path, gx)
+            for gx, v in zip(found, self.inputs, strict=True)
         ]
         return Ran(outputs, pulled, ", ".join(changed))
 
@@ -107,7 +119,9 @@ def _no_rule(*_: Any) -> None:
 
 
 def _same(a: Any, b: Any) -> bool:
-    return bool(np.array_equal(np.ascontiguousarray(a).view(np.uint8), np.ascontiguousarray(b).view(np.uint8)))
+    return bool(
+        np.array_equal(np.ascontiguousarray(a).view(np.uint8), np.ascontiguousarray(b).view(np.uint8))
+    )
 
 
 def _value(path: str, array: Array, *, wanted: bool = False) -> Value:

@@ -57,7 +57,9 @@ class TorchKernel:
         before = [gy.clone() for _, gy in roots]
         try:
             given = (
-                torch.autograd.grad([y for y, _ in roots], sources, [gy for _, gy in roots], allow_unused=True)
+                torch.autograd.grad(
+                    [y for y, _ in roots], sources, [gy for _, gy in roots], allow_unused=True
+                )
                 if roots and sources
                 else [None] * len(sources)
             )
@@ -70,9 +72,13 @@ class TorchKernel:
             for gx in [next(each) if x.requires_grad else None]
         ]
         changed = [
-            v.path for v, a, b in zip(self.inputs, own, self._tensors, strict=True) if not _same(a.detach(), b)
+            v.path
+            for v, a, b in zip(self.inputs, own, self._tensors, strict=True)
+            if not _same(a.detach(), b)
         ]
-        changed += ["the cotangent gy"] * any(not _same(gy, b) for (_, gy), b in zip(roots, before, strict=True))
+        changed += ["the cotangent gy"] * any(
+            not _same(gy, b) for (_, gy), b in zip(roots, before, strict=True)
+        )
         return Ran(outputs, pulled, ", ".join(changed))
 
     def _call(self, own: Sequence[Any]) -> list[tuple[str, Any]]:
@@ -80,7 +86,9 @@ class TorchKernel:
         found = [(path, y) for path, y in leaves(result, "output") if y is not None]
         for path, y in found:
             if not torch.is_tensor(y):
-                raise CallError(f"{self.name} returned {described(y)} ({path}): return a tensor, or a tuple or dict of them")
+                raise CallError(
+                    f"{self.name} returned {described(y)} ({path}): return a tensor, or a tuple or dict of them"
+                )
         return found
 
     def arguments(self, arrays: Sequence[Any]) -> list[Any]:
@@ -92,7 +100,9 @@ class TorchKernel:
 
 
 def _same(a: Any, b: Any) -> bool:
-    return bool(torch.equal(a, b)) or bool(torch.equal(a.isnan(), b.isnan()) and torch.equal(a.nan_to_num(), b.nan_to_num()))
+    return bool(torch.equal(a, b)) or bool(
+        torch.equal(a.isnan(), b.isnan()) and torch.equal(a.nan_to_num(), b.nan_to_num())
+    )
 
 
 def _value(path: str, tensor: Any, *, wanted: bool = False) -> Value:
@@ -107,7 +117,9 @@ def _value(path: str, tensor: Any, *, wanted: bool = False) -> Value:
 def laid_out(tensor: Any, layout: str) -> Any:
     """The same values in another memory layout; "broadcast" wants rows that are all alike."""
     if layout == "gaps" and tensor.ndim:
-        larger = torch.full((*tensor.shape[:-1], 2 * tensor.shape[-1]), 7, dtype=tensor.dtype, device=tensor.device)
+        larger = torch.full(
+            (*tensor.shape[:-1], 2 * tensor.shape[-1]), 7, dtype=tensor.dtype, device=tensor.device
+        )
         larger[..., ::2] = tensor
         return larger[..., ::2]
     if layout == "transposed" and tensor.ndim > 1:

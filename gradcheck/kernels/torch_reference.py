@@ -18,28 +18,158 @@ from gradcheck.kernels.formats import Claims
 from gradcheck.kernels.results import Results
 
 EXACT = frozenset(
-    """neg abs relu relu_ threshold_backward clone copy_ _to_copy detach alias where gather index index_select embedding cat
-    stack max min amax amin maximum minimum clamp clamp_min clamp_max sign sgn floor ceil round trunc argmax argmin topk sort
-    fill fill_ zero_ zeros zeros_like ones ones_like full full_like empty empty_like empty_strided new_zeros new_empty
-    new_empty_strided new_ones new_full arange scalar_tensor tril triu masked_fill masked_fill_ slice_backward
-    select_backward constant_pad_nd flip roll repeat masked_select nonzero lift_fresh one_hot index_copy slice_scatter
-    select_scatter scatter diagonal_backward max_pool2d_with_indices unfold_backward cummax _efficientzerotensor
-    value_selecting_reduction_backward masked_scatter nan_to_num""".split()
+    [
+        "neg",
+        "abs",
+        "relu",
+        "relu_",
+        "threshold_backward",
+        "clone",
+        "copy_",
+        "_to_copy",
+        "detach",
+        "alias",
+        "where",
+        "gather",
+        "index",
+        "index_select",
+        "embedding",
+        "cat",
+        "stack",
+        "max",
+        "min",
+        "amax",
+        "amin",
+        "maximum",
+        "minimum",
+        "clamp",
+        "clamp_min",
+        "clamp_max",
+        "sign",
+        "sgn",
+        "floor",
+        "ceil",
+        "round",
+        "trunc",
+        "argmax",
+        "argmin",
+        "topk",
+        "sort",
+        "fill",
+        "fill_",
+        "zero_",
+        "zeros",
+        "zeros_like",
+        "ones",
+        "ones_like",
+        "full",
+        "full_like",
+        "empty",
+        "empty_like",
+        "empty_strided",
+        "new_zeros",
+        "new_empty",
+        "new_empty_strided",
+        "new_ones",
+        "new_full",
+        "arange",
+        "scalar_tensor",
+        "tril",
+        "triu",
+        "masked_fill",
+        "masked_fill_",
+        "slice_backward",
+        "select_backward",
+        "constant_pad_nd",
+        "flip",
+        "roll",
+        "repeat",
+        "masked_select",
+        "nonzero",
+        "lift_fresh",
+        "one_hot",
+        "index_copy",
+        "slice_scatter",
+        "select_scatter",
+        "scatter",
+        "diagonal_backward",
+        "max_pool2d_with_indices",
+        "unfold_backward",
+        "cummax",
+        "_efficientzerotensor",
+        "value_selecting_reduction_backward",
+        "masked_scatter",
+        "nan_to_num",
+    ]
 )
 """Operations that round nothing, besides views."""
 
 SUMS = frozenset(
-    """mm bmm mv dot vdot sum mean cumsum index_add index_add_ scatter_add scatter_add_ index_put index_put_ _index_put_impl_
-    convolution convolution_backward embedding_dense_backward segment_reduce _unsafe_index_put avg_pool2d
-    avg_pool2d_backward trace""".split()
+    [
+        "mm",
+        "bmm",
+        "mv",
+        "dot",
+        "vdot",
+        "sum",
+        "mean",
+        "cumsum",
+        "index_add",
+        "index_add_",
+        "scatter_add",
+        "scatter_add_",
+        "index_put",
+        "index_put_",
+        "_index_put_impl_",
+        "convolution",
+        "convolution_backward",
+        "embedding_dense_backward",
+        "segment_reduce",
+        "_unsafe_index_put",
+        "avg_pool2d",
+        "avg_pool2d_backward",
+        "trace",
+    ]
 )
 
 OPENED = frozenset(
-    """_softmax _softmax_backward_data _log_softmax _log_softmax_backward_data native_layer_norm native_layer_norm_backward
-    native_group_norm native_group_norm_backward native_batch_norm native_batch_norm_backward silu silu_backward gelu
-    gelu_backward logsumexp nll_loss_forward nll_loss_backward var var_mean std addmm baddbmm addmv softplus_backward
-    sigmoid_backward tanh_backward mse_loss mse_loss_backward huber_loss smooth_l1_loss addcmul addcdiv
-    linalg_vector_norm _fused_rms_norm _fused_rms_norm_backward""".split()
+    [
+        "_softmax",
+        "_softmax_backward_data",
+        "_log_softmax",
+        "_log_softmax_backward_data",
+        "native_layer_norm",
+        "native_layer_norm_backward",
+        "native_group_norm",
+        "native_group_norm_backward",
+        "native_batch_norm",
+        "native_batch_norm_backward",
+        "silu",
+        "silu_backward",
+        "gelu",
+        "gelu_backward",
+        "logsumexp",
+        "nll_loss_forward",
+        "nll_loss_backward",
+        "var",
+        "var_mean",
+        "std",
+        "addmm",
+        "baddbmm",
+        "addmv",
+        "softplus_backward",
+        "sigmoid_backward",
+        "tanh_backward",
+        "mse_loss",
+        "mse_loss_backward",
+        "huber_loss",
+        "smooth_l1_loss",
+        "addcmul",
+        "addcdiv",
+        "linalg_vector_norm",
+        "_fused_rms_norm",
+        "_fused_rms_norm_backward",
+    ]
 )
 """Operations of several steps, each of which has its own error."""
 
@@ -70,7 +200,7 @@ class _Errors(TorchDispatchMode):  # type: ignore[misc]
         if name in EXACT or func.is_view:
             return y
         if isinstance(y, tuple | list):
-            each = terms if sums else [None] * len(y)
+            each: Any = terms if sums else [None] * len(y)
             return type(y)([self._rounded(a, t) for a, t in zip(y, each, strict=True)])
         if func._schema.is_mutable and torch.is_tensor(y):
             y.copy_(self._rounded(y, terms))
@@ -81,7 +211,11 @@ class _Errors(TorchDispatchMode):  # type: ignore[misc]
         if not torch.is_tensor(y) or not y.is_floating_point() or not self.claims.result:
             return y
         out = y * (1 + self.claims.result * self._normal(y))
-        return out if terms is None else out + self.claims.sums * self._normal(y) * terms.nan_to_num(0.0, 0.0, 0.0)
+        return (
+            out
+            if terms is None
+            else out + self.claims.sums * self._normal(y) * terms.nan_to_num(0.0, 0.0, 0.0)
+        )
 
     def store(self, y: Any, unit: float) -> None:
         """Write into an output, and what the backward pass saved of it, the error with which the kernel stores it."""
@@ -162,7 +296,9 @@ class TorchReference:
             )
         return Results(outputs, pulled)
 
-    def _pulled(self, ys: list[Any], gys: list[Any], own: list[Any], errors: _Errors | None) -> list[Array | None]:
+    def _pulled(
+        self, ys: list[Any], gys: list[Any], own: list[Any], errors: _Errors | None
+    ) -> list[Array | None]:
         roots = [(y, gy) for y, gy in zip(ys, gys, strict=True) if gy is not None and y.requires_grad]
         sources = [x for x in own if x.requires_grad]
         if not roots:
@@ -176,7 +312,9 @@ class TorchReference:
 
     def _output(self, path: str, y: Any) -> Any:
         if not torch.is_tensor(y):
-            raise CallError(f"the reference {self.name} returned {described(y)} ({path}): return a tensor for each of the kernel's")
+            raise CallError(
+                f"the reference {self.name} returned {described(y)} ({path}): return a tensor for each of the kernel's"
+            )
         return y
 
 

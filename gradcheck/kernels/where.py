@@ -62,4 +62,7 @@ def placed(bad: Array) -> str:
 
 def block(region: Region) -> int | None:
     """The block size that would leave this interval over, None for none that is likely."""
-    return next((b for b in BLOCKS if region.start % b == 0 and b <= max(region.start, region.stop - region.start)), None)
+    return next(
+        (b for b in BLOCKS if region.start % b == 0 and b <= max(region.start, region.stop - region.start)),
+        None,
+    )
