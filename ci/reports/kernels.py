@@ -31,22 +31,32 @@ RULES = ("ours", "assert_close", "2e-2/2e-2", "twice eager", "norm 1e-2")
 def gradients(f: Any, inputs: Sequence[Any], gys: Sequence[Any] | None) -> tuple[list[Any], list[Any]]:
     """Outputs and cotangents, and the cotangents of the outputs drawn where None were given."""
     explicit = any(x.requires_grad for x in inputs)
-    own = [x.detach().clone().requires_grad_(x.is_floating_point() and (x.requires_grad or not explicit)) for x in inputs]
+    own = [
+        x.detach().clone().requires_grad_(x.is_floating_point() and (x.requires_grad or not explicit))
+        for x in inputs
+    ]
     ys = f(*own)
     ys = list(ys) if isinstance(ys, tuple) else [ys]
     if gys is None:
         generator = torch.Generator().manual_seed(0)
         gys = [torch.randn(y.shape, generator=generator).to(y.dtype) for y in ys]
     sources = [x for x in own if x.requires_grad]
-    found = torch.autograd.grad(ys, sources, [gy.to(y.dtype) for gy, y in zip(gys, ys, strict=True)], allow_unused=True)
-    return [*[y.detach() for y in ys], *[torch.zeros_like(x) if g is None else g for g, x in zip(found, sources, strict=True)]], list(gys)
+    found = torch.autograd.grad(
+        ys, sources, [gy.to(y.dtype) for gy, y in zip(gys, ys, strict=True)], allow_unused=True
+    )
+    return [
+        *[y.detach() for y in ys],
+        *[torch.zeros_like(x) if g is None else g for g, x in zip(found, sources, strict=True)],
+    ], list(gys)
 
 
 def by_rules(kernel: Kernel, defect: str, inputs: Sequence[Any]) -> dict[str, bool]:
     """Whether each of the rules of thumb rejects."""
     actual, gys = gradients(kernel.function(defect), inputs, None)
     explicit = any(x.requires_grad for x in inputs)
-    double = [x.detach().double().requires_grad_(x.requires_grad) if x.is_floating_point() else x for x in inputs]
+    double = [
+        x.detach().double().requires_grad_(x.requires_grad) if x.is_floating_point() else x for x in inputs
+    ]
     exact, _ = gradients(kernel.reference, double, gys)
     eager, _ = gradients(kernel.reference, inputs, gys)
     del explicit
@@ -54,10 +64,13 @@ def by_rules(kernel: Kernel, defect: str, inputs: Sequence[Any]) -> dict[str, bo
         "assert_close": any(not close(a, e) for a, e in zip(actual, exact, strict=True)),
         "2e-2/2e-2": any(not close(a, e, rtol=2e-2, atol=2e-2) for a, e in zip(actual, exact, strict=True)),
         "twice eager": any(
-            not float((a - e).abs().max()) <= 2 * float((b.double() - e).abs().max()) + 1e-7 * float(e.abs().max())
+            not float((a - e).abs().max())
+            <= 2 * float((b.double() - e).abs().max()) + 1e-7 * float(e.abs().max())
             for a, b, e in zip(actual, eager, exact, strict=True)
         ),
-        "norm 1e-2": any(not float((a - e).norm()) <= 1e-2 * float(e.norm()) for a, e in zip(actual, exact, strict=True)),
+        "norm 1e-2": any(
+            not float((a - e).norm()) <= 1e-2 * float(e.norm()) for a, e in zip(actual, exact, strict=True)
+        ),
     }
 
 
@@ -79,7 +92,9 @@ def drawn(kernel: Kernel, dtypes: Sequence[Any], draws: int) -> Iterator[tuple[A
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run, print, and return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("names", nargs="*", help="of the kernels; all by default")
     parser.add_argument("--draws", type=at_least_one, default=20, help="of inputs, for each kernel")
     parser.add_argument("--right", type=at_least_one, help="draws of the right ones, where others are wanted")
@@ -93,12 +108,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     started = time.perf_counter()
     print(f"{'kernel':<26}{'defect':<32}{'found on':>9}  largest ratio, causes")
     for kernel in chosen:
-        for defect in (Defect("", ()), *[d for d in kernel.defects]):
+        for defect in (Defect("", ()), *kernel.defects):
             n = given.right or given.draws if not defect.name else given.draws
             rejected, ratios, named = Counter[str](), [], Counter[str]()
             for i, (_, inputs) in enumerate(drawn(kernel, defect.dtypes if defect.name else ALL, n)):
                 report = gradcheck(
-                    kernel.function(defect.name), inputs, reference=kernel.reference, raise_exception=False, seed=i, **kernel.claims
+                    kernel.function(defect.name),
+                    inputs,
+                    reference=kernel.reference,
+                    raise_exception=False,
+                    seed=i,
+                    **kernel.claims,
                 )
                 most["evaluations"] = max(most["evaluations"], report.evaluations)
                 rejected["ours"] += not report
@@ -116,12 +136,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 right += 1
                 alarms.update([rule for rule in RULES if rejected[rule]])
             line = f"{kernel.name:<26}{defect.name or '(right)':<32}{rejected['ours']:>4}/{n:<4}"
-            print(f"{line}  {max(ratios):.3g}  {dict(named)}  {'MISSED' if bool(defect.name) != bool(rejected['ours']) else ''}", flush=True)
-    print(f"\n{right} right and {wrong} wrong kernels, {given.draws} draws each, {time.perf_counter() - started:.0f} s")
+            print(
+                f"{line}  {max(ratios):.3g}  {dict(named)}  {'MISSED' if bool(defect.name) != bool(rejected['ours']) else ''}",
+                flush=True,
+            )
+    print(
+        f"\n{right} right and {wrong} wrong kernels, {given.draws} draws each, {time.perf_counter() - started:.0f} s"
+    )
     print(f"{'':<16}{'wrong rejected':>16}{'right rejected':>16}  (on one draw or more)")
     for rule in RULES:
         print(f"{rule:<16}{caught[rule]:>16}{alarms[rule]:>16}")
-    print(f"causes named first: { {c: sum(n.values()) for c, n in causes.items()} }; reports with none of the expected ones: {misnamed}")
+    print(
+        f"causes named first: { {c: sum(n.values()) for c, n in causes.items()} }; reports with none of the expected ones: {misnamed}"
+    )
     print(f"at most {most['evaluations']} evaluations of kernel and reference in one check")
     return 1 if alarms["ours"] or caught["ours"] < wrong else 0
 

@@ -106,6 +106,8 @@ def one_factor(_: Measured, j: Judged) -> Cause | None:
     c = float(t @ a) / square if square else 0.0
     if not np.isfinite(c) or c == 0 or abs(c - 1) < 4 * j.format.unit:
         return None
+    if t.size < 2 and _named(1 / c, j) == factor(1 / c):  # of one number any other is a multiple
+        return None
     if not holds(j, j.actual / c, 1 / min(abs(c), 1.0)):
         return None
     if abs(c + 1) < 4 * j.format.unit:
@@ -170,6 +172,8 @@ def other_mask(m: Measured, j: Judged) -> Cause | None:
         values = m.kernel.inputs[k].array
         for axis in range(values.ndim):
             for step in (1, -1):
+                if not m.affords(3):
+                    return None
                 truth = m.truth_with(k, np.roll(values, step, axis), j)
                 if truth is not None and holds(replace(j, truth=truth), j.actual):
                     return Cause(
@@ -194,7 +198,9 @@ def duplicates(m: Measured, j: Judged) -> Cause | None:
         for axis, n in enumerate(j.truth.shape):
             touched = j.bad.any(axis=tuple([a for a in range(j.bad.ndim) if a != axis]))
             wrong = set(np.flatnonzero(touched).tolist())
-            if wrong and wrong <= {int(t) % n for t in twice} and len(wrong) < n:
+            named = {int(t) % n for t in twice}
+            off = root(j.error[j.bad]) > COARSE * root(j.truth[j.bad])
+            if off and wrong <= named and len(wrong) >= 0.8 * len(named) and len(wrong) < n:
                 return Cause(
                     "overwritten",
                     f"duplicates are overwritten: wrong are only those that {v.path} names more than once. Add them up "
@@ -210,6 +216,9 @@ def tile(_: Measured, j: Judged) -> Cause | None:
         inside[r.axis] = slice(r.start, r.stop)
         place = tuple(inside)
         if np.mean(j.bad[place]) < 0.5 or root(j.error[place]) < COARSE * root(j.truth[place]):
+            continue
+        rest = np.delete(j.truth, np.s_[r.start : r.stop], r.axis)
+        if not np.any(rest):
             continue
         size = block(r)
         what = r.words(j.bad.ndim)
@@ -297,7 +306,8 @@ def precision(m: Measured, j: Judged) -> Cause | None:
         ("rounded twice", Claims(low.unit, m.claims.sums)),
         ("accumulated", Claims(m.claims.result, low.unit)),
     ):
-        slack = None if claims == m.claims else _of(m.noise(claims, FEW), m, j)
+        known = claims in m.known or m.affords(FEW)
+        slack = _of(m.noise(claims, FEW), m, j) if claims != m.claims and known else None
         if slack is not None and not replace(j, rms=slack).wrong:
             likely.append((abs(float(np.log(root(j.error) / (TYPICAL * root(slack))))), word))
     if likely:

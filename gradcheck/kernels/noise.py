@@ -1,7 +1,8 @@
 """Stochastic arithmetic: every operation on these arrays gets the error that rounding its result may have.
 
-Vignes' CESTAC and Parker's Monte Carlo arithmetic, in float64: a result y becomes y (1 + result N(0, 1)), and a sum gets a
-further sums N(0, 1) sum|terms|. Comparisons, copies, signs and maxima are exact.
+Vignes' CESTAC and Parker's Monte Carlo arithmetic, in float64: a result y becomes y (1 + result N(0, 1)), and a sum of n
+terms a further sums N(0, 1) (sum|terms| + sqrt(n)/4 |sum|), as its partial sums are rounded: the first is enough where terms
+cancel, the second is what n roundings of growing partial sums come to. Comparisons, copies, signs and maxima are exact.
 """
 
 from __future__ import annotations
@@ -43,11 +44,12 @@ class Source:
         """An input, moved by its error."""
         return self._scaled(y, self._factors[self.claims.inputs])
 
-    def rounded(self, y: Any, terms: Any = None) -> Array:
-        """A result with its error; `terms`: the sum of its terms' sizes, where it is a sum."""
+    def rounded(self, y: Any, terms: Any = None, count: Any = 1) -> Array:
+        """A result with its error; `terms`: the sum of its `count` terms' sizes, where it is a sum."""
         y = self._scaled(np.asarray(y), self._factors[self.claims.result])
         if terms is not None:
-            y += self._scaled(np.where(np.isfinite(terms), terms, 0.0), self._normal) * self.claims.sums
+            size = terms + np.sqrt(count) / 4 * np.abs(y)
+            y += self._scaled(np.where(np.isfinite(size), size, 0.0), self._normal) * self.claims.sums
         return y
 
     def stored(self, y: Array, unit: float) -> Array:
@@ -84,7 +86,8 @@ class Noisy(np.ndarray[Any, np.dtype[np.float64]]):
         if isinstance(y, tuple) or not _inexact(ufunc, method, y):
             made = y
         else:
-            made = self.source.rounded(y, _terms(ufunc, method, plain, kwargs))
+            terms = _terms(ufunc, method, plain, kwargs)
+            made = self.source.rounded(y, terms, _count(ufunc, plain[0], y))
         if out is not None:
             bare(out[0])[...] = made
             return out[0]
@@ -130,10 +133,17 @@ def _terms(ufunc: np.ufunc, method: str, plain: list[Any], kwargs: Any) -> Any:
     return None
 
 
+def _count(ufunc: np.ufunc, x: Array, y: Any) -> int:
+    """How many terms each sum has, at most."""
+    return int(x.shape[-1]) if ufunc is np.matmul else int(np.size(x) // max(np.size(y), 1))
+
+
 def _added_at(source: Source, ufunc: np.ufunc, plain: list[Any]) -> None:
     out, index, *values = plain
     ufunc.at(out, index, *values)
     if ufunc is np.add:
         sizes = np.zeros(out.shape)
         np.add.at(sizes, index, np.abs(values[0]))
-        out[...] = np.where(sizes > 0, source.rounded(out, sizes), out)
+        counts = np.zeros(out.shape)
+        np.add.at(counts, index, 1.0)
+        out[...] = np.where(sizes > 0, source.rounded(out, sizes, counts), out)

@@ -201,13 +201,14 @@ class _Errors(TorchDispatchMode):  # type: ignore[misc]
             return y
         if isinstance(y, tuple | list):
             each: Any = terms if sums else [None] * len(y)
-            return type(y)([self._rounded(a, t) for a, t in zip(y, each, strict=True)])
+            return type(y)([self._rounded(a, t, 1) for a, t in zip(y, each, strict=True)])
+        count = _count(name, args, y) if sums and self.claims.result else 1
         if func._schema.is_mutable and torch.is_tensor(y):
-            y.copy_(self._rounded(y, terms))
+            y.copy_(self._rounded(y, terms, count))
             return y
-        return self._rounded(y, terms)
+        return self._rounded(y, terms, count)
 
-    def _rounded(self, y: Any, terms: Any) -> Any:
+    def _rounded(self, y: Any, terms: Any, count: Any) -> Any:
         if not torch.is_tensor(y) or not y.is_floating_point() or not self.claims.result:
             return y
         out = y * (1 + self.claims.result * self._normal(y))
@@ -229,6 +230,31 @@ class _Errors(TorchDispatchMode):  # type: ignore[misc]
 
     def _normal(self, y: Any) -> Any:
         return torch.randn(y.shape, generator=self._rng, device=y.device, dtype=torch.float32)
+
+
+def _count(name: str, args: Any, y: Any) -> float:
+    """How many terms each sum has, at most."""
+    first = args[0]
+    if name in ("mm", "bmm", "mv", "dot", "vdot"):
+        return float(first.shape[-1])
+    if name in ("sum", "mean", "trace"):
+        return float(first.numel() / max(y.numel(), 1))
+    if name == "cumsum":
+        return float(first.shape[args[1]]) if first.ndim else 1.0
+    index = [a for a in (*args, *(a for b in args if isinstance(b, tuple | list) for a in b)) if _is_index(a)]
+    if index and index[0].numel():
+        return float(
+            torch.unique(
+                torch.stack([i.flatten() for i in index if i.shape == index[0].shape]),
+                dim=1,
+                return_counts=True,
+            )[1].max()
+        )
+    return 1.0
+
+
+def _is_index(value: Any) -> bool:
+    return bool(torch.is_tensor(value) and not value.is_floating_point() and value.dtype != torch.bool)
 
 
 def _sizes(value: Any) -> Any:

@@ -148,7 +148,11 @@ def group_reference(x: Any, w: Any, b: Any) -> Any:
 
 def group_inputs(draw: Draw) -> tuple[Any, ...]:
     c = GROUPS * draw.size(2, 4)
-    return draw.normal(draw.size(4), c, draw.size(16, 32), scale=draw.scale()), draw.normal(c, mean=1), draw.normal(c)
+    return (
+        draw.normal(draw.size(4), c, draw.size(16, 32), scale=draw.scale()),
+        draw.normal(c, mean=1),
+        draw.normal(c),
+    )
 
 
 GROUP = Kernel(
