@@ -46,11 +46,11 @@ class Source:
 
     def rounded(self, y: Any, terms: Any = None, count: Any = 1) -> Array:
         """A result with its error; `terms`: the sum of its `count` terms' sizes, where it is a sum."""
-        y = self._scaled(np.asarray(y), self._factors[self.claims.result])
+        found = self._scaled(np.asarray(y), self._factors[self.claims.result])
         if terms is not None:
-            size = terms + np.sqrt(count) / 4 * np.abs(y)
-            y += self._scaled(np.where(np.isfinite(size), size, 0.0), self._normal) * self.claims.sums
-        return y
+            size = terms + np.sqrt(count) / 4 * np.abs(found)
+            found += self._scaled(np.where(np.isfinite(size), size, 0.0), self._normal) * self.claims.sums
+        return found
 
     def stored(self, y: Array, unit: float) -> Array:
         """An output as the kernel stores it, with a unit roundoff of `unit`: half of that is its error, typically."""
