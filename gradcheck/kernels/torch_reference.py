@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 from torch._decomp import decomposition_table
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from gradcheck.backends.protocol import Array
 from gradcheck.backends.tree import described, leaves, name_of
 from gradcheck.errors import CallError
 from gradcheck.kernels.formats import Claims
-from gradcheck.kernels.results import Results
+from gradcheck.kernels.results import Results, same
 
 EXACT = frozenset(
     [
@@ -234,6 +236,22 @@ class _Errors(TorchDispatchMode):  # type: ignore[misc]
         return drawn.double()
 
 
+MAXIMA = {torch.amax, torch.max, torch.amin, torch.min}
+MAXIMA |= {torch.Tensor.amax, torch.Tensor.max, torch.Tensor.amin, torch.Tensor.min}
+
+
+class _ConstantMaxima(TorchFunctionMode):  # type: ignore[misc]
+    """Takes maxima for constants."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        y = func(*args, **(kwargs or {}))
+        if func not in MAXIMA:
+            return y
+        if torch.is_tensor(y):
+            return y.detach()
+        return type(y)([one.detach() for one in y])
+
+
 def _count(name: str, args: Any, y: Any) -> float:
     """How many terms each sum has, at most."""
     first = args[0]
@@ -276,6 +294,7 @@ class TorchReference:
         self.name, self._g, self._call, self._device = name_of(g), g, call, device
         self._arrays = [torch.as_tensor(np.ascontiguousarray(a)).to(device) for a in arrays]
         self._gys: list[list[Any]] = []
+        self._shifts = False
         self._exact: Results | None = None
         self.outputs = tuple(self._run(None).outputs)
 
@@ -284,8 +303,11 @@ class TorchReference:
         self._gys.append([None if gy is None else torch.as_tensor(gy).to(self._device) for gy in gys])
 
     def ready(self) -> None:
-        """Nothing is recorded ahead."""
+        """Run it, and find out whether its maxima are subtracted against overflow only, as in `recorded`."""
         self._exact = self._run(None)
+        self._shifts = True
+        without = self._run(None)
+        self._shifts = all(same(a, b) for a, b in zip(self._exact.pulled, without.pulled, strict=True))
 
     def at(self, arrays: Sequence[Array]) -> TorchReference:
         """The same reference on other arrays."""
@@ -309,7 +331,8 @@ class TorchReference:
         own = [x if errors is None else errors.moved(x) for x in self._arrays]
         own = [x.detach().requires_grad_(x.is_floating_point()) for x in own]
         watching = errors or _Errors(Claims(0.0, 0.0, 0.0), 0, self._device)
-        with sdpa_kernel(SDPBackend.MATH), watching:
+        constant = _ConstantMaxima() if self._shifts else nullcontext()
+        with sdpa_kernel(SDPBackend.MATH), constant, watching:
             ys = [self._output(path, y) for path, y in leaves(self._call(own), "output") if y is not None]
             outputs = [_numbers(y).copy() for y in ys]
             if errors is not None:
