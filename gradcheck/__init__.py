@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gradcheck.check import gradcheck, gradgradcheck
     from gradcheck.errors import CallError, ForwardError
     from gradcheck.explore.verify import verify
+    from gradcheck.kernels.close import assert_close
     from gradcheck.numeric.derivative import derivative
     from gradcheck.numeric.result import Derivative
     from gradcheck.report.failure import GradientError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "gradcheck": "check",
     "gradgradcheck": "check",
+    "assert_close": "kernels.close",
     "Verdict": "verdict.compare",
     "Derivative": "numeric.result",
     "derivative": "numeric.derivative",
@@ -41,6 +43,7 @@ __all__ = [
     "Report",
     "Verdict",
     "Verification",
+    "assert_close",
     "derivative",
     "gradcheck",
     "gradgradcheck",

@@ -49,7 +49,7 @@ def check_kernel(
     subject = _subject(kernel, inputs, vjp, params, backward)
     accumulate, intermediates = accumulate or "float32", intermediates or "float32"
     claims = claims_of(subject, accumulate, intermediates)
-    against = _reference(reference, subject, inputs, params)
+    against = _reference(reference, subject, inputs, params, seed_of(seed))
     m = Measured(subject, against, claims, seed_of(seed))
     faults: list[Fault] = []
     try:
@@ -104,7 +104,7 @@ def _subject(kernel: Any, inputs: Any, vjp: Any, params: Any, backward: bool) ->
     return found
 
 
-def _reference(g: Callable[..., Any], kernel: Kernel, inputs: Any, params: Any) -> Reference:
+def _reference(g: Callable[..., Any], kernel: Kernel, inputs: Any, params: Any, seed: int) -> Reference:
     """The reference on the kernel's own framework, or else on NumPy."""
     arrays = [v.array for v in kernel.inputs]
     named = params_of(params)
@@ -118,12 +118,12 @@ def _reference(g: Callable[..., Any], kernel: Kernel, inputs: Any, params: Any) 
             from gradcheck.kernels.torch_reference import TorchReference
 
             try:
-                return TorchReference(g, call, arrays, tensors[0].device)
+                return TorchReference(g, call, arrays, tensors[0].device, seed)
             except CallError:
                 raise
             except Exception as error:  # noqa: BLE001 - it may be one in NumPy
-                return _in_numpy(g, call, arrays, error)
-        return Recorded(g, call, arrays)
+                return _in_numpy(g, call, arrays, seed, error)
+        return Recorded(g, call, arrays, seed)
     except (CallError, ForwardError):
         raise
     except Exception as error:
@@ -134,10 +134,10 @@ def _reference(g: Callable[..., Any], kernel: Kernel, inputs: Any, params: Any) 
 
 
 def _in_numpy(
-    g: Callable[..., Any], call: Callable[[list[Any]], Any], arrays: list[Any], error: Exception
+    g: Callable[..., Any], call: Callable[[list[Any]], Any], arrays: list[Any], seed: int, error: Exception
 ) -> Reference:
     try:
-        return Recorded(g, call, arrays)
+        return Recorded(g, call, arrays, seed)
     except Exception:  # noqa: BLE001 - it is in neither
         raise ForwardError(
             f"the reference {name_of(g)} raised {type(error).__name__} on float64 tensors: {error}. It gets the same arguments as "

@@ -16,9 +16,7 @@ from gradcheck.backends.protocol import Array
 from gradcheck.kernels.formats import Claims
 
 POOL = 1 << 18
-"""So many normal numbers are drawn once per reference; each operation takes a piece of them, from a random place on."""
-
-PIECE = 1 << 14
+"""So many normal numbers are drawn at least, and twice as many as the largest array has entries."""
 
 EXACT = {
     np.negative, np.positive, np.absolute, np.fabs, np.conjugate, np.maximum, np.minimum, np.fmax, np.fmin, np.sign,
@@ -26,46 +24,62 @@ EXACT = {
 }  # fmt: skip
 
 
-def pool(seed: int) -> Array:
-    """Normal numbers for any number of sources."""
-    found: Array = np.random.default_rng(seed).standard_normal(POOL + PIECE)
-    return found
+class Pool:
+    """Normal numbers, drawn once; each operation takes as many as it needs, from a random place on."""
+
+    def __init__(self, seed: int) -> None:
+        self._rng = np.random.default_rng(seed)
+        self._normal = np.zeros(0)
+        self._factors: dict[float, Array] = {}
+
+    def normal(self, n: int) -> Array:
+        """So many normal numbers."""
+        return self._piece(self._grown(n), n)
+
+    def factors(self, error: float, n: int) -> Array:
+        """1 plus `error` times so many normal numbers."""
+        normal = self._grown(n)
+        if error not in self._factors:
+            self._factors[error] = 1 + error * normal
+        return self._piece(self._factors[error], n)
+
+    def _grown(self, n: int) -> Array:
+        if self._normal.size < max(POOL, 2 * n):
+            self._normal = self._rng.standard_normal(max(POOL, 2 * n))
+            self._factors.clear()
+        return self._normal
+
+    def _piece(self, numbers: Array, n: int) -> Array:
+        start = int(self._rng.integers(numbers.size - n + 1))
+        return numbers[start : start + n]
 
 
 class Source:
     """Where the errors come from."""
 
-    def __init__(self, claims: Claims, seed: int, normal: Array) -> None:
-        self.claims, self._normal = claims, normal
-        self._rng = np.random.default_rng(seed)
-        self._factors = {error: 1 + error * self._normal for error in {claims.result, claims.inputs}}
+    def __init__(self, claims: Claims, pool: Pool) -> None:
+        self.claims, self._pool = claims, pool
 
     def moved(self, y: Array) -> Array:
         """An input, moved by its error."""
-        return self._scaled(y, self._factors[self.claims.inputs])
+        return self._scaled(y, self.claims.inputs)
 
     def rounded(self, y: Any, terms: Any = None, count: Any = 1) -> Array:
         """A result with its error; `terms`: the sum of its `count` terms' sizes, where it is a sum."""
-        found = self._scaled(np.asarray(y), self._factors[self.claims.result])
+        y = np.asarray(y, np.float64)
+        found = self._scaled(y, self.claims.result)
         if terms is not None:
-            size = terms + np.sqrt(count) / 4 * np.abs(found)
-            found += self._scaled(np.where(np.isfinite(size), size, 0.0), self._normal) * self.claims.sums
+            size = (terms + np.sqrt(count) / 4 * np.abs(y)) * self.claims.sums
+            found += np.where(np.isfinite(size), size, 0.0) * self._pool.normal(y.size).reshape(y.shape)
         return found
 
     def stored(self, y: Array, unit: float) -> Array:
         """An output as the kernel stores it, with a unit roundoff of `unit`: half of that is its error, typically."""
-        found: Array = y + self._scaled(y, self._normal) * (unit / 2)
-        return found
+        return self._scaled(y, unit / 2)
 
-    def _scaled(self, y: Array, by: Array) -> Array:
-        """The product of y and numbers from the pool, as a new array."""
-        out = np.array(y, np.float64, order="C")
-        flat = out.reshape(-1)
-        for start in range(0, flat.size, PIECE):
-            part = flat[start : start + PIECE]
-            offset = int(self._rng.integers(POOL))
-            part *= by[offset : offset + part.size]
-        return out
+    def _scaled(self, y: Array, error: float) -> Array:
+        found: Array = y * self._pool.factors(error, y.size).reshape(y.shape)
+        return np.asarray(found)
 
 
 class Noisy(np.ndarray[Any, np.dtype[np.float64]]):

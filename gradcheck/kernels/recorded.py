@@ -17,7 +17,7 @@ from gradcheck.backends.protocol import Array
 from gradcheck.backends.tree import described, leaves, name_of
 from gradcheck.errors import CallError
 from gradcheck.kernels.formats import Claims
-from gradcheck.kernels.noise import Source, bare, noisy, pool
+from gradcheck.kernels.noise import Pool, Source, bare, noisy
 from gradcheck.kernels.results import Results, same
 from gradcore.errors import GradcoreError, GraphError
 from gradcore.graph import backward_pass, no_grad, walk
@@ -32,10 +32,10 @@ class Recorded:
     """
 
     def __init__(
-        self, g: Callable[..., Any], call: Callable[[list[Any]], Any], arrays: Sequence[Array]
+        self, g: Callable[..., Any], call: Callable[[list[Any]], Any], arrays: Sequence[Array], seed: int = 0
     ) -> None:
         self.name, self._g, self._call = name_of(g), g, call
-        self._pool: Array | None = None
+        self._pool = Pool(seed)
         self._given = [Tensor(a, requires_grad=True) if a.dtype.kind == "f" else a for a in arrays]
         try:
             result = call(list(self._given))
@@ -126,11 +126,9 @@ class Recorded:
         """Outputs and cotangents as recorded."""
         return self._results({node._order: node.data for node in self._nodes})
 
-    def noisy(self, claims: Claims, seed: int, units: Sequence[float]) -> Results:
+    def noisy(self, claims: Claims, units: Sequence[float]) -> Results:
         """The same with errors. units: the roundoff with which each output is stored before the backward pass reads it."""
-        if self._pool is None:
-            self._pool = pool(seed)
-        source = Source(claims, seed, self._pool)
+        source = Source(claims, self._pool)
         values: dict[int, Any] = {}
         outputs = {y._order: i for i, y in enumerate(self._ys)}
         read: dict[int, Any] = {}

@@ -17,6 +17,7 @@ from gradcheck.backends.protocol import Array
 from gradcheck.backends.tree import described, leaves, name_of
 from gradcheck.errors import CallError
 from gradcheck.kernels.formats import Claims
+from gradcheck.kernels.noise import Pool
 from gradcheck.kernels.results import Results, same
 
 EXACT = frozenset(
@@ -179,10 +180,10 @@ OPENED = frozenset(
 class _Errors(TorchDispatchMode):  # type: ignore[misc]
     """Adds to each result the error that rounding it may have."""
 
-    def __init__(self, claims: Claims, seed: int, device: Any) -> None:
+    def __init__(self, claims: Claims, pool: Pool) -> None:
         super().__init__()
         self.claims, self.narrow = claims, ""
-        self._rng = torch.Generator(device).manual_seed(seed)
+        self._pool = pool
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -213,7 +214,7 @@ class _Errors(TorchDispatchMode):  # type: ignore[misc]
     def _rounded(self, y: Any, terms: Any, count: Any) -> Any:
         if not torch.is_tensor(y) or not y.is_floating_point() or not self.claims.result:
             return y
-        out = y * (1 + self.claims.result * self._normal(y))
+        out = y * self._factors(self.claims.result, y)
         return (
             out
             if terms is None
@@ -223,17 +224,18 @@ class _Errors(TorchDispatchMode):  # type: ignore[misc]
     def store(self, y: Any, unit: float) -> None:
         """Write into an output, and what the backward pass saved of it, the error with which the kernel stores it."""
         with _disable_current_modes():
-            y.data.mul_(1 + unit / 2 * self._normal(y))
+            y.data.mul_(self._factors(unit / 2, y))
 
     def moved(self, x: Any) -> Any:
         """An input, moved by its error."""
         with _disable_current_modes():
-            return x * (1 + self.claims.inputs * self._normal(x)) if x.dtype == torch.float64 else x
+            return x * self._factors(self.claims.inputs, x) if x.dtype == torch.float64 else x
 
     def _normal(self, y: Any) -> Any:
-        """Drawn in float32, which is faster."""
-        drawn = torch.randn(y.shape, generator=self._rng, device=y.device, dtype=torch.float32)
-        return drawn.double()
+        return torch.from_numpy(self._pool.normal(y.numel())).reshape(y.shape).to(y.device)
+
+    def _factors(self, error: float, y: Any) -> Any:
+        return torch.from_numpy(self._pool.factors(error, y.numel())).reshape(y.shape).to(y.device)
 
 
 MAXIMA = {torch.amax, torch.max, torch.amin, torch.min}
@@ -289,12 +291,17 @@ class TorchReference:
     """`g` on float64 tensors, and its `torch.autograd` derivative for some cotangents."""
 
     def __init__(
-        self, g: Callable[..., Any], call: Callable[[list[Any]], Any], arrays: Sequence[Array], device: Any
+        self,
+        g: Callable[..., Any],
+        call: Callable[[list[Any]], Any],
+        arrays: Sequence[Array],
+        device: Any,
+        seed: int = 0,
     ) -> None:
         self.name, self._g, self._call, self._device = name_of(g), g, call, device
         self._arrays = [torch.as_tensor(np.ascontiguousarray(a)).to(device) for a in arrays]
         self._gys: list[list[Any]] = []
-        self._shifts = False
+        self._shifts, self._pool = False, Pool(seed)
         self._exact: Results | None = None
         self.outputs = tuple(self._run(None).outputs)
 
@@ -323,14 +330,14 @@ class TorchReference:
         """Outputs and cotangents without errors."""
         return self._run(None) if self._exact is None else self._exact
 
-    def noisy(self, claims: Claims, seed: int, units: Sequence[float]) -> Results:
+    def noisy(self, claims: Claims, units: Sequence[float]) -> Results:
         """The same with errors. units: the roundoff with which each output is stored before the backward pass reads it."""
-        return self._run(_Errors(claims, seed, self._device), units)
+        return self._run(_Errors(claims, self._pool), units)
 
     def _run(self, errors: _Errors | None, units: Sequence[float] = ()) -> Results:
         own = [x if errors is None else errors.moved(x) for x in self._arrays]
         own = [x.detach().requires_grad_(x.is_floating_point()) for x in own]
-        watching = errors or _Errors(Claims(0.0, 0.0, 0.0), 0, self._device)
+        watching = errors or _Errors(Claims(0.0, 0.0, 0.0), self._pool)
         constant = _ConstantMaxima() if self._shifts else nullcontext()
         with sdpa_kernel(SDPBackend.MATH), constant, watching:
             ys = [self._output(path, y) for path, y in leaves(self._call(own), "output") if y is not None]

@@ -203,6 +203,8 @@ def _headline(r: Report, own: Verdict) -> str:
 
 def headline_of_fail(r: Report) -> str:
     """What a fail is about: the contract that is broken first, with the verdict on the values beside it; or the values."""
+    if r.faults and all(f.input.startswith("output") for f in r.faults):
+        return "the forward values are wrong"
     beside = [f for f in r.faults if f.cause in r.broken and f.cause != "cotangent_shape"]
     if not beside or r.faults[0] not in beside:
         return "the gradient raises" if r.causes[:1] == ("raises",) else _HEADLINES[Verdict.FAIL]
