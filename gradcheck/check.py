@@ -111,11 +111,12 @@ def gradcheck(
             "straight_through=": straight_through is not None,
             "gy=": gy is not None,
             "wrt=": wrt is not None,
+            "contracts=": contracts is not True,
         }
         if any(alone.values()):
             raise CallError(
-                f"{', '.join([n for n, given in alone.items() if given])} came together with reference=, which judges the first derivative by "
-                "all floating inputs: leave it out"
+                f"{', '.join([n for n, given in alone.items() if given])} came together with reference=, which judges the values of "
+                "the first derivative by all floating inputs: leave it out"
             )
         report = check_kernel(
             f,
@@ -126,6 +127,7 @@ def gradcheck(
             accumulate=accumulate,
             intermediates=intermediates,
             seed=seed,
+            note=torch_options("gradcheck", torch).note,
         )
         if raise_exception and report.verdict is Verdict.FAIL:
             raise GradientError(report)

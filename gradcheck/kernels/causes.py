@@ -104,7 +104,7 @@ def one_factor(_: Measured, j: Judged) -> Cause | None:
     t, a = _finite(j)
     square = float(t @ t)
     c = float(t @ a) / square if square else 0.0
-    if not np.isfinite(c) or c == 0 or abs(c - 1) < 4 * j.format.unit:
+    if not np.isfinite(c) or c == 0 or abs(c - 1) < 4 * j.format.unit / t.size**0.5:
         return None
     if t.size < 2 and _named(1 / c, j) == factor(1 / c):  # of one number any other is a multiple
         return None

@@ -39,6 +39,7 @@ def check_kernel(
     intermediates: str | None = None,
     seed: int = 0,
     backward: bool = True,
+    note: str = "",
 ) -> Report:
     """Judge a kernel in its own dtype beside `reference` in float64; `backward=False` leaves the gradient out."""
     if not callable(reference):
@@ -49,6 +50,7 @@ def check_kernel(
     subject = _subject(kernel, inputs, vjp, params, backward)
     accumulate, intermediates = accumulate or "float32", intermediates or "float32"
     claims = claims_of(subject, accumulate, intermediates)
+    _runs(subject)
     against = _reference(reference, subject, inputs, params, seed_of(seed))
     m = Measured(subject, against, claims, seed_of(seed))
     faults: list[Fault] = []
@@ -60,12 +62,33 @@ def check_kernel(
                 "raises", f"the gradient of {subject.name} raised {error}, on inputs that its forward takes"
             )
         )
+    faults += [Fault("cotangent_shape", m.misshapen)] * bool(m.misshapen)
     if backward and not faults:
         wrong = differs(m)
         if wrong:
             raise CallError(wrong)
     faults += _of_missing(m) + _of_changes(m) + _of_spread(m) + _of_values(m)
+    m.notes += [note] * bool(note)
+    m.calls += 1
     return _report(m, faults, f"accumulate={accumulate!r}, intermediates={intermediates!r}")
+
+
+def _runs(kernel: Kernel) -> None:
+    """Raises `ForwardError` where the kernel does not take its inputs."""
+    try:
+        kernel.outputs()
+    except CallError:
+        raise
+    except Exception as error:
+        given = ", ".join(
+            [
+                f"{v.path} is {v.format.name if v.format else v.array.dtype} {v.array.shape}"
+                for v in kernel.inputs
+            ]
+        )
+        raise ForwardError(
+            f"{kernel.name} raised {type(error).__name__} on these inputs ({given}): {error}. A check needs inputs that the kernel takes"
+        ) from error
 
 
 def claims_of(kernel: Kernel, accumulate: str, intermediates: str) -> Claims:
@@ -84,7 +107,11 @@ def _subject(kernel: Any, inputs: Any, vjp: Any, params: Any, backward: bool) ->
         )
     template = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
     framework = framework_of(kernel, *[leaf for _, leaf in leaves(template, "")])
-    if framework is not None and framework.name == "PyTorch":
+    if framework is not None and framework.name != "PyTorch":
+        raise CallError(
+            f"{name_of(kernel)} is of {framework.name}, and reference= takes kernels of NumPy and PyTorch: convert it"
+        )
+    if framework is not None:
         from gradcheck.kernels.torch_kernel import TorchKernel
 
         if vjp is not None:
@@ -100,7 +127,9 @@ def _subject(kernel: Any, inputs: Any, vjp: Any, params: Any, backward: bool) ->
             )
         found = NumPyKernel(kernel, vjp, template, params_of(params))
     if not any(v.format is not None for v in found.inputs):
-        raise CallError(f"{found.name} got no floating array: pass the kernel's inputs in its own dtype")
+        raise CallError(
+            f"{found.name} got no floating array: pass the kernel's inputs in its own dtype, as arrays of NumPy or ml_dtypes, or tensors of PyTorch"
+        )
     return found
 
 
@@ -227,7 +256,7 @@ def _report(m: Measured, faults: list[Fault], claims: str) -> Report:
     verdict = Verdict.FAIL if faults else Verdict.PASS
     wrong = {f.input for f in faults}
     ratio = max([j.ratio for j in m.judged], default=math.nan)
-    notes = list(m.notes)
+    notes = list(dict.fromkeys(m.notes))
     if m.judged and not faults:
         worst = max(m.judged, key=lambda j: j.ratio)
         notes.insert(0, f"the largest error is {worst.ratio:.2g} of what rounding allows ({worst.path})")

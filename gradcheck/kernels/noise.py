@@ -78,8 +78,7 @@ class Source:
         return self._scaled(y, unit / 2)
 
     def _scaled(self, y: Array, error: float) -> Array:
-        found: Array = y * self._pool.factors(error, y.size).reshape(y.shape)
-        return np.asarray(found)
+        return np.asarray(y * self._pool.factors(error, y.size).reshape(y.shape))
 
 
 class Noisy(np.ndarray[Any, np.dtype[np.float64]]):

@@ -87,7 +87,7 @@ FLASH = Kernel(
     "flash_attention", flash_forward, flash_backward, heads, causal_reference,
     (
         Defect("remainder of keys", ("value", "tile", "precision", "nonfinite", "statistics", "boundary")),
-        Defect("no rescale", ("value", "statistics")),
+        Defect("no rescale", COARSE),
         Defect("probabilities in the dtype", COARSE, LOW),
         Defect("lse in the dtype", COARSE, LOW),
         Defect("no delta", ("value",)),
