@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from gradcheck.backends import Call, Subject, as_subject
 from gradcheck.backends.arguments import contracts_of, cotangents_of, seed_of
+from gradcheck.backends.options import TorchOptions, torch_options
 from gradcheck.backends.second import gradient_subject, loses_history
 from gradcheck.backends.tree import name_of
+from gradcheck.backends.values import arrays_of
 from gradcheck.contracts import CONTRACTS, examine
-from gradcheck.contracts.base import ContractResult
+from gradcheck.contracts.base import OPTIONAL, ContractResult
 from gradcheck.diagnosis.difference import entry_snippet
 from gradcheck.diagnosis.faults import Fault, Faults, diagnose
 from gradcheck.diagnosis.snippet import call_snippet
@@ -45,6 +47,7 @@ def gradcheck(
     contracts: bool | Collection[str] = True,
     seed: int = 0,
     raise_exception: bool = True,
+    **torch: Unpack[TorchOptions],
 ) -> Report:
     """Check the gradient of `f` at `inputs` against numeric derivatives with a measured error bound.
 
@@ -66,6 +69,12 @@ def gradcheck(
     order: 2 checks the gradient function as well, see `gradgradcheck`.
     contracts: True for all of `gradcheck.contracts.CONTRACTS`, False for none, or names of some.
     raise_exception: whether a fail raises `GradientError`; the report is its `report`.
+    torch: the keywords of `torch.autograd.gradcheck`. `check_batched_grad=True` adds the contract `batched_cotangents`; those
+    that are not needed (`eps`, `atol`, `rtol`, ...) are accepted, and named in the report.
+
+    In PyTorch f is a function of tensors, the `apply` of an `autograd.Function` or the class itself, a module (whose
+    parameters are inputs as well, as `named_parameters` names them) or a custom op; tensors that require no gradient are
+    constants.
 
     Returns a `Report`: true where the verdict is pass or subgradient, false where it is fail or inconclusive.
 
@@ -84,10 +93,11 @@ def gradcheck(
         raise CallError(
             "straight_through= has no second order: leave out order=2, or check the surrogate by itself"
         )
-    call = Call(
-        f, inputs, vjp, wrt, params, gy, contracts_of(contracts, CONTRACTS), seed_of(seed), straight_through
-    )
-    report = _check(as_subject(call), call, 1)
+    options = torch_options("gradcheck", torch)
+    names = options.among(contracts_of(contracts, CONTRACTS), USUAL)
+    call = Call(f, inputs, vjp, wrt, params, gy, names, seed_of(seed), straight_through)
+    report = _check(as_subject(call), call, 1, options.note)
+    _tried(report, torch)
     if order == 2 and report.verdict is not Verdict.FAIL:
         report = report.with_second(_second(replace(call, gy=None)))
     if raise_exception and report.verdict is Verdict.FAIL:
@@ -98,6 +108,7 @@ def gradcheck(
 def gradgradcheck(
     f: Callable[..., Any],
     inputs: Any,
+    grad_outputs: Any = None,
     *,
     vjp: Callable[..., Any] | None = None,
     wrt: int | str | Sequence[int | str] | None = None,
@@ -105,27 +116,47 @@ def gradgradcheck(
     contracts: bool | Collection[str] = True,
     seed: int = 0,
     raise_exception: bool = True,
+    **torch: Unpack[TorchOptions],
 ) -> Report:
     """Check the gradient function `(x, gy) -> gx` as a function in its own right, with a random `gy`.
 
     Arguments, result and errors as for `gradcheck`; the cotangent is the input named `gy` of the report. For gradcore
     functions and Ops the recorded backward pass is differentiated. With `vjp`, `f` and the rule are run on Tensors: both
     have to be written with NumPy functions that gradcore has rules for.
+    grad_outputs: the cotangent, or a tuple with one per floating output, in place of a random `gy`.
     """
     __tracebackhide__ = True
-    call = Call(f, inputs, vjp, wrt, params, contracts=contracts_of(contracts, CONTRACTS), seed=seed_of(seed))
-    report = _second(call)
+    options = torch_options("gradgradcheck", torch)
+    names = options.among(contracts_of(contracts, CONTRACTS), USUAL)
+    call = Call(f, inputs, vjp, wrt, params, grad_outputs, names, seed_of(seed))
+    report = _second(call, options.note)
+    _tried(report, torch)
     if raise_exception and report.verdict is Verdict.FAIL:
         raise GradientError(report)
     return report
 
 
-def _second(call: Call) -> Report:
+USUAL = frozenset(CONTRACTS) - OPTIONAL
+"""Contracts that are tried where none are named."""
+
+
+def _tried(report: Report, torch: Mapping[str, Any]) -> None:
+    """Raises `CallError` where torch's keyword requested a check that could not be made."""
+    if torch.get("check_forward_ad"):
+        for contract in report.contracts:
+            if contract.name == "forward_mode" and contract.status == "skipped" and "has no" in contract.text:
+                raise CallError(
+                    f"check_forward_ad=True, and {report.name} has no forward-mode derivative: give its Function a jvp, or leave "
+                    "this keyword out"
+                )
+
+
+def _second(call: Call, note: str = "") -> Report:
     __tracebackhide__ = True
     subject = gradient_subject(call)
     # One Tensor in two places has one gradient, so (x, y, gy) -> (gx, gy) is no function of it as two arguments.
-    names = set(CONTRACTS if call.contracts is None else call.contracts) - {"aliased_arguments"}
-    report = _check(subject, replace(call, contracts=names), 2)
+    names = set(USUAL if call.contracts is None else call.contracts) - {"aliased_arguments"}
+    report = _check(subject, replace(call, gy=None, contracts=names), 2, note)
     if report.verdict is Verdict.FAIL and loses_history(call):
         raise CallError(
             f"{name_of(call.f)} or its rule makes a Python number of an input, as math.sin(x) and float(x) do, and its "
@@ -134,13 +165,13 @@ def _second(call: Call) -> Report:
     return report
 
 
-def _check(subject: Subject, call: Call, order: int) -> Report:
+def _check(subject: Subject, call: Call, order: int, said: str = "") -> Report:
     __tracebackhide__ = True
     obs = Observation(subject, call.seed)
     values: ValueResult | None = None
     results: Sequence[ContractResult] = ()
     try:
-        obs.given_gys = cotangents_of(call.gy, subject.name, obs.outputs)
+        obs.given_gys = cotangents_of(arrays_of(call.gy), subject.name, obs.outputs)
         obs.prepare()
         if CONTRACTS["cotangent_shape"](obs) is None:
             values = judge(obs)
@@ -183,7 +214,7 @@ def _check(subject: Subject, call: Call, order: int) -> Report:
         faults=found.faults,
         reason=reason,
         judged=covered.words() if verdict in (Verdict.PASS, Verdict.SUBGRADIENT) else "",
-        note="; ".join(filter(None, (values.note if values is not None else "", *subject.notes))),
+        note="; ".join(filter(None, (values.note if values is not None else "", *subject.notes, said))),
         at_kink=any(e.at_kink() for e in obs.evidence),
         excuses={} if verdict is Verdict.FAIL else {x.name: x.text for x in obs.excuses},
         order=order,

@@ -71,9 +71,6 @@ class Core:
     ) -> None:
         """Nothing: the engine's rules belong to the ops, not to this function."""
 
-    def tangents(self, _arrays: Sequence[Array], _v: Sequence[Array | None]) -> None:
-        """Nothing: forward mode is made of the same rules."""
-
     def run(self, arrays: Sequence[Array]) -> CoreRun:
         """Forward on Tensors that share these arrays, recorded."""
         with enable_grad():

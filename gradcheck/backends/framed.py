@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,7 @@ class Framed:
         self.traits: Traits = framework.traits
         self.output_paths: tuple[str, ...] = ()
         self.notes: tuple[str, ...] = ()
+        self.own_rule = False  # whether f is one function with a rule that its user wrote
         self.wanted = [item.wanted for item in inputs]
         self._invoke, self._flat, self._places = invoke, list(flat), tuple(places)
         self._judged: list[bool] | None = None  # outputs from which a gradient can be pulled back
@@ -80,10 +83,22 @@ class Framed:
                 "what holds them (a module) in its place, or make all of them double precision"
             ) from error
 
+    def alone(self, i: int) -> Framed:
+        """The same function with a gradient requested by one input only."""
+        made = copy(self)
+        made.inputs = tuple([replace(item, wanted=j == i) for j, item in enumerate(self.inputs)])
+        made.wanted = [j == i for j in range(len(self.inputs))]
+        return made
+
     def by_rule(
-        self, _arrays: Sequence[Array], _outputs: Sequence[Array], _gys: Sequence[Array | None]
-    ) -> None:
-        """Nothing: a framework's rules cannot be called with values that no forward connects."""
+        self, arrays: Sequence[Array], _outputs: Sequence[Array], gys: Sequence[Array | None]
+    ) -> list[Array | None] | None:
+        """The rule on other arrays, with the outputs that forward gives for them: it cannot be called with any others."""
+        run = self.run(arrays)
+        shapes = [None if gy is None else gy.shape for gy in gys]
+        if any(s is not None and s != y.shape for s, y in zip(shapes, run.outputs, strict=True)):
+            return None
+        return run.pull(gys)
 
     def tangents(self, arrays: Sequence[Array], v: Sequence[Array | None]) -> tuple[Array, ...] | None:
         """Forward mode: tangents of the differentiable outputs along `v`; None where f has none.
@@ -165,6 +180,19 @@ class FramedRun:
         """What the framework leaves with its user."""
         return self._pulled(self._recorded.accumulated or self._recorded.pull, gys)
 
+    def batched(self, gys: Sequence[Array | None]) -> list[Array | None] | None:
+        """Cotangents of a batch, along a first axis that each of them has; None where the framework takes none."""
+        return None if self._recorded.batched is None else self._pulled(self._recorded.batched, gys)
+
+    def overwritten(self) -> bool:
+        """Change every floating input in place; False where the framework has no such thing."""
+        changed = [
+            self._subject.framework.overwrite(leaf)
+            for leaf, item in zip(self._own, self._subject.inputs, strict=True)
+            if item.differentiable
+        ]
+        return all(changed)
+
     def _pulled(self, pull: Any, gys: Sequence[Array | None]) -> list[Array | None]:
         subject, framework = self._subject, self._subject.framework
         with framework.mode([item for item in gys if item is not None]):
@@ -215,7 +243,7 @@ def framed(
             asked = bool(requests[path]) or not explicit
             places.append(place)
             found.append(Input(path, array, array.dtype.kind in "fc" and asked))
-    if explicit and not any(requests.values()):
+    if not requests or (explicit and not any(requests.values())):
         floating = [item.path for item in found if item.differentiable]
         advice = (
             f"none of the {framework.noun}s requires a gradient ({', '.join(floating)}): request one, such as with "
@@ -225,7 +253,9 @@ def framed(
         )
         raise CallError(f"nothing to differentiate by: {advice}")
     inputs = chosen(named, found, wrt, len(arguments))
-    return Framed(framework, invoke, [leaf for _, leaf in named], places, inputs, title)
+    made = Framed(framework, invoke, [leaf for _, leaf in named], places, inputs, title)
+    made.own_rule = framework.own_rule(f)
+    return made
 
 
 def gradient_of(first: Framed, gys: Sequence[Array | None]) -> Framed:

@@ -33,12 +33,14 @@ class Recorded:
 
     result: what f returned. pull: from one cotangent per leaf of `outputs_of(result)`, None for one that has none, to one
     per leaf that was handed in, None for one that gets none; any number of times. accumulated: the same as the framework
-    leaves it with its user (`x.grad`), None where it keeps nothing.
+    leaves it with its user (`x.grad`), None where it keeps nothing. batched: the same for cotangents with one axis more at
+    the front, all at once; None where there is no such thing.
     """
 
     result: Any
     pull: Pull
     accumulated: Pull | None = None
+    batched: Pull | None = None
 
 
 class Framework(ABC):
@@ -80,6 +82,10 @@ class Framework(ABC):
         """Whether a gradient can be pulled back from this output of a recorded call."""
         return True
 
+    def overwrite(self, leaf: Any) -> bool:
+        """Change the values of a leaf in place, as its user may after forward; False where no leaf can be changed."""
+        return False
+
     # --- functions ----------------------------------------------------------------------------------------------------
 
     def claims(self, f: Any) -> bool:
@@ -100,6 +106,10 @@ class Framework(ABC):
     ) -> Any:
         """f's result with other leaves in the place of those that it holds."""
         return f(*arguments, **params)
+
+    def own_rule(self, f: Any) -> bool:
+        """Whether f is one function with a rule that its user wrote, and not composed of the framework's."""
+        return False
 
     def title(self, f: Any) -> str:
         """How messages name f."""

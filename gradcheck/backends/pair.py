@@ -80,9 +80,6 @@ class Pair:
         gy = rebuild(self._result, iter(gys))
         return self.cotangents(self.rule(gy, y, *self._arguments(arrays), **self.params))
 
-    def tangents(self, _arrays: Sequence[Array], _v: Sequence[Array | None]) -> None:
-        """Nothing: a pair has a rule for reverse mode only."""
-
     def cotangents(self, found: Any) -> list[Array | None]:
         """What the rule returned, as one array or None per input array."""
         template = self._template

@@ -89,9 +89,6 @@ class Subject(Protocol):
     def values(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
         """The differentiable outputs only, nothing recorded."""
 
-    def tangents(self, arrays: Sequence[Array], v: Sequence[Array | None]) -> tuple[Array, ...] | None:
-        """Forward mode: tangents of the differentiable outputs along `v`; None where there is no such derivative."""
-
 
 def differentiable(outputs: Sequence[Array]) -> tuple[Array, ...]:
     """Those outputs that can have a cotangent."""

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from gradcheck.backends import as_subject, first_run, subject_of
+from gradcheck.backends.arguments import cotangents_of
 from gradcheck.backends.call import Call
 from gradcheck.backends.core import Core, gradient_function, rule_function
 from gradcheck.backends.framed import Framed, gradient_of
 from gradcheck.backends.protocol import Subject, differentiable, spread
 from gradcheck.backends.tree import leaves, rebuild
+from gradcheck.backends.values import arrays_of
 from gradcheck.errors import CallError, RuleError
 from gradcheck.numeric.probes import cotangents
 from gradcore.tensor import Tensor
@@ -70,8 +72,9 @@ def gradient_subject(call: Call) -> Subject:
     """
     first = as_subject(call)
     run = first_run(first, [np.array(item.array, order="C") for item in first.inputs])
+    given_gys = cotangents_of(arrays_of(call.gy), first.name, differentiable(run.outputs))
     drawn = cotangents(differentiable(run.outputs), np.random.default_rng([call.seed, 3]))
-    gys = spread(run.outputs, drawn)
+    gys = spread(run.outputs, drawn if given_gys is None else given_gys)
     if isinstance(first, Framed):
         return _tried(gradient_of(first, gys))
     given, wanted = call.arguments, [item.path for item in first.inputs if item.wanted]

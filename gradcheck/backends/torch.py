@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -24,8 +25,8 @@ NAMESPACES = (
 )
 
 LOST = (
-    "the result requires no gradient, so nothing was recorded between this input and it: look for detach(), .data, numpy(), "
-    "item(), torch.tensor(...), torch.no_grad() or an integer dtype on the way"
+    "nothing was recorded between this input and the result: look for detach(), .data, numpy(), item(), torch.tensor(...), "
+    "torch.no_grad() or an integer dtype on the way, and for an input that backward returns None for"
 )
 
 
@@ -67,8 +68,7 @@ class PyTorch(Framework):
                 f"{path} is {leaf.dtype}, in which a derivative cannot be told from rounding: pass x.float() or x.double(), "
                 "and check the kernel in 16 bits against that one"
             )
-        plain = leaf.detach().cpu().resolve_conj().resolve_neg()
-        found: Array = plain.numpy()
+        found: Array = leaf.numpy(force=True)  # from any device; of a lazy conjugate or zero, a copy
         return found
 
     def leaf(self, array: Array, like: Any, *, wanted: bool = False) -> Any:
@@ -83,6 +83,12 @@ class PyTorch(Framework):
     def follows(self, output: Any) -> bool:
         """Whether something was recorded for it: not so for `mark_non_differentiable` and detached outputs."""
         return bool(output.requires_grad)
+
+    def overwrite(self, leaf: Any) -> bool:
+        """Double the values, as an optimizer step may change them: without a record, but with a new version."""
+        with torch.no_grad():
+            leaf.mul_(2).add_(1)
+        return True
 
     # --- functions ----------------------------------------------------------------------------------------------------
 
@@ -123,6 +129,11 @@ class PyTorch(Framework):
         }
         return torch.func.functional_call(f, {**held, **buffers}, tuple(arguments), dict(params))
 
+    def own_rule(self, f: Any) -> bool:
+        """A Function or a custom op."""
+        custom = isinstance(f, torch.library.CustomOpDef)
+        return custom or _is_function(f) or _is_function(getattr(f, "__self__", None))
+
     def title(self, f: Any) -> str:
         """The class of a module or of a Function, the qualified name of an op."""
         owner: Any = getattr(f, "__self__", None)
@@ -154,7 +165,10 @@ class PyTorch(Framework):
                 leaf.grad = None
             return found
 
-        return Recorded(result, pull, accumulated)
+        def batched(gys: Sequence[Any | None]) -> list[Any | None]:
+            return _grads(outputs, gys, own, wanted, is_grads_batched=True)
+
+        return Recorded(result, pull, accumulated, batched)
 
     def values(self, call: Call, own: Sequence[Any], wanted: Sequence[bool]) -> Any:
         """The same call: a function may take gradients itself, which it could not where none are recorded."""
@@ -171,6 +185,11 @@ class PyTorch(Framework):
                 for x, want in zip(own, wanted, strict=True)
             ]
             found = _grads(outputs_of(call(sources)), gys, sources, wanted, create_graph=True)
+            if _ends_in_error([gx for gx in found if gx is not None]):
+                raise CallError(
+                    "a Function in it is marked once_differentiable, so that it has no second derivative: check the first order "
+                    "alone with gradcheck, or write its backward with differentiable operations and remove the mark"
+                )
             return [
                 torch.zeros_like(x) if gx is None else gx
                 for x, gx, want in zip(sources, found, wanted, strict=True)
@@ -181,14 +200,15 @@ class PyTorch(Framework):
         self, call: Call, own: Sequence[Any], moving: Sequence[Any | None]
     ) -> list[Any | None] | None:
         """Dual numbers through the call."""
-        with torch.enable_grad(), forward_ad.dual_level():
+        with torch.enable_grad(), forward_ad.dual_level(), warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", DeprecationWarning
+            )  # PyTorch's own, from its first use of dual numbers
             duals = [x if t is None else forward_ad.make_dual(x, t) for x, t in zip(own, moving, strict=True)]
             try:
                 result = call(duals)
-            except (NotImplementedError, RuntimeError) as error:
-                if "forward AD" in str(error) or "forward-mode" in str(error):
-                    return None
-                raise
+            except NotImplementedError:
+                return None
             return [forward_ad.unpack_dual(y).tangent for y in outputs_of(result)]
 
     # --- code ---------------------------------------------------------------------------------------------------------
@@ -206,7 +226,7 @@ class PyTorch(Framework):
         if _is_function(owner):
             return f"{owner.__name__}.apply"
         if _is_function(f):
-            return str(f.__name__)
+            return f"{f.__name__}.apply"
         if isinstance(f, torch.nn.Module):
             return "module"
         name = getattr(f, "__name__", "")
@@ -262,27 +282,31 @@ def _grads(
     gys: Sequence[Any | None],
     own: Sequence[Any],
     wanted: Sequence[bool],
-    *,
-    create_graph: bool = False,
+    **options: bool,
 ) -> list[Any | None]:
     """One gradient per leaf, None for one that gets none."""
     roots, given = _roots(outputs, gys)
     sources = _sources(own, wanted)
     if not roots:
         return [None] * len(own)
-    try:
-        found = torch.autograd.grad(
-            roots, sources, given, retain_graph=True, create_graph=create_graph, allow_unused=True
-        )
-    except RuntimeError as error:
-        if "once_differentiable" in str(error):
-            raise CallError(
-                "a Function in it is marked once_differentiable, so that it has no second derivative: check the first order "
-                "alone with gradcheck, or write its backward with differentiable operations and remove the mark"
-            ) from error
-        raise
+    found = torch.autograd.grad(roots, sources, given, retain_graph=True, allow_unused=True, **options)
     by_leaf = {id(leaf): gx for leaf, gx in zip(sources, found, strict=True)}
     return [by_leaf.get(id(leaf)) if want else None for leaf, want in zip(own, wanted, strict=True)]
+
+
+def _ends_in_error(tensors: Sequence[Any]) -> bool:
+    """Whether the history of a tensor has the node that once_differentiable leaves, whose gradient is an error."""
+    waiting = [x.grad_fn for x in tensors]
+    seen: set[Any] = {None}
+    while waiting:
+        node = waiting.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if type(node).__name__ == "Error":
+            return True
+        waiting += [following for following, _ in node.next_functions]
+    return False
 
 
 FRAMEWORK = PyTorch()

@@ -3,7 +3,17 @@
 `CONTRACTS` has them by name, in the order in which they are tried.
 """
 
-from gradcheck.contracts import effects, algebra, layouts  # noqa: I001 - this is the order in which they are tried
+from gradcheck.contracts import effects, algebra, layouts, recorded  # noqa: I001 - this is the order in which they are tried
 from gradcheck.contracts.base import CONTRACTS, Contract, Skip, contract, examine
 
-__all__ = ["CONTRACTS", "Contract", "Skip", "algebra", "contract", "effects", "examine", "layouts"]
+__all__ = [
+    "CONTRACTS",
+    "Contract",
+    "Skip",
+    "algebra",
+    "contract",
+    "effects",
+    "examine",
+    "layouts",
+    "recorded",
+]

@@ -34,6 +34,8 @@ Contract: TypeAlias = Callable[[Observation], str | None]
 
 CONTRACTS: dict[str, Contract] = {}
 FOLLOWS: dict[str, tuple[str, ...]] = {}
+OF: dict[str, type] = {}
+OPTIONAL: set[str] = set()
 AMPLIFIED = 64.0
 """How many times the effect of one unit in the last place of the inputs rounding on the way may have."""
 
@@ -41,15 +43,19 @@ REORDERED = 1e3
 """Units of eps, of the largest entry, by which a sum taken in another order may differ without a further check."""
 
 
-def contract(*, follows: tuple[str, ...] = ()) -> Callable[[Contract], Contract]:
+def contract(
+    *, follows: tuple[str, ...] = (), of: type = object, optional: bool = False
+) -> Callable[[Contract], Contract]:
     """Decorator that adds a contract under its own name; they are tried in the order in which they were added.
 
-    follows: contracts that can't be broken without breaking this one, which is then skipped: it would add nothing.
+    follows: contracts that can't be broken without breaking this one, which is then skipped: it would add nothing. of: the
+    class of the subjects that it is about; it is not mentioned for others. optional: tried only where it is named.
     """
 
     def register(check: Contract) -> Contract:
         CONTRACTS[check.__name__] = check
-        FOLLOWS[check.__name__] = follows
+        FOLLOWS[check.__name__], OF[check.__name__] = follows, of
+        OPTIONAL.update({check.__name__} if optional else ())
         return check
 
     return register
@@ -135,7 +141,9 @@ def examine(obs: Observation, names: Collection[str] | None = None) -> list[Cont
     """Try the contracts of these names, all of them for None, and report each by itself."""
     results = []
     for name, check in CONTRACTS.items():
-        if names is not None and name not in names:
+        if not isinstance(obs.subject, OF[name]) or (
+            name in OPTIONAL if names is None else name not in names
+        ):
             continue
         known = [other for other in FOLLOWS[name] if other in obs.broken]
         if known:

@@ -27,9 +27,12 @@ to the even part of such a move is smaller than the tolerance of a sum in anothe
 
 
 def apart(x: Array | None, y: Array | None) -> float:
-    """The largest difference between entries, infinite where one is finite and the other is not."""
-    if x is None or y is None or x.dtype.kind not in "fc" or not x.size:
-        return 0.0 if x is None or y is None or np.array_equal(x, y) else np.inf
+    """The largest difference between entries, infinite where one is finite and the other is not; None counts as zeros."""
+    if x is None or y is None:
+        rest = y if x is None else x
+        return 0.0 if rest is None else float(np.max(np.abs(rest), initial=0.0))
+    if x.dtype.kind not in "fc" or not x.size:
+        return 0.0 if np.array_equal(x, y) else np.inf
     return float(np.max(np.abs(change(x, y))))
 
 

@@ -1,0 +1,85 @@
+"""A mistake as a function of each framework. To add a framework: one function here, and its name in `WAYS`."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import gradcore
+from ci.catalogue.frameworks.mistakes import Mistake
+from gradcheck import gradcheck
+from gradcore.spec import OpSpec, case, reals
+
+
+def as_pair(mistake: Mistake) -> Any:
+    """A pair of NumPy functions."""
+
+    def forward(*inputs: Any) -> Any:
+        return np.asarray(mistake.forward(np, *inputs))
+
+    def rule(gy: Any, y: Any, *inputs: Any) -> Any:
+        return mistake.rule(np, gy, y, *inputs)
+
+    return gradcheck(forward, mistake.inputs, vjp=rule, raise_exception=False)
+
+
+def as_op(mistake: Mistake) -> Any:
+    """An op of gradcore."""
+    letters = iter("nmkpqrstuv")
+    shapes = [reals(" ".join([next(letters) for _ in x.shape])) for x in mistake.inputs]
+    count = len(mistake.inputs)
+
+    def one(x: Any, /) -> Any:
+        return np.asarray(mistake.forward(np, x))
+
+    def two(x: Any, y: Any, /) -> Any:
+        return np.asarray(mistake.forward(np, x, y))
+
+    forward = one if count == 1 else two
+    forward.__name__ = forward.__qualname__ = (
+        f"wrong_{mistake.name.replace(' ', '_').replace('/', '').replace(',', '')}"
+    )
+    forward.__doc__ = "A wrong op."
+
+    def rule(gy: Any, y: Any, *inputs: Any) -> Any:
+        found = mistake.rule(np, gy, y, *inputs)
+        return found if count > 1 else found[0]
+
+    spec = OpSpec(case(*shapes), reference=lambda *inputs: mistake.forward(np, *inputs))
+    op: Any = gradcore.op(vjp=rule, spec=spec)(forward)
+    return gradcheck(op, mistake.inputs, raise_exception=False)
+
+
+def as_torch(mistake: Mistake) -> Any:
+    """A `torch.autograd.Function`."""
+    import torch
+
+    class Wrong(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, *inputs: Any) -> Any:
+            y = mistake.forward(torch, *inputs)
+            ctx.save_for_backward(y, *inputs)
+            return y
+
+        @staticmethod
+        def backward(ctx: Any, gy: Any) -> Any:
+            return mistake.rule(torch, gy, *ctx.saved_tensors)
+
+    inputs = tuple([torch.tensor(x, requires_grad=True) for x in mistake.inputs])
+    return gradcheck(Wrong, inputs, raise_exception=False)
+
+
+WAYS: dict[str, tuple[str, Callable[[Mistake], Any]]] = {
+    "NumPy pair": ("numpy", as_pair),
+    "gradcore op": ("gradcore", as_op),
+    "torch Function": ("torch", as_torch),
+}
+"""By name: the module that has to be installed, and what gives the report on a mistake."""
+
+
+def installed() -> dict[str, Callable[[Mistake], Any]]:
+    """The ways whose framework is installed."""
+    return {name: way for name, (module, way) in WAYS.items() if importlib.util.find_spec(module)}
