@@ -11,6 +11,7 @@ import numpy as np
 
 from gradcheck.backends import Call, Subject, as_subject
 from gradcheck.backends.arguments import contracts_of, cotangents_of, seed_of
+from gradcheck.backends.framework import stated
 from gradcheck.backends.options import TorchOptions, torch_options
 from gradcheck.backends.second import gradient_subject, loses_history
 from gradcheck.backends.tree import name_of
@@ -42,6 +43,7 @@ def gradcheck(
     wrt: int | str | Sequence[int | str] | None = None,
     params: Mapping[str, Any] | None = None,
     gy: Any = None,
+    backend: str | None = None,
     straight_through: Callable[..., Any] | None = None,
     order: int = 1,
     contracts: bool | Collection[str] = True,
@@ -95,7 +97,7 @@ def gradcheck(
         )
     options = torch_options("gradcheck", torch)
     names = options.among(contracts_of(contracts, CONTRACTS), USUAL)
-    call = Call(f, inputs, vjp, wrt, params, gy, names, seed_of(seed), straight_through)
+    call = Call(stated(f, backend), inputs, vjp, wrt, params, gy, names, seed_of(seed), straight_through)
     report = _check(as_subject(call), call, 1, options.note)
     _tried(report, torch)
     if order == 2 and report.verdict is not Verdict.FAIL:
@@ -113,6 +115,7 @@ def gradgradcheck(
     vjp: Callable[..., Any] | None = None,
     wrt: int | str | Sequence[int | str] | None = None,
     params: Mapping[str, Any] | None = None,
+    backend: str | None = None,
     contracts: bool | Collection[str] = True,
     seed: int = 0,
     raise_exception: bool = True,
@@ -128,7 +131,7 @@ def gradgradcheck(
     __tracebackhide__ = True
     options = torch_options("gradgradcheck", torch)
     names = options.among(contracts_of(contracts, CONTRACTS), USUAL)
-    call = Call(f, inputs, vjp, wrt, params, grad_outputs, names, seed_of(seed))
+    call = Call(stated(f, backend), inputs, vjp, wrt, params, grad_outputs, names, seed_of(seed))
     report = _second(call, options.note)
     _tried(report, torch)
     if raise_exception and report.verdict is Verdict.FAIL:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.backends.framework import Framework, Recorded, outputs_of
+from gradcheck.backends.framework import Framework, Recorded, Stated, outputs_of
 from gradcheck.backends.protocol import Array, Input, Traits, differentiable
 from gradcheck.backends.tree import described, leaves, rebuild
 from gradcheck.backends.wanted import chosen
@@ -80,7 +80,7 @@ class Framed:
             raise CallError(
                 f"{self.name} takes {given[0]} and raised {type(error).__name__} for the same values in double precision, in "
                 f"which the numeric derivative is taken: {error}. Where it holds {self.framework.noun}s of its own, pass "
-                "what holds them (a module) in its place, or make all of them double precision"
+                "them as inputs, or what holds them (a module) in its place, or make all of them double precision"
             ) from error
 
     def alone(self, i: int) -> Framed:
@@ -225,6 +225,7 @@ def framed(
     framework: Framework, f: Any, arguments: tuple[Any, ...], params: Mapping[str, Any], wrt: Any
 ) -> Framed:
     """f as a subject. Raises `CallError` where nothing can be differentiated by."""
+    f = f.function if isinstance(f, Stated) else f
     held = framework.held(f)
     title, function = framework.title(f), framework.function(f)
     named = [*leaves(arguments, "inputs"), *held.items()]
@@ -243,13 +244,15 @@ def framed(
             asked = bool(requests[path]) or not explicit
             places.append(place)
             found.append(Input(path, array, array.dtype.kind in "fc" and asked))
+        else:
+            framework.refuse(leaf, path)
     if not requests or (explicit and not any(requests.values())):
         floating = [item.path for item in found if item.differentiable]
         advice = (
             f"none of the {framework.noun}s requires a gradient ({', '.join(floating)}): request one, such as with "
             "x.requires_grad_(), or name inputs, as in wrt=0"
             if floating
-            else f"there is no floating {framework.noun} among the inputs: pass one that requires a gradient"
+            else f"there is no floating {framework.noun} among the inputs: pass one"
         )
         raise CallError(f"nothing to differentiate by: {advice}")
     inputs = chosen(named, found, wrt, len(arguments))
@@ -281,7 +284,8 @@ def gradient_of(first: Framed, gys: Sequence[Array | None]) -> Framed:
     for k in kept:
         gy = gys[k]
         if gy is not None:
-            extra.append(framework.leaf(gy, outputs[position[k]]))
+            with framework.mode([gy]):
+                extra.append(framework.leaf(gy, outputs[position[k]]))
             items.append(Input("gy" if single else f"gy[{k}]", gy, True))
     more = range(len(flat), len(flat) + len(extra))
     second = Framed(
