@@ -72,14 +72,27 @@ class Framed:
             except Exception as error:
                 self._refused_when_wide(arrays, error)
                 raise
-            return differentiable([array for _, array in self._outputs(result, first=False)])
+            found = differentiable([array for _, array in self._outputs(result, first=False)])
+            self._note_narrow(arrays, found)
+            return found
+
+    def _note_narrow(self, arrays: Sequence[Array], outputs: Sequence[Array]) -> None:
+        """Note where f computes in single precision whatever it gets."""
+        wide = [np.finfo(a.dtype).bits > 32 for a in arrays if a.dtype.kind in "fc"]
+        narrow = [y.dtype for y in outputs if np.finfo(y.dtype).bits == 32]
+        if all(wide) and narrow:
+            note = (
+                f"it returns {narrow[0]} for inputs in double precision, so that its derivative is judged no finer than that: "
+                "take the dtypes from the inputs to have it judged in double precision"
+            )
+            self.notes = tuple(dict.fromkeys([*self.notes, note]))
 
     def _refused_when_wide(self, arrays: Sequence[Array], error: Exception) -> None:
         given = [i.array.dtype for i, a in zip(self.inputs, arrays, strict=True) if i.array.dtype != a.dtype]
         if given:
             raise CallError(
                 f"{self.name} takes {given[0]} and raised {type(error).__name__} for the same values in double precision, in "
-                f"which the numeric derivative is taken: {error}. Where it holds {self.framework.noun}s of its own, pass "
+                f"which the numeric derivative is taken: {str(error).rstrip('.')}. Where it holds {self.framework.noun}s of its own, pass "
                 "them as inputs, or what holds them (a module) in its place, or make all of them double precision"
             ) from error
 
@@ -134,7 +147,7 @@ class Framed:
             if not self.framework.owns(leaf):
                 raise CallError(
                     f"{self.name} returned {described(leaf)} ({path}) where {self.framework.name} {self.framework.noun}s "
-                    f"went in: return a {self.framework.noun}, or a tuple or dict of {self.framework.noun}s"
+                    f"went in: return {_one(self.framework.noun)}, or a tuple or dict of {self.framework.noun}s"
                 )
         arrays = [(path, self.framework.array(leaf, path)) for path, leaf in found]
         if first:
@@ -219,6 +232,10 @@ class FramedRun:
                 what = f"the gradient of {item.path}"
                 result.append(None if gx is None or again else framework.array(gx, what))
             return result
+
+
+def _one(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeio' else 'a'} {noun}"
 
 
 def framed(

@@ -120,7 +120,7 @@ class Jax(Framework):
         def flat(*sources: Any) -> Any:
             found[:] = [call(_placed(own, sources, wanted))]
             outputs = outputs_of(found[0])
-            return tuple([y for y in outputs if self.owns(y)])
+            return tuple([jnp.asarray(y) for y in outputs if self.owns(y)])
 
         outputs, transposed = self._traced(jax.vjp, flat, *_sources(own, wanted))
         remaining = iter(outputs)
@@ -153,7 +153,7 @@ class Jax(Framework):
         """The cotangents within whatever is tracing."""
 
         def flat(*sources: Any) -> Any:
-            return tuple(outputs_of(call(_placed(own, sources, wanted))))
+            return tuple([jnp.asarray(y) for y in outputs_of(call(_placed(own, sources, wanted)))])
 
         outputs, transposed = jax.vjp(flat, *_sources(own, wanted))
         gxs = transposed(tuple([_cotangent(y, gy) for y, gy in zip(outputs, gys, strict=True)]))
@@ -169,7 +169,7 @@ class Jax(Framework):
         sources = _sources(own, moved)
 
         def flat(*given: Any) -> Any:
-            return tuple(outputs_of(call(_placed(own, given, moved))))
+            return tuple([jnp.asarray(y) for y in outputs_of(call(_placed(own, given, moved)))])
 
         try:
             _, found = jax.jvp(flat, tuple(sources), tuple([by_leaf[id(x)] for x in sources]))
@@ -249,7 +249,7 @@ def _cotangent(y: Any, gy: Any | None) -> Any:
     """Of an output: zeros for none, and nothing at all for integers."""
     if not jnp.issubdtype(y.dtype, jnp.inexact):
         return np.zeros(y.shape, jax.dtypes.float0)
-    return jnp.zeros(y.shape, y.dtype) if gy is None else _conjugate(gy)
+    return np.zeros(y.shape, y.dtype) if gy is None else _conjugate(gy)
 
 
 FRAMEWORK = Jax()

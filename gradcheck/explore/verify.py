@@ -65,7 +65,14 @@ def verify(
             f'edges={edges!r}: pass "list" to list them beside the verdict, or "fail" to count them'
         )
     explorer = Explorer(
-        stated(f, backend), vjp, max_examples, seed_of(seed), seconds, edges == "fail", complex, straight_through
+        stated(f, backend),
+        vjp,
+        max_examples,
+        seed_of(seed),
+        seconds,
+        edges == "fail",
+        complex,
+        straight_through,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # special values overflow and divide by zero, and mean it
