@@ -36,7 +36,6 @@ KNOWN = {
         "linear",
     ): "its gradient for gy times 2**20 differs from 2**20 times that for gy by 1e-9 in double "
     "precision: gy is a block of a larger matrix whose norm decides on the scaling",
-    ("logcumsumexp", "forward_mode"): "its jvp is right to single precision only, in double precision",
 }
 """What is wrong in PyTorch itself, by function and cause: what shows it."""
 
@@ -73,7 +72,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 missed.append(f"{name}, seed {seed}: {error}")
                 continue
             verdicts[report.verdict.value] += 1
-            if report.verdict.value == "fail" and (f.__name__, report.causes[0]) not in KNOWN:
+            known = (
+                any(f.__name__ == of and report.causes[0] in causes for of, causes in KNOWN)
+                if report.faults
+                else False
+            )
+            if report.verdict.value == "fail" and not known:
                 missed.append(f"{name}, seed {seed}: {report.faults[0].cause}: {report.faults[0].text}")
             if report.verdict.value == "inconclusive":
                 print(f"inconclusive: {name}, seed {seed}: {report.reason}")

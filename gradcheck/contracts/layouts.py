@@ -76,10 +76,10 @@ POSITIVE: dict[str, Callable[[Array], Array]] = {
 """Layouts of frameworks whose arrays have no negative strides."""
 
 
-def _in_layout(obs: Observation, layout: Callable[[Array], Array]) -> str | None:
-    """What goes wrong with inputs and cotangents in this layout, None for nothing."""
+def _in_layout(obs: Observation, layout: Callable[[Array], Array], *, of_inputs: bool = True) -> str | None:
+    """What goes wrong with inputs and cotangents in this layout, or with cotangents alone; None for nothing."""
     try:
-        run = obs.forward([layout(x) for x in obs.arrays])
+        run = obs.forward([layout(x) for x in obs.arrays]) if of_inputs else obs.fresh()
         outputs = [y.copy() for y in run.outputs]
         gx = copied(obs.pull([layout(gy) for gy in obs.first_gys], run))
     except RuleError as error:
@@ -109,7 +109,8 @@ def any_layout(obs: Observation) -> str | None:
     if layouts is POSITIVE and any(x.ndim > 2 for x in obs.arrays):
         together.append(channels_last)
     if all(_in_layout(obs, layout) is None for layout in together):
-        return None
+        fault = _in_layout(obs, spaced, of_inputs=False) if layouts is POSITIVE else None
+        return fault and f"on cotangents in Fortran order, with gaps, and contiguous inputs, {fault}"
     for words, layout in layouts.items():
         fault = _in_layout(obs, layout)
         if fault is not None:

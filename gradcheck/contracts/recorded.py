@@ -13,6 +13,9 @@ from gradcheck.numeric.line import flatten
 from gradcheck.verdict.evidence import copied, same
 from gradcheck.verdict.observation import Observation
 
+GROSS = 1e-9
+"""Part of the largest tangent by which forward mode may be off: it is judged for mistakes, not for its last digits."""
+
 MOST = 8
 """Of more inputs than this, so many are requested alone."""
 
@@ -150,7 +153,7 @@ def forward_mode(obs: Observation) -> str | None:
     known = numeric.flat_diagnosis <= Diagnosis.NOISY
     with np.errstate(all="ignore"):
         allowed = 2 * numeric.flat_bound + AMPLIFIED * np.abs(got - again)
-        allowed += REORDERED * eps * np.max(np.abs(numeric.flat_value[known]), initial=0.0)
+        allowed += max(REORDERED * eps, GROSS) * np.max(np.abs(numeric.flat_value[known]), initial=0.0)
         wrong = known & ~(np.abs(got - numeric.flat_value) <= allowed)
     if not wrong.any():
         return None
