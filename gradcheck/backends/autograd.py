@@ -125,7 +125,7 @@ class Autograd(Framework):
 
 
 def _made_in(y: Any, trace: int) -> bool:
-    return isbox(y) and y._trace == trace
+    return bool(isbox(y) and y._trace == trace)
 
 
 def _reverse(call: Call, own: Sequence[Any], leaf: Any) -> list[tuple[Any, Any]]:

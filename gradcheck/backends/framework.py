@@ -188,6 +188,7 @@ class Stated:
         update_wrapper(self, self.function)
 
     def __call__(self, *arguments: Any, **params: Any) -> Any:
+        """The function itself."""
         return self.function(*arguments, **params)
 
 

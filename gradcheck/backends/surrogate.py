@@ -44,7 +44,3 @@ class StraightThrough:
     def values(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
         """Those of the surrogate."""
         return self._surrogate.values(arrays)
-
-    def tangents(self, arrays: Sequence[Array], v: Sequence[Array | None]) -> tuple[Array, ...] | None:
-        """Those of the function itself."""
-        return self._subject.tangents(arrays, v)
