@@ -67,7 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(f"inconclusive: {name}, seed {seed}: {report.reason}")
     counts = ", ".join([f"{n} {verdict}" for verdict, n in verdicts.items()])
     seconds = time.perf_counter() - start
-    print(f"JAX {jax.__version__}: {len(every)} functions, {options.seeds} draws each, in {seconds:.0f} s: {counts}")
+    print(
+        f"JAX {jax.__version__}: {len(every)} functions, {options.seeds} draws each, in {seconds:.0f} s: {counts}"
+    )
     for (name, cause), words in KNOWN.items():
         print(f"wrong in JAX: {name}, {cause}: {words}")
     for sentence in missed:

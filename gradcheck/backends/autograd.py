@@ -71,7 +71,12 @@ class Autograd(Framework):
     def record(self, call: Call, own: Sequence[Any], wanted: Sequence[bool]) -> Recorded:
         """One pass for each wanted leaf, as `grad(f, argnum)` makes it."""
         traced = {id(x): _reverse(call, own, x) for x, want in zip(own, wanted, strict=True) if want}
-        return Recorded(call(own), lambda gys: _pulled(traced, own, wanted, gys))
+
+        def pull(gys: Sequence[Any | None]) -> list[Any | None]:
+            found = _pulled(traced, own, wanted, gys)
+            return [np.array(gx) if any(gx is gy for gy in gys if gy is not None) else gx for gx in found]
+
+        return Recorded(call(own), pull)
 
     def values(self, call: Call, own: Sequence[Any], wanted: Sequence[bool]) -> Any:
         """The call itself."""

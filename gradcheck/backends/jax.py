@@ -51,7 +51,7 @@ class Jax(Framework):
         return isinstance(leaf, np.ndarray | np.floating | np.complexfloating)
 
     def array(self, leaf: Any, path: str) -> Array:
-        """Its numbers; refuses traced arrays and those of 16 bits."""
+        """A copy of its numbers, as nobody can write into the array; refuses traced arrays and those of 16 bits."""
         if isinstance(leaf, jax.core.Tracer):
             raise CallError(
                 f"{path} is traced by jax.jit, jax.grad, jax.vmap or the like, and holds no numbers there: call the check outside "
@@ -62,7 +62,7 @@ class Jax(Framework):
                 f"{path} is {leaf.dtype}, in which a derivative cannot be told from rounding: pass x.astype(jnp.float32), and "
                 "check the kernel in 16 bits against that one"
             )
-        return np.asarray(leaf)
+        return np.array(leaf) if isinstance(leaf, jax.Array) else np.asarray(leaf)
 
     def leaf(self, array: Array, like: Any, *, wanted: bool = False) -> Any:
         """A copy, as JAX takes its arrays for constant, on the device of `like`."""

@@ -106,7 +106,10 @@ def test_forward_mode_of_a_custom_jvp_is_judged_by_itself():
 
 def test_a_custom_vjp_has_no_forward_mode_and_that_is_no_fault():
     report = gradcheck(RIGHT, (drawn(), drawn(seed=1)))
-    assert next(c.text for c in report.contracts if c.name == "forward_mode") == "it has no forward-mode derivative"
+    assert (
+        next(c.text for c in report.contracts if c.name == "forward_mode")
+        == "it has no forward-mode derivative"
+    )
 
 
 def test_a_batch_of_cotangents_is_judged():
@@ -159,15 +162,30 @@ class Params:
 jax.tree_util.register_pytree_node(Params, lambda p: ((p.a,), None), lambda _, a: Params(*a))
 
 WRONG = {
-    "sixteen bits": (lambda: gradcheck(jnp.sin, drawn(dtype=jnp.bfloat16)), "is bfloat16, in which .* x.astype"),
-    "traced": (lambda: jax.jit(lambda x: gradcheck(jnp.sin, x))(drawn()), "is traced by jax.jit.* outside of it"),
+    "sixteen bits": (
+        lambda: gradcheck(jnp.sin, drawn(dtype=jnp.bfloat16)),
+        "is bfloat16, in which .* x.astype",
+    ),
+    "traced": (
+        lambda: jax.jit(lambda x: gradcheck(jnp.sin, x))(drawn()),
+        "is traced by jax.jit.* outside of it",
+    ),
     "number of a tracer": (lambda: gradcheck(lambda x: float(x[0]) * x, drawn()), "use jax.numpy functions"),
     "NumPy function": (lambda: gradcheck(lambda x: np.sin(x), drawn()), "use jax.numpy functions"),
     "number out": (lambda: gradcheck(lambda x: 3.0, drawn()), "returned the number 3.0 .* return an array"),
-    "pytree in": (lambda: gradcheck(lambda p, x: p.a * x, (Params(drawn()), drawn())), "registered pytree with 1"),
+    "pytree in": (
+        lambda: gradcheck(lambda p, x: p.a * x, (Params(drawn()), drawn())),
+        "registered pytree with 1",
+    ),
     "pytree out": (lambda: gradcheck(Params, drawn()), r"returned a Params \(output\)"),
-    "no rule": (lambda: gradcheck(jax.custom_vjp(lambda x: x), drawn()), "without a rule: give it one with f.defvjp"),
-    "no jvp": (lambda: gradcheck(jax.custom_jvp(lambda x: x), drawn()), "without a rule: give it one with f.defjvp"),
+    "no rule": (
+        lambda: gradcheck(jax.custom_vjp(lambda x: x), drawn()),
+        "without a rule: give it one with f.defvjp",
+    ),
+    "no jvp": (
+        lambda: gradcheck(jax.custom_jvp(lambda x: x), drawn()),
+        "without a rule: give it one with f.defjvp",
+    ),
     "Python number in": (lambda: gradcheck(jnp.sin, 1.0), "no floating array among the inputs: pass one"),
     "vjp": (lambda: gradcheck(jnp.sin, drawn(), vjp=lambda gy, y, x: gy), "came together with JAX arrays"),
     "single precision only": (
@@ -175,7 +193,10 @@ WRONG = {
         "takes float32 and raised TypeError for the same values in double precision.* pass them as inputs",
     ),
     "plain arrays": (lambda: gradcheck(lambda x: jnp.sin(x), np.ones(3)), "backend='jax' or 'autograd'"),
-    "no such backend": (lambda: gradcheck(jnp.sin, drawn(), backend="jx"), "backend='jx': pass the name of a framework"),
+    "no such backend": (
+        lambda: gradcheck(jnp.sin, drawn(), backend="jx"),
+        "backend='jx': pass the name of a framework",
+    ),
 }
 
 

@@ -118,7 +118,13 @@ CASES: tuple[tuple[Any, ...], ...] = (
 def functions() -> list[tuple[Any, str, dict[str, Any]]]:
     """All of them that the installed version has."""
     named: list[tuple[Any, str, dict[str, Any]]] = []
-    groups = [(jnp, REAL, "x"), (jnp, POSITIVE, "p"), (jnp, WITHIN, "m"), (jnp, PAIRS, "x x"), (jax.nn, NN, "x")]
+    groups = [
+        (jnp, REAL, "x"),
+        (jnp, POSITIVE, "p"),
+        (jnp, WITHIN, "m"),
+        (jnp, PAIRS, "x x"),
+        (jax.nn, NN, "x"),
+    ]
     groups += [(jax.scipy.special, names, kind) for kind, names in SPECIAL.items()]
     groups += [(jnp.linalg, LINEAR, "s")]
     for space, names, kind in groups:
@@ -134,7 +140,9 @@ def argument(kind: str, rng: np.random.Generator) -> Any:
     """An argument of one kind."""
     if kind == "[s,s]":
         return [argument("s", rng), argument("s", rng)]
-    shape = {"s": (3, 3), "d": (3, 3), "v": (3,), "t": (1, 6, 2), "k": (3, 2, 2), "e": (2, 4)}.get(kind, (2, 3))
+    shape = {"s": (3, 3), "d": (3, 3), "v": (3,), "t": (1, 6, 2), "k": (3, 2, 2), "e": (2, 4)}.get(
+        kind, (2, 3)
+    )
     x = rng.standard_normal(shape)
     if kind == "i":
         return np.array([2, 0, 2])
@@ -142,6 +150,10 @@ def argument(kind: str, rng: np.random.Generator) -> Any:
         return x @ x.T + np.eye(3)
     if kind == "c":
         return x + 1j * rng.standard_normal(shape)
-    made = {"p": lambda: 0.2 + np.abs(x), "q": lambda: 1.5 + np.abs(x), "u": lambda: rng.uniform(0.05, 0.95, shape)}
+    made = {
+        "p": lambda: 0.2 + np.abs(x),
+        "q": lambda: 1.5 + np.abs(x),
+        "u": lambda: rng.uniform(0.05, 0.95, shape),
+    }
     made["m"] = lambda: rng.uniform(-0.95, 0.95, shape)
     return made.get(kind, lambda: x)()
