@@ -192,7 +192,10 @@ WRONG = {
         lambda: gradcheck(lambda x: jax.lax.mul(x, jnp.ones(3, jnp.float32)), drawn()),
         "takes float32 and raised TypeError for the same values in double precision.* pass them as inputs",
     ),
-    "plain arrays": (lambda: gradcheck(lambda x: jnp.sin(x), np.ones(3)), "backend='jax' or 'autograd'"),
+    "plain arrays": (
+        lambda: gradcheck(lambda x: jnp.sin(x), np.ones(3)),
+        "add backend='jax' or backend='autograd'",
+    ),
     "no such backend": (
         lambda: gradcheck(jnp.sin, drawn(), backend="jx"),
         "backend='jx': pass the name of a framework",
