@@ -16,8 +16,8 @@ from gradcheck.backends.options import TorchOptions, torch_options
 from gradcheck.backends.second import gradient_subject, loses_history
 from gradcheck.backends.tree import name_of
 from gradcheck.backends.values import arrays_of
-from gradcheck.contracts import CONTRACTS, examine
-from gradcheck.contracts.base import OPTIONAL, ContractResult
+from gradcheck.contracts import CONTRACTS, ON_REQUEST, examine
+from gradcheck.contracts.base import ContractResult
 from gradcheck.diagnosis.difference import entry_snippet
 from gradcheck.diagnosis.faults import Fault, Faults, diagnose
 from gradcheck.diagnosis.snippet import call_snippet
@@ -25,7 +25,7 @@ from gradcheck.errors import CallError, RuleError
 from gradcheck.report.failure import GradientError
 from gradcheck.report.report import InputResult, Report
 from gradcheck.verdict.compare import Verdict
-from gradcheck.verdict.coverage import coverage, unseen
+from gradcheck.verdict.coverage import Detectable, coverage, detectable
 from gradcheck.verdict.judge import ValueResult, explained, judge
 from gradcheck.verdict.observation import Observation
 from gradcore.errors import ShapeError
@@ -72,7 +72,10 @@ def gradcheck(
     straight_through: of a rule that is no derivative of `f` on purpose, the function whose derivative it is meant to be, on
     the same inputs: `lambda x: x` for `np.round` with a rule that hands `gy` on.
     order: 2 checks the gradient function as well, see `gradgradcheck`.
-    contracts: True for all of `gradcheck.contracts.CONTRACTS`, False for none, or names of some.
+    contracts: True for all of `gradcheck.contracts.CONTRACTS` but those on request, False for none, or names of some; with
+    signs, the usual ones with changes: "-any_layout" leaves that one out, ["-linear", "-stateless"] two. Arrays in Fortran
+    order, with gaps, not writeable and with strides of 0 have to be taken. Negative strides may be refused by an error that
+    names the strides, which is noted; "+negative_strides" makes it count.
     raise_exception: whether a fail raises `GradientError`; the report is its `report`.
     torch: the keywords of `torch.autograd.gradcheck`. `check_batched_grad=True` adds the contract `batched_cotangents`; those
     that are not needed (`eps`, `atol`, `rtol`, ...) are accepted, and named in the report.
@@ -99,7 +102,7 @@ def gradcheck(
             "straight_through= has no second order: leave out order=2, or check the surrogate by itself"
         )
     options = torch_options("gradcheck", torch)
-    names = options.among(contracts_of(contracts, CONTRACTS), USUAL)
+    names = options.among(contracts_of(contracts, CONTRACTS, ON_REQUEST), USUAL)
     call = Call(stated(f, backend), inputs, vjp, wrt, params, gy, names, seed_of(seed), straight_through)
     report = _check(as_subject(call), call, 1, options.note)
     _tried(report, torch)
@@ -133,7 +136,7 @@ def gradgradcheck(
     """
     __tracebackhide__ = True
     options = torch_options("gradgradcheck", torch)
-    names = options.among(contracts_of(contracts, CONTRACTS), USUAL)
+    names = options.among(contracts_of(contracts, CONTRACTS, ON_REQUEST), USUAL)
     call = Call(stated(f, backend), inputs, vjp, wrt, params, grad_outputs, names, seed_of(seed))
     report = _second(call, options.note)
     _tried(report, torch)
@@ -142,7 +145,7 @@ def gradgradcheck(
     return report
 
 
-USUAL = frozenset(CONTRACTS) - OPTIONAL
+USUAL = frozenset(CONTRACTS) - ON_REQUEST
 """Contracts that are tried where none are named."""
 
 
@@ -220,7 +223,9 @@ def _check(subject: Subject, call: Call, order: int, said: str = "") -> Report:
         faults=found.faults,
         reason=reason,
         judged=covered.words() if verdict in (Verdict.PASS, Verdict.SUBGRADIENT) else "",
-        note="; ".join(filter(None, (values.note if values is not None else "", *subject.notes, said))),
+        note="; ".join(
+            filter(None, (values.note if values is not None else "", _refused(obs), *subject.notes, said))
+        ),
         at_kink=any(e.at_kink() for e in obs.evidence),
         excuses={} if verdict is Verdict.FAIL else {x.name: x.text for x in obs.excuses},
         order=order,
@@ -229,6 +234,17 @@ def _check(subject: Subject, call: Call, order: int, said: str = "") -> Report:
         pulls=obs.pulls,
         snippet=snippet,
         ratio=max([e.comparison.ratio for e in obs.evidence], default=math.nan),
+    )
+
+
+def _refused(obs: Observation) -> str:
+    """A note on negative strides that are not taken, "" where they are."""
+    if obs.refusal is None or obs.broken & {"any_layout", "negative_strides"}:
+        return ""
+    who, error = obs.refusal
+    return (
+        f"{who} takes no negative strides ({error.partition('. ')[0]}): pass contiguous arrays, or contracts='+negative_strides' to make it "
+        "count"
     )
 
 
@@ -249,14 +265,26 @@ def _input_results(
     )  # some inputs could not be judged by themselves
     for i, item in enumerate(obs.subject.inputs):
         if item.wanted:
-            verdict, sensitivity, vacuous = None, math.inf, False
-            if values is not None:
-                verdict, sensitivity, vacuous = values.verdicts[i], values.sensitivities[i], values.vacuous[i]
+            verdict, vacuous = (None, False) if values is None else (values.verdicts[i], values.vacuous[i])
             if item.path in wrong:
                 verdict = Verdict.FAIL
             elif overall is Verdict.INCONCLUSIVE and not undecided and verdict is not None:
                 verdict = overall if obs.evidence else None
-            hidden = unseen(obs, i) if math.isfinite(sensitivity) else 0
+            found = Detectable()
+            if values is not None and verdict in (Verdict.PASS, Verdict.SUBGRADIENT):
+                found = detectable(obs, i, values.alone.get(i))
             shape, dtype = item.array.shape, str(item.array.dtype)
-            results.append(InputResult(item.path, shape, dtype, verdict, sensitivity, vacuous, hidden))
+            results.append(
+                InputResult(
+                    item.path,
+                    shape,
+                    dtype,
+                    verdict,
+                    found.median,
+                    vacuous,
+                    found.worst,
+                    found.zero,
+                    found.hidden,
+                )
+            )
     return tuple(results)

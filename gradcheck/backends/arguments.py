@@ -47,8 +47,8 @@ def params_of(value: Any) -> dict[str, Any]:
     return dict(value)
 
 
-def contracts_of(value: Any, known: Collection[str]) -> Collection[str] | None:
-    """Names of the contracts to try, None for all."""
+def contracts_of(value: Any, known: Collection[str], on_request: Collection[str]) -> Collection[str] | None:
+    """Names of the contracts to try, None for the usual ones: all but those on request."""
     if isinstance(value, bool):
         return None if value else ()
     if isinstance(value, str):
@@ -56,14 +56,23 @@ def contracts_of(value: Any, known: Collection[str]) -> Collection[str] | None:
     if not isinstance(value, Collection) or not all(isinstance(name, str) for name in value):
         raise CallError(
             f"contracts= is {described(value)}: pass True for all, False for none, or the names of some, such as "
-            f"contracts=['{next(iter(known))}']"
+            f"contracts=['{next(iter(known))}']; contracts='-{next(iter(known))}' leaves one out"
         )
-    unknown = set(value) - set(known)
+    signs = {name[:1] for name in value if name[:1] in ("+", "-")}
+    if signs and not all(name[:1] in signs for name in value):
+        raise CallError(
+            f"contracts= mixes names and changes to the usual ones ({sorted(value)}): write all of them with a sign, "
+            "such as '-linear', or none"
+        )
+    unknown = {name.lstrip("+-") if signs else name for name in value} - set(known)
     if unknown:
         raise CallError(
             f"contracts= names {sorted(unknown)}, and there is no such contract: choose among {', '.join(known)}"
         )
-    return set(value)
+    if not signs:
+        return set(value)
+    added, left_out = ({name[1:] for name in value if name[0] == sign} for sign in "+-")
+    return (set(known) - set(on_request) | added) - left_out
 
 
 def plain(array: Any, path: str, what: str) -> Array:

@@ -50,7 +50,7 @@ def integers_get_none(obs: Observation) -> str | None:
     return None
 
 
-@contract(follows=("vjp_repeatable", "vjp_keeps_inputs", "vjp_keeps_output"))
+@contract(follows=("deterministic", "vjp_repeatable", "vjp_keeps_inputs", "vjp_keeps_output"))
 def linear(obs: Observation) -> str | None:
     """The cotangents depend on gy linearly."""
     small = any(gy.dtype == np.float16 for gy in obs.first_gys)

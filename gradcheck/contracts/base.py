@@ -22,20 +22,29 @@ class Skip(Exception):  # noqa: N818
 
 @dataclass(frozen=True, slots=True)
 class ContractResult:
-    """One contract: `status` is "held", "broken" or "skipped", `text` says what broke it, or why it was left out."""
+    """One contract: `status` is "held", "broken" or "skipped", `text` says what broke it, or why it was left out.
+
+    because: the broken contract that keeps this one from being judged, "" for none.
+    """
 
     name: str
     status: str
     text: str = ""
+    because: str = ""
 
 
 Contract: TypeAlias = Callable[[Observation], str | None]
-"""Returns a sentence on what broke it, None where it holds; raises Skip where it does not apply."""
+"""Returns a sentence on what broke it, None where it holds; raises Skip where it does not apply.
+
+The sentence says what is wrong, then after a colon what came of it and what to do: up to the colon it is a headline.
+"""
 
 CONTRACTS: dict[str, Contract] = {}
 FOLLOWS: dict[str, tuple[str, ...]] = {}
 OF: dict[str, type] = {}
-OPTIONAL: set[str] = set()
+ON_REQUEST: set[str] = set()
+"""Contracts that are tried where they are named only."""
+
 AMPLIFIED = 64.0
 """How many times the effect of one unit in the last place of the inputs rounding on the way may have."""
 
@@ -44,18 +53,19 @@ REORDERED = 1e3
 
 
 def contract(
-    *, follows: tuple[str, ...] = (), of: type = object, optional: bool = False
+    *, follows: tuple[str, ...] = (), of: type = object, on_request: bool = False
 ) -> Callable[[Contract], Contract]:
     """Decorator that adds a contract under its own name; they are tried in the order in which they were added.
 
-    follows: contracts that can't be broken without breaking this one, which is then skipped: it would add nothing. of: the
-    class of the subjects that it is about; it is not mentioned for others. optional: tried only where it is named.
+    follows: contracts that, once broken, break this one as well, or may: it is no fault of its own then. of: the class of
+    the subjects that it is about; it is not mentioned for others. on_request: it is tried only where it is named.
     """
 
     def register(check: Contract) -> Contract:
         CONTRACTS[check.__name__] = check
+        if on_request:
+            ON_REQUEST.add(check.__name__)
         FOLLOWS[check.__name__], OF[check.__name__] = follows, of
-        OPTIONAL.update({check.__name__} if optional else ())
         return check
 
     return register
@@ -138,16 +148,17 @@ def agrees(
 
 
 def examine(obs: Observation, names: Collection[str] | None = None) -> list[ContractResult]:
-    """Try the contracts of these names, all of them for None, and report each by itself."""
+    """Try the contracts of these names, by default all but those on request, and report each by itself.
+
+    One that is broken, or would be, because another one is, is none of its own: it is skipped because of that one.
+    """
+    names = CONTRACTS.keys() - ON_REQUEST if names is None else names
     results = []
     for name, check in CONTRACTS.items():
-        if not isinstance(obs.subject, OF[name]) or (
-            name in OPTIONAL if names is None else name not in names
-        ):
+        if name not in names or not isinstance(obs.subject, OF[name]):
             continue
-        known = [other for other in FOLLOWS[name] if other in obs.broken]
-        if known:
-            results.append(ContractResult(name, "skipped", f"{known[0]} is broken, and this would follow"))
+        if any(other in obs.broken for other in FOLLOWS[name]):
+            results.append(ContractResult(name, "broken"))
             continue
         try:
             with np.errstate(all="ignore"):
@@ -158,4 +169,18 @@ def examine(obs: Observation, names: Collection[str] | None = None) -> list[Cont
             results.append(ContractResult(name, "held" if broken is None else "broken", broken or ""))
             if broken is not None:
                 obs.broken.add(name)
-    return results
+    return [_of_its_own(obs, result) for result in results]
+
+
+def _of_its_own(obs: Observation, result: ContractResult) -> ContractResult:
+    cause = next((other for other in FOLLOWS[result.name] if other in obs.broken), "")
+    if result.status != "broken" or not cause:
+        return result
+    return ContractResult(
+        result.name, "skipped", f"{cause} is broken, and this would follow", _first_cause(obs, cause)
+    )
+
+
+def _first_cause(obs: Observation, name: str) -> str:
+    cause = next((other for other in FOLLOWS[name] if other in obs.broken), "")
+    return _first_cause(obs, cause) if cause else name

@@ -55,7 +55,15 @@ def vjp_repeatable(obs: Observation) -> str | None:
     return None
 
 
-@contract(follows=("vjp_keeps_inputs", "vjp_keeps_output", "vjp_repeatable", "forward_keeps_inputs"))
+@contract(
+    follows=(
+        "deterministic",
+        "vjp_keeps_inputs",
+        "vjp_keeps_output",
+        "vjp_repeatable",
+        "forward_keeps_inputs",
+    )
+)
 def stateless(obs: Observation) -> str | None:
     """forward(a), forward(b), then the rule for a: still right, and what forward(a) returned is still there."""
     if obs.elsewhere() is None:

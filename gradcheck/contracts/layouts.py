@@ -1,8 +1,15 @@
-"""Contracts on arrays that hold the same values in another way: strides, views, one array in two places."""
+"""Contracts on arrays that hold the same values in another way: strides, views, one array in two places.
+
+What every consumer of NumPy arrays has to take is a contract: C and Fortran order, gaps, read-only arrays, strides of 0.
+Negative strides are not among it, as other libraries refuse them (`torch.from_numpy` does): forward or a rule that raises
+there, and says that it is for the strides, gets a note; wrong numbers there break `any_layout`. To make a refusal count,
+name `negative_strides`: contracts="+negative_strides".
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -76,26 +83,41 @@ POSITIVE: dict[str, Callable[[Array], Array]] = {
 """Layouts of frameworks whose arrays have no negative strides."""
 
 
-def _in_layout(obs: Observation, layout: Callable[[Array], Array], *, of_inputs: bool = True) -> str | None:
-    """What goes wrong with inputs and cotangents in this layout, or with cotangents alone; None for nothing."""
+NEGATIVE = ("with negative strides", "in Fortran order, with gaps and negative strides")
+"""Those of them that other libraries may refuse."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Trouble:
+    """What goes wrong in a layout: who refuses it, with what error, or gives other values (error "")."""
+
+    who: str
+    error: str = ""
+
+    @property
+    def of_strides(self) -> bool:
+        """Whether it is a refusal that says that the strides are the reason."""
+        return "stride" in self.error.lower()
+
+
+def _in_layout(obs: Observation, layout: Callable[[Array], Array], *, inputs: bool = True) -> _Trouble | None:
+    """What goes wrong with cotangents in this layout, and the inputs too, None for nothing."""
     try:
-        run = obs.forward([layout(x) for x in obs.arrays]) if of_inputs else obs.fresh()
+        run = obs.forward([layout(x) if inputs else x.copy() for x in obs.arrays])
         outputs = [y.copy() for y in run.outputs]
         gx = copied(obs.pull([layout(gy) for gy in obs.first_gys], run))
     except RuleError as error:
-        return f"the rule raises {error}"
+        return _Trouble("the rule", str(error))
     except CallError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever forward raises here, it did not raise on contiguous arrays
-        return f"forward raises {type(error).__name__}: {error}"
+        return _Trouble("forward", f"{type(error).__name__}: {error}")
     first = obs.outputs_before, obs.first_gx
     if close(outputs, obs.outputs_before) and agrees(obs, gx, obs.first_gx, obs.first_gys):
         return None
     if alike(obs, obs.arrays, obs.first_gys, first, (outputs, gx)):
         return None
-    return (
-        "the rule gives other values" if close(outputs, obs.outputs_before) else "forward gives other values"
-    )
+    return _Trouble("the rule" if close(outputs, obs.outputs_before) else "forward")
 
 
 @contract(follows=("deterministic",))
@@ -109,18 +131,43 @@ def any_layout(obs: Observation) -> str | None:
     if layouts is POSITIVE and any(x.ndim > 2 for x in obs.arrays):
         together.append(channels_last)
     if all(_in_layout(obs, layout) is None for layout in together):
-        fault = _in_layout(obs, spaced, of_inputs=False) if layouts is POSITIVE else None
-        return fault and f"on cotangents in Fortran order, with gaps, and contiguous inputs, {fault}"
+        found = _in_layout(obs, spaced, inputs=False) if layouts is POSITIVE else None
+        return None if found is None else _worded(found, "of cotangents in Fortran order, with gaps")
     for words, layout in layouts.items():
-        fault = _in_layout(obs, layout)
-        if fault is not None:
-            return f"on arrays {words}, {fault}; contiguous arrays of the same values pass"
-    return None
+        found = _in_layout(obs, layout)
+        if found is not None and words in NEGATIVE and found.of_strides:
+            obs.refusal = obs.refusal or (found.who, found.error)
+            found = _in_layout(obs, layout, inputs=False) if found.who == "forward" else None
+            if found is None or found.of_strides:
+                continue
+        if found is not None:
+            return _worded(found, words)
+    found = (
+        _in_layout(obs, spaced) if obs.refusal else None
+    )  # what those with negative strides stand for besides
+    return None if found is None else _worded(found, "in Fortran order, with gaps")
 
 
 def _has_strides(obs: Observation) -> None:
     if obs.subject.traits.strides == "none":
         raise Skip("these arrays have no layout in memory that a user chooses")
+
+
+def _worded(found: _Trouble, words: str) -> str:
+    if found.error:
+        return f"{found.who} refuses arrays {words}: it raises {found.error}; contiguous arrays of the same values pass"
+    return f"on arrays {words}, {found.who} gives other values: contiguous arrays of the same values pass"
+
+
+@contract(on_request=True)
+def negative_strides(obs: Observation) -> str | None:
+    """forward and the rule take arrays with negative strides."""
+    if all(x.size < 2 for x in obs.arrays):
+        raise Skip("no input has two entries")
+    if obs.subject.traits.strides != "any":
+        raise Skip("these arrays have no negative strides")
+    found = _in_layout(obs, reversed_strides)
+    return _worded(found, NEGATIVE[0]) if found is not None and found.error else None
 
 
 def _views(obs: Observation) -> tuple[list[Array], list[Array]]:

@@ -82,7 +82,7 @@ def undefined_cotangents(obs: Observation) -> str | None:
     return None
 
 
-@contract(of=Framed, optional=True, follows=("vjp_repeatable", "deterministic", "linear"))
+@contract(of=Framed, on_request=True, follows=("vjp_repeatable", "deterministic", "linear"))
 def batched_cotangents(obs: Observation) -> str | None:
     """Several cotangents at once (vmap) give what each of them gives alone."""
     run = _run(obs)

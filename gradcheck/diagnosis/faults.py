@@ -21,12 +21,12 @@ LISTED = 4
 """Of more wrong inputs than this, the others are counted only."""
 
 FIRST = (
+    "deterministic",
     "forward_keeps_inputs",
     "vjp_keeps_inputs",
     "vjp_keeps_output",
     "vjp_keeps_cotangent",
     "vjp_repeatable",
-    "deterministic",
 )
 """Broken contracts that explain a wrong value, and so are reported before it."""
 
@@ -63,7 +63,7 @@ def diagnose(obs: Observation, values: ValueResult | None, contracts: Sequence[C
     if values is None:
         return Faults(tuple(_of_shapes(obs) + [f for f in broken if f.cause != "cotangent_shape"]))
     found = _of_values(obs, values) if values.failed else []
-    early = [f for f in broken if f.cause in FIRST]
+    early = sorted([f for f in broken if f.cause in FIRST], key=lambda f: FIRST.index(f.cause))
     late = [f for f in broken if f.cause not in FIRST]
     faults = (*early, *[f for f, _, _ in found], *late)
     for _, at, e in found:

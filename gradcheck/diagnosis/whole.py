@@ -15,7 +15,7 @@ from gradcheck.errors import RuleError
 from gradcheck.numeric.derivative import derivative
 from gradcheck.numeric.line import flatten
 from gradcheck.verdict.compare import Verdict
-from gradcheck.verdict.evidence import Cotangents, same
+from gradcheck.verdict.evidence import Cotangents, Evidence, same
 from gradcheck.verdict.observation import Observation
 
 CLEAR = 32.0
@@ -47,7 +47,7 @@ def zero(case: Case) -> Cause | None:
 
 def straight_through(case: Case) -> Cause | None:
     """A derivative that is not 0, of a function that jumps, and is constant between its jumps."""
-    if any(np.any(e.numeric.flat_value[np.flatnonzero(flatten(e.gys))]) for e in case.seen):
+    if any(_slopes(e) for e in case.seen):
         return None
     if not _jumps(case):
         return None
@@ -66,6 +66,13 @@ def straight_through(case: Case) -> Cause | None:
         "straight-through",
         f"the function is constant around this point and jumps further out, so that its derivative is 0; {what}",
     )
+
+
+def _slopes(e: Evidence) -> bool:
+    """Whether an output that counts has a slope, on one side at least: |x| at 0 has none but for those."""
+    used = np.flatnonzero(flatten(e.gys))
+    sides = (e.numeric.flat_value, e.numeric.flat_left, e.numeric.flat_right)
+    return any(bool(np.any(np.nan_to_num(side[used]))) for side in sides)
 
 
 def _jumps(case: Case) -> bool:

@@ -47,6 +47,18 @@ class Leaf:
         pairs = zip(self.axes, self.array.shape, strict=True)
         return tuple([n if letter is None else sizes[letter] for letter, n in pairs])
 
+    def shows(self, array: Array, sizes: Sequence[int]) -> bool:
+        """Whether these values are among those that the example shows: its signs, its range, indices of the axis."""
+        if array.dtype.kind in "iu":
+            below = None if self.below is None else sizes[self.below]
+            low, high = (0, below - 1) if below else (self.array.min(initial=0), self.array.max(initial=0))
+            return bool(np.all((array >= low) & (array <= high)))
+        if self.signs == "real" or array.dtype.kind == "c":
+            return True
+        if self.signs == "within":
+            return bool(np.all((array >= self.array.min()) & (array <= self.array.max())))
+        return self.signs != "near" and bool(np.all(array >= 0 if self.signs == "positive" else array <= 0))
+
 
 @dataclass(frozen=True)
 class Form:

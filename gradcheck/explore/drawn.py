@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 
-from gradcheck.backends.tree import described
+from gradcheck.backends.tree import described, leaves
+from gradcheck.backends.values import array_in
 from gradcheck.errors import CallError
 from gradcheck.explore.domain import Around, Leaf
 from gradcheck.explore.resized import FAR, drawn_floats, drawn_integers, resized
+from gradcheck.explore.simpler import Allows
 from gradcheck.strategies import COTANGENTS, Example, Mode
 from gradcheck.strategies.choice import Chooser
-from gradcheck.strategies.examples import drawn_example
+from gradcheck.strategies.examples import allowed, drawn_example
 from gradcheck.strategies.values import tied_to
 from gradcore.spec import Case
 
@@ -25,7 +27,7 @@ class DrawnCall:
     """One call to be checked: inputs, static parameters, by what to differentiate, and which cotangent is tried besides.
 
     cotangent: one of `COTANGENTS`, made from `seed` once the output's shape is known. plan: how it was made from an example,
-    None where it was not.
+    None where it was not. allows: which other inputs its domain has, None where that is not known.
     """
 
     inputs: tuple[Any, ...]
@@ -34,6 +36,7 @@ class DrawnCall:
     cotangent: str
     seed: int
     plan: Plan | None = field(default=None, repr=False)
+    allows: Allows | None = field(default=None, repr=False, compare=False)
 
 
 def of_cases(
@@ -48,9 +51,15 @@ def of_cases(
         dtype = choose.pick([np.float64] * 3 + [np.float32])
         modes: tuple[Mode, ...] = ("smooth", "smooth", "kinks")
         kind = choose.pick(COTANGENTS)
-        example = drawn_example(choose, case, dtype, choose.pick(modes))
+        mode = choose.pick(modes)
+        example = drawn_example(choose, case, dtype, mode)
         return DrawnCall(
-            example.arrays, {**example.params, **params}, _wanted(example, wrt), kind, choose.seed()
+            example.arrays,
+            {**example.params, **params},
+            _wanted(example, wrt),
+            kind,
+            choose.seed(),
+            allows=lambda arrays: allowed(case, example, arrays, mode),
         )
 
     return calls()
@@ -115,7 +124,37 @@ class Plan:
             array = _values(leaf, leaf.shape(self.sizes), style, self.sizes, rng)
             changed[leaf.place] = tied_to(array, list(changed.values()), rng) if self.tied else array
         inputs, params = domain.call(changed, dict(self.statics))
-        return DrawnCall(inputs, params, wrt, self.cotangent, self.seed, self)
+        return DrawnCall(inputs, params, wrt, self.cotangent, self.seed, self, self._allows(form.arrays))
+
+    def _allows(self, arrays: Sequence[Leaf]) -> Allows:
+        """Values that the example shows, in the arrays that are not meant to lie far from it."""
+        near = [leaf for leaf, style in zip(arrays, self.styles, strict=True) if style not in FAR]
+        far = [leaf for leaf, style in zip(arrays, self.styles, strict=True) if style in FAR]
+
+        def allows(flat: Sequence[Any]) -> bool:
+            return all(leaf.shows(flat[leaf.place], self.sizes) for leaf in near)
+
+        return (lambda _: False) if far else allows
+
+    def cuts(self, domain: Around, call: DrawnCall) -> Iterator[DrawnCall]:
+        """The call with one axis less wide: a single entry along all axes of a letter."""
+        form = domain.every_form()[self.form]
+        flat = [leaf for _, leaf in leaves(call.inputs, "")]
+        for letter, size in enumerate(self.sizes):
+            cut = replace(self, sizes=(*self.sizes[:letter], 1, *self.sizes[letter + 1 :]))
+            for k in range(size if 1 < size <= CUTS else 0):
+                changed = {}
+                for leaf in form.arrays:
+                    array = np.asarray(array_in(flat[leaf.place]))
+                    for axis, of in enumerate(leaf.axes):
+                        array = array.take([k], axis=axis) if of == letter else array
+                    changed[leaf.place] = array
+                yield replace(
+                    call,
+                    inputs=domain.call(changed, dict(self.statics))[0],
+                    plan=cut,
+                    allows=cut._allows(form.arrays),
+                )
 
     def is_edge(self, domain: Around) -> bool:
         """Whether it lies beyond what the example shows: sizes of 0, far values, static numbers of another sign or size."""
@@ -131,6 +170,10 @@ class Plan:
         """Whether its shapes or static values are others than the example's: what a rule may refuse."""
         given = tuple([(name, values[0]) for name, values in domain.statics.items()])
         return self.form > 0 or self.sizes != tuple(domain.sizes) or self.statics != given
+
+
+CUTS = 7
+"""Along a wider axis, entries are not tried one by one."""
 
 
 def _is_far(given: Any, value: Any) -> bool:
@@ -277,13 +320,19 @@ def near(plan: Plan, domain: Around, wrt: Any) -> st.SearchStrategy[DrawnCall]:
                 ]
             ),
             draw(st.booleans()) and plan.tied,
-            draw(st.one_of(st.just(plan.seed), st.integers(0, 999))),
+            draw(st.one_of(st.just(plan.seed), st.integers(0, 99))),
             draw(st.sampled_from(["dense", plan.cotangent])),
             draw(st.sampled_from([0, plan.form])) if len(plan.sizes) == len(domain.sizes) else plan.form,
         )
         return simpler.call(domain, wrt)
 
     return calls()
+
+
+def as_it_is(domain: Around) -> Plan:
+    """The plan of the example itself."""
+    statics = tuple([(name, values[0]) for name, values in domain.statics.items()])
+    return Plan(tuple(domain.sizes), statics, ("given",) * len(domain.arrays), False, 0, "dense")
 
 
 SIMPLE = ("plain", "integers")

@@ -16,10 +16,9 @@ from gradcheck.backends import Call, as_subject
 from gradcheck.backends.protocol import Array, Run, differentiable
 from gradcheck.backends.tree import described, leaves, name_of
 from gradcheck.check import gradcheck
-from gradcheck.diagnosis.snippet import literal
 from gradcheck.errors import CallError, ForwardError, RuleError
 from gradcheck.explore.domain import Around, Shapes, complexified, fresh, kind_of
-from gradcheck.explore.drawn import DrawnCall, around_example, near, of_cases, of_tuples, sweep
+from gradcheck.explore.drawn import DrawnCall, around_example, as_it_is, near, of_cases, of_tuples, sweep
 from gradcheck.explore.like import around
 from gradcheck.explore.limits import Clock, TooLong, limited
 from gradcheck.explore.outcomes import (
@@ -32,18 +31,15 @@ from gradcheck.explore.outcomes import (
     main_kinds,
     summary,
 )
-from gradcheck.explore.running import Found, Stop, run_examples
+from gradcheck.explore.running import Stop, run_examples
+from gradcheck.explore.smallest import SHRINKING, Smallest
 from gradcheck.report.report import Report
 from gradcheck.report.verification import Edge, Verification
 from gradcheck.strategies.cotangents import cotangent
-from gradcheck.verdict.compare import Verdict
 from gradcore.spec import Case
 
 WIDEST = 100_000
 """Around an example that gives fewer, one with more output entries than this takes long and shows no more than another."""
-
-SHRINKS, SHRINKING = 200, 5.0
-"""So many examples are checked on the way to the smallest one, and at least so many seconds may be taken for it."""
 
 PROBE, TIMES = 1.0, 50.0
 """Seconds, or times the seconds of the example, that forward may take for an input that is only tried."""
@@ -238,14 +234,13 @@ class Explorer:
                 raise
             return Outcome(None, f"forward raised {type(error.__cause__).__name__}")
         edge = lies_beyond(report, call.plan, domain)
-        written = literal(call.inputs) if report.verdict is Verdict.INCONCLUSIVE else ""
         size = sum(math.prod(i.shape) for i in report.inputs)
-        return Outcome(report, "", size, call.plan, edge, written)
+        return Outcome(report, "", size, call, edge)
 
     def _report(self, call: DrawnCall, gy: Any) -> Report:
         __tracebackhide__ = True
         try:
-            return gradcheck(
+            report = gradcheck(
                 self.f,
                 fresh(call.inputs),
                 vjp=self.vjp,
@@ -256,6 +251,8 @@ class Explorer:
                 seed=self.seed,
                 raise_exception=False,
             )
+            if gy is None or not (call.cotangent == "negative" and _refuses_strides(report)):
+                return report
         except ForwardError:
             raise
         except (
@@ -334,7 +331,7 @@ class Explorer:
         plan = next((o.plan for o in found if o.plan is not None), None)
         domain = domains[0]
         if plan is None:
-            return self._smallest(around_example(domain, wrt), kind, domain, edges=edges)
+            plan = as_it_is(domain)
         able = [d for d in domains if len(d.forms) >= plan.form]
         domain = able[-1] if self.complex and len(able) > 1 else able[0]
         return self._smallest(near(plan, domain, wrt), kind, domain, edges=edges)
@@ -356,31 +353,13 @@ class Explorer:
         """The report on the smallest example found of this kind."""
         __tracebackhide__ = True
         best = min([o for o in failing(self.outcomes, edges=edges) if o.kind == kind], key=lambda o: o.size)
-        found: list[Outcome] = []
-        seen: dict[str, bool] = {}
-        clock = Clock(max(SHRINKING, self._clock.left / CAUSES), SHRINKS)
-
-        def visit(
-            call: DrawnCall,
-        ) -> None:  # Hypothesis calls it again with what it has seen: the answer stays
-            key = repr(call)
-            if key not in seen:
-                seen[key] = False
-                if clock.left <= 0 or (found and len(seen) > SHRINKS):
-                    return
-                try:
-                    with limited(clock.left):
-                        outcome = self._judge(call, domain)
-                except TooLong:
-                    return
-                seen[key] = outcome.kind == kind and outcome.edge == edges
-                if seen[key]:
-                    found.append(outcome)
-            if seen[key]:
-                raise Found
-
-        run_examples(strategy, visit, [Phase.generate, Phase.shrink], self.max_examples, self.seed)
-        smallest = min([best, *found], key=lambda o: (o.size, o.digits))
+        search = Smallest(
+            lambda call: self._judge(call, domain),
+            lambda o: o.kind == kind and o.edge == edges,
+            lambda call: () if domain is None or call.plan is None else call.plan.cuts(domain, call),
+            max(SHRINKING, self._clock.left / CAUSES),
+        )
+        smallest = search.among(strategy, best, self.max_examples, self.seed)
         if smallest.report is None:
             raise CallError("an example failed without a report")
         return smallest.report
@@ -396,3 +375,8 @@ class Explorer:
             seed=self.seed,
             count_edges=self.count_edges,
         )
+
+
+def _refuses_strides(report: Report) -> bool:
+    """Whether the rule raised for the strides of what it got, which it may where they are negative."""
+    return report.causes == ("raises",) and "stride" in report.faults[0].text.lower()

@@ -6,11 +6,13 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from gradcheck.diagnosis.snippet import literal
 from gradcheck.explore.domain import Around
-from gradcheck.explore.drawn import Plan
+from gradcheck.explore.drawn import DrawnCall, Plan
 from gradcheck.report.report import Report
-from gradcheck.report.verification import Edge, Undecided, Verification
+from gradcheck.report.verification import Edge, Sample, Verification
 from gradcheck.verdict.compare import Verdict
 
 ENOUGH = 5
@@ -25,20 +27,32 @@ CAUSES = 3
 KEPT = 20
 """So many inconclusive examples are kept with their inputs."""
 
+WRITTEN = 12
+"""Of the worst pass, an array of more entries than this is written with some of them."""
+
 
 @dataclass
 class Outcome:
     """One example: its report, or why it was set aside. edge: it shows nothing about the domain of the caller's example.
 
-    inputs: in writing, of an inconclusive one.
+    call: what was judged.
     """
 
     report: Report | None
     aside: str = ""
     size: int = 0
-    plan: Plan | None = None
+    call: DrawnCall | None = None
     edge: bool = False
-    inputs: str = ""
+
+    @property
+    def plan(self) -> Plan | None:
+        """How its call was made from an example, None where it was not."""
+        return None if self.call is None else self.call.plan
+
+    @property
+    def inputs(self) -> tuple[Any, ...]:
+        """The inputs of its call."""
+        return () if self.call is None else self.call.inputs
 
     @property
     def refused(self) -> bool:
@@ -126,6 +140,23 @@ def beyond(o: Outcome, domain: Around) -> str:
     return ", ".join(words)
 
 
+def _of_domain(outcomes: Sequence[Outcome], verdict: Verdict) -> list[tuple[Outcome, Report]]:
+    """The examples of this verdict within the domain, with their reports."""
+    return [
+        (o, o.report) for o in outcomes if o.report is not None and o.report.verdict is verdict and not o.edge
+    ]
+
+
+def _worst(passed: Sequence[tuple[Outcome, Report]]) -> Sample | None:
+    """Of the passes, the one that would show the least, and in which input."""
+    if not passed:
+        return None
+    o, r = max(passed, key=lambda each: each[1].sensitivity)
+    at = max(r.inputs, key=lambda i: i.sensitivity if math.isfinite(i.sensitivity) else 0.0)
+    why = "; ".join([*r.excuses.values(), r.note] if r.note else r.excuses.values())
+    return Sample(literal(o.inputs, WRITTEN), f"{at.path} {at.dtype} {at.shape}{f', {why}' if why else ''}")
+
+
 def summary(
     outcomes: Sequence[Outcome],
     failures: Sequence[Report],
@@ -156,14 +187,11 @@ def summary(
     good = [r for r in core if r]
     judged = [i for r in core for i in r.inputs if i.verdict is not None]
     informed = {i.path for i in judged if not i.vacuous and i.verdict is not Verdict.INCONCLUSIVE}
-    sharp = sorted(
-        [r.sensitivity for r in good if math.isfinite(r.sensitivity) and r.verdict is Verdict.PASS]
-    )
+    passed = [(o, r) for o, r in _of_domain(outcomes, Verdict.PASS) if math.isfinite(r.sensitivity)]
+    sharp = sorted([r.sensitivity for _, r in passed])
     aside = Counter([o.aside for o in outcomes if o.report is None])
     undecided = [
-        Undecided(o.inputs, o.report.reason)
-        for o in outcomes
-        if o.report is not None and o.report.verdict is Verdict.INCONCLUSIVE and not o.edge
+        Sample(literal(o.inputs), r.reason) for o, r in _of_domain(outcomes, Verdict.INCONCLUSIVE)[:KEPT]
     ]
     return Verification(
         name=reports[0].name if reports else name,
@@ -180,7 +208,8 @@ def summary(
         causes=dict(Counter([o.cause for o in failing(outcomes)]).most_common()),
         failures=tuple(failures),
         edges=tuple(edges),
-        undecided=tuple(undecided[:KEPT]),
+        undecided=tuple(undecided),
+        worst=_worst(passed),
         beyond=len(reports) - len(core),
         domain=domain,
         left_out=tuple(left_out),

@@ -304,10 +304,11 @@ class _Climb:
         code[edge], code[kink] = Diagnosis.EDGE, Diagnosis.KINK
         steep = np.fmax(np.abs(right), np.abs(left))
         bound = np.where(lost & (steep[-1] > 8.0 * steep[0]) & ~(np.abs(value) > bound), np.inf, bound)
-        constant = self._constant(at, samples, value, lost)
+        constant, jump = self._of_steps(at, samples, value, lost)
         value[constant], bound[constant], code[constant] = 0.0, 0.0, Diagnosis.SMOOTH
-        edge &= ~constant
-        kink &= ~constant
+        bound[jump], code[jump] = np.inf, Diagnosis.UNRESOLVED
+        edge &= ~constant & ~jump
+        kink &= ~constant & ~jump
         value = np.where(edge, side, np.where(kink, 0.5 * (r + s), value))
         bound = np.where(edge, side_bound, np.where(kink, 0.5 * np.abs(r - s) + np.maximum(rb, sb), bound))
         self.result.put(at, value / self.scale, bound / self.scale, code)
@@ -315,20 +316,24 @@ class _Climb:
         self.result.right[at], self.result.right_bound[at] = r / self.scale, rb / self.scale
         self.result.left[at], self.result.left_bound[at] = s / self.scale, sb / self.scale
 
-    def _constant(
+    def _of_steps(
         self, at: NDArray[np.intp], samples: Samples, value: Values, lost: NDArray[np.bool_]
-    ) -> NDArray[np.bool_]:
-        """Which outputs are constant between jumps around the point, whatever slope the coarse steps show."""
-        constant = np.zeros(at.size, dtype=bool)
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which outputs are constant between jumps around the point, and which jump at it, whatever slope coarse steps show."""
+        constant, jump = np.zeros(at.size, dtype=bool), np.zeros(at.size, dtype=bool)
         if samples.steps[-1] > FINEST or not self._affordable(EVALUATIONS):
-            return constant
-        change = np.fmax(np.abs(samples.plus - samples.center), np.abs(samples.minus - samples.center))
-        still = (change[-2:] == 0).all(axis=0) & ((value != 0) | lost)
+            return constant, jump
+        sides = [np.abs(rows - samples.center) for rows in (samples.plus, samples.minus)]
+        level = [(rows[-1] == rows[-2]) & np.isfinite(rows[-1]) for rows in (samples.plus, samples.minus)]
+        still = np.logical_and(*level) & ((value != 0) | lost)
         if still.any():
             places = np.flatnonzero(still)
+            change = np.fmax(*sides)
             grain = np.fmin.reduce(np.where(change > 0, change, np.inf))
-            constant[places] = constant_between_jumps(self.line, self.y, at[places], grain[places])
-        return constant
+            steps = constant_between_jumps(self.line, self.y, at[places], grain[places])
+            moved = (change[-1] > 0)[places]
+            constant[places], jump[places] = steps & ~moved, steps & moved
+        return constant, jump
 
 
 def _finite(values: Values) -> Values:

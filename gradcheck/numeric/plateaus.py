@@ -17,6 +17,8 @@ from gradcheck.numeric.line import Line, Values
 LEAST_GRAIN = 2.0**-24
 """Changes smaller than this, next to the inputs, the values and 1, may be the rounding of float64 inside: 1 - cos(1e-6)."""
 
+SOME = 0.7310585786300049
+
 MOVES = 4
 
 EVALUATIONS = 3 * (MOVES + 2)
@@ -89,13 +91,16 @@ def _responds(line: Line, form: _Format, at: NDArray[np.intp]) -> tuple[NDArray[
 
 
 def _value(line: Line, form: _Format, move: float, at: NDArray[np.intp]) -> Values:
-    """Outputs where every entry that moves has the format's exponent, its own sign and digits, and goes up by `move`."""
+    """Outputs where every entry that moves has the format's exponent, its own sign and digits, and goes up by `move`.
+
+    A zero gets some digits.
+    """
     arrays = []
     for x, v in zip(line.x, line.v, strict=True):
         if v is None or x.dtype.kind != "f":
             arrays.append(x.copy())
             continue
-        digits = np.frexp(x)[0]
+        digits = np.where(x == 0, SOME, np.frexp(x)[0])
         moved = np.where(np.isfinite(x), np.ldexp(digits, form.exponent) * (1.0 + move), x)
         arrays.append(np.asarray(moved, x.dtype))
     return line.elsewhere(arrays)[at]

@@ -26,20 +26,29 @@ _HEADLINES = {
 }
 
 
-def detected(sensitivity: float) -> str:
-    """What a sensitivity means, in words."""
-    return (
-        f"an error of {sensitivity:.1e} in one entry would be detected, relative to the median entry's |gx x|"
-    )
+def detected(median: float, worst: float, of: str = "entry") -> str:
+    """Which errors a check would have shown, in words."""
+    if _above(median) == _above(worst):
+        return f"an error of {_above(worst)} of its value would be detected in any {of}"
+    return f"an error of {_above(median)} of its value would be detected in the median {of}, {_above(worst)} in the worst"
+
+
+def _above(size: float) -> str:
+    """A size to one digit, never below it: 3.2e-10 is "4e-10"."""
+    rounded = f"{size:.0e}"
+    if float(rounded) < size:
+        rounded = f"{size + 0.5 * math.pow(10.0, math.floor(math.log10(size))):.0e}"
+    return rounded
 
 
 @dataclass(frozen=True, slots=True)
 class InputResult:
     """The verdict on the gradient by one input.
 
-    verdict: None where the input was not judged by itself. sensitivity: smallest error in one entry that would be
-    detected, relative to the contribution |gx x| of the input's median entry; infinite where the gradient is zero. vacuous:
-    gradient and truth are zero. hidden: how many entries contribute less than that error, so that theirs could be any.
+    verdict: None where the input was not judged by itself. vacuous: gradient and truth are zero. Of a pass, the errors in
+    one entry that would be detected: sensitivity: in the median entry, relative to its own value; worst: in the worst one;
+    zero: in an entry whose gradient is zero, relative to the largest entry; all infinite where there is no such entry.
+    hidden: how many entries are left out of these, as they are too small for an error of their own size to show.
     """
 
     path: str
@@ -48,6 +57,8 @@ class InputResult:
     verdict: Verdict | None
     sensitivity: float
     vacuous: bool
+    worst: float = math.inf
+    zero: float = math.inf
     hidden: int = 0
 
 
@@ -56,7 +67,7 @@ class Report:
     """The outcome of one check. True as a condition where the verdict is pass or subgradient.
 
     name: the function's. gradient: whose gradient was checked, in words. order: 1, or 2 for a gradient checked as a function. reason: why an inconclusive check is that.
-    sensitivity: the worst of the inputs'. ratio: the largest error in units of its bound, over 1 for a
+    sensitivity, worst: the largest of the inputs'. ratio: the largest error in units of its bound, over 1 for a
     fail, NaN where nothing was measured. evaluations, pulls: forward and vjp calls made. snippet: code that shows the
     fault again. judged: of a pass, which part of the entries it covers, "" for all. at_kink: whether an output that
     counts is at a kink. excuses: why a difference from the
@@ -85,10 +96,17 @@ class Report:
 
     @property
     def sensitivity(self) -> float:
-        """The worst sensitivity of any input with a gradient."""
-        return max(
-            [i.sensitivity for i in self.inputs if not i.vacuous and i.verdict is not None], default=math.inf
-        )
+        """The smallest relative error in the median entry that would be detected, of the worst input with a gradient."""
+        return max([i.sensitivity for i in self._seen], default=math.inf)
+
+    @property
+    def worst(self) -> float:
+        """The same in the worst entry of any input."""
+        return max([i.worst for i in self._seen], default=math.inf)
+
+    @property
+    def _seen(self) -> list[InputResult]:
+        return [i for i in self.inputs if not i.vacuous and i.verdict is not None]
 
     @property
     def causes(self) -> tuple[str, ...]:
@@ -121,8 +139,9 @@ class Report:
         """The report as JSON text, one object with these keys (schema 1):
 
         schema (1) · name · gradient · verdict ("pass", "subgradient", "fail", "inconclusive") · reason · note · judged · order · seed ·
-        evaluations · pulls · sensitivity (null: infinite) · ratio (null: infinite or nothing measured) · inputs:
-        list of {path, shape, dtype, verdict or null, sensitivity or null, vacuous, hidden} · contracts: list of {name, status ("held", "broken", "skipped"), text} ·
+        evaluations · pulls · sensitivity, worst (null: infinite) · ratio (null: infinite or nothing measured) · inputs:
+        list of {path, shape, dtype, verdict or null, sensitivity, worst, zero: numbers or null, vacuous, hidden} · contracts: list of {name, status ("held", "broken", "skipped"), text,
+        because: the broken one that it follows from, or ""} ·
         faults: list of {cause, text, input, index or null, analytic, numeric, bound: numbers or null; a complex number is
         [real, imaginary], and NaN and infinities are the texts "nan", "inf", "-inf"} · excuses: object of sentences by name ·
         snippet · second (such an object or null).
@@ -143,7 +162,8 @@ def _lines(r: Report) -> list[str]:
         lines.append(f"  checked: {r.gradient}")
     if own is Verdict.INCONCLUSIVE:
         lines.append(f"  why: {r.reason}")
-    lines += [f"  {f.cause}: {f.text}" for f in r.faults]
+    for f in r.faults:
+        lines += [f"  {f.cause}: {f.text}", *[f"    {text}" for text in _because(r, f)]]
     listed, others = _listed(r.inputs)
     lines += [f"  {i.path}  {i.dtype} {i.shape}  {_words(i)}" for i in listed]
     lines += [f"  {others}"] * bool(others)
@@ -182,17 +202,31 @@ def _headline(r: Report, own: Verdict) -> str:
 
 
 def headline_of_fail(r: Report) -> str:
-    """What a fail is about: the values of the gradient, or a contract beside them."""
-    beside = [f.cause for f in r.faults if f.cause in r.broken and f.cause != "cotangent_shape"]
-    if len(beside) < len(r.faults) or not beside:
+    """What a fail is about: the contract that is broken first, with the verdict on the values beside it; or the values."""
+    beside = [f for f in r.faults if f.cause in r.broken and f.cause != "cotangent_shape"]
+    if not beside or r.faults[0] not in beside:
         return "the gradient raises" if r.causes[:1] == ("raises",) else _HEADLINES[Verdict.FAIL]
-    contracts = f"the contract{'s' * (len(beside) > 1)} {', '.join(beside)}"
+    more = f" (and {len(beside) - 1} more below)" if len(beside) > 1 else ""
+    return f"{_clause(beside[0].text)}{more}; {_of_values(r, wrong=len(beside) < len(r.faults))}"
+
+
+def _clause(text: str) -> str:
+    """What a sentence says before it comes to details."""
+    return text.partition(": ")[0]
+
+
+def _of_values(r: Report, wrong: bool) -> str:
     judged = [i.verdict for i in r.inputs if i.verdict is not None]
+    if wrong or Verdict.FAIL in judged:
+        return _HEADLINES[Verdict.FAIL]
     right = bool(judged) and all(v in (Verdict.PASS, Verdict.SUBGRADIENT) for v in judged)
-    values = (
-        "the values of the gradient are right" if right else "the values of the gradient cannot be judged"
-    )
-    return f"it breaks {contracts}; {values}"
+    return f"the values of the gradient {'are right' if right else 'cannot be judged'}"
+
+
+def _because(r: Report, f: Fault) -> list[str]:
+    """The contracts that follow from this fault, as no faults of their own."""
+    names = [c.name for c in r.contracts if c.because and c.because == f.cause]
+    return [f"not judged, as they would follow: {', '.join(names)}"] * bool(names)
 
 
 def _listed(inputs: tuple[InputResult, ...]) -> tuple[tuple[InputResult, ...], str]:
@@ -211,12 +245,16 @@ def _words(i: InputResult) -> str:
         return "not judged by itself"
     if i.vacuous and i.verdict is not Verdict.INCONCLUSIVE:
         return "pass, but vacuous: gradient and truth are zero at this point, so try another one"
-    if i.verdict in (Verdict.PASS, Verdict.SUBGRADIENT) and math.isfinite(i.sensitivity):
-        hidden = ""
-        if i.hidden:
-            hidden = f"; {i.hidden} of {math.prod(i.shape)} entries are smaller than that, and not judged"
-        return f"{i.verdict.value}; {detected(i.sensitivity)}{hidden}"
-    return i.verdict.value
+    if i.verdict not in (Verdict.PASS, Verdict.SUBGRADIENT):
+        return str(i.verdict.value)
+    total, parts = math.prod(i.shape), []
+    if math.isfinite(i.worst):
+        parts.append(detected(i.sensitivity, i.worst))
+    if math.isfinite(i.zero):
+        parts.append(f"in those of zero, one of {_above(i.zero)} of the largest entry")
+    if i.hidden:
+        parts.append(f"{i.hidden} of {total} entries are too small to be judged")
+    return "; ".join([i.verdict.value, *parts])
 
 
 def _html(r: Report) -> str:
@@ -227,7 +265,10 @@ def _html(r: Report) -> str:
         f"<td {cell}>{html.escape(_words(i))}</td></tr>"
         for i in _listed(r.inputs)[0]
     )
-    faults = "".join(f"<li><b>{html.escape(f.cause)}</b>: {html.escape(f.text)}</li>" for f in r.faults)
+    faults = "".join(
+        f"<li><b>{html.escape(f.cause)}</b>: {html.escape('; '.join([f.text, *_because(r, f)]))}</li>"
+        for f in r.faults
+    )
     own = _own_verdict(r)
     parts = [
         f"<b style='color:{color[own.value]}'>{own.value.upper()}</b> {html.escape(r.name)}: {html.escape(_headline(r, own))}",
@@ -271,6 +312,7 @@ def _plain(r: Report) -> dict[str, Any]:
         "evaluations": r.evaluations,
         "pulls": r.pulls,
         "sensitivity": size(r.sensitivity),
+        "worst": size(r.worst),
         "ratio": size(r.ratio),
         "inputs": [
             {
@@ -279,12 +321,16 @@ def _plain(r: Report) -> dict[str, Any]:
                 "dtype": i.dtype,
                 "verdict": None if i.verdict is None else i.verdict.value,
                 "sensitivity": size(i.sensitivity),
+                "worst": size(i.worst),
+                "zero": size(i.zero),
                 "vacuous": i.vacuous,
                 "hidden": i.hidden,
             }
             for i in r.inputs
         ],
-        "contracts": [{"name": c.name, "status": c.status, "text": c.text} for c in r.contracts],
+        "contracts": [
+            {"name": c.name, "status": c.status, "text": c.text, "because": c.because} for c in r.contracts
+        ],
         "faults": [
             {
                 "cause": f.cause,

@@ -30,8 +30,8 @@ class Edge:
 
 
 @dataclass(frozen=True, slots=True)
-class Undecided:
-    """An inconclusive example: its inputs in writing, and why."""
+class Sample:
+    """An example: its inputs in writing, and why it is inconclusive, or where the least would be detected in it."""
 
     inputs: str
     reason: str
@@ -43,8 +43,8 @@ class Verification:
 
     name: the function's. gradient: whose gradient was checked, in words. examples: how many were judged. set_aside: how many more were not, as forward raised or gave NaN
     or infinity; `aside` counts why. beyond: how many more lie beyond the example of the caller. verdicts: how many examples
-    had each verdict (before shrinking). sensitivity: smallest error in one entry that any pass would detect, at the worst of
-    its examples, and median_sensitivity at the median one (see `Report`). ratio: largest error in units of its bound among
+    had each verdict (before shrinking). sensitivity: smallest relative error in the median entry that would be detected at
+    the worst of the passes, and median_sensitivity at the median one (see `Report`); worst: the worst one. ratio: largest error in units of its bound among
     those that passed. vacuous: inputs whose gradient was zero at every example. causes: how often each cause was the first
     one reported. failures: the reports on the smallest failing example of up to three causes. edges: what is wrong only
     beyond the example. undecided: inconclusive examples. domain: what was drawn from. left_out: what was not tried.
@@ -68,7 +68,8 @@ class Verification:
     evaluations: int = 0
     median_sensitivity: float = math.inf
     edges: tuple[Edge, ...] = ()
-    undecided: tuple[Undecided, ...] = ()
+    undecided: tuple[Sample, ...] = ()
+    worst: Sample | None = None
     beyond: int = 0
     left_out: tuple[str, ...] = ()
     gradient: str = ""
@@ -101,7 +102,8 @@ class Verification:
         verdicts: object of counts by verdict · aside: object of counts by why · beyond · sensitivity, median_sensitivity and
         ratio (null: infinite or unknown) · vacuous: list of inputs · causes: object of counts by cause · domain · left_out:
         list of sentences · seed · evaluations · failures: list of reports on the smallest example of each cause, as of
-        `Report.to_json` · edges: list of {words, report} · undecided: list of {inputs, reason}.
+        `Report.to_json` · edges: list of {words, report} · undecided: list of {inputs, reason} ·
+        worst: {inputs, reason} or null.
         """
         return json.dumps(_plain(self), indent=2, allow_nan=False)
 
@@ -127,9 +129,9 @@ def _head(v: Verification) -> list[str]:
         first = v.undecided[0]
         lines.append(f"  the first inconclusive example: {first.inputs}: {first.reason}")
     if math.isfinite(v.median_sensitivity):
-        lines.append(
-            f"  at the median example {detected(v.median_sensitivity)}; {v.sensitivity:.1e} at the worst"
-        )
+        lines.append(f"  in a median entry, {detected(v.median_sensitivity, v.sensitivity, 'example')}")
+    if v.worst is not None and v.sensitivity > v.median_sensitivity:
+        lines.append(f"  the worst one: {v.worst.inputs}: {v.worst.reason}")
     if v.vacuous:
         lines.append(f"  vacuous: the gradient by {', '.join(v.vacuous)} was zero at every example")
     if v.domain:
@@ -180,4 +182,5 @@ def _plain(v: Verification) -> dict[str, Any]:
         "failures": [json.loads(r.to_json()) for r in v.failures],
         "edges": [{"words": e.words, "report": json.loads(e.report.to_json())} for e in v.edges],
         "undecided": [{"inputs": u.inputs, "reason": u.reason} for u in v.undecided],
+        "worst": None if v.worst is None else {"inputs": v.worst.inputs, "reason": v.worst.reason},
     }

@@ -14,11 +14,11 @@ from gradcheck.strategies.layouts import layouts as layout_names
 from gradcheck.strategies.layouts import with_layout
 from gradcheck.strategies.params import draw_params
 from gradcheck.strategies.shapes import Unfit, draw_shape, draw_sizes, evaluate
-from gradcheck.strategies.values import STYLES, Domain, draw_values, tied_to
+from gradcheck.strategies.values import STYLES, Domain, draw_values, takes, tied_to
 from gradcore.spec import Env
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import DTypeLike, NDArray
 
@@ -101,6 +101,16 @@ def drawn_example(choose: Chooser, case: Case, dtype: DTypeLike, mode: Mode, lay
     if arrays is None:
         reject()
     return Example(arrays, params, sizes, domains)
+
+
+def allowed(case: Case, example: Example, arrays: Sequence[NDArray[Any] | None], mode: Mode) -> bool:
+    """Whether the case has an example with these arrays in place of those that differ from them."""
+    for domain, old, new in zip(example.domains, example.arrays, arrays, strict=True):
+        changed = old is not new and old is not None and new is not None
+        if changed and not takes(domain, np.asarray(new), mode):
+            return False
+    demands = [case.values_where] + [case.smooth_where] * (mode == "smooth")
+    return all(holds is None or holds(*arrays, **example.params) for holds in demands)
 
 
 @st.composite

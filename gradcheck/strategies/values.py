@@ -58,6 +58,27 @@ class Domain:
         return np.asarray(np.clip(values, low, high))
 
 
+def takes(domain: Domain, values: NDArray[Any], mode: Mode) -> bool:
+    """Whether values are of the domain: within its bounds; away from its kinks and from each other at smooth points."""
+    array = domain.array
+    if array.structure or array.dtype == "bool" or values.shape != domain.shape:
+        return False
+    if values.dtype.kind == "c":
+        parts = replace(domain, array=replace(array, dtype="float"))
+        return all(takes(parts, part, mode) for part in (values.real, values.imag))
+    if not np.array_equal(domain.clip(values), values):
+        return False
+    if array.distinct and mode == "smooth" and values.size > 1:
+        gaps = np.diff(np.sort(values.reshape(-1)))
+        if gaps.min() < min(0.5, 0.5 * np.ptp(values) / values.size):
+            return False
+    if mode == "smooth":
+        return all(
+            bool((np.abs(values - kink) >= MARGIN * max(abs(kink), 1.0)).all()) for kink in array.kinks
+        )
+    return True
+
+
 def _inward(bound: float, dtype: np.dtype[Any], side: float) -> Any:
     rounded = dtype.type(bound)
     if dtype.kind == "f" and (float(rounded) - bound) * side < 0:

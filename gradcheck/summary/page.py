@@ -36,7 +36,7 @@ def html_page(summary: Summary) -> str:
         f"<p class='{good}'><b>{escape(first.text if summary else 'nothing was verified')}</b></p>\n"
         f"{_failures(summary)}"
         "<p>A cell gives how many examples were checked, and how many of them lie at a kink (k), are inconclusive (?) or "
-        "have a zero gradient (v). The last column is the smallest relative error in one entry that the worst example "
+        "have a zero gradient (v). The last column is the smallest relative error in the median entry that the worst example "
         "would have shown.</p>\n"
         f"{tables}{_checks(summary)}</body></html>\n"
     )

@@ -93,7 +93,9 @@ def _column(name: str, cells: list[Cell | None]) -> list[str]:
 def _legend(texts: Iterable[str], width: int) -> list[Line]:
     words = {word[-1] for text in texts for word in text.split() if word[:-1].isdigit()}
     parts = ["counts are examples", *(text for sign, text in _LEGEND.items() if sign in words)]
-    parts.append("detects: smallest relative error in one entry that the worst example would have shown")
+    parts.append(
+        "detects: smallest relative error in the median entry that the worst example would have shown"
+    )
     return [Line(text, {"light": True}) for text in textwrap.wrap("; ".join(parts), width)]
 
 

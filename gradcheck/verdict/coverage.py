@@ -1,18 +1,25 @@
-"""How much of a function a verdict covers: the output entries and input entries that were judged."""
+"""How much of a function a verdict covers: the entries that were judged, and the errors that would have shown in them."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from gradcheck.backends.protocol import Array
 from gradcheck.verdict.compare import Verdict
 from gradcheck.verdict.evidence import Evidence
 from gradcheck.verdict.observation import Observation
 
 ENOUGH = 0.5
 """A pass covers a function, not a few of its entries: so much of its outputs and inputs has to be judged."""
+
+CERTAIN = 4.0
+"""Bounds by which an error is detected: one may agree with the right value, one is what differs at least; and twice that,
+as a part of the difference may be excused as rounding of the function itself. That is measured only where something differs:
+where large values cancel it may excuse more."""
+
+_GOOD = (Verdict.PASS, Verdict.SUBGRADIENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,26 +58,55 @@ def coverage(obs: Observation) -> Coverage:
     return Coverage((sum(int(j.sum()) for j in judged), total), (entries - left_out, entries))
 
 
-def unseen(obs: Observation, i: int) -> int:
-    """How many entries of input `i` have a gradient that is not zero, and too small for an error of its size to show."""
-    nonzero, seen = np.zeros(obs.arrays[i].shape, bool), np.zeros(obs.arrays[i].shape, bool)
-    for e in _passed(obs):
-        terms = _contributions(e, i)
-        if terms is not None:
-            nonzero |= terms > 0
-            seen |= terms >= 2.0 * e.comparison.bound
-    return int(np.count_nonzero(nonzero & ~seen)) if seen.any() else 0  # none: it was judged alone
+@dataclass(frozen=True, slots=True)
+class Detectable:
+    """The errors in one entry of an input's gradient that are certain to be detected, over all evidence.
+
+    median, worst: over the entries that can be judged, relative to the entry's own value; infinite where there is none.
+    zero: in the worst of the entries whose gradient is zero, relative to the largest entry; infinite where there is none.
+    hidden: entries that are not zero, and too small for an error of their own size to show.
+    """
+
+    median: float = math.inf
+    worst: float = math.inf
+    zero: float = math.inf
+    hidden: int = 0
+
+
+def detectable(obs: Observation, i: int, alone: Evidence | None = None) -> Detectable:
+    """What can be detected in input `i`; `alone`: evidence in which it moves by itself.
+
+    A pass means |numeric - analytic| <= bound. An error d in entry k of gx adds d v_k to the analytic side, so that one of
+    2 bound / |v_k| or more is outside of the bound; `CERTAIN` says what is added to that. The evidence that sees the smallest counts. A complex entry counts by
+    the part that moves less.
+    """
+    seen = [*_passed(obs), *([] if alone is None or alone.comparison.verdict not in _GOOD else [alone])]
+    x, out = obs.arrays[i], obs.left_out[i]
+    relative, absolute = np.full(x.shape, np.inf), np.full(x.shape, np.inf)
+    nonzero = np.zeros(x.shape, bool)
+    with np.errstate(all="ignore"):
+        for e in seen:
+            v, gx = e.v[i], e.gx[i]
+            if v is None or (gx is not None and gx.shape != v.shape):
+                continue
+            size = np.minimum(np.abs(v.real), np.abs(v.imag)) if v.dtype.kind == "c" else np.abs(v)
+            own = np.zeros(v.shape) if gx is None else np.abs(gx if v.dtype.kind == "c" else np.real(gx))
+            own = own.astype(np.float64, copy=False)
+            shown = CERTAIN * e.comparison.bound / size
+            nonzero |= own > 0
+            largest = np.max(own, initial=0.0)
+            relative = np.fmin(relative, shown / own)
+            absolute = np.fmin(absolute, shown / largest)
+    judged = np.ones(x.shape, bool) if out is None else ~out
+    visible = relative[nonzero & judged & (relative < 1.0)]
+    zeros = absolute[~nonzero & judged] if nonzero.any() else np.zeros(0)
+    return Detectable(
+        float(np.median(visible)) if visible.size else math.inf,
+        float(np.max(visible)) if visible.size else math.inf,
+        float(np.max(zeros)) if zeros.size else math.inf,
+        int(np.count_nonzero(nonzero & judged)) - visible.size,
+    )
 
 
 def _passed(obs: Observation) -> list[Evidence]:
-    return [e for e in obs.evidence if e.comparison.verdict in (Verdict.PASS, Verdict.SUBGRADIENT)]
-
-
-def _contributions(e: Evidence, i: int) -> Array | None:
-    """|gx v| of each entry, 0 where it is not finite."""
-    gx, v = e.gx[i], e.v[i]
-    if gx is None or v is None or gx.shape != v.shape:
-        return None
-    with np.errstate(all="ignore"):
-        terms = np.abs((gx if v.dtype.kind == "c" else np.real(gx)) * v)
-    return np.where(np.isfinite(terms), terms, 0.0)
+    return [e for e in obs.evidence if e.comparison.verdict in _GOOD]

@@ -52,14 +52,17 @@ _UNSEEN = {
 
 @dataclass
 class ValueResult:
-    """What was measured: over all, and for each input that a gradient was requested for (None: not judged alone)."""
+    """What was measured: over all, and for each input that a gradient was requested for (None: not judged alone).
+
+    evidence: of the inputs that are wrong. alone: of those that passed by themselves, as the others drown them.
+    """
 
     comparison: Comparison
     reason: str
     verdicts: list[Verdict | None]
-    sensitivities: list[float]
     vacuous: list[bool]
     evidence: dict[int, Evidence] = field(default_factory=dict)
+    alone: dict[int, Evidence] = field(default_factory=dict)
     precision: bool = False
     note: str = ""
 
@@ -91,7 +94,7 @@ def judge(obs: Observation) -> ValueResult:
         merged = replace(merged, verdict=Verdict.INCONCLUSIVE, reason="free")
     if merged.verdict is Verdict.FAIL:
         merged, precision = _upheld(obs, merged)
-    if merged.verdict is not Verdict.FAIL:
+    if merged.verdict is not Verdict.FAIL and merged.reason != "free":
         found = with_given(obs, usable)
         if merged.verdict is Verdict.SUBGRADIENT and not found:
             found = at_ties(obs)
@@ -109,9 +112,7 @@ def judge(obs: Observation) -> ValueResult:
     if merged.verdict is Verdict.INCONCLUSIVE and merged.reason == "unresolved" and free_choice(obs):
         merged = replace(merged, reason="free")
     n = len(obs.wanted)
-    result = ValueResult(
-        merged, merged.reason, [None] * n, [np.inf] * n, [False] * n, precision=precision, note=note
-    )
+    result = ValueResult(merged, merged.reason, [None] * n, [False] * n, precision=precision, note=note)
     (_each_of_a_fail if merged.verdict is Verdict.FAIL else _each_of_a_pass)(obs, result)
     return result
 
@@ -233,18 +234,18 @@ def _failing(seen: Sequence[Evidence]) -> list[Evidence]:
 
 
 def _each_of_a_pass(obs: Observation, result: ValueResult) -> None:
-    """Sensitivity of every input; one that the others drown, or whose gradient is zero, is judged alone."""
+    """The verdict of every input; one that the others drown, or whose gradient is zero, is judged alone."""
     overall = result.comparison.verdict
     base = min(obs.evidence, key=lambda e: obs.eps(e.gx, e.gys))
     for i, wanted in enumerate(obs.wanted):
         if not wanted:
             continue
         result.verdicts[i] = overall
-        result.sensitivities[i] = min([_sensitivity(e, i) for e in obs.evidence], default=np.inf)
         if sum(obs.wanted) == 1:
             result.vacuous[i] = all(e.comparison.vacuous for e in obs.evidence)
             continue
-        if overall is Verdict.INCONCLUSIVE or result.sensitivities[i] < DULL:
+        sharpest = min([_sensitivity(e, i) for e in obs.evidence], default=np.inf)
+        if overall is Verdict.INCONCLUSIVE or sharpest < DULL:
             continue
         gys = base.gys
         alone = measured(obs, obs.aim(base.gx, only=i), gys, list(base.gx))
@@ -256,8 +257,9 @@ def _each_of_a_pass(obs: Observation, result: ValueResult) -> None:
                 continue
             result.evidence[i] = alone
             result.comparison, result.reason = alone.comparison, alone.comparison.reason
+        else:
+            result.alone[i] = alone
         result.verdicts[i] = alone.comparison.verdict
-        result.sensitivities[i] = alone.comparison.sensitivity
         result.vacuous[i] = alone.comparison.vacuous
         if alone.comparison.verdict is Verdict.INCONCLUSIVE and overall is Verdict.PASS:
             result.reason = alone.comparison.reason
@@ -296,7 +298,6 @@ def _each_of_a_fail(obs: Observation, result: ValueResult) -> None:
     for i in places:
         e = measured(obs, obs.aim(base.gx, only=i), base.gys, list(base.gx))
         result.verdicts[i] = e.comparison.verdict
-        result.sensitivities[i] = e.comparison.sensitivity
         result.vacuous[i] = e.comparison.vacuous
         if e.comparison.verdict is Verdict.FAIL:
             result.evidence[i] = e

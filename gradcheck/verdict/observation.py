@@ -81,6 +81,7 @@ class Observation:
         self.sought_jumps = False  # see `jumps`
         self.turning: tuple[NDArray[np.bool_], ...] | None = None  # outputs that jump by a free choice
         self.excuses: list[Excuse] = []  # what made a difference no mistake
+        self.refusal: tuple[str, str] | None = None  # who takes no negative strides, and the error
         self.broken: set[str] = set()  # contracts that are broken, as far as they have been tried
         self.places = [i for i, y in enumerate(self.run.outputs) if y.dtype.kind in "fc"]
         if not self.places:
@@ -335,8 +336,12 @@ class Observation:
 
     @property
     def here(self) -> tuple[Array, ...]:
-        """The differentiable outputs at the inputs, of the function whose derivative is measured."""
-        return self.outputs if self._own else self.subject.values(self.wide)
+        """The differentiable outputs at the inputs in double precision, of the function whose derivative is measured."""
+        if self._center is None:
+            self._center = self.subject.values(self.wide)
+            self.forwards += 1
+            self._latest = None
+        return tuple(self._center) if isinstance(self._center, tuple) else (self._center,)
 
     def values_at(self, arrays: Sequence[Array]) -> tuple[Array, ...] | None:
         """Copies of the differentiable outputs at other points, one more forward call; None where f takes no such point."""

@@ -347,3 +347,13 @@ def test_every_cause_that_is_reported_is_in_the_table():
                 words.add(node.args[0].value)
     assert words
     assert words <= set(CAUSES) | set(CONTRACTS)
+
+
+def test_a_kink_between_two_slopes_is_no_step_of_a_function_that_jumps():
+    report = gradcheck(
+        np.abs,
+        (np.array([[0.0]]),),
+        vjp=lambda gy, y, x: gy * np.where(x == 0, 2, np.sign(x)),
+        raise_exception=False,
+    )
+    assert report.causes == ("kink",)

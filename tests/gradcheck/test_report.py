@@ -32,7 +32,7 @@ def test_a_pass_says_how_small_an_error_it_would_detect():
     text = str(gradcheck(np.sin, (X,), vjp=sin_rule))
     assert text.startswith("PASS  np.sin: the gradient is right\n")
     assert "inputs[0]  float64 (4, 3)  pass; an error of " in text
-    assert " in one entry would be detected, relative to the median entry's |gx x|\n" in text
+    assert " of its value would be detected in the median entry, " in text
     assert "contracts: 16 held, 0 broken, 2 left out" in text
 
 
@@ -94,7 +94,7 @@ def test_large_inputs_are_named_in_the_snippet_and_not_printed():
 
 def test_the_json_has_the_documented_keys_and_the_documented_version():
     written = json.loads(failed().to_json())
-    documented = "schema name gradient verdict reason note judged order seed evaluations pulls sensitivity ratio inputs contracts faults excuses snippet second"
+    documented = "schema name gradient verdict reason note judged order seed evaluations pulls sensitivity worst ratio inputs contracts faults excuses snippet second"
     assert list(written) == documented.split()
     assert all(key in Report.to_json.__doc__ for key in written)
     assert written["schema"] == 1
@@ -106,10 +106,12 @@ def test_the_json_has_the_documented_keys_and_the_documented_version():
         "dtype",
         "verdict",
         "sensitivity",
+        "worst",
+        "zero",
         "vacuous",
         "hidden",
     ]
-    assert list(written["contracts"][0]) == ["name", "status", "text"]
+    assert list(written["contracts"][0]) == ["name", "status", "text", "because"]
 
 
 def test_json_writes_nan_infinity_and_complex_numbers_by_the_letter_of_the_schema():
@@ -222,7 +224,7 @@ def test_entries_too_small_to_be_judged_next_to_the_others_are_counted():
 
     report = gradcheck(logsumexp, (np.array([1.0, -60.0]),), vjp=doubled, raise_exception=False)
     assert report.inputs[0].hidden == 1
-    assert "1 of 2 entries are smaller than that, and not judged" in str(report)
+    assert "1 of 2 entries are too small to be judged" in str(report)
     rectified = gradcheck(lambda x: np.maximum(x, 0), (X.reshape(-1),), vjp=lambda gy, y, x: gy * (x > 0))
     assert rectified.inputs[0].hidden == 0  # a gradient of zero is judged as any other
 
@@ -284,31 +286,6 @@ def test_a_gradient_of_zero_is_not_called_noise():
 
 
 # --- headlines --------------------------------------------------------------------------------------------------------
-
-
-def refuses_negative_strides(x):
-    if any(step < 0 for step in x.strides):
-        raise ValueError("negative strides")
-    return np.sin(x)
-
-
-def test_the_headline_of_a_broken_contract_says_that_the_values_are_right():
-    report = gradcheck(
-        refuses_negative_strides, (X,), vjp=lambda gy, y, x: gy * np.cos(x), raise_exception=False
-    )
-    first, *_ = str(report).splitlines()
-    assert first.endswith("it breaks the contract any_layout; the values of the gradient are right")
-    assert {i.verdict for i in report.inputs} == {Verdict.PASS}
-
-
-def test_the_headline_of_a_random_forward_does_not_call_the_gradient_wrong():
-    rng = np.random.default_rng(0)
-    report = gradcheck(
-        lambda x: x * rng.random(x.shape), (X,), vjp=lambda gy, y, x: gy, raise_exception=False
-    )
-    first, *_ = str(report).splitlines()
-    assert "it breaks the contract" in first
-    assert first.endswith("the values of the gradient cannot be judged")
 
 
 def test_the_headline_of_a_rule_that_raises_says_so():

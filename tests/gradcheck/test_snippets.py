@@ -42,7 +42,9 @@ AT_THE_EXAMPLE = """
     heldout: batch norm over the batch alone|heldout: rms norm without 1/n|heldout: another mask
     heldout: the kernel not flipped|heldout: groups interleaved|heldout: padding counted in the mean
     heldout: exp not conjugated|heldout: product not conjugated|heldout: imaginary part turned back
-    heldout: real part of the modulus only
+    heldout: real part of the modulus only|own: round handed on|own: floor handed on|own: a quantisation handed on
+    own: an argmax handed on|own: the bucket handed on beside a sine|own: gaps in the other order
+    own: both halves of a symmetric gradient|own: zero times infinity|own: a mask that multiplies
 """
 """Mistakes of the catalogue, besides the table's, that show at their example inputs."""
 

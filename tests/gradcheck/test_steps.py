@@ -214,3 +214,12 @@ def test_a_wrong_declaration_gets_a_sentence(surrogate, message):
 def test_a_second_order_of_a_declared_rule_is_refused():
     with pytest.raises(CallError, match="straight_through= has no second order"):
         gradcheck(np.round, (np.array([1.3]),), vjp=handed_on, straight_through=lambda x: x, order=2)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "x", [[2048.0, 1536.0, 1536.0], [0.0, 0.0, 0.0, 2243.8265086044357, -0.0], [1000.0, 0.5]]
+)
+def test_at_a_jump_next_to_large_entries_there_is_no_slope(x, seed):
+    report = gradcheck(np.floor, (np.array(x),), vjp=nothing, seed=seed, raise_exception=False)
+    assert report.verdict is not Verdict.FAIL

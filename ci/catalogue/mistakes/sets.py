@@ -1,6 +1,6 @@
 """The two sets of mistakes, each with its right functions and their domains.
 
-`own`: those of tests/gradcheck/test_planted_mistakes.py and of `special_values.py`. gradcheck was developed against them.
+`own`: those of tests/gradcheck/test_planted_mistakes.py, `special_values.py` and `behaviours.py`. gradcheck was developed against them.
 `heldout`: those of the folder `heldout`, written apart from gradcheck. It is not to be tuned on them.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 from gradcheck.strategies import examples
 from gradcore.spec import OneOf, case, complexes, indices, interval, reals
 
-from . import special_values
+from . import behaviours, special_values
 from .heldout import arrays, layers, values, windows
 from .heldout.arrays import Fresh
 
@@ -32,7 +32,7 @@ def module(path):
 
 
 table = module(ROOT / "tests" / "gradcheck" / "test_planted_mistakes.py")
-SETS = {"own": (special_values,), "heldout": (arrays, values, layers, windows)}
+SETS = {"own": (special_values, behaviours), "heldout": (arrays, values, layers, windows)}
 
 MATRIX = case(reals("n m"))
 PAIR = case(reals("n m"), reals("n m"))
