@@ -93,7 +93,7 @@ class Framed:
             raise CallError(
                 f"{self.name} takes {given[0]} and raised {type(error).__name__} for the same values in double precision, in "
                 f"which the numeric derivative is taken: {str(error).rstrip('.')}. Where it holds {self.framework.noun}s of its own, pass "
-                "them as inputs, or what holds them (a module) in its place, or make all of them double precision"
+                "what holds them (a module) in its place, pass them as inputs, or make all of them double precision"
             ) from error
 
     def alone(self, i: int) -> Framed:
