@@ -67,6 +67,7 @@ def test_numpy_arrays_are_enough_for_a_function_that_is_jax_s():
     assert gradcheck(NEGATED, (np.ones(3), np.ones(3)), wrt=0)
     assert causes(NEGATED, (np.ones(3), np.ones(3))) == ("sign",)
     assert gradcheck(partial(jax.nn.softmax, axis=0), np.arange(3.0))
+    assert gradcheck(jax.vmap(lambda x: x * x), np.arange(3.0))
     assert gradcheck(lambda x: jnp.sin(x), np.arange(3.0), backend="jax")
 
 
@@ -139,6 +140,19 @@ def test_a_rule_that_raises_or_gives_another_shape_fails():
 def test_a_function_that_stays_in_single_precision_is_noted():
     report = gradcheck(lambda x: x.astype(jnp.float32) ** 2, drawn())
     assert report.note.startswith("it returns float32 for inputs in double precision")
+
+
+def test_a_cotangent_in_single_precision_is_pulled_back_in_double():
+    dtypes = []
+
+    def bwd(x, gy):
+        dtypes.append((str(x.dtype), str((gy * jnp.cos(x)).dtype)))
+        return (gy * jnp.cos(x),)
+
+    narrowed = jax.custom_vjp(lambda x: jnp.sin(x).astype(jnp.float32))
+    narrowed.defvjp(lambda x: (jnp.sin(x).astype(jnp.float32), x), bwd)
+    assert gradcheck(narrowed, np.array([0.5, 2.0]))
+    assert {computed for of_input, computed in dtypes if of_input == "float64"} == {"float64"}
 
 
 def test_verify_draws_arrays_around_an_example():
