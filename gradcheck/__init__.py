@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gradcheck.check import gradcheck, gradgradcheck
     from gradcheck.errors import CallError, ForwardError
     from gradcheck.explore.verify import verify
+    from gradcheck.grads import check_grads
     from gradcheck.numeric.derivative import derivative
     from gradcheck.numeric.result import Derivative
     from gradcheck.report.failure import GradientError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "gradcheck": "check",
     "gradgradcheck": "check",
+    "check_grads": "grads",
     "Verdict": "verdict.compare",
     "Derivative": "numeric.result",
     "derivative": "numeric.derivative",
@@ -41,6 +43,7 @@ __all__ = [
     "Report",
     "Verdict",
     "Verification",
+    "check_grads",
     "derivative",
     "gradcheck",
     "gradgradcheck",

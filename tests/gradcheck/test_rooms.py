@@ -18,6 +18,7 @@ ROOMS = (
     "diagnosis",
     "report",
     "check",
+    "grads",
     "strategies",
     "graphs",
     "explore",
