@@ -122,6 +122,46 @@ def test_next_to_a_step_the_other_entries_are_judged(seed):
     assert wrong.verdict is Verdict.FAIL
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_at_the_cut_of_an_angle_the_other_angles_are_judged(seed):
+    a, b = np.array([0.0, 0.5, -0.3, 1.2]), np.array([-1.0, 0.7, -0.4, 0.1])
+
+    def rule(gy, y, a, b):
+        size = a * a + b * b
+        return gy * b / size, -gy * a / size
+
+    report = gradcheck(np.arctan2, (a, b), vjp=rule, seed=seed)
+    assert report.verdict is Verdict.PASS
+    assert "1 of 4 output entries were left out" in report.note
+    wrong = gradcheck(
+        np.arctan2, (a, b), vjp=lambda gy, y, a, b: rule(1.01 * gy, y, a, b), seed=seed, raise_exception=False
+    )
+    assert wrong.verdict is Verdict.FAIL
+
+
+def test_of_a_stack_of_matrices_each_turns_by_itself():
+    stack = np.stack([np.diag([1.0, 2.0]), RANDOM[:2, :2]])
+
+    def f(a):
+        return np.stack([eigenvectors(one) for one in a])
+
+    def rule(gy, y, a, factor=1.0):
+        return np.stack([eigenvectors_rule(factor * g, None, one) for g, one in zip(gy, a, strict=True)])
+
+    for seed in range(6):
+        right = gradcheck(f, (stack,), vjp=rule, seed=seed, raise_exception=False, contracts=False)
+        assert right.verdict is not Verdict.FAIL
+        wrong = gradcheck(
+            f,
+            (stack,),
+            vjp=lambda gy, y, a: rule(gy, y, a, 1.5),
+            seed=seed,
+            raise_exception=False,
+            contracts=False,
+        )
+        assert wrong.verdict is Verdict.FAIL
+
+
 # --- entries that are infinite ------------------------------------------------------------------------------------------
 
 
