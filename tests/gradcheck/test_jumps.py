@@ -86,7 +86,7 @@ CHOICES = {
 def test_a_right_rule_does_not_fail_by_seed_where_a_sign_or_basis_is_free(name):
     f, rule, a = CHOICES[name]
     reports = [
-        gradcheck(f, (a,), vjp=rule, seed=seed, raise_exception=False, contracts=False) for seed in range(12)
+        gradcheck(f, (a,), vjp=rule, seed=seed, raise_exception=False, contracts=False) for seed in range(8)
     ]
     assert Verdict.FAIL not in [r.verdict for r in reports]
     undecided = [r for r in reports if r.verdict is Verdict.INCONCLUSIVE]
@@ -108,7 +108,7 @@ def test_what_does_not_turn_is_judged_beside_what_does():
     assert wrong.verdict is Verdict.FAIL  # by the singular values, which have no sign
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_next_to_a_step_the_other_entries_are_judged(seed):
     x = np.array([3.0, 2.5, 7.1, -0.2])  # floor jumps at 3
 
@@ -122,7 +122,7 @@ def test_next_to_a_step_the_other_entries_are_judged(seed):
     assert wrong.verdict is Verdict.FAIL
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_at_the_cut_of_an_angle_the_other_angles_are_judged(seed):
     a, b = np.array([0.0, 0.5, -0.3, 1.2]), np.array([-1.0, 0.7, -0.4, 0.1])
 
@@ -148,7 +148,7 @@ def test_of_a_stack_of_matrices_each_turns_by_itself():
     def rule(gy, y, a, factor=1.0):
         return np.stack([eigenvectors_rule(factor * g, None, one) for g, one in zip(gy, a, strict=True)])
 
-    for seed in range(6):
+    for seed in range(3):
         right = gradcheck(f, (stack,), vjp=rule, seed=seed, raise_exception=False, contracts=False)
         assert right.verdict is not Verdict.FAIL
         wrong = gradcheck(
@@ -183,7 +183,7 @@ INFINITE = {
 }
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("name", INFINITE)
 def test_infinite_entries_are_left_out_and_the_others_judged(name, seed):
     f, x, rule = INFINITE[name]
