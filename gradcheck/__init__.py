@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gradcheck.check import gradcheck, gradgradcheck
     from gradcheck.errors import CallError, ForwardError
     from gradcheck.explore.verify import verify
+    from gradcheck.grads import check_grads
     from gradcheck.kernels.close import assert_close
     from gradcheck.numeric.derivative import derivative
     from gradcheck.numeric.result import Derivative
@@ -24,6 +25,7 @@ _HOMES = {
     "gradcheck": "check",
     "gradgradcheck": "check",
     "assert_close": "kernels.close",
+    "check_grads": "grads",
     "Verdict": "verdict.compare",
     "Derivative": "numeric.result",
     "derivative": "numeric.derivative",
@@ -44,6 +46,7 @@ __all__ = [
     "Verdict",
     "Verification",
     "assert_close",
+    "check_grads",
     "derivative",
     "gradcheck",
     "gradgradcheck",

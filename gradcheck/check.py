@@ -11,6 +11,7 @@ import numpy as np
 
 from gradcheck.backends import Call, Subject, as_subject
 from gradcheck.backends.arguments import contracts_of, cotangents_of, seed_of
+from gradcheck.backends.framework import stated
 from gradcheck.backends.options import TorchOptions, torch_options
 from gradcheck.backends.second import gradient_subject, loses_history
 from gradcheck.backends.tree import name_of
@@ -43,6 +44,7 @@ def gradcheck(
     wrt: int | str | Sequence[int | str] | None = None,
     params: Mapping[str, Any] | None = None,
     gy: Any = None,
+    backend: str | None = None,
     straight_through: Callable[..., Any] | None = None,
     reference: Callable[..., Any] | None = None,
     accumulate: str | None = None,
@@ -68,6 +70,9 @@ def gradcheck(
     params: static parameters, passed by keyword to `f` and to the rule.
     gy: a cotangent, or a tuple with one per floating output, that the rule is tried with besides random ones; it is handed
     on as it is, in its memory layout.
+    backend: "jax", "autograd" or "torch": whose derivative of `f` is checked. Needed only where nothing shows it: for a function
+    of NumPy arrays written with `autograd.numpy` (a primitive of autograd shows it), or with `jax.numpy` (JAX arrays, and
+    functions under `custom_vjp`, `custom_jvp` or `jit`, show it).
     straight_through: of a rule that is no derivative of `f` on purpose, the function whose derivative it is meant to be, on
     the same inputs: `lambda x: x` for `np.round` with a rule that hands `gy` on.
     reference: the same mathematics in plain float64, of a kernel in low precision (bfloat16, float16, float32). The kernel runs
@@ -112,6 +117,7 @@ def gradcheck(
             "gy=": gy is not None,
             "wrt=": wrt is not None,
             "contracts=": contracts is not True,
+            "backend=": backend is not None,
         }
         if any(alone.values()):
             raise CallError(
@@ -138,7 +144,7 @@ def gradcheck(
         )
     options = torch_options("gradcheck", torch)
     names = options.among(contracts_of(contracts, CONTRACTS, ON_REQUEST), USUAL)
-    call = Call(f, inputs, vjp, wrt, params, gy, names, seed_of(seed), straight_through)
+    call = Call(stated(f, backend), inputs, vjp, wrt, params, gy, names, seed_of(seed), straight_through)
     report = _check(as_subject(call), call, 1, options.note)
     _tried(report, torch)
     if order == 2 and report.verdict is not Verdict.FAIL:
@@ -156,6 +162,7 @@ def gradgradcheck(
     vjp: Callable[..., Any] | None = None,
     wrt: int | str | Sequence[int | str] | None = None,
     params: Mapping[str, Any] | None = None,
+    backend: str | None = None,
     contracts: bool | Collection[str] = True,
     seed: int = 0,
     raise_exception: bool = True,
@@ -171,7 +178,7 @@ def gradgradcheck(
     __tracebackhide__ = True
     options = torch_options("gradgradcheck", torch)
     names = options.among(contracts_of(contracts, CONTRACTS, ON_REQUEST), USUAL)
-    call = Call(f, inputs, vjp, wrt, params, grad_outputs, names, seed_of(seed))
+    call = Call(stated(f, backend), inputs, vjp, wrt, params, grad_outputs, names, seed_of(seed))
     report = _second(call, options.note)
     _tried(report, torch)
     if raise_exception and report.verdict is Verdict.FAIL:

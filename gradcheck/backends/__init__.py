@@ -50,7 +50,8 @@ def as_subject(call: Call) -> Subject:
     if not has_gradient(call.f, call.vjp, call.inputs):
         raise CallError(
             f"{subject.name} came with plain arrays and without vjp=, and it is no gradcore Op: pass vjp=rule to check a "
-            "rule of yours, or gradcore Tensors to check gradcore's own derivative"
+            "rule of yours, or gradcore Tensors to check gradcore's own derivative; for a function of JAX or of autograd, add "
+            "backend='jax' or backend='autograd'"
         )
     surrogate = call.straight_through
     if surrogate is None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.backends.framework import Framework, Recorded, outputs_of
+from gradcheck.backends.framework import Framework, Recorded, Stated, outputs_of
 from gradcheck.backends.protocol import Array, Input, Traits, differentiable
 from gradcheck.backends.tree import described, leaves, rebuild
 from gradcheck.backends.wanted import chosen
@@ -72,15 +72,28 @@ class Framed:
             except Exception as error:
                 self._refused_when_wide(arrays, error)
                 raise
-            return differentiable([array for _, array in self._outputs(result, first=False)])
+            found = differentiable([array for _, array in self._outputs(result, first=False)])
+            self._note_narrow(arrays, found)
+            return found
+
+    def _note_narrow(self, arrays: Sequence[Array], outputs: Sequence[Array]) -> None:
+        """Note where f computes in single precision whatever it gets."""
+        wide = [np.finfo(a.dtype).bits > 32 for a in arrays if a.dtype.kind in "fc"]
+        narrow = [y.dtype for y in outputs if np.finfo(y.dtype).bits == 32]
+        if all(wide) and narrow:
+            note = (
+                f"it returns {narrow[0]} for inputs in double precision, so that its derivative is judged no finer than that: "
+                "take the dtypes from the inputs to have it judged in double precision"
+            )
+            self.notes = tuple(dict.fromkeys([*self.notes, note]))
 
     def _refused_when_wide(self, arrays: Sequence[Array], error: Exception) -> None:
         given = [i.array.dtype for i, a in zip(self.inputs, arrays, strict=True) if i.array.dtype != a.dtype]
         if given:
             raise CallError(
                 f"{self.name} takes {given[0]} and raised {type(error).__name__} for the same values in double precision, in "
-                f"which the numeric derivative is taken: {error}. Where it holds {self.framework.noun}s of its own, pass "
-                "what holds them (a module) in its place, or make all of them double precision"
+                f"which the numeric derivative is taken: {str(error).rstrip('.')}. Where it holds {self.framework.noun}s of its own, pass "
+                "what holds them (a module) in its place, pass them as inputs, or make all of them double precision"
             ) from error
 
     def alone(self, i: int) -> Framed:
@@ -134,7 +147,7 @@ class Framed:
             if not self.framework.owns(leaf):
                 raise CallError(
                     f"{self.name} returned {described(leaf)} ({path}) where {self.framework.name} {self.framework.noun}s "
-                    f"went in: return a {self.framework.noun}, or a tuple or dict of {self.framework.noun}s"
+                    f"went in: return {_one(self.framework.noun)}, or a tuple or dict of {self.framework.noun}s"
                 )
         arrays = [(path, self.framework.array(leaf, path)) for path, leaf in found]
         if first:
@@ -221,10 +234,15 @@ class FramedRun:
             return result
 
 
+def _one(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeio' else 'a'} {noun}"
+
+
 def framed(
     framework: Framework, f: Any, arguments: tuple[Any, ...], params: Mapping[str, Any], wrt: Any
 ) -> Framed:
     """f as a subject. Raises `CallError` where nothing can be differentiated by."""
+    f = f.function if isinstance(f, Stated) else f
     held = framework.held(f)
     title, function = framework.title(f), framework.function(f)
     named = [*leaves(arguments, "inputs"), *held.items()]
@@ -243,13 +261,15 @@ def framed(
             asked = bool(requests[path]) or not explicit
             places.append(place)
             found.append(Input(path, array, array.dtype.kind in "fc" and asked))
+        else:
+            framework.refuse(leaf, path)
     if not requests or (explicit and not any(requests.values())):
         floating = [item.path for item in found if item.differentiable]
         advice = (
             f"none of the {framework.noun}s requires a gradient ({', '.join(floating)}): request one, such as with "
             "x.requires_grad_(), or name inputs, as in wrt=0"
             if floating
-            else f"there is no floating {framework.noun} among the inputs: pass one that requires a gradient"
+            else f"there is no floating {framework.noun} among the inputs: pass one"
         )
         raise CallError(f"nothing to differentiate by: {advice}")
     inputs = chosen(named, found, wrt, len(arguments))
@@ -281,7 +301,8 @@ def gradient_of(first: Framed, gys: Sequence[Array | None]) -> Framed:
     for k in kept:
         gy = gys[k]
         if gy is not None:
-            extra.append(framework.leaf(gy, outputs[position[k]]))
+            with framework.mode([gy]):
+                extra.append(framework.leaf(gy, outputs[position[k]]))
             items.append(Input("gy" if single else f"gy[{k}]", gy, True))
     more = range(len(flat), len(flat) + len(extra))
     second = Framed(

@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial, update_wrapper
 from importlib import import_module
 from typing import Any, ClassVar, TypeAlias
 
@@ -20,7 +21,7 @@ from gradcheck.backends.protocol import Array, Traits
 from gradcheck.backends.tree import leaves, name_of
 from gradcheck.errors import CallError
 
-HOMES = {"torch": "torch"}
+HOMES = {"torch": "torch", "jax": "jax", "jaxlib": "jax", "autograd": "autograd"}
 """From the root module of a value's type to the file of this folder that adapts it."""
 
 Call: TypeAlias = Callable[[Sequence[Any]], Any]
@@ -115,6 +116,10 @@ class Framework(ABC):
         """How messages name f."""
         return name_of(f)
 
+    def refuse(self, value: Any, path: str) -> None:
+        """Raises `CallError` where a static value holds leaves that nobody would see."""
+        return
+
     # --- derivatives --------------------------------------------------------------------------------------------------
 
     def mode(self, arrays: Iterable[Array]) -> AbstractContextManager[Any]:
@@ -162,6 +167,46 @@ class Framework(ABC):
         """Code of the leaf that f holds under a name."""
         return f"{f}[{name!r}]"
 
+    def setup_code(self, given: Iterable[Any]) -> str:
+        """Statements to stand between the imports and the leaves, "" for none."""
+        return ""
+
+    def within_code(self) -> str:
+        """A `with` statement in which a call in double precision stands, "" for none."""
+        return ""
+
+
+@dataclass
+class Stated:
+    """A function whose framework its caller named, as nothing shows it."""
+
+    function: Callable[..., Any]
+    framework: Framework
+    backend: str
+
+    def __post_init__(self) -> None:
+        update_wrapper(self, self.function)
+
+    def __call__(self, *arguments: Any, **params: Any) -> Any:
+        """The function itself."""
+        return self.function(*arguments, **params)
+
+
+def stated(f: Any, backend: str | None) -> Any:
+    """f as a function of the framework named; raises `CallError` where there is no such framework."""
+    if backend is None or not callable(f):
+        return f
+    known = sorted(set(HOMES.values()))
+    if not isinstance(backend, str) or backend not in known:
+        raise CallError(
+            f"backend={backend!r}: pass the name of a framework whose derivative of f is to be checked ({', '.join(known)}), or "
+            "leave it out"
+        )
+    framework = _loaded(backend)
+    if framework is None:
+        raise CallError(f"backend={backend!r} is not installed: pip install 'gradcore[{backend}]'")
+    return f if framework.claims(innermost(f)) else Stated(f, framework, backend)
+
 
 def outputs_of(result: Any) -> list[Any]:
     """The leaves of what f returned, without None."""
@@ -171,16 +216,41 @@ def outputs_of(result: Any) -> list[Any]:
 def framework_of(*values: Any) -> Framework | None:
     """The framework that one of these values, or functions, comes from; loaded only then."""
     for value in values:
-        for root in _roots(value):
-            if root in HOMES:
-                found: Framework = import_module(f"gradcheck.backends.{HOMES[root]}").FRAMEWORK
-                if found.owns(value) or found.claims(value):
-                    return found
+        if isinstance(value, Stated):
+            return value.framework
+        inner = innermost(value)
+        for root in _roots(inner):
+            found = _loaded(HOMES[root]) if root in HOMES else None
+            if found is not None and (found.owns(inner) or found.claims(inner)):
+                return found
     return None
 
 
+def innermost(f: Any) -> Any:
+    """What partials are made of; f itself where it is none."""
+    while isinstance(f, partial):
+        f = f.func
+    return f
+
+
+def _loaded(name: str) -> Framework | None:
+    """None where it is not installed: some other module has the same name."""
+    try:
+        found: Framework = import_module(f"gradcheck.backends.{name}").FRAMEWORK
+    except ImportError:
+        return None
+    return found
+
+
 def _roots(value: Any) -> Iterator[str]:
-    """The root modules of a value's type and of what that derives from, of a function itself, of what a method belongs to."""
+    """The root modules of a value's type and of what that derives from, of a function itself and its code, of a method's owner."""
     owner = getattr(value, "__self__", None)
     for kind in (*type(value).__mro__, value, *type(owner).__mro__):
         yield str(getattr(kind, "__module__", "")).partition(".")[0]
+    yield code_root(value)
+
+
+def code_root(f: Any) -> str:
+    """The root module that the code of a function stands in: that of a decorator, whatever it wraps."""
+    names = getattr(f, "__globals__", None)
+    return str(names.get("__name__", "")).partition(".")[0] if isinstance(names, dict) else ""

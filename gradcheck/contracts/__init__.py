@@ -4,7 +4,15 @@
 """
 
 from gradcheck.contracts import effects, algebra, layouts, recorded  # noqa: I001 - this is the order in which they are tried
-from gradcheck.contracts.base import CONTRACTS, ON_REQUEST, Contract, Skip, contract, examine
+from gradcheck.contracts.base import (
+    CONTRACTS,
+    ON_REQUEST,
+    Contract,
+    Skip,
+    contract,
+    examine,
+    of_every_subject,
+)
 
 __all__ = [
     "CONTRACTS",
@@ -16,5 +24,6 @@ __all__ = [
     "effects",
     "examine",
     "layouts",
+    "of_every_subject",
     "recorded",
 ]

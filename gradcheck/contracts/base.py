@@ -71,6 +71,11 @@ def contract(
     return register
 
 
+def of_every_subject() -> set[str]:
+    """Names of the contracts that are about functions of any kind, those on request included."""
+    return {name for name, kind in OF.items() if kind is object}
+
+
 def close(a: Sequence[Array | None], b: Sequence[Array | None], units: float = REORDERED) -> bool:
     """Whether two lists of arrays agree to within so many eps of their largest entry; None counts as zero."""
     for x, y in zip(a, b, strict=True):

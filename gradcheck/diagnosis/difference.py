@@ -42,6 +42,8 @@ def entry_snippet(obs: Observation, call: Call, e: Evidence, at: Located) -> str
     index = ", ".join(map(str, at.index)) or "()"
     kind = "complex" if obs.arrays[at.input].dtype.kind == "c" else "float"
     where = f"{path}[{index}]" if at.index else path
+    framework = framework_of(call.f, *[leaf for _, leaf in leaves(call.arguments, "")])
+    within = framework.within_code() if framework is not None else ""
     return "\n".join(
         [
             f"# without the checker: the derivative of <gy, f> by {where}, {_near(error)}",
@@ -49,7 +51,7 @@ def entry_snippet(obs: Observation, call: Call, e: Evidence, at: Located) -> str
             "def value(t):",
             f"    x = np.array({_data(obs, call, path)}, {kind})",
             f"    x[{index}] += t",
-            f"    y = {_called(obs, call, path)}",
+            f"    {within + ' ' if within else ''}y = {_called(obs, call, path)}",
             f"    return {_product(obs, e)}",
             f"h = {step}",
             formula.printed(kind == "complex"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 
 import gradcore
 from gradcheck.backends.call import Call
-from gradcheck.backends.framework import framework_of
+from gradcheck.backends.framework import Stated, framework_of
 from gradcheck.backends.tree import described, leaves, name_of
 from gradcheck.backends.values import array_in, arrays_of
 from gradcore.op import Op
@@ -86,6 +86,8 @@ def function_text(function: Callable[..., Any], otherwise: str) -> str:
         given = [literal(a) for a in function.args]
         given += [f"{key}={literal(value)}" for key, value in function.keywords.items()]
         return f"partial({', '.join([function_text(function.func, otherwise), *given])})"
+    if isinstance(function, Stated):
+        return function_text(function.function, otherwise)
     framework = framework_of(function)
     if framework is not None and (text := framework.function_code(function)) is not None:
         return text
@@ -112,6 +114,8 @@ def call_snippet(function: str, call: Call, middle: str = "") -> str:
     if call.vjp is not None:
         rule = function_text(call.vjp, "rule")
         given.append(f"vjp={'rule' if rule == f and call.vjp is not call.f else rule}")
+    if isinstance(call.f, Stated):
+        given.append(f"backend={call.f.backend!r}")
     if call.straight_through is not None:
         given.append(f"straight_through={function_text(call.straight_through, 'surrogate')}")
     for key, value in (("wrt", call.wrt), ("params", call.params or None), ("gy", call.gy)):
@@ -151,10 +155,12 @@ def _assigned(name: str, value: Any) -> str:
     return f"{name} = ...  # as passed: {', '.join(words)}"
 
 
-def _imports(body: str, functions: tuple[Any, ...], values: Iterable[Any]) -> str:
-    """Import statements for the names that the code uses and that are not the user's own."""
+def _imports(body: str, functions: tuple[Any, ...], values: Sequence[Any]) -> str:
+    """Import statements for the names that the code uses and that are not the user's own; what a framework has set up."""
+    framework = framework_of(*functions, *values)
+    setup = framework.setup_code(values) if framework else ""
     try:
-        nodes = list(ast.walk(ast.parse(body)))
+        nodes = list(ast.walk(ast.parse(f"{setup}\n{body}")))
     except SyntaxError:  # whatever a repr gave: a report is worth more than its imports
         nodes = []
     used = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
@@ -170,10 +176,9 @@ def _imports(body: str, functions: tuple[Any, ...], values: Iterable[Any]) -> st
         n for n in used - {"np", "partial"} if not hasattr(builtins, n) and hasattr(np, n)
     )  # array, float32, nan, ...
     lines += [f"from numpy import {', '.join(numpys)}"] * bool(numpys)
-    framework = framework_of(*functions, *values)
     lines += [line for name, line in (framework.imports if framework else {}).items() if name in used]
     lines += ["import gradcore"] * ("gradcore" in used)
     lines += ["from gradcore import Tensor"] * ("Tensor" in used)
     checks = sorted(used & {"gradcheck", "gradgradcheck"})
     lines += [f"from gradcheck import {', '.join(checks)}"] * bool(checks)
-    return "\n".join(lines)
+    return "\n".join([*lines, *([setup] if setup else [])])

@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args, get_origin
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.backends.framework import HOMES, code_root
 from gradcheck.backends.tree import leaves
 from gradcheck.backends.values import array_in
 from gradcheck.explore.domain import Accepts, Around, Leaf, Pulls, Values
@@ -249,6 +250,8 @@ def _find_statics(domain: Around, f: Callable[..., Any], vjp: Any, accepts: Acce
 
 def _signature(f: Any) -> inspect.Signature | None:
     f = f.forward if isinstance(f, Op) else f
+    if code_root(f) in HOMES and not hasattr(f, "__wrapped__"):  # that of a decorator, not of what it wraps
+        return None
     if isinstance(f, np.ufunc) or str(getattr(f, "__module__", "")).startswith("numpy"):
         return None
     try:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 from gradcheck.backends.arguments import number, params_of, seed_of, whole
+from gradcheck.backends.framework import stated
 from gradcheck.errors import CallError
 from gradcheck.explore.explorer import Explorer
 from gradcheck.report.failure import GradientError
@@ -24,6 +25,7 @@ def verify(
     vjp: Callable[..., Any] | None = None,
     wrt: int | str | Sequence[int | str] | None = None,
     params: Mapping[str, Any] | None = None,
+    backend: str | None = None,
     straight_through: Callable[..., Any] | None = None,
     max_examples: int = 100,
     max_seconds: float = 30.0,
@@ -34,7 +36,7 @@ def verify(
 ) -> Verification:
     """Check the gradient of `f` over a domain: shapes, values, static parameters and cotangents are drawn by Hypothesis.
 
-    f, vjp, wrt, straight_through: as for `gradcheck`. Every example is checked with all contracts.
+    f, vjp, wrt, backend, straight_through: as for `gradcheck`. Every example is checked with all contracts.
     domain: a `gradcore.spec` case, several, or a spec; or a Hypothesis strategy of tuples with the inputs. By default the
     spec of `f`, where it has one.
     like: one example of the inputs in place of a domain. What forward takes beside it is found by running it: other sizes
@@ -63,7 +65,14 @@ def verify(
             f'edges={edges!r}: pass "list" to list them beside the verdict, or "fail" to count them'
         )
     explorer = Explorer(
-        f, vjp, max_examples, seed_of(seed), seconds, edges == "fail", complex, straight_through
+        stated(f, backend),
+        vjp,
+        max_examples,
+        seed_of(seed),
+        seconds,
+        edges == "fail",
+        complex,
+        straight_through,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # special values overflow and divide by zero, and mean it

@@ -1,10 +1,13 @@
-"""Outputs that jump at the point by a free choice, such as the sign of an eigenvector: nothing of their array proves anything.
+"""Outputs that jump at the point by a free choice, such as the sign of an eigenvector: what belongs to them proves nothing.
 
-An eigenvector turns as a whole, so that the slope of an entry that does not jump itself is that of the other sign. A step, such as
-floor at 3, is the jump of one entry only; those beside it are judged.
+An eigenvector turns as a whole, so that the slope of an entry that does not jump itself is that of the other sign. What belongs
+together is seen close by, where nothing jumps: there all of it depends on the input that makes it jump. An entry of arctan2 at
+its cut is the only one that does.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +26,9 @@ JUMP = 2.0**-12
 
 DIRECTIONS = 3
 """So many are tried."""
+
+CALLS = 64
+"""Parts of the inputs that are moved, at most, to find the entries that make an output turn."""
 
 ALIKE = 2.0**-26
 """How well a free sign or basis keeps the length of its array; one step among many entries changes it by more."""
@@ -50,9 +56,10 @@ def seek_jumps(obs: Observation) -> bool:
     obs.sought_jumps = True
     rng = np.random.default_rng([obs.seed, 5])
     for _ in range(DIRECTIONS):  # entries that are left out of the check move as well
-        turns = _turns(obs, direction(obs.wide, rng, wrt=obs.wanted))
+        v = direction(obs.wide, rng, wrt=obs.wanted)
+        turns = _turns(obs, v)
         if any(turns):
-            obs.turning = tuple([np.full(y.shape, t) for y, t in zip(obs.outputs, turns, strict=True)])
+            obs.turning = _belonging(obs, v, turns)
             return True
     return False
 
@@ -80,6 +87,53 @@ def _turns(obs: Observation, v: Direction) -> list[bool]:
             length = np.linalg.norm(y)
             found[k] |= bool(jumps and abs(np.linalg.norm(moved) - length) <= ALIKE * length)
     return found
+
+
+def _belonging(obs: Observation, v: Direction, turns: list[bool]) -> Masks:
+    """Of the arrays that turn, the entries that depend on what makes them turn, close by; all of them where that is unknown."""
+    triggers, close = _triggers(obs, v), _values(obs, v, FAR)
+    moved = None
+    if triggers is not None and close is not None:
+        both = tuple([None if t is None else FAR * (t + s / 8) for t, s in zip(v, triggers, strict=True)])
+        moved = _values(obs, both, 1.0)
+    return tuple(
+        [
+            np.full(y.shape, turn) if close is None or moved is None else turn & (close[k] != moved[k])
+            for k, (y, turn) in enumerate(zip(obs.outputs, turns, strict=True))
+        ]
+    )
+
+
+def _triggers(obs: Observation, v: Direction) -> list[Any] | None:
+    """`v` with zeros for all entries but those that make some output turn by themselves; None where none, or too many, do."""
+    waiting = [np.arange(sum(0 if t is None else t.size for t in v))]
+    found, calls = [], 0
+    while waiting:
+        part = waiting.pop()
+        calls += 1
+        if calls > CALLS:
+            return None
+        if not any(_turns(obs, tuple(_only(v, part)))):
+            continue
+        if part.size == 1:
+            found.append(part)
+        else:
+            waiting += np.array_split(part, 2)
+    return _only(v, np.concatenate(found)) if found else None
+
+
+def _only(v: Direction, places: NDArray[np.intp]) -> list[Any]:
+    """`v` with zeros at all other places, counted over all of its arrays in a row."""
+    kept: list[Any] = []
+    start = 0
+    for t in v:
+        if t is not None:
+            here = np.isin(np.arange(start, start + t.size), places)
+            kept.append(np.where(here.reshape(t.shape), t, t.dtype.type(0)))
+            start += t.size
+        else:
+            kept.append(None)
+    return kept
 
 
 def _values(obs: Observation, v: Direction, step: float) -> tuple[Array, ...] | None:

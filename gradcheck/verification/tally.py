@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 
-from gradcheck.contracts import CONTRACTS, ON_REQUEST
+from gradcheck.contracts import ON_REQUEST, of_every_subject
 from gradcheck.report.report import Report
 from gradcheck.report.verification import Verification
 from gradcheck.verdict.compare import Verdict
@@ -83,7 +83,7 @@ class Tally:
                 f"{self.name}: no example showed a gradient by {', '.join(blind)}: it was zero or could not be measured "
                 "at any of them. Change the spec's domain, or declare the array differentiable=False"
             )
-        left = sorted(set(CONTRACTS) - ON_REQUEST - self.held - NEED_MORE) if everything else []
+        left = sorted(of_every_subject() - ON_REQUEST - self.held - NEED_MORE) if everything else []
         if left and self.decisive and (self.held or self.skipped):
             raise VerificationError(
                 f"{self.name}: no example showed whether {', '.join(left)} holds: "

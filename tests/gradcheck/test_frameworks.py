@@ -15,10 +15,34 @@ found = [name for name in ("torch", "jax", "autograd") if name in sys.modules]
 assert report and not found, found
 """
 
-HANDED_IN = """
+HANDED_IN = {
+    "torch": """
 import torch
 from gradcheck import gradcheck
 print(gradcheck(torch.sin, torch.ones(3, requires_grad=True)).gradient)
+""",
+    "jax": """
+import jax.numpy as jnp
+from gradcheck import gradcheck
+print(gradcheck(jnp.sin, jnp.ones(3)).gradient)
+""",
+    "autograd": """
+import autograd.numpy as np
+from gradcheck import gradcheck
+print(gradcheck(np.sin, np.ones(3)).gradient)
+""",
+}
+
+SAME_NAME = """
+import sys, types
+import numpy as np
+sys.modules["autograd"] = types.ModuleType("autograd")
+made = type("Value", (), {"__module__": "autograd.values"})()
+from gradcheck import CallError, gradcheck
+try:
+    gradcheck(lambda x, value: x, (np.ones(3), made))
+except CallError as error:
+    print(error)
 """
 
 
@@ -34,6 +58,11 @@ def test_a_check_of_numpy_functions_loads_no_framework():
     run(LOADED)
 
 
-def test_a_tensor_is_enough_for_its_framework_to_be_found():
-    pytest.importorskip("torch", reason="PyTorch is not installed")
-    assert "PyTorch's derivative of sin" in run(HANDED_IN)
+@pytest.mark.parametrize(("name", "called"), [("torch", "PyTorch"), ("jax", "JAX"), ("autograd", "autograd")])
+def test_a_value_or_a_function_is_enough_for_its_framework_to_be_found(name, called):
+    pytest.importorskip(name, reason=f"{name} is not installed")
+    assert run(HANDED_IN[name]).strip() == f"{called}'s derivative of sin"
+
+
+def test_a_module_of_the_same_name_is_no_framework():
+    assert "came with plain arrays and without vjp=" in run(SAME_NAME)

@@ -86,7 +86,7 @@ CHOICES = {
 def test_a_right_rule_does_not_fail_by_seed_where_a_sign_or_basis_is_free(name):
     f, rule, a = CHOICES[name]
     reports = [
-        gradcheck(f, (a,), vjp=rule, seed=seed, raise_exception=False, contracts=False) for seed in range(12)
+        gradcheck(f, (a,), vjp=rule, seed=seed, raise_exception=False, contracts=False) for seed in range(8)
     ]
     assert Verdict.FAIL not in [r.verdict for r in reports]
     undecided = [r for r in reports if r.verdict is Verdict.INCONCLUSIVE]
@@ -108,7 +108,7 @@ def test_what_does_not_turn_is_judged_beside_what_does():
     assert wrong.verdict is Verdict.FAIL  # by the singular values, which have no sign
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_next_to_a_step_the_other_entries_are_judged(seed):
     x = np.array([3.0, 2.5, 7.1, -0.2])  # floor jumps at 3
 
@@ -120,6 +120,46 @@ def test_next_to_a_step_the_other_entries_are_judged(seed):
         f, (x,), vjp=lambda gy, y, x: gy * x * np.array([2, 2, 2, 2.02]), seed=seed, raise_exception=False
     )
     assert wrong.verdict is Verdict.FAIL
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_at_the_cut_of_an_angle_the_other_angles_are_judged(seed):
+    a, b = np.array([0.0, 0.5, -0.3, 1.2]), np.array([-1.0, 0.7, -0.4, 0.1])
+
+    def rule(gy, y, a, b):
+        size = a * a + b * b
+        return gy * b / size, -gy * a / size
+
+    report = gradcheck(np.arctan2, (a, b), vjp=rule, seed=seed)
+    assert report.verdict is Verdict.PASS
+    assert "1 of 4 output entries were left out" in report.note
+    wrong = gradcheck(
+        np.arctan2, (a, b), vjp=lambda gy, y, a, b: rule(1.01 * gy, y, a, b), seed=seed, raise_exception=False
+    )
+    assert wrong.verdict is Verdict.FAIL
+
+
+def test_of_a_stack_of_matrices_each_turns_by_itself():
+    stack = np.stack([np.diag([1.0, 2.0]), RANDOM[:2, :2]])
+
+    def f(a):
+        return np.stack([eigenvectors(one) for one in a])
+
+    def rule(gy, y, a, factor=1.0):
+        return np.stack([eigenvectors_rule(factor * g, None, one) for g, one in zip(gy, a, strict=True)])
+
+    for seed in range(3):
+        right = gradcheck(f, (stack,), vjp=rule, seed=seed, raise_exception=False, contracts=False)
+        assert right.verdict is not Verdict.FAIL
+        wrong = gradcheck(
+            f,
+            (stack,),
+            vjp=lambda gy, y, a: rule(gy, y, a, 1.5),
+            seed=seed,
+            raise_exception=False,
+            contracts=False,
+        )
+        assert wrong.verdict is Verdict.FAIL
 
 
 # --- entries that are infinite ------------------------------------------------------------------------------------------
@@ -143,7 +183,7 @@ INFINITE = {
 }
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("name", INFINITE)
 def test_infinite_entries_are_left_out_and_the_others_judged(name, seed):
     f, x, rule = INFINITE[name]

@@ -41,6 +41,7 @@ def test_the_call_itself_is_right():
         ({"vjp": None}, "without vjp=: pass vjp=rule.*assert_close"),
         ({"order": 2}, "order=2 came together with reference="),
         ({"wrt": 0}, "wrt= came together with reference="),
+        ({"backend": "torch"}, "backend= came together with reference="),
         ({"contracts": False}, "contracts= came together with reference="),
         ({"reference": None, "accumulate": "float32"}, "pass reference=g"),
         ({"seed": -1}, "seed=-1"),
@@ -102,3 +103,9 @@ def test_a_cotangent_of_another_shape_fails():
     report = check(vjp=lambda gy, y, x: gy[0], raise_exception=False)
     assert report.causes == ("cotangent_shape",)
     assert "has shape (4,), and inputs[0] has (3, 4)" in str(report)
+
+
+def test_a_kernel_of_jax_is_refused_with_what_is_taken():
+    jax = pytest.importorskip("jax")
+    with pytest.raises(CallError, match="reference= takes kernels of NumPy and PyTorch"):
+        gradcheck(double, (jax.numpy.asarray(X),), reference=double)

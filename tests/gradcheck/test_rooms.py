@@ -19,6 +19,7 @@ ROOMS = (
     "report",
     "kernels",
     "check",
+    "grads",
     "strategies",
     "graphs",
     "explore",

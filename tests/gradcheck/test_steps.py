@@ -41,18 +41,17 @@ STEPS = {
 }
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("name", STEPS)
 def test_between_its_jumps_a_function_of_steps_has_the_derivative_0(name, seed):
     f, x = STEPS[name]
     assert gradcheck(f, (np.array(x),), vjp=nothing, seed=seed).verdict is Verdict.PASS
 
 
-@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", STEPS)
-def test_and_no_other_one(name, seed):
+def test_and_no_other_one(name):
     f, x = STEPS[name]
-    report = gradcheck(f, (np.array(x),), vjp=handed_on, seed=seed, raise_exception=False)
+    report = gradcheck(f, (np.array(x),), vjp=handed_on, raise_exception=False)
     assert report.verdict is Verdict.FAIL
     assert report.causes == ("straight-through",)
 
@@ -110,7 +109,7 @@ COARSE = {
 }
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("name", COARSE)
 def test_values_that_rounding_made_coarse_are_not_taken_for_steps(name, seed):
     f, x, rule = COARSE[name]
@@ -216,7 +215,7 @@ def test_a_second_order_of_a_declared_rule_is_refused():
         gradcheck(np.round, (np.array([1.3]),), vjp=handed_on, straight_through=lambda x: x, order=2)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize(
     "x", [[2048.0, 1536.0, 1536.0], [0.0, 0.0, 0.0, 2243.8265086044357, -0.0], [1000.0, 0.5]]
 )

@@ -72,10 +72,43 @@ def as_torch(mistake: Mistake) -> Any:
     return gradcheck(Wrong, inputs, raise_exception=False)
 
 
+def as_jax(mistake: Mistake) -> Any:
+    """A `jax.custom_vjp`."""
+    import jax
+
+    @jax.custom_vjp
+    def wrong(*inputs: Any) -> Any:
+        return mistake.forward(jax.numpy, *inputs)
+
+    def fwd(*inputs: Any) -> Any:
+        y = mistake.forward(jax.numpy, *inputs)
+        return y, (y, *inputs)
+
+    wrong.defvjp(fwd, lambda saved, gy: mistake.rule(jax.numpy, gy, *saved))
+    return gradcheck(wrong, mistake.inputs, raise_exception=False)
+
+
+def as_autograd(mistake: Mistake) -> Any:
+    """A primitive of HIPS autograd."""
+    from autograd.extend import defvjp_argnums, primitive
+
+    @primitive
+    def wrong(*inputs: Any) -> Any:
+        return np.asarray(mistake.forward(np, *inputs))
+
+    def rule(argnums: Any, y: Any, inputs: Any, _: Any) -> Any:
+        return lambda gy: [mistake.rule(np, gy, y, *inputs)[i] for i in argnums]
+
+    defvjp_argnums(wrong, rule)
+    return gradcheck(wrong, mistake.inputs, raise_exception=False)
+
+
 WAYS: dict[str, tuple[str, Callable[[Mistake], Any]]] = {
     "NumPy pair": ("numpy", as_pair),
     "gradcore op": ("gradcore", as_op),
     "torch Function": ("torch", as_torch),
+    "jax custom_vjp": ("jax", as_jax),
+    "autograd primitive": ("autograd", as_autograd),
 }
 """By name: the module that has to be installed, and what gives the report on a mistake."""
 
