@@ -117,8 +117,14 @@ def smallest(f, rule, **domain):
     return eval(compile(ast.Expression(value), "", "eval"), {"array": np.array})
 
 
-@pytest.mark.parametrize("name", WRONG)
-@pytest.mark.parametrize("how", ["like", "strategy", "case"])
+BY_DOMAIN = [
+    *[(name, "like") for name in WRONG],
+    *[(name, "strategy") for name in ("factor", "only at the kink", "broadcast", "axis")],
+    *[(name, "case") for name in ("factor of a square", "only where x > 10", "broadcast")],
+]
+
+
+@pytest.mark.parametrize(("name", "how"), BY_DOMAIN)
 def test_the_smallest_example_has_zeros_and_small_whole_numbers(name, how):
     f, rule, like, strategy, described, entries, largest = WRONG[name]
     domain = {"like": like} if how == "like" else {"domain": strategy if how == "strategy" else described}
