@@ -27,6 +27,9 @@ NEAR = 1e-2
 JUMPS = range(-20, 31)
 """Powers of 2, of the entries' sizes, by which a point is moved to find a jump."""
 
+HALVINGS, JUMP = 40, 2.0**-12
+"""Halvings that find the place of a change, and what part of it is a jump there."""
+
 OTHERWISE = -1.5
 """Times this, every entry of a cotangent is another one."""
 
@@ -76,13 +79,29 @@ def _slopes(e: Evidence) -> bool:
 
 
 def _jumps(case: Case) -> bool:
-    """Whether some output changes where this input moves further than the point's own distance to the next jump."""
-    obs, v = case.obs, case.seen[0].v
-    here = flatten(obs.here)
-    for step in [side * 2.0**power for power in JUMPS for side in (1.0, -1.0)]:
-        moved = [x.copy() if t is None else x + step * t for x, t in zip(obs.wide, v, strict=True)]
+    """Whether an output that counts jumps where this input moves further than the point's own distance to the next jump.
+
+    relu is constant below 0 as well, and does not jump there.
+    """
+    obs, e = case.obs, case.seen[0]
+    here, counts = flatten(obs.here), flatten(e.gys) != 0
+
+    def change(step: float) -> float:
+        moved = [x.copy() if t is None else x + step * t for x, t in zip(obs.wide, e.v, strict=True)]
         values = obs.values_at(moved)
-        if values is not None and bool(np.any(flatten(values) != here)):
+        found = 0.0 if values is None else float(np.max(np.abs(flatten(values) - here)[counts], initial=0.0))
+        return found if math.isfinite(found) else 0.0
+
+    for side in (1.0, -1.0):
+        steps = [side * 2.0**power for power in JUMPS]
+        far = next((step for step in steps if change(step) > 0), None)
+        if far is None:
+            continue
+        low, high = 0.0, far
+        for _ in range(HALVINGS):
+            middle = 0.5 * (low + high)
+            low, high = (low, middle) if change(middle) > 0 else (middle, high)
+        if change(high) > JUMP * change(far):
             return True
     return False
 

@@ -148,6 +148,14 @@ def test_a_rule_for_a_constant_is_no_straight_through_one():
     assert "straight-through" not in report.causes
 
 
+def test_a_flat_part_without_a_jump_is_no_step():
+    report = gradcheck(
+        lambda x: np.maximum(x, 0), (np.array([-0.3, -2.0]),), vjp=handed_on, raise_exception=False
+    )
+    assert report.verdict is Verdict.FAIL
+    assert "straight-through" not in report.causes
+
+
 def clipped(x):
     return np.clip(x, -2.0, 2.0)
 
