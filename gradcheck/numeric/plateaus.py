@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from gradcheck.numeric.line import Line, Values
 
-LEAST_GRAIN = 2.0**-24
-"""Changes smaller than this, next to the inputs, the values and 1, may be the rounding of float64 inside: 1 - cos(1e-6)."""
+LEAST_GRAIN, LARGE, OF_LARGE = 2.0**-24, 2.0**10, 2.0**-40
+"""Smaller changes, times the inputs and values up to `LARGE`, or the last one times all of them, may be rounding of float64
+inside: of 1 - cos(1e-6), where a constant of 1 was added."""
 
 SOME = 0.7310585786300049
 
@@ -53,7 +54,7 @@ def constant_between_jumps(line: Line, y: Values, at: NDArray[np.intp], grain: V
     """
     largest = max([1.0, *(float(np.max(np.abs(x[np.isfinite(x)]), initial=0.0)) for x in line.x)])
     size: Values = np.fmax(largest, np.abs(y[at]))
-    found = np.asarray(grain > LEAST_GRAIN * size)
+    found = np.asarray(grain > np.fmax(LEAST_GRAIN * np.fmin(size, LARGE), OF_LARGE * size))
     if not found.any():
         return found
     wide, coarse = _responds(line, BFLOAT, at)

@@ -29,6 +29,7 @@ STEPS = {
     "floor at 100.5": (np.floor, [100.5]),
     "floor at 1000.5": (np.floor, [1000.5]),
     "floor at 1e6 + 0.5": (np.floor, [1e6 + 0.5]),
+    "floor at 1e9 + 0.5": (np.floor, [1e9 + 0.5]),
     "floor over four decades": (np.floor, [0.3, 100.5, 1000.5, 1e6 + 0.5]),
     "round to two digits": (lambda x: np.round(x, 2), [3.1234]),
     "quantisation by 4e-3": (quantised(4e-3), [1.2345, -2.3456, 0.1]),
