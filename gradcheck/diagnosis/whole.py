@@ -87,8 +87,7 @@ def _jumps(case: Case) -> bool:
     here, counts = flatten(obs.here), flatten(e.gys) != 0
 
     def change(step: float) -> float:
-        moved = [x.copy() if t is None else x + step * t for x, t in zip(obs.wide, e.v, strict=True)]
-        values = obs.values_at(moved)
+        values = obs.values_along(e.v, step)
         found = 0.0 if values is None else float(np.max(np.abs(flatten(values) - here)[counts], initial=0.0))
         return found if math.isfinite(found) else 0.0
 

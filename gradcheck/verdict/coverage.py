@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradcheck.verdict.compare import Verdict
-from gradcheck.verdict.evidence import Evidence
+from gradcheck.verdict.evidence import Evidence, marked
 from gradcheck.verdict.observation import Observation
 
 ENOUGH = 0.5
@@ -51,8 +51,8 @@ def coverage(obs: Observation) -> Coverage:
             seen |= np.asarray(gy) != 0
     wanted = [(a, out) for a, out, want in zip(obs.arrays, obs.left_out, obs.wanted, strict=True) if want]
     entries = sum(a.size for a, _ in wanted)
-    infinite = sum(int(out.sum()) for out in obs.infinite if out is not None)
-    left_out = sum(int(np.count_nonzero(out)) for _, out in wanted if out is not None) - infinite
+    infinite = marked(obs.infinite)
+    left_out = marked([out for _, out in wanted]) - infinite
     entries -= infinite
     total = sum(y.size for y in obs.outputs)
     return Coverage((sum(int(j.sum()) for j in judged), total), (entries - left_out, entries))

@@ -70,6 +70,11 @@ def better_than(numeric: Derivative, code: Diagnosis) -> tuple[NDArray[np.bool_]
     return tuple([np.asarray(d) < code for d in diagnosis])
 
 
+def marked(masks: Sequence[NDArray[np.bool_] | None]) -> int:
+    """How many entries these masks mark; None marks none."""
+    return sum(int(np.count_nonzero(mask)) for mask in masks if mask is not None)
+
+
 def copied(gx: Sequence[Array | None]) -> Cotangents:
     """Copies of the arrays."""
     return [None if g is None else g.copy() for g in gx]

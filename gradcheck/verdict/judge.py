@@ -11,7 +11,7 @@ from gradcheck.backends.protocol import Array
 from gradcheck.numeric.derivative import BUDGET
 from gradcheck.numeric.result import Diagnosis
 from gradcheck.verdict.compare import Comparison, Verdict, merge
-from gradcheck.verdict.evidence import EPS, Evidence, Excuse
+from gradcheck.verdict.evidence import EPS, Evidence, Excuse, marked
 from gradcheck.verdict.excuses import excuse
 from gradcheck.verdict.jumps import free_choice, measurable, seek_jumps
 from gradcheck.verdict.measure import (
@@ -101,7 +101,7 @@ def judge(obs: Observation) -> ValueResult:
         if found:
             obs.evidence += found
             merged = merge([e.comparison for e in found])
-    infinite = sum(int(out.sum()) for out in obs.infinite if out is not None)
+    infinite = marked(obs.infinite)
     if infinite:
         entries, were = ("entry", "was") if infinite == 1 else ("entries", "were")
         left = f"{infinite} infinite or NaN {entries} of the inputs {were} left out: infinity cannot be moved"

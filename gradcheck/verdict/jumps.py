@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.backends.protocol import Array
 from gradcheck.numeric.probes import direction
 from gradcheck.numeric.result import Derivative, Diagnosis
 from gradcheck.verdict.evidence import Direction, better_than
@@ -76,7 +75,7 @@ def _turns(obs: Observation, v: Direction) -> list[bool]:
     here = obs.here
     found = [False] * len(here)
     for side in (1.0, -1.0):
-        near, far = (_values(obs, v, side * step) for step in (NEAR, FAR))
+        near, far = (obs.values_along(v, side * step) for step in (NEAR, FAR))
         if near is None:
             continue
         for k, (y, moved) in enumerate(zip(here, near, strict=True)):
@@ -91,11 +90,11 @@ def _turns(obs: Observation, v: Direction) -> list[bool]:
 
 def _belonging(obs: Observation, v: Direction, turns: list[bool]) -> Masks:
     """Of the arrays that turn, the entries that depend on what makes them turn, close by; all of them where that is unknown."""
-    triggers, close = _triggers(obs, v), _values(obs, v, FAR)
+    triggers, close = _triggers(obs, v), obs.values_along(v, FAR)
     moved = None
     if triggers is not None and close is not None:
         both = tuple([None if t is None else FAR * (t + s / 8) for t, s in zip(v, triggers, strict=True)])
-        moved = _values(obs, both, 1.0)
+        moved = obs.values_along(both, 1.0)
     return tuple(
         [
             np.full(y.shape, turn) if close is None or moved is None else turn & (close[k] != moved[k])
@@ -134,7 +133,3 @@ def _only(v: Direction, places: NDArray[np.intp]) -> list[Any]:
         else:
             kept.append(None)
     return kept
-
-
-def _values(obs: Observation, v: Direction, step: float) -> tuple[Array, ...] | None:
-    return obs.values_at([x.copy() if t is None else x + step * t for x, t in zip(obs.wide, v, strict=True)])

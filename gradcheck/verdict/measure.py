@@ -10,7 +10,7 @@ from gradcheck.backends.protocol import Array, wide
 from gradcheck.numeric.derivative import BUDGET
 from gradcheck.numeric.result import Derivative, Diagnosis
 from gradcheck.verdict.compare import Verdict
-from gradcheck.verdict.evidence import Cotangents, Direction, Evidence, better_than
+from gradcheck.verdict.evidence import Cotangents, Direction, Evidence, better_than, marked
 from gradcheck.verdict.jumps import measurable
 from gradcheck.verdict.observation import Observation
 
@@ -90,7 +90,7 @@ def _without_chance(flat: Evidence, evened: Evidence) -> list[Evidence]:
 def leave_out(obs: Observation, gx: Cotangents) -> str:
     """Take entries out of the check where the rule gives NaN or infinity and no numeric derivative exists either."""
     places: list[Array | None] = [None if g is None else ~np.isfinite(g) for g in obs.fitted(gx)]
-    count = sum(int(p.sum()) for p in places if p is not None)
+    count = marked(places)
     if not count:
         return ""
     v = tuple(

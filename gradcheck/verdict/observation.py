@@ -353,6 +353,12 @@ class Observation:
         except Exception:  # noqa: BLE001 - whatever it raises, this is none of its points
             return None
 
+    def values_along(self, v: Direction, step: float) -> tuple[Array, ...] | None:
+        """The same at x + step v."""
+        return self.values_at(
+            [x.copy() if t is None else x + step * t for x, t in zip(self.wide, v, strict=True)]
+        )
+
     def held(
         self,
         numeric: Derivative,

@@ -120,10 +120,7 @@ def _sides(obs: Observation, v: Direction, power: float) -> list[tuple[Array, ..
     """Outputs at x ± 2^power v; None where the edge of the domain is nearer than that."""
     sides = []
     for sign in (1.0, -1.0):
-        moved = [
-            x.copy() if t is None else x + sign * 2.0**power * t for x, t in zip(obs.wide, v, strict=True)
-        ]
-        values = obs.values_at(moved)
+        values = obs.values_along(v, sign * 2.0**power)
         if values is None:
             return None
         sides.append(values)
@@ -273,8 +270,7 @@ def _grain(obs: Observation, v: Direction, place: int, scale: float) -> tuple[fl
     """
 
     def value(t: float) -> float:
-        moved = [x.copy() if d is None else x + t * d for x, d in zip(obs.wide, v, strict=True)]
-        values = obs.values_at(moved)
+        values = obs.values_along(v, t)
         return float("nan") if values is None else float(flatten(values)[place])
 
     center, low = value(0.0), 0.0

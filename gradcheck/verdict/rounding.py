@@ -150,8 +150,7 @@ def _scale(obs: Observation, gys: Sequence[Array], v: Direction) -> float:
 
     sizes = [typical(y) for y in obs.outputs]
     if not all(sizes):
-        moved = [x.copy() if t is None else x + 0.125 * t for x, t in zip(obs.wide, v, strict=True)]
-        there = obs.values_at(moved)
+        there = obs.values_along(v, 0.125)
         if there is not None:
             sizes = [s or typical(y) for s, y in zip(sizes, there, strict=True)]
     pairs = zip(gys, sizes, strict=True)
