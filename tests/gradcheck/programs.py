@@ -1,5 +1,6 @@
-"""The programs of ci/, loaded as they are when they are run."""
+"""The programs and catalogues of ci/: loaded as they are when they are run, or as modules of it."""
 
+import importlib
 import importlib.util
 import sys
 from pathlib import Path
@@ -20,3 +21,13 @@ def load(name):
     finally:
         sys.path[:] = before
     return module
+
+
+def module(name):
+    """A module of ci/ by its dotted name, such as "ci.catalogue.mistakes.sets"."""
+    before = list(sys.path)
+    sys.path.insert(0, str(CI.parent))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path[:] = before

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
+from programs import module
 
-BEFORE = list(sys.path)
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-try:
-    from ci.catalogue.frameworks.mistakes import MISTAKES
-    from ci.catalogue.frameworks.ways import installed
-    from ci.reports.frameworks import found
-finally:
-    sys.path[:] = BEFORE
+MISTAKES = module("ci.catalogue.frameworks.mistakes").MISTAKES
+installed = module("ci.catalogue.frameworks.ways").installed
+found = module("ci.reports.frameworks").found
 
 WAYS = {name: way for name, way in installed().items() if name != "gradcore op"}  # tests register no op
 

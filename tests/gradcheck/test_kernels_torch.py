@@ -1,22 +1,16 @@
 """Kernels of PyTorch in low precision, and every kernel of the catalogue."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from programs import module
 
 from gradcheck import CallError, assert_close, gradcheck
 
 torch = pytest.importorskip("torch")
 
-BEFORE = list(sys.path)
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-try:
-    from ci.catalogue.kernels import KERNELS
-    from ci.catalogue.kernels.base import ALL, Draw
-finally:
-    sys.path[:] = BEFORE
+KERNELS = module("ci.catalogue.kernels").KERNELS
+ALL = module("ci.catalogue.kernels.base").ALL
+Draw = module("ci.catalogue.kernels.base").Draw
 
 RMS = next(k for k in KERNELS if k.name == "rms_norm")
 DEFECTS = [(k, d) for k in KERNELS for d in k.defects]

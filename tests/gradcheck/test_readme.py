@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+from programs import module
 
-BEFORE = list(sys.path)
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-try:
-    from ci import readme
-finally:
-    sys.path[:] = BEFORE
+readme = module("ci.readme")
 
 PAGE = """
 ```python

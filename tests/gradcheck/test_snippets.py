@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import ast
 import io
-import sys
 from collections import namedtuple
 from contextlib import redirect_stdout
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
+from programs import module
 
 import gradcore
 from gradcheck import GradientError, gradcheck, gradgradcheck
 
-BEFORE = list(sys.path)
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-try:
-    from ci.catalogue.mistakes import sets
-finally:
-    sys.path[:] = BEFORE
+sets = module("ci.catalogue.mistakes.sets")
 
 X = np.random.default_rng(0).standard_normal((4, 3))
 MISTAKES = {f"{which}: {m[0]}": m for which in ("own", "heldout") for m in sets.mistakes(which)}

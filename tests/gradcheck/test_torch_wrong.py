@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
+from programs import module
 
 pytest.importorskip("torch", reason="PyTorch is not installed")
 
 from gradcheck import CallError, gradcheck, gradgradcheck, verify
 
-BEFORE = list(sys.path)
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-try:
-    from ci.catalogue.frameworks.torch_wrong import WRONG
-finally:
-    sys.path[:] = BEFORE
+WRONG = module("ci.catalogue.frameworks.torch_wrong").WRONG
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=[w.name for w in WRONG])
