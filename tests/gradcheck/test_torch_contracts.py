@@ -202,7 +202,11 @@ WRONG = {
         r"request one, such as with x.requires_grad_\(\)",
     ),
     "half": (torch.sin, HALF, "is torch.float16, in which a derivative cannot be told from rounding"),
-    "bfloat16": (torch.sin, HALF.detach().bfloat16().requires_grad_(), r"pass x.float\(\) or x.double\(\)"),
+    "bfloat16": (
+        torch.sin,
+        HALF.detach().bfloat16().requires_grad_(),
+        r"pass reference=g, .* x.float\(\) or x.double\(\)",
+    ),
     "meta": (torch.sin, torch.ones(3, device="meta", requires_grad=True), "is on the meta device"),
     "sparse": (torch.sin, torch.eye(3).to_sparse().requires_grad_(), r"pass x.to_dense\(\)"),
     "dropout": (
