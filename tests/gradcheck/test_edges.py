@@ -70,6 +70,7 @@ def layer_norm_rule(axes):
 # --- right rules, used as their authors meant them --------------------------------------------------------------------
 
 
+@pytest.mark.nightly(each_time=2)
 @pytest.mark.parametrize(
     ("f", "rule", "inputs", "params"),
     [

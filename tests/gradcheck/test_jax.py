@@ -36,6 +36,7 @@ RIGHT = product(lambda saved, gy: (gy * saved[1], gy * saved[0]))
 NEGATED = product(lambda saved, gy: (gy * saved[1], -gy * saved[0]))
 
 
+@pytest.mark.nightly(each_time=2)
 @pytest.mark.parametrize("f", [RIGHT, jax.jit(RIGHT), jnp.multiply, lambda x, y: x * y])
 def test_right_functions_pass_in_both_orders(f):
     assert gradcheck(f, (drawn(), drawn(seed=1)), order=2)

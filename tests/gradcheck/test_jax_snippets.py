@@ -63,6 +63,7 @@ def run_again(report, names):
 RUNS = [(name, np.float32) for name in CASES] + [("a custom_vjp", np.float64), ("a lambda", np.complex64)]
 
 
+@pytest.mark.nightly(each_time=2)
 @pytest.mark.parametrize(("name", "dtype"), RUNS)
 def test_a_snippet_runs_and_prints_the_derivative(name, dtype):
     f, make, names = CASES[name]

@@ -56,6 +56,7 @@ CASES = {
 }
 
 
+@pytest.mark.nightly(each_time=4)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.complex128])
 @pytest.mark.parametrize("name", CASES)
 def test_a_snippet_runs_and_prints_the_derivative(name, dtype):
