@@ -103,6 +103,15 @@ class Framed:
         made.wanted = [j == i for j in range(len(self.inputs))]
         return made
 
+    def lowered(self) -> tuple[Framed, float] | None:
+        """The same function under mixed precision, and the unit roundoff of the lower one; None where there is no such thing."""
+        found = self.framework.lowered(self._invoke, self._flat[self._places[0]])
+        if found is None:
+            return None
+        made = copy(self)
+        made._invoke = found[0]
+        return made, found[1]
+
     def by_rule(
         self, arrays: Sequence[Array], _outputs: Sequence[Array], gys: Sequence[Array | None]
     ) -> list[Array | None] | None:

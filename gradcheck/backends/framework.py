@@ -54,6 +54,8 @@ class Framework(ABC):
     traits: Traits
     imports: ClassVar[Mapping[str, str]]
     """Import statements for the names that its code uses: {"torch": "import torch"}."""
+    unlowered: str = ""
+    """How a rule is kept from mixed precision, a sentence."""
 
     # --- values -------------------------------------------------------------------------------------------------------
 
@@ -148,6 +150,17 @@ class Framework(ABC):
         moving: one tangent per leaf, None for one that stays. What a rule for it raises is let through.
         """
         return None
+
+    def lowered(self, call: Call, like: Any) -> tuple[Call, float] | None:
+        """`call` as mixed precision runs it, its results in single precision, and the unit roundoff of the lower one.
+
+        like: a leaf on the device. None where the framework has no mixed precision there.
+        """
+        return None
+
+    def rounding(self, unit: float, seed: int) -> AbstractContextManager[Any]:
+        """In which every result is moved by the part `unit` of its size, up or down: the effect of rounding in `lowered`."""
+        return nullcontext()
 
     # --- code ---------------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch.autograd import forward_ad
 
 from gradcheck.backends.framework import Call, Framework, Recorded, outputs_of
 from gradcheck.backends.protocol import Array, Traits
+from gradcheck.backends.torch_mixed import Rounding, mixed
 from gradcheck.backends.tree import name_of
 from gradcheck.errors import CallError
 
@@ -42,6 +44,10 @@ class PyTorch(Framework):
         lost=LOST,
     )
     imports: ClassVar[Mapping[str, str]] = {"torch": "import torch"}
+    unlowered = (
+        "Decorate forward of the Function with torch.amp.custom_fwd(device_type=..., cast_inputs=torch.float32) and backward with "
+        "torch.amp.custom_bwd(device_type=...), or call it under torch.autocast(..., enabled=False)"
+    )
 
     # --- values -------------------------------------------------------------------------------------------------------
 
@@ -210,6 +216,15 @@ class PyTorch(Framework):
             except NotImplementedError:
                 return None
             return [forward_ad.unpack_dual(y).tangent for y in outputs_of(result)]
+
+    def lowered(self, call: Call, like: Any) -> tuple[Call, float] | None:
+        """Forward under `torch.autocast`, in its dtype for that device; backward after it, as in training."""
+        return mixed(call, like.device.type)
+
+    def rounding(self, unit: float, seed: int) -> AbstractContextManager[Any]:
+        """A dispatch mode."""
+        mode: AbstractContextManager[Any] = Rounding(unit, seed)
+        return mode
 
     # --- code ---------------------------------------------------------------------------------------------------------
 
