@@ -17,8 +17,10 @@ from functools import partial, update_wrapper
 from importlib import import_module
 from typing import Any, ClassVar, TypeAlias
 
+import numpy as np
+
 from gradcheck.backends.protocol import Array, Traits
-from gradcheck.backends.tree import leaves, name_of
+from gradcheck.backends.tree import described, leaves, name_of
 from gradcheck.errors import CallError
 
 HOMES = {"torch": "torch", "jax": "jax", "jaxlib": "jax", "autograd": "autograd"}
@@ -42,6 +44,10 @@ class Recorded:
     pull: Pull
     accumulated: Pull | None = None
     batched: Pull | None = None
+
+
+class NoForwardMode(Exception):  # noqa: N818
+    """A call has no forward-mode derivative."""
 
 
 class Framework(ABC):
@@ -151,6 +157,42 @@ class Framework(ABC):
         """
         return None
 
+    def by_tangents(
+        self, call: Call, own: Sequence[Any], wanted: Sequence[bool], gys: Sequence[Any | None]
+    ) -> list[Any | None]:
+        """The cotangents of the wanted leaves by forward mode alone: a tangent for each of their entries.
+
+        Raises `NoForwardMode` where the call has no forward-mode derivative.
+        """
+        found: dict[int, Any] = {}
+        for leaf in {id(x): x for x, want in zip(own, wanted, strict=True) if want}.values():
+            gx = np.zeros_like(self.array(leaf, "an input"))
+            for k in np.ndindex(gx.shape):
+                for unit in (1, 1j) if gx.dtype.kind == "c" else (1,):
+                    tangent = np.zeros_like(gx)
+                    tangent[k] = unit
+                    moved = self.tangents(
+                        call, own, [self.leaf(tangent, x) if x is leaf else None for x in own]
+                    )
+                    if moved is None:
+                        raise NoForwardMode
+                    pairs = [
+                        (gy, t) for gy, t in zip(gys, moved, strict=True) if gy is not None and t is not None
+                    ]
+                    gx[k] += unit * sum(
+                        [np.vdot(self.array(gy, ""), self.array(t, "")).real for gy, t in pairs]
+                    )
+            found[id(leaf)] = self.leaf(gx, leaf)
+        return [found.get(id(x)) for x in own]
+
+    def second_tangents(
+        self, call: Call, own: Sequence[Any], wanted: Sequence[bool], gys: Sequence[Any | None]
+    ) -> list[Any]:
+        """`by_tangents` of the wanted leaves as values that can be differentiated by `own` and `gys`."""
+        raise CallError(
+            f"a second order by forward mode alone is not supported for functions of {self.name}: pass order=1"
+        )
+
     def lowered(self, call: Call, like: Any) -> tuple[Call, float] | None:
         """`call` as mixed precision runs it, its results in single precision, and the unit roundoff of the lower one.
 
@@ -191,11 +233,13 @@ class Framework(ABC):
 
 @dataclass
 class Stated:
-    """A function whose framework its caller named, as nothing shows it."""
+    """A function with its framework, where its caller named it, or said how to differentiate it."""
 
     function: Callable[..., Any]
     framework: Framework
     backend: str
+    forward: bool = False
+    """Whether its forward mode alone is judged."""
 
     def __post_init__(self) -> None:
         update_wrapper(self, self.function)
@@ -219,6 +263,16 @@ def stated(f: Any, backend: str | None) -> Any:
     if framework is None:
         raise CallError(f"backend={backend!r} is not installed: pip install 'gradcore[{backend}]'")
     return f if framework.claims(innermost(f)) else Stated(f, framework, backend)
+
+
+def by_forward_mode(f: Any, given: Iterable[Any], otherwise: str) -> Stated:
+    """f with its forward mode alone to be judged; `otherwise` is its framework where neither f nor what is given shows one."""
+    known = framework_of(f, *given)
+    framework = framework_of(stated(f, otherwise)) if known is None else known
+    if framework is None:
+        raise CallError(f"{described(f)} is no function whose forward-mode derivative could be taken")
+    name = type(framework).__module__.rpartition(".")[2]
+    return Stated(f.function if isinstance(f, Stated) else f, framework, name, forward=True)
 
 
 def outputs_of(result: Any) -> list[Any]:

@@ -114,7 +114,7 @@ def call_snippet(function: str, call: Call, middle: str = "") -> str:
     if call.vjp is not None:
         rule = function_text(call.vjp, "rule")
         given.append(f"vjp={'rule' if rule == f and call.vjp is not call.f else rule}")
-    if isinstance(call.f, Stated):
+    if isinstance(call.f, Stated) and not call.f.forward:
         given.append(f"backend={call.f.backend!r}")
     if call.straight_through is not None:
         given.append(f"straight_through={function_text(call.straight_through, 'surrogate')}")
@@ -125,6 +125,11 @@ def call_snippet(function: str, call: Call, middle: str = "") -> str:
             lines.append(_assigned(key, value))
             given.append(f"{key}={key}")
     last = f"{function}({', '.join([f, *given])}, seed={call.seed})"
+    if isinstance(call.f, Stated) and call.f.forward:
+        of_jax = call.wrt is None and call.f.backend != "autograd"
+        order = 1 if function == "gradcheck" else 2
+        last = f"check_grads({f}, {'inputs' if of_jax else call.wrt}, {order}, modes=('fwd',))"
+        last += "" if of_jax else "(*inputs)"
     body = "\n\n".join(["\n".join(lines), *([middle] if middle else []), last])
     every = [leaf for _, leaf in leaves(call.arguments, "")]
     return f"{_imports(body, (call.f, call.vjp, call.straight_through), every)}\n\n{body}"
@@ -179,6 +184,6 @@ def _imports(body: str, functions: tuple[Any, ...], values: Sequence[Any]) -> st
     lines += [line for name, line in (framework.imports if framework else {}).items() if name in used]
     lines += ["import gradcore"] * ("gradcore" in used)
     lines += ["from gradcore import Tensor"] * ("Tensor" in used)
-    checks = sorted(used & {"gradcheck", "gradgradcheck"})
+    checks = sorted(used & {"gradcheck", "gradgradcheck", "check_grads"})
     lines += [f"from gradcheck import {', '.join(checks)}"] * bool(checks)
     return "\n".join([*lines, *([setup] if setup else [])])
