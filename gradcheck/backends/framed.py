@@ -306,8 +306,6 @@ def framed(
             asked = bool(requests[path]) or not explicit
             places.append(place)
             found.append(Input(path, array, array.dtype.kind in "fc" and asked))
-        else:
-            framework.refuse(leaf, path)
     if not requests or (explicit and not any(requests.values())):
         floating = [item.path for item in found if item.differentiable]
         advice = (

@@ -124,10 +124,6 @@ class Framework(ABC):
         """How messages name f."""
         return name_of(f)
 
-    def refuse(self, value: Any, path: str) -> None:
-        """Raises `CallError` where a static value holds leaves that nobody would see."""
-        return
-
     # --- derivatives --------------------------------------------------------------------------------------------------
 
     def mode(self, arrays: Iterable[Array]) -> AbstractContextManager[Any]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from gradcheck.backends.framework import Call, Framework, NoForwardMode, Recorded, code_root, outputs_of
 from gradcheck.backends.protocol import Array, Traits
-from gradcheck.backends.tree import described, leaves, name_of, rebuild
+from gradcheck.backends.tree import leaves, name_of, rebuild
 from gradcheck.errors import CallError
 
 NAMESPACES = (
@@ -99,15 +99,6 @@ class Jax(Framework):
             raise CallError(f"{name_of(f)} is a jax.{kind} without a rule: give it one with {fix}")
         made: Callable[..., Any] = f
         return made
-
-    def refuse(self, value: Any, path: str) -> None:
-        """Registered pytrees have names for their leaves that only they know."""
-        held = [x for x in jax.tree.leaves(value) if isinstance(x, jax.Array | np.ndarray)]
-        if held and not (len(held) == 1 and held[0] is value):
-            raise CallError(
-                f"{path} is {described(value)}, a registered pytree with {len(held)} arrays, and no gradient by them would be "
-                "checked: pass a tuple or dict of the arrays, and build it inside of the function"
-            )
 
     # --- derivatives --------------------------------------------------------------------------------------------------
 
