@@ -60,8 +60,8 @@ class Framework(ABC):
     traits: Traits
     imports: ClassVar[Mapping[str, str]]
     """Import statements for the names that its code uses: {"torch": "import torch"}."""
-    unlowered: str = ""
-    """How a rule is kept from mixed precision, a sentence."""
+    advice: ClassVar[Mapping[str, str]] = {}
+    """What to do in this framework's terms where a contract of that name is broken, without a full stop."""
 
     # --- values -------------------------------------------------------------------------------------------------------
 
@@ -311,6 +311,14 @@ def _roots(value: Any) -> Iterator[str]:
     for kind in (*type(value).__mro__, value, *type(owner).__mro__):
         yield str(getattr(kind, "__module__", "")).partition(".")[0]
     yield code_root(value)
+
+
+def name_in(namespaces: Iterable[tuple[str, Any]], f: Any) -> str | None:
+    """Code of a function that stands in one of these (path, module) pairs under its own name; None for any other."""
+    name = str(getattr(f, "__name__", ""))
+    return next(
+        (f"{path}.{name}" for path, space in namespaces if name and getattr(space, name, None) is f), None
+    )
 
 
 def code_root(f: Any) -> str:

@@ -11,7 +11,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradcheck.backends.framework import Call, Framework, NoForwardMode, Recorded, code_root, outputs_of
+from gradcheck.backends.framework import (
+    Call,
+    Framework,
+    NoForwardMode,
+    Recorded,
+    code_root,
+    name_in,
+    outputs_of,
+)
 from gradcheck.backends.protocol import Array, Traits
 from gradcheck.backends.tree import leaves, name_of, rebuild
 from gradcheck.errors import CallError
@@ -45,6 +53,9 @@ class Jax(Framework):
         strides="none", read_only=False, reads="np.asarray({})", makes="jnp.asarray({})", lost=LOST
     )
     imports: ClassVar[Mapping[str, str]] = {"jax": "import jax", "jnp": "import jax.numpy as jnp"}
+    advice: ClassVar[Mapping[str, str]] = {
+        "partial_gradients": "let bwd return the same cotangent of an input whatever `perturbed` says of the others",
+    }
 
     # --- values -------------------------------------------------------------------------------------------------------
 
@@ -239,11 +250,9 @@ class Jax(Framework):
 
     def function_code(self, f: Any) -> str | None:
         """Of JAX's own functions, and of those that a decorator of JAX has made; `f` for what it has wrapped otherwise."""
-        name = str(getattr(f, "__name__", ""))
-        for path, space in NAMESPACES:
-            if name and getattr(space, name, None) is f:
-                return f"{path}.{name}"
-        root = str(getattr(f, "__module__", "")).partition(".")[0]
+        if (own := name_in(NAMESPACES, f)) is not None:
+            return own
+        name, root = str(getattr(f, "__name__", "")), str(getattr(f, "__module__", "")).partition(".")[0]
         made = isinstance(f, CUSTOM) or type(f).__module__.partition(".")[0] == "jaxlib"
         return name if made and root != "jax" and name.isidentifier() else "f"
 

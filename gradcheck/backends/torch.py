@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.autograd import forward_ad
 
-from gradcheck.backends.framework import Call, Framework, Recorded, outputs_of
+from gradcheck.backends.framework import Call, Framework, Recorded, name_in, outputs_of
 from gradcheck.backends.protocol import Array, Traits
 from gradcheck.backends.torch_mixed import Rounding, mixed
 from gradcheck.backends.tree import name_of
@@ -44,10 +44,12 @@ class PyTorch(Framework):
         lost=LOST,
     )
     imports: ClassVar[Mapping[str, str]] = {"torch": "import torch"}
-    unlowered = (
-        "Decorate forward of the Function with torch.amp.custom_fwd(device_type=..., cast_inputs=torch.float32) and backward with "
-        "torch.amp.custom_bwd(device_type=...), or call it under torch.autocast(..., enabled=False)"
-    )
+    advice: ClassVar[Mapping[str, str]] = {
+        "partial_gradients": "return gradients in the order of the inputs, whatever ctx.needs_input_grad says of the others",
+        "saved_values": "save what backward needs with ctx.save_for_backward, which guards it, not as an attribute of ctx",
+        "autocast": "decorate forward of the Function with torch.amp.custom_fwd(device_type=..., cast_inputs=torch.float32) and "
+        "backward with torch.amp.custom_bwd(device_type=...), or call it under torch.autocast(..., enabled=False)",
+    }
 
     # --- values -------------------------------------------------------------------------------------------------------
 
@@ -244,8 +246,7 @@ class PyTorch(Framework):
             return f"{f.__name__}.apply"
         if isinstance(f, torch.nn.Module):
             return "module"
-        name = getattr(f, "__name__", "")
-        return next((f"{path}.{name}" for path, space in NAMESPACES if getattr(space, name, None) is f), None)
+        return name_in(NAMESPACES, f)
 
     def call_code(self, f: str, arguments: Sequence[str], moved: str, f_itself: Any) -> str:
         """A call of f; of a module with all that it holds in double precision."""

@@ -41,6 +41,8 @@ def autocast(obs: Observation) -> str | None:
     if found is None or not isinstance(subject, Framed):
         raise Skip("there is no autocast for these values")
     mixed, unit = found
+    words = subject.framework.advice["autocast"]
+    advice = words[0].upper() + words[1:]
     rng = np.random.default_rng([obs.seed, 6])
     given = [a.astype(SINGLE.get(a.dtype.kind, a.dtype)) for a in obs.arrays]
     off = ""
@@ -56,16 +58,16 @@ def autocast(obs: Observation) -> str | None:
                 raise Skip(
                     f"forward cannot be run under autocast ({type(error).__name__}: {error})"
                 ) from error
-            return f"under autocast forward raises {type(error).__name__}: {error}. {subject.framework.unlowered}"
+            return f"under autocast forward raises {type(error).__name__}: {error}. {advice}"
         try:
             low = _pulled(obs, run, obs.first_gys)
         except RuleError as error:
-            return f"under autocast the rule raises {error}. {subject.framework.unlowered}"
+            return f"under autocast the rule raises {error}. {advice}"
         off = _off(obs, subject, given, unit, exact, low)
         if not off:
             return None
         given = _moved(given, BEYOND * unit, rng)
-    return f"{off}. {subject.framework.unlowered}"
+    return f"{off}. {advice}"
 
 
 def _off(

@@ -27,6 +27,11 @@ def _subject(obs: Observation) -> Framed:
     return obs.subject
 
 
+def _advice(subject: Framed, name: str) -> str:
+    words = subject.framework.advice.get(name, "")
+    return f": {words}" if words else ""
+
+
 def _run(obs: Observation) -> FramedRun:
     """A forward call on arrays of its own."""
     obs.forwards += 1
@@ -52,10 +57,7 @@ def partial_gradients(obs: Observation) -> str | None:
         one = [g if j == i else None for j, g in enumerate(obs.first_gx)]
         only = [found if j == i else None for j in range(len(obs.paths))]
         if not agrees(obs, only, one, obs.first_gys):
-            return (
-                f"{alone}, the gradient by it is another one: return gradients in the order of the inputs, whatever "
-                "ctx.needs_input_grad says of the others"
-            )
+            return f"{alone}, the gradient by it is another one{_advice(subject, 'partial_gradients')}"
     return None
 
 
@@ -122,10 +124,8 @@ def saved_values(obs: Observation) -> str | None:
         obs, obs.arrays, obs.first_gys, first, (obs.outputs_before, found)
     ):
         return None
-    return (
-        "an input changed in place after forward gives another gradient, and no error: save what backward needs with "
-        "ctx.save_for_backward, which guards it, not as an attribute of ctx"
-    )
+    text = "an input changed in place after forward gives another gradient, and no error"
+    return f"{text}{_advice(_subject(obs), 'saved_values')}"
 
 
 @contract(of=Framed, follows=("deterministic",))

@@ -170,6 +170,25 @@ def test_forward_mode_of_a_custom_jvp_is_judged_by_itself():
     assert next(c.status for c in right.contracts if c.name == "forward_mode") == "held"
 
 
+@pytest.mark.parametrize("factor", [1.0, 2.0])
+def test_a_gradient_that_depends_on_what_else_is_perturbed_is_found_in_the_words_of_jax(factor):
+    made = jax.custom_vjp(lambda x, y: x * y)
+
+    def fwd(x, y):
+        return x.value * y.value, (x.value, y.value, y.perturbed)
+
+    def bwd(saved, gy):
+        x, y, perturbed = saved
+        return gy * y * (1.0 if perturbed else factor), gy * x
+
+    made.defvjp(fwd, bwd, symbolic_zeros=True)
+    report = gradcheck(made, (drawn(), drawn(seed=1)), raise_exception=False)
+    assert report.causes == (() if factor == 1 else ("partial_gradients",))
+    if report.faults:
+        assert "whatever `perturbed` says of the others" in report.faults[0].text
+        assert "ctx" not in report.faults[0].text
+
+
 def test_a_custom_vjp_has_no_forward_mode_and_that_is_no_fault():
     report = gradcheck(RIGHT, (drawn(), drawn(seed=1)))
     assert (
