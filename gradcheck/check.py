@@ -70,7 +70,7 @@ def gradcheck(
     params: static parameters, passed by keyword to `f` and to the rule.
     gy: a cotangent, or a tuple with one per floating output, that the rule is tried with besides random ones; it is handed
     on as it is, in its memory layout.
-    backend: "jax", "autograd" or "torch": whose derivative of `f` is checked. Needed only where nothing shows it: for a function
+    backend: "jax", "autograd", "mygrad" or "torch": whose derivative of `f` is checked. Needed only where nothing shows it: for a function
     of NumPy arrays written with `autograd.numpy` (a primitive of autograd shows it), or with `jax.numpy` (JAX arrays, and
     functions under `custom_vjp`, `custom_jvp` or `jit`, show it).
     straight_through: of a rule that is no derivative of `f` on purpose, the function whose derivative it is meant to be, on

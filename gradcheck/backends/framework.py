@@ -23,7 +23,7 @@ from gradcheck.backends.protocol import Array, Traits
 from gradcheck.backends.tree import described, leaves, name_of
 from gradcheck.errors import CallError
 
-HOMES = {"torch": "torch", "jax": "jax", "jaxlib": "jax", "autograd": "autograd"}
+HOMES = {"torch": "torch", "jax": "jax", "jaxlib": "jax", "autograd": "autograd", "mygrad": "mygrad"}
 """From the root module of a value's type to the file of this folder that adapts it."""
 
 Call: TypeAlias = Callable[[Sequence[Any]], Any]
