@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from gradcheck import CallError, GradientError, Verdict, verify
+from gradcheck import CallError, GradientError, Verdict, gradcheck, verify
 
 
 def drawn(*shape):
@@ -269,3 +269,40 @@ def test_an_inconclusive_example_is_kept_with_its_inputs_and_reason():
     assert "array(" in result.undecided[0].inputs
     assert result.undecided[0].reason
     assert f"the first inconclusive example: {result.undecided[0].inputs}" in str(result)
+
+
+def centred(x, b):
+    z = x + b
+    return np.sin(z - z.mean(0))
+
+
+def centred_rule(gy, y, x, b):
+    """By b it is zero, and sums to what rounding leaves."""
+    z = x + b
+    g = gy * np.cos(z - z.mean(0))
+    g = g - g.mean(0)
+    return g, g.sum(0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_gradient_that_is_zero_but_for_rounding_is_vacuous(dtype):
+    x, b = drawn(7, 3).astype(dtype), drawn(3).astype(dtype)
+    for seed in range(5):
+        report = gradcheck(centred, (x, b), vjp=centred_rule, seed=seed)
+        assert (report.verdict.value, report.vacuous) == ("pass", ("inputs[1]",))
+
+
+def test_a_gradient_that_is_not_zero_is_no_rounding():
+    def with_b(x, b):
+        return centred(x, b) + 1e-9 * b
+
+    report = gradcheck(with_b, (drawn(7, 3), drawn(3)), vjp=centred_rule, raise_exception=False)
+    assert report.verdict.value == "fail"
+
+
+def test_a_gradient_that_noise_may_hide_is_not_vacuous():
+    def in_single(x, b):
+        return (centred(x, b) + 1e-9 * b).astype(np.float32)
+
+    report = gradcheck(in_single, (drawn(7, 3), drawn(3)), vjp=centred_rule, raise_exception=False)
+    assert (report.verdict.value, report.vacuous) == ("inconclusive", ())
