@@ -145,7 +145,7 @@ def is_nothing(obs: Observation, e: Evidence) -> bool:
     """Whether the claim and the derivative are both zero but for that: `W x + b` before batch norm does not depend on b."""
     with np.errstate(all="ignore"):
         largest = abs(e.comparison.numeric) + e.comparison.bound
-        return is_dust(obs, e.gx, e.gys, e.v) and bool(
+        return is_dust(obs, list(e.gx), e.gys, e.v) and bool(
             largest <= DUST * obs.eps(e.gx, e.gys) * _scale(obs, e.gys, e.v)
         )
 
