@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.numeric.quantiles import lower, median
 from gradcore.errors import DtypeError, ShapeError
 
 Array = NDArray[Any]
@@ -84,10 +85,11 @@ def read_outputs(result: Any) -> tuple[tuple[Array, ...], bool]:
 
 def magnitudes(array: Array) -> Values:
     """|entry|, a typical one for zero and non-finite entries (1 where all are)."""
-    found = np.abs(array).astype(np.float64)
+    found = np.asarray(np.abs(array), np.float64)
     usable = np.isfinite(found) & (found > 0)
-    typical = float(np.median(found[usable])) if usable.any() else 1.0
-    return np.where(usable, found, typical)
+    if usable.all():
+        return found
+    return np.where(usable, found, median(found[usable]) if usable.any() else 1.0)
 
 
 class Line:
@@ -166,8 +168,7 @@ class Line:
         every = every[np.isfinite(every) & (every > 0)]
         if not every.size:
             return 1.0
-        quartile = np.quantile(every, 0.25, method="lower")
-        return float(2.0 ** np.clip(np.floor(np.log2(quartile)), -900, 900))
+        return float(2.0 ** min(max(np.floor(np.log2(lower(every, 0.25))), -900.0), 900.0))
 
     def moves(self) -> bool:
         """Whether any entry of `v` differs from zero."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.numeric.line import as_tuple, flatten
+from gradcheck.numeric.quantiles import median
 from gradcheck.numeric.result import Derivative, Diagnosis
 from gradcore.errors import ShapeError
 
@@ -190,8 +191,8 @@ def _judge(
         rounding_bound = eps * _total(rounding, random_signs) + underflow
     bound = numeric_bound + rounding_bound + kink_bound
     typical = np.abs(terms[terms != 0])
-    median = float(np.median(typical)) if typical.size and np.isfinite(typical).all() else 0.0
-    sensitivity = 2.0 * bound / median if median > 0 else float("inf")
+    middle = median(typical) if typical.size and np.isfinite(typical).all() else 0.0
+    sensitivity = 2.0 * bound / middle if middle > 0 else float("inf")
 
     def found(verdict: Verdict, reason: str, vacuous: bool = False) -> Comparison:
         return Comparison(verdict, reason, measured, analytic, bound, sensitivity, vacuous)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gradcheck.numeric.quantiles import median
 from gradcheck.verdict.compare import Verdict
 from gradcheck.verdict.evidence import Evidence, marked
 from gradcheck.verdict.observation import Observation
@@ -101,7 +102,7 @@ def detectable(obs: Observation, i: int, alone: Evidence | None = None) -> Detec
     visible = relative[nonzero & judged & (relative < 1.0)]
     zeros = absolute[~nonzero & judged] if nonzero.any() else np.zeros(0)
     return Detectable(
-        float(np.median(visible)) if visible.size else math.inf,
+        median(visible) if visible.size else math.inf,
         float(np.max(visible)) if visible.size else math.inf,
         float(np.max(zeros)) if zeros.size else math.inf,
         int(np.count_nonzero(nonzero & judged)) - visible.size,
