@@ -71,7 +71,7 @@ def _rounding(samples: Samples, differences: Array) -> Array:
     slope = np.abs(differences)
     noise = samples.eps * (FLOOR * size + slope) / h
     if samples.slip.any():
-        largest = np.max(np.nan_to_num(slope, nan=0.0, posinf=0.0), axis=0)
+        largest = np.max(np.where(np.isfinite(slope), slope, 0.0), axis=0)
         noise = noise + 2.0 * samples.slip[:, None] * largest
     return noise
 
@@ -94,8 +94,8 @@ def _candidates(samples: Samples, differences: Array, noise: Array) -> tuple[Arr
     k, m = differences.shape
     even = (0.5 * samples.plus + 0.5 * samples.minus - samples.center) / s[:, None]
     table, amplified, divided, unit, gain = differences, noise, even, 1.0 / h, 1.0 / h
-    value, bound = np.full((k - 1, m), np.nan), np.full((k - 1, m), np.inf)
-    rounding, scatter, gains = np.full((k - 1, m), np.inf), np.full((k - 1, m), np.inf), np.zeros((k - 1, m))
+    value, gains = np.full((k - 1, m), np.nan), np.zeros((k - 1, m))
+    bound, rounding, scatter = np.full((3, k - 1, m), np.inf)
     for width in range(2, min(k, WIDEST) + 1):
         coarse, fine = s[: k - width + 1, None], s[width - 1 :, None]
         gap = coarse - fine
@@ -108,11 +108,12 @@ def _candidates(samples: Samples, differences: Array, noise: Array) -> tuple[Arr
         excess = np.abs(table - upper) + np.abs(divided / unit[:, None])
         total = amplified + SAFETY * excess
         rows = slice(0, k - width + 1)
-        scatter[rows] = np.fmin(scatter[rows], excess / gain[:, None])
+        np.fmin(scatter[rows], excess / gain[:, None], out=scatter[rows])
         better = total < bound[rows]
-        value[rows][better], bound[rows][better] = table[better], total[better]
-        rounding[rows][better] = amplified[better]
-        gains[rows] = np.where(better, gain[:, None], gains[rows])
+        np.copyto(value[rows], table, where=better)
+        np.copyto(bound[rows], total, where=better)
+        np.copyto(rounding[rows], amplified, where=better)
+        np.copyto(gains[rows], gain[:, None], where=better)
     level = np.zeros(m)
     for a in range(k - 2, -1, -1):
         bound[a] += gains[a] * level
@@ -127,19 +128,20 @@ def _lepski(value: Array, bound: Array) -> tuple[NDArray[np.intp], NDArray[np.in
     low, high = np.full(m, -np.inf), np.full(m, np.inf)
     chosen, rival = np.full(m, rows - 1, dtype=np.intp), np.full(m, -1, dtype=np.intp)
     tightest, against = bound[rows - 1].copy(), np.full(m, np.inf)
-    going = np.ones(m, dtype=bool)
+    going, known = np.ones(m, dtype=bool), np.isfinite(bound)
+    below, above = value - bound, value + bound
     for a in range(rows - 1, -1, -1):
-        known = np.isfinite(bound[a])
-        below, above = value[a] - bound[a], value[a] + bound[a]
-        agrees = (below <= high) & (above >= low)
-        worse = known & ~agrees & (bound[a] < against)
-        rival[worse], against[worse] = a, bound[a][worse]
-        going &= agrees | ~known
-        use = going & known
-        low = np.where(use, np.maximum(low, below), low)
-        high = np.where(use, np.minimum(high, above), high)
+        apart = known[a] & ~((below[a] <= high) & (above[a] >= low))
+        if apart.any():
+            worse = apart & (bound[a] < against)
+            rival[worse], against[worse] = a, bound[a][worse]
+            going &= ~apart
+        use = going & known[a]
+        np.maximum(low, below[a], out=low, where=use)
+        np.minimum(high, above[a], out=high, where=use)
         better = use & (bound[a] < tightest)
-        chosen[better], tightest[better] = a, bound[a][better]
+        chosen[better] = a
+        np.copyto(tightest, bound[a], where=better)
     return chosen, rival
 
 
@@ -158,9 +160,10 @@ def select(samples: Samples) -> Selection:
     column = np.arange(value.shape[1])
     out_value, out_bound = value[chosen, column], bound[chosen, column]
     out_noise, noisy = rounding[chosen, column], np.zeros(len(column), dtype=bool)
-    contested = (rival >= 0) & (bound[rival, column] < 0.3 * np.abs(value[rival, column] - out_value))
-    if contested.any():
-        at = np.flatnonzero(contested)
+    at = np.flatnonzero(rival >= 0)
+    if at.size:
+        at = at[bound[rival[at], at] < 0.3 * np.abs(value[rival[at], at] - out_value[at])]
+    if at.size:
         part = samples.take(at)
         level, both = _hidden_noise(
             part, differences[:, at], noise[:, at], out_value[at], value[rival[at], at], rival[at]
@@ -230,7 +233,8 @@ def one_sided(samples: Samples, slopes: Array, values: Array) -> tuple[Array, Ar
         bound = amplified + np.abs(table - lower)
         rows = slice(0, k - width + 1)
         better = bound < best_bound[rows]
-        best_value[rows][better], best_bound[rows][better] = table[better], bound[better]
+        np.copyto(best_value[rows], table, where=better)
+        np.copyto(best_bound[rows], bound, where=better)
     chosen, _ = _lepski(best_value, best_bound)
     column = np.arange(m)
     value, bound = best_value[chosen, column], best_bound[chosen, column]

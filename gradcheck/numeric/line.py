@@ -176,32 +176,50 @@ class Line:
 
     def slip(self, step: float) -> float:
         """Largest relative part of an entry's step that rounding of `x ± h v` takes away; 0 where all are exact."""
-        worst = 0.0
         with np.errstate(all="ignore"):  # infinity minus infinity, where the point is
-            for point, tangent in zip(self.x, self.v, strict=True):
-                if tangent is None or not tangent.size:
+            return self._slip(step, self._points(step), self._points(-step))
+
+    def _slip(self, step: float, right: Sequence[Array], left: Sequence[Array]) -> float:
+        worst = 0.0
+        for above, below, tangent in zip(right, left, self.v, strict=True):
+            if tangent is None:
+                continue
+            for name in ("real", "imag") if tangent.dtype.kind == "c" else ("real",):
+                speed = getattr(tangent, name)
+                went = (getattr(above, name) - getattr(below, name)) / (2.0 * step)
+                if (went == speed).all():
                     continue
-                right, left = self._moved(point, tangent, step), self._moved(point, tangent, -step)
-                for name in ("real", "imag") if point.dtype.kind == "c" else ("real",):
-                    speed = getattr(tangent, name).reshape(-1)
-                    went = (getattr(right, name) - getattr(left, name)).reshape(-1) / (2.0 * step)
-                    moving = speed != 0
-                    lost = np.abs(went[moving].astype(np.float64) - speed[moving]) / np.abs(speed[moving])
-                    worst = max(worst, float(np.max(lost, initial=0.0)))
+                moving = speed != 0
+                lost = np.abs(went[moving].astype(np.float64) - speed[moving]) / np.abs(speed[moving])
+                worst = max(worst, float(np.max(lost, initial=0.0)))
         return worst
 
-    @staticmethod
-    def _moved(point: Array, tangent: Array, step: float) -> Array:
-        return np.asarray(point + step * tangent).astype(point.dtype, copy=False)
+    def _points(self, step: float) -> list[Array]:
+        """Fresh arrays of `x + step v`."""
+        return [
+            point.copy()
+            if tangent is None or step == 0.0
+            else np.asarray(point + step * tangent, dtype=point.dtype)
+            for point, tangent in zip(self.x, self.v, strict=True)
+        ]
 
     def center(self) -> Values:
         """Values at `x` itself; an exception that `f` raises here goes to the caller."""
-        return self.read(self._call(0.0))
+        return self.read(self._call(self._points(0.0)))
 
     def at(self, step: float) -> Values:
         """Values at `x + step v`, NaN throughout where `f` raises ValueError or ArithmeticError (outside of its domain)."""
+        return self._values(self._points(step))
+
+    def sides(self, step: float) -> tuple[Values, Values, float]:
+        """Values at `x + step v` and at `x - step v`, and the slip of this step."""
+        right, left = self._points(step), self._points(-step)
+        slip = self._slip(step, right, left)  # first, as f may write into its arguments
+        return self._values(right), self._values(left), slip
+
+    def _values(self, arrays: Sequence[Array]) -> Values:
         try:
-            result = self._call(step)
+            result = self._call(arrays)
         except (ValueError, ArithmeticError) as error:
             self.failure = error
             return np.full(self.size, np.nan)
@@ -239,14 +257,10 @@ class Line:
             for shape, dtype in zip(self.layout.shapes, self.layout.dtypes, strict=True)
         )
 
-    def _call(self, step: float) -> Any:
+    def _call(self, arrays: Sequence[Array]) -> Any:
         self.evaluations += 1
-        arguments = [
-            point.copy() if tangent is None or step == 0.0 else self._moved(point, tangent, step)
-            for point, tangent in zip(self.x, self.v, strict=True)
-        ]
         with np.errstate(all="ignore"):
-            return self.f(*arguments)
+            return self.f(*arrays)
 
     def read(self, result: Any) -> Values:
         """Flat vector of what `f` returned; the first one read fixes the layout."""
