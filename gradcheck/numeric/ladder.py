@@ -71,7 +71,7 @@ def _rounding(samples: Samples, differences: Array) -> Array:
     slope = np.abs(differences)
     noise = samples.eps * (FLOOR * size + slope) / h
     if samples.slip.any():
-        largest = np.max(np.where(np.isfinite(slope), slope, 0.0), axis=0)
+        largest = np.where(np.isfinite(slope), slope, 0.0).max(axis=0)
         noise = noise + 2.0 * samples.slip[:, None] * largest
     return noise
 
@@ -245,6 +245,6 @@ def _without_limit(slopes: Array, noise: Array) -> NDArray[np.bool_]:
     """Whether slopes over finer and finer steps go on changing by as much, as those of x log x at 0 do: (m,)."""
     if len(slopes) < 4:
         return np.zeros(slopes.shape[1], dtype=bool)
-    changes = np.abs(np.diff(slopes[-4:], axis=0))
+    changes = np.abs(slopes[-3:] - slopes[-4:-1])
     real = changes > 4.0 * (noise[-4:-1] + noise[-3:])
-    return np.asarray(np.all(real, axis=0) & np.all(changes[1:] > GOES_ON * changes[:-1], axis=0))
+    return np.asarray(real.all(axis=0) & (changes[1:] > GOES_ON * changes[:-1]).all(axis=0))

@@ -47,8 +47,10 @@ def flatten(arrays: Sequence[Array]) -> Values:
     """One float64 vector of all entries; a complex entry gives its real and imaginary part, next to each other."""
     parts = []
     for array in arrays:
-        wide = np.ascontiguousarray(array, dtype=np.complex128 if array.dtype.kind == "c" else np.float64)
-        parts.append(wide.reshape(-1).view(np.float64))
+        if array.dtype.kind == "c":
+            parts.append(np.ascontiguousarray(array, np.complex128).reshape(-1).view(np.float64))
+        else:
+            parts.append(np.asarray(array, np.float64).reshape(-1))
     if not parts:
         return np.zeros(0)
     return np.concatenate(parts) if len(parts) > 1 else parts[0]
@@ -93,7 +95,7 @@ def magnitudes(array: Array) -> Values:
 
 
 class Line:
-    """`t -> f(x + t v)` as a flat float64 vector.
+    """`t -> f(x + t v)` as a flat float64 vector. Used within `np.errstate(all="ignore")`.
 
     Args:
         f: takes the arrays of `x`, returns an array or a tuple of arrays.
@@ -162,8 +164,7 @@ class Line:
         for point, tangent in zip(self.x, self.v, strict=True):
             if tangent is not None:
                 speed = np.abs(tangent).reshape(-1).astype(np.float64)
-                with np.errstate(all="ignore"):
-                    ratios.append(magnitudes(point).reshape(-1) / speed)
+                ratios.append(magnitudes(point).reshape(-1) / speed)
         every = np.concatenate(ratios) if ratios else np.zeros(0)
         every = every[np.isfinite(every) & (every > 0)]
         if not every.size:
@@ -172,12 +173,11 @@ class Line:
 
     def moves(self) -> bool:
         """Whether any entry of `v` differs from zero."""
-        return any(tangent is not None and bool(np.any(tangent)) for tangent in self.v)
+        return any(tangent is not None and bool(tangent.any()) for tangent in self.v)
 
     def slip(self, step: float) -> float:
         """Largest relative part of an entry's step that rounding of `x ± h v` takes away; 0 where all are exact."""
-        with np.errstate(all="ignore"):  # infinity minus infinity, where the point is
-            return self._slip(step, self._points(step), self._points(-step))
+        return self._slip(step, self._points(step), self._points(-step))
 
     def _slip(self, step: float, right: Sequence[Array], left: Sequence[Array]) -> float:
         worst = 0.0
@@ -191,7 +191,7 @@ class Line:
                     continue
                 moving = speed != 0
                 lost = np.abs(went[moving].astype(np.float64) - speed[moving]) / np.abs(speed[moving])
-                worst = max(worst, float(np.max(lost, initial=0.0)))
+                worst = max(worst, float(lost.max(initial=0.0)))
         return worst
 
     def _points(self, step: float) -> list[Array]:
@@ -229,8 +229,7 @@ class Line:
         """Values at other arrays altogether, NaN throughout where `f` takes no such ones."""
         self.evaluations += 1
         try:
-            with np.errstate(all="ignore"):
-                outputs, _ = read_outputs(self.f(*arrays))
+            outputs, _ = read_outputs(self.f(*arrays))
         except Exception:  # noqa: BLE001 - whatever it raises, these are none of its points
             return np.full(self.size, np.nan)
         values = flatten(outputs)
@@ -259,8 +258,7 @@ class Line:
 
     def _call(self, arrays: Sequence[Array]) -> Any:
         self.evaluations += 1
-        with np.errstate(all="ignore"):
-            return self.f(*arrays)
+        return self.f(*arrays)
 
     def read(self, result: Any) -> Values:
         """Flat vector of what `f` returned; the first one read fixes the layout."""

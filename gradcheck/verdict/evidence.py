@@ -82,10 +82,18 @@ def copied(gx: Sequence[Array | None]) -> Cotangents:
 
 def same(a: Sequence[Array | None], b: Sequence[Array | None]) -> bool:
     """Whether two lists of cotangents are equal to the bit, NaN equal to NaN."""
-    return all(
-        x is y is None or (x is not None and y is not None and np.array_equal(x, y, equal_nan=True))
-        for x, y in zip(a, b, strict=True)
-    )
+    for x, y in zip(a, b, strict=True):
+        if x is None or y is None:
+            if x is not y:
+                return False
+        elif not equal(x, y):
+            return False
+    return True
+
+
+def equal(x: Array, y: Array) -> bool:
+    """Whether two arrays have the same shape and entries, NaN equal to NaN."""
+    return x.shape == y.shape and bool((x == y).all() or np.array_equal(x, y, equal_nan=True))
 
 
 def constant_along(x: Array) -> Array:

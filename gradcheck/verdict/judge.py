@@ -281,8 +281,7 @@ def _sensitivity(e: Evidence, i: int) -> float:
         or e.comparison.verdict not in (Verdict.PASS, Verdict.SUBGRADIENT)
     ):
         return np.inf
-    with np.errstate(all="ignore"):
-        terms = np.abs((gx if v.dtype.kind == "c" else np.real(gx)) * v)
+    terms = np.abs((gx if v.dtype.kind == "c" else gx.real) * v)
     terms = terms[(terms > 0) & np.isfinite(terms)]
     return 2.0 * e.comparison.bound / median(terms) if terms.size else np.inf
 

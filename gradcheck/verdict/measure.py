@@ -118,7 +118,7 @@ def on_usable_outputs(
     There is none where all entries can be measured, or none can.
     """
     usable = [u & np.isfinite(y) for u, y in zip(measurable(obs, numeric), obs.outputs, strict=True)]
-    lost = sum(int((~u).sum()) for u in usable)
+    lost = sum(u.size - int(np.count_nonzero(u)) for u in usable)
     total = sum(u.size for u in usable)
     if lost in (0, total):
         return None
