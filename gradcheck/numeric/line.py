@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +33,7 @@ class Layout:
         parts, start = [], 0
         for shape, dtype in zip(self.shapes, self.dtypes, strict=True):
             width = 2 if dtype.kind == "c" else 1
-            stop = start + width * int(np.prod(shape, dtype=np.intp))
+            stop = start + width * math.prod(shape)
             part = flat[start:stop]
             if width == 2 and real:
                 part = np.hypot(part[0::2], part[1::2])
@@ -252,7 +253,7 @@ class Line:
         if self.layout is None:
             raise ShapeError("the size of f's output is known only after f(x) was evaluated")
         return sum(
-            (2 if dtype.kind == "c" else 1) * int(np.prod(shape, dtype=np.intp))
+            (2 if dtype.kind == "c" else 1) * math.prod(shape)
             for shape, dtype in zip(self.layout.shapes, self.layout.dtypes, strict=True)
         )
 

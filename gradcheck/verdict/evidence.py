@@ -41,8 +41,10 @@ class Evidence:
 
     def at_kink(self, *, throughout: bool = False) -> bool:
         """Whether an output that counts is at a kink; `throughout`: all of them are that change at all."""
-        weights = flatten([np.real(gy) if gy.dtype.kind != "c" else gy for gy in self.gys])
         at_kink = self.numeric.flat_diagnosis == Diagnosis.KINK
+        if not at_kink.any():
+            return False
+        weights = flatten([np.real(gy) if gy.dtype.kind != "c" else gy for gy in self.gys])
         if weights.shape != at_kink.shape:
             return False
         counts = (weights != 0) & (at_kink | (self.numeric.flat_value != 0))
@@ -66,8 +68,8 @@ class Excuse:
 
 def better_than(numeric: Derivative, code: Diagnosis) -> tuple[NDArray[np.bool_], ...]:
     """For every output entry, whether its diagnosis is better than this one."""
-    diagnosis = numeric.diagnosis if isinstance(numeric.diagnosis, tuple) else (numeric.diagnosis,)
-    return tuple([np.asarray(d) < code for d in diagnosis])
+    diagnosis = numeric.diagnosis
+    return tuple([np.asarray(d < code) for d in (diagnosis if isinstance(diagnosis, tuple) else (diagnosis,))])
 
 
 def marked(masks: Sequence[NDArray[np.bool_] | None]) -> int:
