@@ -276,8 +276,7 @@ class _Climb:
 
     def _judge(self, at: NDArray[np.intp], samples: Samples) -> None:
         right, left = samples.slopes()
-        r, rb = one_sided(samples, right, samples.plus)
-        s, sb = one_sided(samples, left, samples.minus)
+        r, rb, s, sb = one_sided(samples, right, left)
         value, bound = self.result.value[at] * self.scale, self.result.bound[at] * self.scale
         size = np.maximum(np.abs(r), np.abs(s))
         kink = (np.abs(r - s) > rb + sb) & (rb + sb < 0.25 * size)

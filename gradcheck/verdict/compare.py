@@ -190,9 +190,7 @@ def _judge(
     measured, analytic = float(slopes.sum()), float(terms.sum())
     numeric_bound = _total(size * error, random_signs)
     kink_bound = _total(size * width, random_signs) if any_kink else 0.0
-    rounding = np.concatenate(
-        [OPERATIONS * np.abs(terms), OPERATIONS * np.abs(slopes), 2.0 * np.abs(w * y)]
-    )
+    rounding = np.concatenate([OPERATIONS * np.abs(terms), OPERATIONS * np.abs(slopes), 2.0 * np.abs(w * y)])
     rounding_bound = eps * _total(rounding, random_signs) + underflow
     bound = numeric_bound + rounding_bound + kink_bound
     typical = np.abs(terms[terms != 0])

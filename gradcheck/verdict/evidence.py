@@ -69,7 +69,9 @@ class Excuse:
 def better_than(numeric: Derivative, code: Diagnosis) -> tuple[NDArray[np.bool_], ...]:
     """For every output entry, whether its diagnosis is better than this one."""
     diagnosis = numeric.diagnosis
-    return tuple([np.asarray(d < code) for d in (diagnosis if isinstance(diagnosis, tuple) else (diagnosis,))])
+    return tuple(
+        [np.asarray(d < code) for d in (diagnosis if isinstance(diagnosis, tuple) else (diagnosis,))]
+    )
 
 
 def marked(masks: Sequence[NDArray[np.bool_] | None]) -> int:
