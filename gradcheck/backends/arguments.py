@@ -93,9 +93,9 @@ def plain(array: Any, path: str, what: str) -> Array:
 
 def rule_fits(rule: Callable[..., Any], inputs: tuple[Any, ...], params: Mapping[str, Any]) -> None:
     """Raises `CallError` where the rule does not take its arguments; not checked where only a call can show it."""
-    if isinstance(rule, FunctionType) and not (params or rule.__dict__ or rule.__code__.co_kwonlyargcount):
-        if rule.__code__.co_argcount == 2 + len(inputs):
-            return  # the usual case, which needs no signature
+    usual = isinstance(rule, FunctionType) and not (params or rule.__dict__ or rule.__code__.co_kwonlyargcount)
+    if usual and rule.__code__.co_argcount == 2 + len(inputs):
+        return
     try:
         signature = inspect.signature(rule)
     except (TypeError, ValueError):
