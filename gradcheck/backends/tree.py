@@ -17,7 +17,7 @@ def leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
     >>> list(leaves(({"w": 1}, 2), "inputs"))
     [("inputs[0]['w']", 1), ('inputs[1]', 2)]
     """
-    if isinstance(value, tuple | list):
+    if isinstance(value, (tuple, list)):
         for i, item in enumerate(value):
             yield from leaves(item, f"{path}[{i}]")
     elif isinstance(value, dict):
@@ -32,7 +32,7 @@ def leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 def rebuild(template: Any, new: Iterator[Any]) -> Any:
     """A structure like `template` with its leaves replaced, in the order of `leaves`."""
-    if isinstance(template, tuple | list):
+    if isinstance(template, (tuple, list)):
         items = [rebuild(item, new) for item in template]
         if isinstance(template, list):
             return items

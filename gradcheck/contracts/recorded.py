@@ -35,8 +35,7 @@ def _advice(subject: Framed, name: str) -> str:
 def _run(obs: Observation) -> FramedRun:
     """A forward call on arrays of its own."""
     obs.forwards += 1
-    with np.errstate(all="ignore"):
-        return _subject(obs).run(obs.copies())
+    return _subject(obs).run(obs.copies())
 
 
 @contract(of=Framed, follows=("vjp_repeatable", "deterministic"))
@@ -75,8 +74,7 @@ def undefined_cotangents(obs: Observation) -> str | None:
         expected = obs.pulled(gys, run)
         obs.pulls += 1
         try:
-            with np.errstate(all="ignore"):
-                found = copied(run.pull(given))
+            found = copied(run.pull(given))
         except RuleError as error:
             return f"where {path} has no cotangent, the rule raises {error}"
         if not agrees(obs, found, expected, gys):
@@ -154,10 +152,9 @@ def forward_mode(obs: Observation) -> str | None:
     got, again, numeric = flatten(found), flatten(moved), e.numeric
     eps = max([float(np.finfo(t.dtype).eps) for t in found], default=0.0)
     known = numeric.flat_diagnosis <= Diagnosis.NOISY
-    with np.errstate(all="ignore"):
-        allowed = 2 * numeric.flat_bound + AMPLIFIED * np.abs(got - again)
-        allowed += max(REORDERED * eps, GROSS) * np.max(np.abs(numeric.flat_value[known]), initial=0.0)
-        wrong = known & ~(np.abs(got - numeric.flat_value) <= allowed)
+    allowed = 2 * numeric.flat_bound + AMPLIFIED * np.abs(got - again)
+    allowed += max(REORDERED * eps, GROSS) * np.max(np.abs(numeric.flat_value[known]), initial=0.0)
+    wrong = known & ~(np.abs(got - numeric.flat_value) <= allowed)
     if not wrong.any():
         return None
     k = int(np.argmax(np.where(wrong, np.abs(got - numeric.flat_value), -1.0)))

@@ -7,6 +7,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.numeric.quantiles import median
+
 Array = NDArray[Any]
 Signs: TypeAlias = Literal["real", "positive", "negative", "within", "near"]
 """Any sign; none below zero; none above; between the least and the largest of the example; the example's own, moved by a
@@ -80,7 +82,7 @@ def drawn_floats(
         return np.asarray(parts[0] + 1j * parts[1], array.dtype)
     given = resized(array, shape)
     finite = np.abs(array[np.isfinite(array) & (array != 0)]).astype(np.float64)
-    scale = float(np.median(finite)) if finite.size else 1.0
+    scale = median(finite) if finite.size else 1.0
     low, high = (float(array.min()), float(array.max())) if array.size else (-1.0, 1.0)
     if style == "given":
         return given

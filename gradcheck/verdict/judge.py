@@ -9,6 +9,7 @@ import numpy as np
 
 from gradcheck.backends.protocol import Array
 from gradcheck.numeric.derivative import BUDGET
+from gradcheck.numeric.quantiles import median
 from gradcheck.numeric.result import Diagnosis
 from gradcheck.verdict.compare import Comparison, Verdict, merge
 from gradcheck.verdict.evidence import EPS, Evidence, Excuse, marked
@@ -284,10 +285,9 @@ def _sensitivity(e: Evidence, i: int) -> float:
         or e.comparison.verdict not in (Verdict.PASS, Verdict.SUBGRADIENT)
     ):
         return np.inf
-    with np.errstate(all="ignore"):
-        terms = np.abs((gx if v.dtype.kind == "c" else np.real(gx)) * v)
+    terms = np.abs((gx if v.dtype.kind == "c" else gx.real) * v)
     terms = terms[(terms > 0) & np.isfinite(terms)]
-    return float(2.0 * e.comparison.bound / np.median(terms)) if terms.size else np.inf
+    return 2.0 * e.comparison.bound / median(terms) if terms.size else np.inf
 
 
 def _each_of_a_fail(obs: Observation, result: ValueResult) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from gradcheck.backends.protocol import Array, differentiable, wide
 from gradcheck.numeric.perturbation import moved, signs
+from gradcheck.numeric.quantiles import median
 from gradcheck.verdict.compare import Comparison, Verdict
 from gradcheck.verdict.evidence import EPS, Cotangents, Direction, Evidence, Excuse
 from gradcheck.verdict.observation import Observation
@@ -155,7 +156,7 @@ def _scale(obs: Observation, gys: Sequence[Array], v: Direction) -> float:
 
     def typical(y: Array) -> float:
         sizes = np.abs(y[np.isfinite(y) & (y != 0)]).astype(np.float64)
-        return float(np.median(sizes)) if sizes.size else 0.0
+        return median(sizes) if sizes.size else 0.0
 
     sizes = [typical(y) for y in obs.outputs]
     if not all(sizes):
