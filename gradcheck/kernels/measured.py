@@ -29,6 +29,8 @@ class Reference(Protocol):
 
     name: str
     outputs: tuple[Array, ...]
+    notes: list[str]
+    """What could not be looked into."""
 
     def pull(self, gys: Sequence[Array | None]) -> None:
         """Ask for the derivative for these cotangents of the outputs as well."""
@@ -53,7 +55,7 @@ class Reference(Protocol):
 class Measured:
     """What was run: truth, allowances and the kernel's own arrays.
 
-    gys: cotangents, all entries of their own; and ones whose rows are all alike. calls, pulls, references: how many.
+    gys: cotangents, all entries of their own; ones whose rows are all alike; the caller's, where there are any. calls, pulls, references: how many.
     """
 
     kernel: Kernel
@@ -82,6 +84,10 @@ class Measured:
         self._same_shapes()
         if backward:
             self.gys = drawn(self.outputs, self.seed)
+            if self.kernel.given is not None:
+                self.gys.append(
+                    [None if gy is None else self.kernel.value("gy", gy).array for gy in self.kernel.given]
+                )
             for gys in self.gys:
                 self.reference.pull(gys)
         self.reference.ready()
@@ -98,7 +104,8 @@ class Measured:
         self._vary([first, second], backward=True)
         self._judge_outputs(first.outputs)
         self._judge_pulled(0, "dense", first)
-        for which, layout in ((0, "gaps"), (0, "transposed"), (1, "broadcast")):
+        tried = [(int(layout == "broadcast"), layout) for layout in self.kernel.layouts]
+        for which, layout in (*tried, *[(2, "given")] * (self.kernel.given is not None)):
             try:
                 ran = self.pull(which, layout)
             except RuleError as error:
@@ -106,9 +113,9 @@ class Measured:
                     f"the kernel refuses a cotangent with {_WORDS[layout]} ({_short(error)}), as autograd may hand it one: call "
                     "gy.contiguous() (np.ascontiguousarray(gy)) first in backward"
                 )
-                if layout != "broadcast":
+                if layout not in ("broadcast", "given"):
                     continue
-                layout = "dense copy"
+                layout = "dense copy" if which == 1 else "given copy"
                 ran = self.pull(which, "dense")
             self._judge_pulled(which, layout, ran)
 
@@ -231,7 +238,12 @@ class Measured:
             self.spreads.append((values[0].path, rms(arrays, mean)))
 
 
-_WORDS = {"gaps": "gaps between its entries", "transposed": "transposed strides", "broadcast": "strides of 0"}
+_WORDS = {
+    "gaps": "gaps between its entries",
+    "transposed": "transposed strides",
+    "broadcast": "strides of 0",
+    "given": "the strides of gy=",
+}
 
 
 def _add_square(total: Array, found: Array, exact: Array) -> None:

@@ -34,6 +34,7 @@ class Recorded:
     def __init__(
         self, g: Callable[..., Any], call: Callable[[list[Any]], Any], arrays: Sequence[Array], seed: int = 0
     ) -> None:
+        self.notes: list[str] = []
         self.name, self._g, self._call = name_of(g), g, call
         self._pool = Pool(seed)
         self._given = [Tensor(a, requires_grad=True) if a.dtype.kind == "f" else a for a in arrays]

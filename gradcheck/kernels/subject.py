@@ -15,8 +15,8 @@ from gradcheck.backends.tree import leaves, name_of, rebuild
 from gradcheck.errors import CallError, RuleError
 from gradcheck.kernels.formats import Format, format_of
 
-LAYOUTS = ("dense", "gaps", "transposed", "broadcast")
-"""Memory layouts of a cotangent: C order; every second entry; axes stored in the other order; strides of 0."""
+LAYOUTS = ("gaps", "transposed", "broadcast")
+"""Memory layouts of a cotangent beside C order: every second entry; axes stored in the other order; strides of 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,13 @@ class Kernel(Protocol):
     name: str
     gradient: str
     inputs: tuple[Value, ...]
+    given: list[Any] | None
+    """The caller's cotangents, for the layout "given"."""
+    layouts: tuple[str, ...]
+    """Those of a cotangent, beside "dense", that it may get."""
+
+    def value(self, path: str, leaf: Any) -> Value:
+        """The numbers of an array of the kernel's kind."""
 
     def outputs(self) -> list[Value]:
         """Forward alone."""
@@ -57,6 +64,9 @@ class Kernel(Protocol):
 
 class NumPyKernel:
     """`f(*inputs)` and `rule(gy, y, *inputs)` on arrays of NumPy and ml_dtypes."""
+
+    given: list[Any] | None = None
+    layouts = LAYOUTS
 
     def __init__(
         self,
@@ -78,13 +88,17 @@ class NumPyKernel:
         self._pair = Pair(f, rule or _no_rule, template, items, places, params)
         self.gradient = self._pair.gradient if rule is not None else f"the forward values of {self.name}"
 
+    def value(self, path: str, leaf: Any) -> Value:
+        """The numbers of an array."""
+        return _value(path, np.asarray(leaf))
+
     def outputs(self) -> list[Value]:
         """Forward alone."""
         return self.run(None).outputs
 
     def run(self, gys: Sequence[Array | None] | None, layout: str = "dense") -> Ran:
         """Forward on copies of the inputs, and backward."""
-        own = [a.copy() for a in self._arrays]
+        own = [_copied(a) for a in self._arrays]
         run = self._pair.run(own)
         paths = self._pair.output_paths
         outputs = [_value(path, np.array(y)) for path, y in zip(paths, run.outputs, strict=True)]
@@ -94,6 +108,8 @@ class NumPyKernel:
             None if gy is None else laid_out(gy.astype(y.dtype), layout)
             for gy, y in zip(gys, run.outputs, strict=True)
         ]
+        if layout == "given" and self.given is not None:
+            given = self.given
         before = [None if gy is None else np.array(gy) for gy in given]
         found = run.pull(given)
         changed = [v.path for v, a, b in zip(self.inputs, own, self._arrays, strict=True) if not _same(a, b)]
@@ -112,6 +128,17 @@ class NumPyKernel:
         for place, array in zip(self._places, arrays, strict=True):
             flat[place] = array
         return list(rebuild(self._template, iter(flat)))
+
+
+def _copied(array: Array) -> Array:
+    """A copy with the same strides, where none is 0 or negative."""
+    if array.size == 0 or any(s <= 0 for s in array.strides):
+        return array.copy(order="K")
+    last = sum([(n - 1) * s for n, s in zip(array.shape, array.strides, strict=True)])
+    memory = np.zeros(last + array.itemsize, np.uint8)
+    found = np.ndarray(array.shape, array.dtype, memory, strides=array.strides)
+    found[...] = array
+    return found
 
 
 def _no_rule(*_: Any) -> None:

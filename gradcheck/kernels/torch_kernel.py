@@ -12,11 +12,14 @@ from gradcheck.backends.torch import FRAMEWORK
 from gradcheck.backends.tree import described, leaves, rebuild
 from gradcheck.errors import CallError, RuleError
 from gradcheck.kernels.formats import format_of
-from gradcheck.kernels.subject import Ran, Value
+from gradcheck.kernels.subject import LAYOUTS, Ran, Value
 
 
 class TorchKernel:
     """`f` on tensors, and what `torch.autograd` makes of it."""
+
+    given: list[Any] | None = None
+    layouts = LAYOUTS
 
     def __init__(self, f: Callable[..., Any], template: tuple[Any, ...], params: Mapping[str, Any]) -> None:
         self.f = FRAMEWORK.function(f)
@@ -36,21 +39,25 @@ class TorchKernel:
         )
         self._tensors = [t.detach() for t in tensors]
 
+    def value(self, path: str, leaf: Any) -> Value:
+        """The numbers of a tensor."""
+        return _value(path, torch.as_tensor(leaf))
+
     def outputs(self) -> list[Value]:
         """Forward alone."""
         with torch.no_grad():
-            return [_value(path, y) for path, y in self._call([t.clone() for t in self._tensors])]
+            return [_value(path, y) for path, y in self._call([_copied(t) for t in self._tensors])]
 
     def run(self, gys: Sequence[Array | None] | None, layout: str = "dense") -> Ran:
         """Forward on copies of the inputs, and backward."""
-        own = [t.clone().requires_grad_(v.wanted) for t, v in zip(self._tensors, self.inputs, strict=True)]
+        own = [_copied(t).requires_grad_(v.wanted) for t, v in zip(self._tensors, self.inputs, strict=True)]
         found = self._call(own)
         outputs = [_value(path, y) for path, y in found]
         if gys is None:
             return Ran(outputs, [])
         roots = [
-            (y, laid_out(torch.as_tensor(gy).to(y.device, y.dtype), layout))
-            for (_, y), gy in zip(found, gys, strict=True)
+            (y, given if layout == "given" else laid_out(torch.as_tensor(gy).to(y.device, y.dtype), layout))
+            for (_, y), gy, given in zip(found, gys, self.given or gys, strict=True)
             if gy is not None and y.requires_grad
         ]
         sources = [x for x in own if x.requires_grad]
@@ -97,6 +104,15 @@ class TorchKernel:
         for place, array in zip(self._places, arrays, strict=True):
             flat[place] = array
         return list(rebuild(self._template, iter(flat)))
+
+
+def _copied(tensor: Any) -> Any:
+    """A copy with the same strides, where none is 0."""
+    if not tensor.numel() or 0 in tensor.stride():
+        return tensor.clone()
+    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=tensor.device).copy_(
+        tensor
+    )
 
 
 def _same(a: Any, b: Any) -> bool:
