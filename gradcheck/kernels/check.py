@@ -11,9 +11,10 @@ import numpy as np
 from gradcheck.backends.arguments import seed_of
 from gradcheck.diagnosis.case import Cause
 from gradcheck.diagnosis.faults import Fault
-from gradcheck.errors import CallError, RuleError
+from gradcheck.errors import CallError, OutsideError, RuleError
 from gradcheck.kernels.allowance import Judged
 from gradcheck.kernels.causes import why
+from gradcheck.kernels.kinks import at_kinks
 from gradcheck.kernels.measured import Measured
 from gradcheck.kernels.sides import claims_of, cotangents_of, reference_of, require_runs, subject_of
 from gradcheck.kernels.trusted import differs
@@ -37,9 +38,14 @@ def check_kernel(
     intermediates: str | None = None,
     seed: int = 0,
     backward: bool = True,
+    drawn: bool = False,
     note: str = "",
 ) -> Report:
-    """Judge a kernel in its own dtype beside `reference` in float64; `backward=False` leaves the gradient out."""
+    """Judge a kernel in its own dtype beside `reference` in float64.
+
+    backward: False leaves the gradient out. drawn: whether the inputs are another example of those of an earlier check: the
+    reference's own derivative is known to be right, and `OutsideError` is raised outside of its domain.
+    """
     subject = subject_of(kernel, inputs, vjp, params, wrt, backward=backward)
     accumulate, intermediates = accumulate or "float32", intermediates or "float32"
     claims = claims_of(subject, accumulate, intermediates)
@@ -57,7 +63,9 @@ def check_kernel(
             )
         )
     faults += [Fault("cotangent_shape", m.misshapen)] * bool(m.misshapen)
-    if backward and not faults:
+    if drawn and m.outside():
+        raise OutsideError(m.outside())
+    if backward and not faults and not drawn:
         wrong = differs(m)
         if wrong:
             raise CallError(wrong)
@@ -104,6 +112,9 @@ def _of_values(m: Measured) -> list[Fault]:
     for j in m.judged:
         if j.path in seen or not j.wrong:
             continue
+        if at_kinks(m, j):
+            m.kinked.add(j.path)
+            continue
         seen.add(j.path)
         if len(faults) < LISTED:
             faults.append(_fault(m, j))
@@ -146,11 +157,12 @@ def _fault(m: Measured, j: Judged) -> Fault:
 
 
 def _report(m: Measured, faults: list[Fault], claims: str) -> Report:
-    verdict = Verdict.FAIL if faults else Verdict.PASS
+    kinked = Verdict.SUBGRADIENT if m.kinked else Verdict.PASS
+    verdict = Verdict.FAIL if faults else kinked
     wrong = {f.input for f in faults}
-    ratio = max([j.ratio for j in m.judged], default=math.nan)
+    ratio = max([j.ratio for j in m.judged if faults or j.path not in m.kinked], default=math.nan)
     notes = list(dict.fromkeys(m.notes))
-    if m.judged and not faults:
+    if m.judged and not faults and not m.kinked:
         worst = max(m.judged, key=lambda j: j.ratio)
         notes.insert(0, f"the largest error is {worst.ratio:.2g} of what rounding allows ({worst.path})")
     for path, spread in m.spreads:
@@ -161,6 +173,7 @@ def _report(m: Measured, faults: list[Fault], claims: str) -> Report:
         name=m.kernel.name,
         gradient=f"{m.kernel.gradient}, beside the reference {m.reference.name} in float64 ({claims})",
         verdict=verdict,
+        at_kink=bool(m.kinked),
         inputs=tuple([_input(m, path, path in wrong) for path in dict.fromkeys([j.path for j in m.judged])]),
         faults=tuple(faults),
         note="; ".join(notes),
@@ -183,7 +196,7 @@ def _input(m: Measured, path: str, wrong: bool) -> InputResult:
         path,
         j.truth.shape,
         j.format.name,
-        Verdict.FAIL if wrong else Verdict.PASS,
+        Verdict.FAIL if wrong else Verdict.SUBGRADIENT if path in m.kinked else Verdict.PASS,
         float(np.median(relative)) if relative.size else math.inf,
         not np.any(j.truth) and not np.any(j.actual),
         float(relative.max()) if relative.size else math.inf,

@@ -21,7 +21,7 @@ class JaxKernel:
     """`f` on arrays of JAX, and what `jax.vjp` makes of it. They have no strides, so cotangents come in C order only."""
 
     given: list[Any] | None = None
-    layouts = ("broadcast",)
+    layouts: tuple[str, ...] = ("broadcast",)
 
     def __init__(self, f: Callable[..., Any], template: tuple[Any, ...], params: Mapping[str, Any]) -> None:
         self.f = FRAMEWORK.function(f)
@@ -30,16 +30,16 @@ class JaxKernel:
         named = list(leaves(template, "inputs"))
         self._flat = [leaf for _, leaf in named]
         self._places = [i for i, leaf in enumerate(self._flat) if _owns(leaf)]
-        self.inputs = tuple([_value(path, leaf, wanted=True) for path, leaf in named if _owns(leaf)])
+        self.inputs = tuple([value_of(path, leaf, wanted=True) for path, leaf in named if _owns(leaf)])
         self._arrays = [self._flat[i] for i in self._places]
 
     def value(self, path: str, leaf: Any) -> Value:
         """The numbers of an array."""
-        return _value(path, leaf)
+        return value_of(path, leaf)
 
     def outputs(self) -> list[Value]:
         """Forward alone."""
-        return [_value(path, y) for path, y in self._call(self._arrays)]
+        return [value_of(path, y) for path, y in self._call(self._arrays)]
 
     def run(self, gys: Sequence[Array | None] | None, layout: str = "dense") -> Ran:
         """Forward and backward; nobody can write into the arrays."""
@@ -57,11 +57,11 @@ class JaxKernel:
         sources = [a for v, a in zip(self.inputs, self._arrays, strict=True) if v.wanted]
         try:
             ys, transposed = jax.vjp(flat, *sources)
-            outputs = [_value(path, y) for path, y in zip(paths, ys, strict=True)]
+            outputs = [value_of(path, y) for path, y in zip(paths, ys, strict=True)]
             each = iter(transposed(tuple([_cotangent(y, gy) for y, gy in zip(ys, gys, strict=True)])))
         except (TypeError, ValueError, AssertionError, NotImplementedError, IndexError) as error:
             raise RuleError(f"{type(error).__name__}: {error}") from error
-        pulled = [_value(v.path, next(each)) if v.wanted else None for v in self.inputs]
+        pulled = [value_of(v.path, next(each)) if v.wanted else None for v in self.inputs]
         return Ran(outputs, pulled)
 
     def _call(self, own: Sequence[Any]) -> list[tuple[str, Any]]:
@@ -92,7 +92,8 @@ def _cotangent(y: Any, gy: Array | None) -> Any:
     return jnp.asarray(gy.astype(y.dtype))
 
 
-def _value(path: str, array: Any, *, wanted: bool = False) -> Value:
+def value_of(path: str, array: Any, *, wanted: bool = False) -> Value:
+    """An array of JAX among the inputs or outputs. Raises `CallError` where it holds no real numbers."""
     if isinstance(array, jax.core.Tracer):
         raise CallError(
             f"{path} is traced by jax.jit, jax.grad, jax.vmap or the like, and holds no numbers there: call the check outside of it"

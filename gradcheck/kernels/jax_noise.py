@@ -192,7 +192,7 @@ class Interpreter:
         return carry
 
 
-@jax.custom_vjp
+@jax.custom_vjp  # type: ignore[untyped-decorator]
 def _quotient(a: Any, b: Any) -> Any:
     return jax.lax.div(a, b)
 
@@ -235,7 +235,8 @@ def rewritten(closed: Any, arrays: Sequence[Any], *, constant_maxima: bool) -> O
 
 
 def _is_quotient(given: Sequence[Any], like: Any) -> bool:
-    return like.dtype == np.float64 and jnp.shape(given[0]) == like.shape and jnp.ndim(given[1]) == like.ndim
+    fits = jnp.shape(given[0]) == like.shape and jnp.ndim(given[1]) == like.ndim
+    return bool(fits and like.dtype == np.float64)
 
 
 def _computed(eqn: Any, given: Sequence[Array]) -> Outputs:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from gradcheck.backends.protocol import Array
-from gradcheck.errors import CallError, RuleError
+from gradcheck.errors import CallError, RuleError, ShapesDifferError
 from gradcheck.kernels.allowance import DRAWS, Judged, rms
 from gradcheck.kernels.formats import FORMATS, Claims, Format
 from gradcheck.kernels.results import Results
@@ -67,6 +67,7 @@ class Measured:
     notes: list[str] = field(default_factory=list)
     changed: str = ""
     misshapen: str = ""
+    kinked: set[str] = field(default_factory=set)
     calls: int = 0
     pulls: int = 0
     references: int = 0
@@ -90,7 +91,14 @@ class Measured:
                 )
             for gys in self.gys:
                 self.reference.pull(gys)
-        self.reference.ready()
+        try:
+            self.reference.ready()
+        except CallError:
+            raise
+        except Exception as error:
+            raise CallError(
+                f"the reference {self.reference.name} could not be differentiated: {type(error).__name__}: {error}"
+            ) from error
         self.truth = self.reference.exact()
         self.references += 2
         self.slack = self.noise(self.claims, DRAWS)
@@ -163,10 +171,19 @@ class Measured:
         typical = np.sqrt(finite.mean()) if finite.size else 0.0
         return np.maximum(np.sqrt(squares), typical * min(1.0, SINGLE / claims.result))
 
+    def outside(self) -> str:
+        """Why these inputs lie outside of the domain of the mathematics, "" where they do not."""
+        if not all(np.isfinite(y).all() for y in self.truth.outputs):
+            return f"the reference {self.reference.name} is not finite on these inputs"
+        for j in self.judged:
+            if np.any(np.abs(j.truth) + j.limit > j.format.largest):
+                return f"{j.path} is out of the range of {j.format.name}"
+        return ""
+
     def _same_shapes(self) -> None:
         ours, theirs = [v.array.shape for v in self.outputs], [y.shape for y in self.reference.outputs]
         if ours != theirs:
-            raise CallError(
+            raise ShapesDifferError(
                 f"the reference {self.reference.name} returns {_shapes(theirs)}, and {self.kernel.name} returns {_shapes(ours)}: "
                 "the reference has to return arrays of the kernel's shapes, in the same order"
             )

@@ -66,7 +66,7 @@ class NumPyKernel:
     """`f(*inputs)` and `rule(gy, y, *inputs)` on arrays of NumPy and ml_dtypes."""
 
     given: list[Any] | None = None
-    layouts = LAYOUTS
+    layouts: tuple[str, ...] = LAYOUTS
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class NumPyKernel:
             (path, np.asarray(leaf)) for path, leaf in named if isinstance(leaf, np.ndarray | np.floating)
         ]
         self.name, self._template, self._places = name_of(f), template, places
-        self.inputs = tuple([_value(path, a, wanted=True) for path, a in found])
+        self.inputs = tuple([value_of(path, a, wanted=True) for path, a in found])
         self._arrays = [a for _, a in found]
         self._flat = [leaf for _, leaf in named]
         items = tuple([Input(v.path, a, v.wanted) for v, a in zip(self.inputs, self._arrays, strict=True)])
@@ -90,7 +90,7 @@ class NumPyKernel:
 
     def value(self, path: str, leaf: Any) -> Value:
         """The numbers of an array."""
-        return _value(path, np.asarray(leaf))
+        return value_of(path, np.asarray(leaf))
 
     def outputs(self) -> list[Value]:
         """Forward alone."""
@@ -101,7 +101,7 @@ class NumPyKernel:
         own = [_copied(a) for a in self._arrays]
         run = self._pair.run(own)
         paths = self._pair.output_paths
-        outputs = [_value(path, np.array(y)) for path, y in zip(paths, run.outputs, strict=True)]
+        outputs = [value_of(path, np.array(y)) for path, y in zip(paths, run.outputs, strict=True)]
         if gys is None:
             return Ran(outputs, [])
         given = [
@@ -117,7 +117,7 @@ class NumPyKernel:
             a is not None and not _same(a, b) for a, b in zip(given, before, strict=True)
         )
         pulled = [
-            None if gx is None or not v.wanted else _value(v.path, gx)
+            None if gx is None or not v.wanted else value_of(v.path, gx)
             for gx, v in zip(found, self.inputs, strict=True)
         ]
         return Ran(outputs, pulled, ", ".join(changed))
@@ -151,7 +151,8 @@ def _same(a: Any, b: Any) -> bool:
     )
 
 
-def _value(path: str, array: Array, *, wanted: bool = False) -> Value:
+def value_of(path: str, array: Array, *, wanted: bool = False) -> Value:
+    """An array of NumPy or ml_dtypes among the inputs or outputs. Raises `CallError` where it holds no real numbers."""
     if array.dtype.kind == "f" or is_extended(array.dtype):
         return Value(path, array.astype(np.float64), format_of(array.dtype, path), wanted)
     if array.dtype.kind not in "iub":

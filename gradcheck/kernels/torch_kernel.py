@@ -19,7 +19,7 @@ class TorchKernel:
     """`f` on tensors, and what `torch.autograd` makes of it."""
 
     given: list[Any] | None = None
-    layouts = LAYOUTS
+    layouts: tuple[str, ...] = LAYOUTS
 
     def __init__(self, f: Callable[..., Any], template: tuple[Any, ...], params: Mapping[str, Any]) -> None:
         self.f = FRAMEWORK.function(f)
@@ -32,7 +32,7 @@ class TorchKernel:
         explicit = any(t.requires_grad for t in tensors)
         self.inputs = tuple(
             [
-                _value(path, leaf, wanted=leaf.is_floating_point() and (leaf.requires_grad or not explicit))
+                value_of(path, leaf, wanted=leaf.is_floating_point() and (leaf.requires_grad or not explicit))
                 for path, leaf in named
                 if torch.is_tensor(leaf)
             ]
@@ -41,18 +41,18 @@ class TorchKernel:
 
     def value(self, path: str, leaf: Any) -> Value:
         """The numbers of a tensor."""
-        return _value(path, torch.as_tensor(leaf))
+        return value_of(path, torch.as_tensor(leaf))
 
     def outputs(self) -> list[Value]:
         """Forward alone."""
         with torch.no_grad():
-            return [_value(path, y) for path, y in self._call([_copied(t) for t in self._tensors])]
+            return [value_of(path, y) for path, y in self._call([_copied(t) for t in self._tensors])]
 
     def run(self, gys: Sequence[Array | None] | None, layout: str = "dense") -> Ran:
         """Forward on copies of the inputs, and backward."""
         own = [_copied(t).requires_grad_(v.wanted) for t, v in zip(self._tensors, self.inputs, strict=True)]
         found = self._call(own)
-        outputs = [_value(path, y) for path, y in found]
+        outputs = [value_of(path, y) for path, y in found]
         if gys is None:
             return Ran(outputs, [])
         roots = [
@@ -74,7 +74,7 @@ class TorchKernel:
             raise RuleError(f"{type(error).__name__}: {error}") from error
         each = iter(given)
         pulled = [
-            None if gx is None else _value(v.path, gx)
+            None if gx is None else value_of(v.path, gx)
             for v, x in zip(self.inputs, own, strict=True)
             for gx in [next(each) if x.requires_grad else None]
         ]
@@ -121,7 +121,8 @@ def _same(a: Any, b: Any) -> bool:
     )
 
 
-def _value(path: str, tensor: Any, *, wanted: bool = False) -> Value:
+def value_of(path: str, tensor: Any, *, wanted: bool = False) -> Value:
+    """A tensor among the inputs or outputs. Raises `CallError` where it holds no real numbers."""
     tensor = tensor.detach()
     if tensor.is_floating_point():
         return Value(path, tensor.to("cpu", torch.float64).numpy(), format_of(tensor.dtype, path), wanted)

@@ -140,7 +140,7 @@ def test_what_cannot_be_looked_into_is_said():
 
 
 def test_a_reference_in_float32_is_refused():
-    with pytest.raises(CallError, match="works in float32 .the result of convert_element_type"):
+    with pytest.raises(CallError, match=r"works in float32 .the result of convert_element_type"):
         gradcheck(softmax(), (made(4, 5),), reference=lambda x: reference(x.astype(jnp.float32)))
 
 
