@@ -254,37 +254,6 @@ class _ConstantMaxima(TorchFunctionMode):  # type: ignore[misc]
         return type(y)([one.detach() for one in y])
 
 
-class _Quotient(torch.autograd.Function):  # type: ignore[misc]
-    """a / b with a derivative that reads the quotient, as a kernel reads what it stored; torch's own divides again."""
-
-    @staticmethod
-    def forward(ctx: Any, a: Any, b: Any) -> Any:
-        y = a / b
-        ctx.save_for_backward(b, y)
-        ctx.shapes = a.shape, b.shape
-        return y
-
-    @staticmethod
-    def backward(ctx: Any, gy: Any) -> Any:
-        b, y = ctx.saved_tensors
-        ga = gy / b
-        return ga.sum_to_size(ctx.shapes[0]), (-ga * y).sum_to_size(ctx.shapes[1])
-
-
-QUOTIENTS = {torch.div, torch.true_divide, torch.divide}
-QUOTIENTS |= {torch.Tensor.div, torch.Tensor.true_divide, torch.Tensor.divide, torch.Tensor.__truediv__}
-
-
-class _Quotients(TorchFunctionMode):  # type: ignore[misc]
-    """Takes `_Quotient` for a quotient of two tensors."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        both = len(args) == 2 and all(torch.is_tensor(a) and a.dtype == torch.float64 for a in args)
-        if func in QUOTIENTS and both and not kwargs:
-            return _Quotient.apply(*args)
-        return func(*args, **(kwargs or {}))
-
-
 def _count(name: str, args: Any, y: Any) -> float:
     """How many terms each sum has, at most."""
     first = args[0]
@@ -371,7 +340,7 @@ class TorchReference:
         own = [x.detach().requires_grad_(x.is_floating_point()) for x in own]
         watching = errors or _Errors(Claims(0.0, 0.0, 0.0), self._pool)
         constant = _ConstantMaxima() if self._shifts else nullcontext()
-        with sdpa_kernel(SDPBackend.MATH), _Quotients(), constant, watching:
+        with sdpa_kernel(SDPBackend.MATH), constant, watching:
             ys = [self._output(path, y) for path, y in leaves(self._call(own), "output") if y is not None]
             outputs = [_numbers(y).copy() for y in ys]
             if errors is not None:
