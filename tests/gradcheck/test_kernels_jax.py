@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gradcheck import CallError, assert_close, gradcheck
+from gradcheck import CallError, assert_close, gradcheck, verify
 
 jax = pytest.importorskip("jax")
 jnp = jax.numpy
@@ -195,3 +195,21 @@ def test_forward_values_alone():
 def test_a_numpy_kernel_beside_a_reference_in_jax():
     x = RNG.standard_normal((3, 4)).astype(np.float32)
     assert gradcheck(np.exp, (x,), vjp=lambda gy, y, x: gy * y, reference=jnp.exp)
+
+
+def test_verify_finds_a_remainder_that_the_example_has_not():
+    @jax.custom_vjp
+    def doubled(x):
+        return x + x
+
+    def backward(_, gy):
+        n = len(gy) // 32 * 32
+        return (jnp.concatenate([2 * gy[:n], 0 * gy[n:]]),)
+
+    doubled.defvjp(lambda x: (x + x, None), backward)
+    options = {"reference": lambda x: 2 * x, "raise_exception": False}
+    x = made(32)
+    assert gradcheck(doubled, (x,), **options)
+    result = verify(doubled, like=(x,), max_examples=2, max_seconds=300, **options)
+    assert result.causes == {"tile": 1}
+    assert result.domain == "inputs[0] (n) real"
