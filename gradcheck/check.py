@@ -70,7 +70,7 @@ def gradcheck(
     params: static parameters, passed by keyword to `f` and to the rule.
     gy: a cotangent, or a tuple with one per floating output, that the rule is tried with besides random ones; it is handed
     on as it is, in its memory layout.
-    backend: "jax", "autograd" or "torch": whose derivative of `f` is checked. Needed only where nothing shows it: for a function
+    backend: "jax", "autograd", "mygrad" or "torch": whose derivative of `f` is checked. Needed only where nothing shows it: for a function
     of NumPy arrays written with `autograd.numpy` (a primitive of autograd shows it), or with `jax.numpy` (JAX arrays, and
     functions under `custom_vjp`, `custom_jvp` or `jit`, show it).
     straight_through: of a rule that is no derivative of `f` on purpose, the function whose derivative it is meant to be, on
@@ -84,7 +84,8 @@ def gradcheck(
     contracts: True for all of `gradcheck.contracts.CONTRACTS` but those on request, False for none, or names of some; with
     signs, the usual ones with changes: "-any_layout" leaves that one out, ["-linear", "-stateless"] two. Arrays in Fortran
     order, with gaps, not writeable and with strides of 0 have to be taken. Negative strides may be refused by an error that
-    names the strides, which is noted; "+negative_strides" makes it count.
+    names the strides, which is noted; "+negative_strides" makes it count. "+autocast" tries the gradient in PyTorch under
+    `torch.autocast` too, beside that in single precision.
     raise_exception: whether a fail raises `GradientError`; the report is its `report`.
     torch: the keywords of `torch.autograd.gradcheck`. `check_batched_grad=True` adds the contract `batched_cotangents`; those
     that are not needed (`eps`, `atol`, `rtol`, ...) are accepted, and named in the report.

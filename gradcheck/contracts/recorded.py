@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gradcheck.backends.framed import Framed, FramedRun
+from gradcheck.backends.framed import Forward, Framed, FramedRun
 from gradcheck.backends.protocol import spread
 from gradcheck.contracts.base import AMPLIFIED, REORDERED, Skip, agrees, alike, contract
 from gradcheck.errors import RuleError
@@ -25,6 +25,11 @@ def _subject(obs: Observation) -> Framed:
     if not isinstance(obs.subject, Framed):
         raise Skip("only of a framework's functions")
     return obs.subject
+
+
+def _advice(subject: Framed, name: str) -> str:
+    words = subject.framework.advice.get(name, "")
+    return f": {words}" if words else ""
 
 
 def _run(obs: Observation) -> FramedRun:
@@ -52,10 +57,7 @@ def partial_gradients(obs: Observation) -> str | None:
         one = [g if j == i else None for j, g in enumerate(obs.first_gx)]
         only = [found if j == i else None for j in range(len(obs.paths))]
         if not agrees(obs, only, one, obs.first_gys):
-            return (
-                f"{alone}, the gradient by it is another one: return gradients in the order of the inputs, whatever "
-                "ctx.needs_input_grad says of the others"
-            )
+            return f"{alone}, the gradient by it is another one{_advice(subject, 'partial_gradients')}"
     return None
 
 
@@ -122,10 +124,8 @@ def saved_values(obs: Observation) -> str | None:
         obs, obs.arrays, obs.first_gys, first, (obs.outputs_before, found)
     ):
         return None
-    return (
-        "an input changed in place after forward gives another gradient, and no error: save what backward needs with "
-        "ctx.save_for_backward, which guards it, not as an attribute of ctx"
-    )
+    text = "an input changed in place after forward gives another gradient, and no error"
+    return f"{text}{_advice(_subject(obs), 'saved_values')}"
 
 
 @contract(of=Framed, follows=("deterministic",))
@@ -161,8 +161,12 @@ def forward_mode(obs: Observation) -> str | None:
     if not wrong.any():
         return None
     k = int(np.argmax(np.where(wrong, np.abs(got - numeric.flat_value), -1.0)))
-    right = "" if any(one.failed for one in obs.evidence) else "; reverse mode is right"
+    failed, right = any(one.failed for one in obs.evidence), "; reverse mode is right"
+    if isinstance(subject, Forward):
+        if failed:
+            raise Skip("the entries of its derivative, taken by forward mode, are wrong already")
+        right = ", though it is right along each entry by itself: a jvp has to be linear in the tangent"
     return (
         f"forward mode (jvp) gives {got[k]:.6g} for an output along a random direction, and the derivative is "
-        f"{numeric.flat_value[k]:.6g} ± {numeric.flat_bound[k]:.1g}{right}"
+        f"{numeric.flat_value[k]:.6g} ± {numeric.flat_bound[k]:.1g}{'' if failed else right}"
     )

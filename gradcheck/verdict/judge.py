@@ -24,6 +24,7 @@ from gradcheck.verdict.measure import (
     pulled_and_compared,
 )
 from gradcheck.verdict.observation import Observation
+from gradcheck.verdict.rounding import is_nothing
 from gradcheck.verdict.witnesses import at_ties, with_given
 
 SHARP = 1e-3
@@ -257,6 +258,9 @@ def _each_of_a_pass(obs: Observation, result: ValueResult) -> None:
                 continue
             result.evidence[i] = alone
             result.comparison, result.reason = alone.comparison, alone.comparison.reason
+        elif overall is Verdict.PASS and alone.comparison.reason == "noise" and is_nothing(obs, alone):
+            result.vacuous[i] = True
+            continue
         else:
             result.alone[i] = alone
         result.verdicts[i] = alone.comparison.verdict

@@ -141,6 +141,15 @@ def is_dust(obs: Observation, gx: Cotangents, gys: Sequence[Array], v: Direction
         return bool(np.all(along <= DUST * obs.eps(gx, gys) * _scale(obs, gys, v)))
 
 
+def is_nothing(obs: Observation, e: Evidence) -> bool:
+    """Whether the claim and the derivative are both zero but for that: `W x + b` before batch norm does not depend on b."""
+    with np.errstate(all="ignore"):
+        largest = abs(e.comparison.numeric) + e.comparison.bound
+        return is_dust(obs, list(e.gx), e.gys, e.v) and bool(
+            largest <= DUST * obs.eps(e.gx, e.gys) * _scale(obs, e.gys, e.v)
+        )
+
+
 def _scale(obs: Observation, gys: Sequence[Array], v: Direction) -> float:
     """Size of `<gy, y>`: by typical entries of y, where all are zero by those an eighth of `v` away, else of gy alone."""
 

@@ -16,6 +16,7 @@ RMS = next(k for k in KERNELS if k.name == "rms_norm")
 DEFECTS = [(k, d) for k in KERNELS for d in k.defects]
 
 
+@pytest.mark.nightly(each_time=8)
 @pytest.mark.parametrize("kernel", KERNELS, ids=lambda k: k.name)
 def test_a_right_kernel_passes_in_three_dtypes(kernel):
     for i, dtype in enumerate(ALL):
@@ -25,6 +26,7 @@ def test_a_right_kernel_passes_in_three_dtypes(kernel):
         assert report.evaluations <= 60
 
 
+@pytest.mark.nightly(each_time=25)
 @pytest.mark.parametrize(("kernel", "defect"), DEFECTS, ids=lambda x: x.name)
 def test_a_wrong_kernel_fails_with_its_cause(kernel, defect):
     for i in range(6):  # a remainder is not in every size
