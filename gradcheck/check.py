@@ -77,7 +77,7 @@ def gradcheck(
     the same inputs: `lambda x: x` for `np.round` with a rule that hands `gy` on.
     reference: the same mathematics in plain float64, of a kernel in low precision (bfloat16, float16, float32). The kernel runs
     in its own dtype; its outputs and cotangents are judged beside the reference and its derivative, at the kernel's own inputs,
-    within what rounding must do. It is written in NumPy functions that gradcore has rules for, or in PyTorch.
+    within what rounding must do. It is written in NumPy functions, in PyTorch or in JAX.
     accumulate, intermediates: what the author of the kernel claims, "float32" where they are left out: the precision of sums, and
     of every result in between ("stored": that of the inputs). Also "float64", "tf32", "float16", "bfloat16".
     order: 2 checks the gradient function as well, see `gradgradcheck`.
@@ -115,22 +115,23 @@ def gradcheck(
         alone = {
             "order=2": order == 2,
             "straight_through=": straight_through is not None,
-            "gy=": gy is not None,
-            "wrt=": wrt is not None,
             "contracts=": contracts is not True,
             "backend=": backend is not None,
         }
         if any(alone.values()):
             raise CallError(
                 f"{', '.join([n for n, given in alone.items() if given])} came together with reference=, which judges the values of "
-                "the first derivative by all floating inputs: leave it out"
+                "the first derivative in the kernel's own dtype: leave it out here. A kernel that takes float64 can be checked so "
+                "without reference="
             )
         report = check_kernel(
             f,
             inputs,
             reference,
             vjp=vjp,
+            wrt=wrt,
             params=params,
+            gy=gy,
             accumulate=accumulate,
             intermediates=intermediates,
             seed=seed,
