@@ -11,7 +11,7 @@ import numpy as np
 
 from gradcheck.backends.framework import Framework, NoForwardMode, Recorded, Stated, outputs_of
 from gradcheck.backends.protocol import Array, Input, Traits, differentiable
-from gradcheck.backends.tree import described, leaves, rebuild
+from gradcheck.backends.tree import described, leaves, rebuild, replaced
 from gradcheck.backends.wanted import chosen
 from gradcheck.errors import CallError, RuleError
 
@@ -42,10 +42,7 @@ class Framed:
 
     def call(self, own: Sequence[Any]) -> Any:
         """What f returns for these leaves in the places of the inputs."""
-        flat = list(self._flat)
-        for place, leaf in zip(self._places, own, strict=True):
-            flat[place] = leaf
-        return self._invoke(flat)
+        return self._invoke(replaced(self._flat, self._places, own))
 
     def own(self, arrays: Sequence[Array]) -> list[Any]:
         """A leaf per input; one array in two places is one leaf, as in f(x, x)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,14 @@ def rebuild(template: Any, new: Iterator[Any]) -> Any:
     if (children := children_of(template)) is not None:
         return put_together(template, [rebuild(item, new) for _, item in children])
     return next(new)
+
+
+def replaced(flat: Sequence[Any], places: Sequence[int], values: Sequence[Any]) -> list[Any]:
+    """A copy of a list of leaves with other values at some places."""
+    made = list(flat)
+    for place, value in zip(places, values, strict=True):
+        made[place] = value
+    return made
 
 
 def aligned(template: Any, value: Any, path: str, what: str) -> Iterator[Any]:

@@ -21,6 +21,7 @@ from gradcheck.explore.limits import Clock, TooLong, limited
 from gradcheck.explore.outcomes import Outcome, beyond, enough, failing, lies_beyond, main_kinds, summary
 from gradcheck.explore.resized import FAR
 from gradcheck.explore.smallest import SHRINKING, Smallest
+from gradcheck.explore.timed import timed
 from gradcheck.kernels.casting import cast, code, in_numbers
 from gradcheck.kernels.check import check_kernel
 from gradcheck.kernels.sides import reference_of, subject_of
@@ -38,9 +39,6 @@ WIDEST = 40_000
 
 PROBE, TIMES = 2.0, 20.0
 """Seconds, or times the seconds of the example, that an input may take that is only tried."""
-
-MOST = 0.25
-"""Part of the time that a single example may take."""
 
 FINDING = 0.3
 """Part of the time for finding out what the kernel takes."""
@@ -185,21 +183,7 @@ class KernelExplorer:
         )
 
     def _timely(self, call: DrawnCall, domain: Around) -> Outcome | None:
-        """The outcome of one more example, None where the time is over."""
-        share = self.max_seconds * MOST
-        try:
-            with limited(min(self._clock.left, share)):
-                outcome = self._judge(call, domain)
-        except TooLong:
-            if self._clock.left > 0:
-                given = ", ".join([described(leaf) for _, leaf in leaves(call.inputs, "")])
-                self.left_out.append(f"{given}, for which a check took longer than {share:g} s")
-                return Outcome(None, f"a check took longer than {share:g} s")
-            done, seconds = len(self.outcomes), self.max_seconds
-            self.left_out.append(f"what came after {done} examples: {seconds:g} s were over (max_seconds)")
-            return None
-        self._clock.step()
-        return outcome
+        return timed(lambda c: self._judge(c, domain), call, self._clock, self.left_out, len(self.outcomes))
 
     # --- the smallest -------------------------------------------------------------------------------------------------
 

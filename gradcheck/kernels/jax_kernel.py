@@ -11,7 +11,7 @@ import numpy as np
 
 from gradcheck.backends.jax import FRAMEWORK
 from gradcheck.backends.protocol import Array
-from gradcheck.backends.tree import described, leaves, rebuild
+from gradcheck.backends.tree import described, leaves, rebuild, replaced
 from gradcheck.errors import CallError, RuleError
 from gradcheck.kernels.formats import format_of
 from gradcheck.kernels.subject import Ran, Value
@@ -76,10 +76,7 @@ class JaxKernel:
 
     def arguments(self, arrays: Sequence[Any]) -> list[Any]:
         """The template with other values in the arrays' places."""
-        flat = list(self._flat)
-        for place, array in zip(self._places, arrays, strict=True):
-            flat[place] = array
-        return list(rebuild(self._template, iter(flat)))
+        return list(rebuild(self._template, iter(replaced(self._flat, self._places, arrays))))
 
 
 def _owns(leaf: Any) -> bool:

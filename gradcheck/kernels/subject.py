@@ -11,7 +11,7 @@ import numpy as np
 from gradcheck.backends.dtypes import is_extended
 from gradcheck.backends.pair import Pair
 from gradcheck.backends.protocol import Array, Input
-from gradcheck.backends.tree import leaves, name_of, rebuild
+from gradcheck.backends.tree import leaves, name_of, rebuild, replaced
 from gradcheck.errors import CallError, RuleError
 from gradcheck.kernels.formats import Format, format_of
 
@@ -124,10 +124,7 @@ class NumPyKernel:
 
     def arguments(self, arrays: Sequence[Any]) -> list[Any]:
         """The template with other arrays."""
-        flat = list(self._flat)
-        for place, array in zip(self._places, arrays, strict=True):
-            flat[place] = array
-        return list(rebuild(self._template, iter(flat)))
+        return list(rebuild(self._template, iter(replaced(self._flat, self._places, arrays))))
 
 
 def _copied(array: Array) -> Array:

@@ -9,7 +9,7 @@ import torch
 
 from gradcheck.backends.protocol import Array
 from gradcheck.backends.torch import FRAMEWORK
-from gradcheck.backends.tree import described, leaves, rebuild
+from gradcheck.backends.tree import described, leaves, rebuild, replaced
 from gradcheck.errors import CallError, RuleError
 from gradcheck.kernels.formats import format_of
 from gradcheck.kernels.subject import LAYOUTS, Ran, Value
@@ -100,10 +100,7 @@ class TorchKernel:
 
     def arguments(self, arrays: Sequence[Any]) -> list[Any]:
         """The template with other values in the tensors' places."""
-        flat = list(self._flat)
-        for place, array in zip(self._places, arrays, strict=True):
-            flat[place] = array
-        return list(rebuild(self._template, iter(flat)))
+        return list(rebuild(self._template, iter(replaced(self._flat, self._places, arrays))))
 
 
 def _copied(tensor: Any) -> Any:
