@@ -39,9 +39,10 @@ import common  # noqa: F401
 import matplotlib.figure  # noqa: F401 (loaded once, before the forks)
 import numpy as np
 
-from gradcore import cli, nn, runs  # noqa: F401 (the same)
+from gradcore import cli, nn
 from gradcore.data import encode_idx, load
-from gradcore.io import load_tensors
+from gradcore.io import load_tensors, write_atomically
+from gradcore.runs import training
 from gradcore.train import Checkpoints
 
 CONFIGURATIONS = {
@@ -64,6 +65,11 @@ def own(shape: tuple[int, ...], classes: int, rng: Any) -> nn.Module:
         nn.ReLU(),
         nn.Linear(32, classes, rng=rng),
     )
+
+
+def write_picture(path: Path, *_: Any, **__: Any) -> None:
+    """In the place of a picture, whose drawing takes ten times as long as the run: a file that is written as one."""
+    write_atomically(path, b"a picture" * 1000)
 
 
 def write_data(folder: Path) -> None:
@@ -398,5 +404,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    training.save_curves = training.save_mistakes = write_picture
     sys.modules["killed_runs"] = sys.modules["__main__"]  # where the runs look for their model
     sys.exit(main())

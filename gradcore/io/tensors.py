@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Layout", "load_tensors", "save_tensors"]
 
 _PathLike = str | os.PathLike[str]
+_OURS = "gradcore-"  # what the names of our metadata begin with
 _CHECKSUM = "gradcore-sha256"
 _NO_CHECKSUM = "0" * 64
 _LIMIT = 2 << 30
@@ -178,6 +179,8 @@ def _read_header(path: Path, file: BinaryIO, limit: int) -> _Header:
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise ModelFileError(f"{path}: damaged: its metadata are not strings by name")
+    if _CHECKSUM not in metadata and any(key.startswith(_OURS) for key in metadata):
+        raise ModelFileError(f"{path}: damaged: a file of gradcore's without its checksum")
     layouts, end = _layouts(path, header)
     if 8 + length + end != size:
         kind = "truncated" if 8 + length + end > size else "damaged: trailing bytes"
