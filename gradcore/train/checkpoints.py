@@ -91,7 +91,7 @@ class Checkpoints:
         if self.failure is not None:
             self.failure = None
             self.tell(f"Checkpoints are written again to {self.folder}")
-        self._remove_old()
+        self.remove_old()
         return True
 
     def failed(self, error: OutputError) -> None:
@@ -102,7 +102,8 @@ class Checkpoints:
             )
         self.failure = error
 
-    def _remove_old(self) -> None:
+    def remove_old(self) -> None:
+        """Remove the checkpoints before the last `keep`; one that stays is told."""
         paths = self.paths()
         ended = next((path for path in paths if "-epoch-" in path.name), None)
         for path in paths[self.keep :]:

@@ -187,6 +187,7 @@ class Trainer:
                 )
             self._plan, self._position, self.history = plan, position, history
             self.resumed_at = position.step
+            checkpoints.remove_old()  # which a process that was killed may have had before it
             self._written = True
             self._next_save = time.monotonic() + self.every
             if self._best is not None:
