@@ -128,7 +128,9 @@ def test_a_standard_deviation_of_zero_is_refused(saved):
     path, model = saved
     model[0].std = np.zeros((), np.float32)
     save_model(path, model, CONFIG)
-    with pytest.raises(ModelFileError, match="its standardisation divides by 0.0, expected a number above 0"):
+    with pytest.raises(
+        ModelFileError, match=r"its standardisation divides by 0\.0, expected a number above 0"
+    ):
         load_model(path)
 
 

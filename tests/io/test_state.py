@@ -70,7 +70,7 @@ def test_tensors_are_as_good_as_arrays_and_lists_are_not():
     optimizer.step()
     state = optimizer.state_dict()
     for wrong in ([[1.0, 1.0]], None, "a"):
-        with pytest.raises(StateError, match="1.velocity, expected float32"):
+        with pytest.raises(StateError, match=r"1\.velocity, expected float32"):
             optimizer.load_state_dict({**state, "1.velocity": wrong})
 
 
