@@ -312,7 +312,11 @@ class Bench:
             self.wrong("the run did not begin", folder)
             finish(pid)
             return
-        wait(pid, self.rng.uniform(0.02, 0.4) * self.times[name])
+        if wait(pid, self.rng.uniform(0.02, 0.4) * self.times[name]) is not None:
+            self.counts["ended before the trouble"] += 1
+            self.compare(what, name, folder)
+            self.clean(folder)
+            return
         aside = folder.with_name(f"{folder.name}-aside")
         before = resource.prlimit(pid, resource.RLIMIT_FSIZE)
         self.break_folder(what, pid, folder, aside)
