@@ -109,7 +109,7 @@ def change_tree(rng: random.Random, tree: Any) -> Any:
             key = rng.choice(list(node)) if isinstance(node, dict) else rng.randrange(len(node))
             node = node[key]
         if holder is None:
-            return rng.choice(NUMBERS + OTHERS)
+            return copy.deepcopy(rng.choice(NUMBERS + OTHERS))
         match rng.randrange(6):
             case 0:
                 del holder[key]
@@ -118,11 +118,11 @@ def change_tree(rng: random.Random, tree: Any) -> Any:
                     holder.pop(key)
                 )
             case 2 if isinstance(holder, list):
-                holder.append(rng.choice(holder))
+                holder.append(copy.deepcopy(rng.choice(holder)))
             case 3 if type(node) is int:
                 holder[key] = node + rng.choice([-1, 1, 8, 2**20])
             case _:
-                holder[key] = rng.choice(NUMBERS if rng.random() < 0.6 else OTHERS)
+                holder[key] = copy.deepcopy(rng.choice(NUMBERS if rng.random() < 0.6 else OTHERS))
     return tree
 
 

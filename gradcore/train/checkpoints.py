@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -141,6 +140,8 @@ class Checkpoints:
 
         Raises OutputError where that fails as well.
         """
+        import tempfile  # which loads a dozen modules that no other run needs
+
         try:
             folder = Path(tempfile.mkdtemp(prefix=f"gradcore-{self.folder.resolve().name}-"))
         except OSError as error:

@@ -141,3 +141,15 @@ def test_a_run_that_differs_in_one_bit_or_left_a_file_is_a_finding(killed, tmp_p
     (out / "history.jsonl").unlink()
     bench.compare("planted", "whole", out)
     assert len(bench.problems) == 3
+
+
+def test_values_that_are_put_in_are_not_changed_themselves(fuzz):
+    before = str(fuzz.OTHERS)
+    rng = random.Random(0)
+    tree = {"a": [1, {"b": [2, 3]}], "c": []}
+    for _ in range(3000):
+        tree = fuzz.change_tree(rng, tree)
+        if not isinstance(tree, dict) or len(str(tree)) > 100_000:
+            tree = {"a": [1, {"b": [2, 3]}], "c": []}
+        fuzz.as_text(rng, tree)
+    assert str(fuzz.OTHERS) == before
