@@ -89,6 +89,7 @@ class Checkpoints:
             return False
         if self.failure is not None:
             self.failure = None
+            remove_temporaries(self.folder)  # which could not be removed either
             self.tell(f"Checkpoints are written again to {self.folder}")
         self.remove_old()
         return True

@@ -12,7 +12,7 @@ from resumable import Notes, fit, make, result
 
 from gradcore import nn, optim
 from gradcore.errors import DivergenceError, Interrupted, OutputError
-from gradcore.io import load_tensors
+from gradcore.io import atomic, load_tensors
 from gradcore.train import Checkpoints, Trainer
 from gradcore.train.signals import SIGNALS, AtOnce, Deferred
 
@@ -261,7 +261,7 @@ def test_a_signal_without_a_folder_saves_elsewhere_as_well(tmp_path, temporary):
 
 
 def test_a_disk_that_is_full_for_a_while_costs_nothing(tmp_path, monkeypatch):
-    real = os.fsync
+    real, real_remove = os.fsync, atomic._remove
 
     def full(descriptor):
         raise OSError(28, "No space left on device")
@@ -273,8 +273,13 @@ def test_a_disk_that_is_full_for_a_while_costs_nothing(tmp_path, monkeypatch):
             steps.append(batch)
             monkeypatch.setattr(os, "fsync", full if len(steps) in (2, 3) else real)
 
+    # Where the folder is read-only for a while, the temporary file can't be removed at first.
+    monkeypatch.setattr(
+        "gradcore.io.atomic._remove", lambda path: real_remove(path) if len(steps) > 3 else None
+    )
     made = make(tmp_path, progress=Filling())
     fit(made)
+    assert not [name for name in names(tmp_path) if name.endswith(".tmp")]
     first, second = made[0].progress.messages
     assert "No space left on device" in first
     assert second == f"Checkpoints are written again to {tmp_path}"
