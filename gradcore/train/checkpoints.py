@@ -76,6 +76,12 @@ class Checkpoints:
             ) from error
         remove_temporaries(self.folder)
 
+    def begin(self, snapshot: Snapshot, step: int, epoch: int) -> None:
+        """Write the first checkpoint of a run; raises OutputError where that fails, as training has not begun."""
+        write_checkpoint(self.folder / checkpoint_name(step, epoch), snapshot)
+        self.failure = None
+        self.remove_old()
+
     def save(self, snapshot: Snapshot, step: int, epoch: int | None) -> bool:
         """Write a checkpoint, and remove those before the last `keep`; whether that worked.
 

@@ -165,9 +165,10 @@ class Trainer:
                 f"{checkpoints.folder} holds checkpoints of another run: continue it by fit(..., resume=True), or choose "
                 "another folder"
             )
-        self._save(batches, at_end=True)
-        if checkpoints.failure is not None:
-            raise checkpoints.failure
+        check_parameters(self.model, "the start")
+        checkpoints.begin(self._snapshot(batches), self._position.step, len(self.history))
+        self._written = True
+        self._next_save = time.monotonic() + self.every
 
     def _load(self, checkpoints: Checkpoints, batches: Batches) -> bool:
         while True:

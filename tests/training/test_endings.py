@@ -305,6 +305,15 @@ def test_the_first_checkpoint_must_be_written(tmp_path, monkeypatch):
     with pytest.raises(OutputError, match="No space left on device"):
         fit(made)
     assert made[0].steps == 0
+    assert made[0].progress.messages == []  # the error says it
+    assert names(tmp_path) == []
+
+
+def test_a_model_that_is_not_finite_at_the_start_is_not_trained(tmp_path):
+    made = make(tmp_path)
+    spoiled(made[0])
+    with pytest.raises(DivergenceError, match=r"parameter 3.weight .* is not finite after the start"):
+        fit(made)
     assert names(tmp_path) == []
 
 
