@@ -76,6 +76,7 @@ def test_the_convolutional_network_learns_digits_in_three_epochs(tmp_path):
     assert history(tmp_path)[-1]["test_accuracy"] >= 0.95
 
 
+@pytest.mark.nightly(each_time=2)
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "rmsprop", "sgd"])
 def test_each_optimizer_of_the_command_learns_digits_in_three_epochs(optimizer, tmp_path):
     arguments = ["train", "--optimizer", optimizer, "--epochs", "3", "--out", str(tmp_path), "--no-preflight"]
