@@ -47,3 +47,15 @@ class MissingExtraError(GradcoreError, ImportError):
 
 class DivergenceError(GradcoreError, ArithmeticError):
     """A training loss that is no longer finite: the message names the first op whose output was not."""
+
+
+class CheckpointError(GradcoreError, ValueError):
+    """A checkpoint or a run's folder that is damaged, or is not what was asked for."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal that asked the process to end, raised once what was reached is saved. signal: its number."""
+
+    def __init__(self, signal: int, message: str = "") -> None:
+        super().__init__(message or f"ended by signal {signal}")
+        self.signal = signal

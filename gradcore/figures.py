@@ -51,11 +51,11 @@ def save_mistakes(
     classes: Sequence[str] | None = None,
     limit: int = 40,
 ) -> None:
-    """Draw a page of misread pictures, each titled `true -> predicted`, the worst first, at most `limit`.
+    """Draw a page of misread pictures, each titled with its true and its predicted class, at most `limit`.
 
     images: `(n, h * w)` with `h = w`, `(n, h, w)` or `(n, 1, h, w)`. labels, predictions: integers `(n,)`.
-    probabilities: `(n, classes)`; then the worst is the one whose true class has the least probability, and the title
-    shows the probability of the prediction. Without them the order is that of the images.
+    probabilities: `(n, classes)`; then the titles show the confidence, which is the probability of the prediction, and the
+    highest comes first. Without them the order is that of the images.
 
     Raises ShapeError when the shapes do not fit each other.
     """
@@ -79,12 +79,12 @@ def save_mistakes(
         )
     wrong = np.flatnonzero(true != predicted)
     if sure is not None:
-        wrong = wrong[np.argsort(sure[wrong, true[wrong]], kind="stable")]
+        wrong = wrong[np.argsort(-sure[wrong, predicted[wrong]], kind="stable")]
     shown = wrong[:limit]
     titles = []
     for k in shown:
-        title = f"{_name(classes, true[k])} \N{RIGHTWARDS ARROW} {_name(classes, predicted[k])}"
-        titles.append(title if sure is None else f"{title}\n{sure[k, predicted[k]]:.0%} sure")
+        title = f"true: {_name(classes, true[k])}\npredicted: {_name(classes, predicted[k])}"
+        titles.append(title if sure is None else f"{title}\nconfidence {sure[k, predicted[k]]:.0%}")
     _draw_page(path, pictures[shown], titles, _headline(n, len(wrong), len(shown), ranked=sure is not None))
 
 
@@ -94,7 +94,7 @@ def _headline(n: int, wrong: int, shown: int, *, ranked: bool) -> str:
     text = f"{wrong:,} of {n:,} images misread ({wrong / n:.1%})"
     if shown < wrong:
         text += f", {shown} shown"
-    return f"{text}, the worst first" if ranked and wrong > 1 else text
+    return f"{text}, the most confident first" if ranked and wrong > 1 else text
 
 
 def _draw_page(path: _PathLike, pictures: npt.NDArray[Any], titles: list[str], headline: str) -> None:
@@ -107,7 +107,7 @@ def _draw_page(path: _PathLike, pictures: npt.NDArray[Any], titles: list[str], h
     columns = min(8, max(4, len(titles)))
     rows = math.ceil(len(titles) / columns)
     cell = max(1.2, 0.066 * widest)
-    figure = _figure((cell * columns, (cell + 0.4) * rows + 0.6))
+    figure = _figure((cell * columns, (cell + 0.55) * rows + 0.6))
     figure.suptitle(headline, color=_INK, fontsize=12)
     figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)  # type: ignore[union-attr, call-arg]
     axes = figure.subplots(rows, columns, squeeze=False).ravel()

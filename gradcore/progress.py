@@ -23,6 +23,9 @@ class Progress(Protocol):
     def epoch(self, record: Mapping[str, Any]) -> None:
         """An epoch is done; `record` is its entry in the history."""
 
+    def message(self, text: str) -> None:
+        """Something went wrong, and training goes on."""
+
 
 def epoch_line(record: Mapping[str, Any]) -> str:
     """One epoch in one line: `Epoch 3: Loss = 0.1234, accuracy 96.1 %, test accuracy 95.3 %`."""
@@ -37,7 +40,7 @@ def epoch_line(record: Mapping[str, Any]) -> str:
 
 
 class Silent:
-    """Shows nothing."""
+    """Shows nothing but trouble, on the standard error stream."""
 
     def start(self, epochs: int, batches: int) -> AbstractContextManager[object]:
         """Nothing."""
@@ -48,6 +51,10 @@ class Silent:
 
     def epoch(self, record: Mapping[str, Any]) -> None:
         """Nothing."""
+
+    def message(self, text: str) -> None:
+        """Print it."""
+        print(text, file=sys.stderr, flush=True)
 
 
 class Lines(Silent):
@@ -73,7 +80,7 @@ class Bar:
             TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]:.4f}"),
+            TextColumn("{task.fields[loss]}"),
             TimeRemainingColumn(),
             console=Console(file=stream),
             transient=True,
@@ -84,16 +91,20 @@ class Bar:
     def start(self, epochs: int, batches: int) -> AbstractContextManager[object]:
         """Show the bar until the context is left."""
         self._batches = batches
-        self._task = self._bar.add_task("", total=batches, epoch=1, epochs=epochs, loss=float("nan"))
+        self._task = self._bar.add_task("", total=batches, epoch="-", epochs=epochs, loss="")
         return self._bar
 
     def batch(self, epoch: int, batch: int, loss: float) -> None:
         """Move the bar."""
-        self._bar.update(self._task, completed=batch, epoch=epoch, loss=loss)
+        self._bar.update(self._task, completed=batch, epoch=epoch, loss=f"loss {loss:.4f}")
 
     def epoch(self, record: Mapping[str, Any]) -> None:
         """Leave the epoch's line above the bar."""
-        self._bar.console.print(epoch_line(record), highlight=False, soft_wrap=True)
+        self.message(epoch_line(record))
+
+    def message(self, text: str) -> None:
+        """Leave a line above the bar."""
+        self._bar.console.print(text, highlight=False, soft_wrap=True, markup=False)
 
 
 def automatic(stream: TextIO | None = None) -> Progress:

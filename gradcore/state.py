@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gradcore.errors import StateError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import numpy as np
 
 
@@ -33,6 +32,8 @@ def check_state(
 
     Raises StateError, which starts with `subject` and lists every difference, not only the first.
     """
+    if not isinstance(found, Mapping):
+        raise StateError(f"{subject}: expected arrays by name, as state_dict() gives them, got {found!r:.80}")
     lines = [
         f"missing: {name}, {_describe(tensor)}" for name, tensor in expected.items() if name not in found
     ]
@@ -43,7 +44,7 @@ def check_state(
         if name not in found:
             continue
         got = found[name]
-        if tuple(wanted.shape) != tuple(got.shape) or wanted.dtype != got.dtype:
+        if not _is_array(got) or tuple(wanted.shape) != tuple(got.shape) or wanted.dtype != got.dtype:
             lines.append(f"different: {name}, expected {_describe(wanted)}, got {_describe(got)}")
     if lines:
         raise StateError(
@@ -52,5 +53,11 @@ def check_state(
         )
 
 
-def _describe(tensor: HasShapeAndDtype) -> str:
-    return f"{tensor.dtype} {tuple(tensor.shape)}"
+def _describe(tensor: Any) -> str:
+    if _is_array(tensor):
+        return f"{tensor.dtype} {tuple(tensor.shape)}"
+    return f"{tensor!r:.80}, which is no array"
+
+
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "shape") and hasattr(value, "dtype")

@@ -10,7 +10,7 @@ import os
 
 from gradcore.data.dataset import Dataset, Split
 from gradcore.data.digits import load_digits
-from gradcore.data.folder import load_folder
+from gradcore.data.folder import load_folder, load_test_part
 from gradcore.data.idx import encode_idx, read_idx
 from gradcore.data.loader import DataLoader
 from gradcore.data.synthetic import load_synthetic
@@ -25,6 +25,7 @@ __all__ = [
     "load_digits",
     "load_folder",
     "load_synthetic",
+    "load_test_part",
     "names",
     "read_idx",
 ]

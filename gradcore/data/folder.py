@@ -11,7 +11,7 @@ from gradcore.data.dataset import Dataset, Split
 from gradcore.data.idx import read_idx
 from gradcore.errors import DataError
 
-__all__ = ["load_folder"]
+__all__ = ["load_folder", "load_test_part"]
 
 DIGITS = tuple("0123456789")
 FASHION = (
@@ -36,26 +36,39 @@ def load_folder(folder: str | os.PathLike[str]) -> Split:
 
     Raises DataError when a file is missing, damaged or does not hold what its name promises.
     """
+    folder = _existing(folder)
+    paths = _find_files(folder, ("train", "t10k"))
+    train, test = (_read_part(paths, part, None) for part in ("train", "t10k"))
+    if train.images.shape[1:] != test.images.shape[1:]:
+        raise DataError(
+            f"{folder}: the images to train on are of shape {train.images.shape[1:]}, and those to test on of shape "
+            f"{test.images.shape[1:]}: expected one shape for both"
+        )
+    return Split(train, test)
+
+
+def load_test_part(folder: str | os.PathLike[str], rows: int) -> Dataset:
+    """The first `rows` examples of the part of a folder that is for testing; no others are read. Raises DataError."""
+    folder = _existing(folder)
+    return _read_part(_find_files(folder, ("t10k",)), "t10k", rows)
+
+
+def _existing(folder: str | os.PathLike[str]) -> Path:
     folder = Path(folder)
     if not folder.is_dir():
         found = "a file" if folder.exists() else "nothing"
         raise DataError(f"{folder}: expected a folder with IDX files, found {found} there")
-    paths = _find_files(folder)
-    classes = FASHION if "fashion" in folder.resolve().name.lower() else DIGITS
-    return Split(
-        _read_part(paths["train-images-idx3-ubyte"], paths["train-labels-idx1-ubyte"], classes),
-        _read_part(paths["t10k-images-idx3-ubyte"], paths["t10k-labels-idx1-ubyte"], classes),
-    )
+    return folder
 
 
-def _find_files(folder: Path) -> dict[str, Path]:
+def _find_files(folder: Path, parts: tuple[str, ...]) -> dict[str, Path]:
     try:
         present = sorted(path.name for path in folder.iterdir())
     except OSError as error:
         raise DataError(f"{folder}: can't be listed: {error.strerror or error}") from error
     paths = {}
     missing = []
-    for part in ("train", "t10k"):
+    for part in parts:
         for kind, rank in (("images", 3), ("labels", 1)):
             usual = f"{part}-{kind}-idx{rank}-ubyte"
             dotted = f"{part}-{kind}.idx{rank}-ubyte"
@@ -74,8 +87,10 @@ def _find_files(folder: Path) -> dict[str, Path]:
     return paths
 
 
-def _read_part(image_path: Path, label_path: Path, classes: tuple[str, ...]) -> Dataset:
-    images = read_idx(image_path)
+def _read_part(paths: dict[str, Path], part: str, rows: int | None) -> Dataset:
+    image_path, label_path = paths[f"{part}-images-idx3-ubyte"], paths[f"{part}-labels-idx1-ubyte"]
+    classes = FASHION if "fashion" in image_path.parent.resolve().name.lower() else DIGITS
+    images = read_idx(image_path, rows=rows)
     if images.ndim != 3 or images.dtype != np.uint8:
         raise DataError(
             f"{image_path}: expected images, uint8 of rank 3 (n, height, width), got {images.dtype} of rank "
@@ -83,7 +98,7 @@ def _read_part(image_path: Path, label_path: Path, classes: tuple[str, ...]) -> 
         )
     if images.size == 0:
         raise DataError(f"{image_path}: the data set is empty: its images have shape {images.shape}")
-    labels = read_idx(label_path)
+    labels = read_idx(label_path, rows=rows)
     if labels.ndim != 1 or labels.dtype != np.uint8:
         raise DataError(
             f"{label_path}: expected labels, uint8 of rank 1 (n,), got {labels.dtype} of rank "

@@ -41,8 +41,12 @@ _MAX_NDIM = 64
 _CHUNK = 1 << 20
 
 
-def read_idx(path: str | os.PathLike[str], *, limit: int = DEFAULT_LIMIT) -> npt.NDArray[Any]:
+def read_idx(
+    path: str | os.PathLike[str], *, rows: int | None = None, limit: int = DEFAULT_LIMIT
+) -> npt.NDArray[Any]:
     """Read one IDX file, gzipped or plain (detected by content, not by name).
+
+    rows: read only so many entries of the first axis, if there are more; the rest of a gzipped file is then not looked at.
 
     Returns a writable C-ordered array in native byte order. The header is checked against the file's real size, and
     against `limit` (in bytes), before anything is allocated: a lying header or a gzip bomb costs no memory.
@@ -59,9 +63,9 @@ def read_idx(path: str | os.PathLike[str], *, limit: int = DEFAULT_LIMIT) -> npt
             gzipped = file.read(2) == _GZIP_MAGIC
             file.seek(0)
             if not gzipped:
-                return _decode(path, file, size, exact=True, limit=limit)
+                return _decode(path, file, size, exact=True, rows=rows, limit=limit)
             with gzip.GzipFile(fileobj=file) as unzipped:
-                return _decode(path, cast(BinaryIO, unzipped), size, exact=False, limit=limit)
+                return _decode(path, cast(BinaryIO, unzipped), size, exact=False, rows=rows, limit=limit)
     except EOFError as error:
         raise DataError(f"{path}: the gzip stream is truncated; copy or download the file again") from error
     except (zlib.error, gzip.BadGzipFile) as error:
@@ -89,12 +93,15 @@ def encode_idx(array: npt.ArrayLike, *, compress: bool = False) -> bytes:
     return gzip.compress(data, compresslevel=9, mtime=0) if compress else data
 
 
-def _decode(path: Path, stream: BinaryIO, size: int, *, exact: bool, limit: int) -> npt.NDArray[Any]:
+def _decode(
+    path: Path, stream: BinaryIO, size: int, *, exact: bool, rows: int | None, limit: int
+) -> npt.NDArray[Any]:
     """Decode `stream`; `size` is the file's size on disk, which is `exact` when the file is not compressed."""
     dtype, shape = _read_header(path, stream)
     what = f"{dtype.newbyteorder('=').name} {shape}"
+    wanted = shape if rows is None or not shape else (min(rows, shape[0]), *shape[1:])
     # A zero dimension would hide the others from a plain product, but NumPy multiplies them all the same.
-    if math.prod(max(dim, 1) for dim in shape) * dtype.itemsize > limit:
+    if math.prod(max(dim, 1) for dim in wanted) * dtype.itemsize > limit:
         raise DataError(f"{path}: the header declares {what}, more than the limit of {limit} bytes")
     header, payload = 4 + 4 * len(shape), math.prod(shape) * dtype.itemsize
     if exact:
@@ -104,9 +111,13 @@ def _decode(path: Path, stream: BinaryIO, size: int, *, exact: bool, limit: int)
             f"{path}: the header declares {what}, {header + payload} bytes, but {size} gzipped bytes hold at most "
             f"{size * _DEFLATE_MAX_RATIO}; the file is damaged or was not made by gzip"
         )
-    array = np.empty(shape, dtype=dtype)
+    try:
+        array = np.empty(wanted, dtype=dtype)
+    except MemoryError as error:
+        raise DataError(f"{path}: the header declares {what}, which does not fit into memory") from error
     received = _fill(stream, array)
-    _check_size(path, what, header + payload, header + received + (len(stream.read(1)) if not exact else 0))
+    beyond = len(stream.read(1)) if not exact and wanted == shape else 0
+    _check_size(path, what, header + array.nbytes, header + received + beyond)
     return array.astype(dtype.newbyteorder("="), copy=False)
 
 

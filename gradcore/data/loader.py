@@ -121,22 +121,28 @@ class DataLoader:
         Raises DataError when the state belongs to a loader that would give other batches.
         """
         own = self.state_dict()
+        if not isinstance(state, Mapping):
+            raise DataError(f"expected the state of a loader as state_dict() gives it, got {state!r:.80}")
         if missing := [key for key in own if key not in state]:
             raise DataError(
                 f"the loader's state lacks {', '.join(missing)}; it holds {', '.join(state) or 'nothing'}"
             )
         fixed = ("n", "batch_size", "shuffle", "drop_last")
         if differing := [
-            f"{key}: {state[key]} saved, {own[key]} here" for key in fixed if state[key] != own[key]
+            f"{key}: {state[key]!r:.80} saved, {own[key]} here"
+            for key in fixed
+            if not isinstance(state[key], int | np.integer | np.bool_) or state[key] != own[key]
         ]:
             raise DataError(
                 f"the state belongs to a loader that gives other batches ({'; '.join(differing)})"
             )
-        epoch, batch = _whole_number("epoch", state["epoch"], 0), _whole_number("batch", state["batch"], 0)
+        try:
+            epoch, batch, seed = (_whole_number(key, state[key], 0) for key in ("epoch", "batch", "seed"))
+        except DomainError as error:
+            raise DataError(f"the state of a loader is damaged: {error}") from error
         if batch >= len(self):
             raise DataError(f"the state stands at batch {batch} of an epoch of {len(self)}")
-        self.seed = _whole_number("seed", state["seed"], 0)
-        self._epoch, self._batch, self._resumed = epoch, batch, True
+        self.seed, self._epoch, self._batch, self._resumed = seed, epoch, batch, True
 
 
 def _whole_number(name: str, value: object, least: int) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from gradcore.state import check_state
-from gradcore.tensor import Tensor
+from gradcore.tensor import Tensor, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -107,19 +107,21 @@ class Module:
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
         """Copies of all parameters and buffers, by dotted name."""
-        return {
-            name: (value.data if isinstance(value, Tensor) else value).copy() for name, value in self._state()
-        }
+        return {name: array.copy() for name, array in self._state_arrays().items()}
+
+    def _state_arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays of all parameters and buffers themselves, by dotted name."""
+        return {name: value.data if isinstance(value, Tensor) else value for name, value in self._state()}
 
     def load_state_dict(self, state: Mapping[str, NDArray[Any]], source: object = "this state") -> None:
         """Copy values into the parameters and buffers, in place; `source` is what the error calls the state.
 
         Raises StateError, and changes nothing, where names, shapes or dtypes differ; the message lists every difference.
         """
-        own = {name: (value.data if isinstance(value, Tensor) else value) for name, value in self._state()}
+        own = self._state_arrays()
         check_state(own, state, f"{source} does not fit {type(self).__name__}")
         for name, array in own.items():
-            array[...] = state[name]
+            array[...] = plain(state[name])
 
     # --- modes --------------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -13,7 +14,7 @@ from gradcore.state import check_state
 from gradcore.tensor import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -165,6 +166,8 @@ class Optimizer:
         and where a hyperparameter is out of range.
         """
         misfit = f"this state does not fit {type(self).__name__}"
+        if not isinstance(state, Mapping):
+            raise StateError(f"{misfit}: expected what state_dict() gives, got {state!r:.80}")
         if missing := [name for name in (*self.hyper, "steps") if name not in state]:
             raise StateError(f"{misfit}: it lacks {', '.join(missing)}")
         try:
@@ -186,7 +189,7 @@ class Optimizer:
             for name in loaded.buffers()  # its hyperparameters decide which there are
         }
         arrays = {
-            name: np.array(value)
+            name: np.array(value) if isinstance(value, np.ndarray) else value
             for name, value in state.items()
             if name not in self.hyper and name != "steps"
         }

@@ -216,3 +216,40 @@ def test_a_file_that_the_system_refuses_to_read_is_a_data_error(file, monkeypatc
 def test_a_dtype_that_idx_lacks_is_refused():
     with pytest.raises(DtypeError, match="IDX has no code for int64; it holds 0x08 uint8"):
         encode_idx(np.arange(3))
+
+
+@pytest.mark.parametrize("wrap", [bytes, gzip.compress])
+@pytest.mark.parametrize("rows", [0, 1, 3, 4, 9])
+def test_the_first_rows_can_be_read_alone(file, wrap, rows):
+    array = np.arange(12, dtype=np.uint8).reshape(4, 3)
+    file.write_bytes(wrap(encode_idx(array)))
+    np.testing.assert_array_equal(read_idx(file, rows=rows), array[:rows])
+
+
+def test_rows_below_the_limit_are_read_of_a_file_beyond_it(file):
+    file.write_bytes(encode_idx(np.zeros((10, 100), np.uint8)))
+    assert read_idx(file, rows=2, limit=200).shape == (2, 100)
+    with pytest.raises(DataError, match="more than the limit of 199 bytes"):
+        read_idx(file, rows=2, limit=199)
+
+
+def test_a_plain_file_that_is_cut_is_refused_even_where_the_rows_are_there(file):
+    file.write_bytes(encode_idx(np.zeros((10, 100), np.uint8))[:-1])
+    with pytest.raises(DataError, match="truncated"):
+        read_idx(file, rows=1)
+
+
+def test_a_number_without_axes_has_no_rows_to_choose(file):
+    file.write_bytes(encode_idx(np.array(5, np.uint8)))
+    assert read_idx(file, rows=1) == 5
+
+
+def test_memory_that_is_not_there_is_a_data_error(file, monkeypatch):
+    file.write_bytes(encode_idx(np.zeros(4, np.uint8)))
+
+    def refuse(*_a, **_k):
+        raise MemoryError
+
+    monkeypatch.setattr(np, "empty", refuse)
+    with pytest.raises(DataError, match=r"uint8 \(4,\), which does not fit into memory"):
+        read_idx(file)

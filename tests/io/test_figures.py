@@ -76,26 +76,40 @@ PROBABILITIES = np.array(
 )
 
 
-def test_mistakes_are_drawn_the_worst_first_and_nothing_else_is(tmp_path, drawn):
+def test_mistakes_are_drawn_the_most_confident_first_and_nothing_else_is(tmp_path, drawn):
     save_mistakes(tmp_path / "m.png", IMAGES, LABELS, PREDICTIONS, PROBABILITIES)
     assert (tmp_path / "m.png").read_bytes().startswith(PNG)
     found = pictures(drawn[0])
-    assert [title for title, _ in found] == ["2 → 1\n90% sure", "0 → 1\n60% sure", "1 → 2\n50% sure"]
+    assert [title for title, _ in found] == [
+        "true: 2\npredicted: 1\nconfidence 90%",
+        "true: 0\npredicted: 1\nconfidence 60%",
+        "true: 1\npredicted: 2\nconfidence 50%",
+    ]
     for (_, picture), k in zip(found, [2, 3, 1], strict=True):
         np.testing.assert_allclose(picture, IMAGES[k, 0])
-    assert drawn[0].get_suptitle() == "3 of 5 images misread (60.0%), the worst first"
+    assert drawn[0].get_suptitle() == "3 of 5 images misread (60.0%), the most confident first"
+
+
+def test_the_order_is_that_of_the_confidence_shown_and_not_of_the_true_class(tmp_path, drawn):
+    probabilities = np.array([[0.0, 0.5, 0.5], [0.01, 0.39, 0.6], [0.3, 0.7, 0.0]])
+    save_mistakes(tmp_path / "m.png", IMAGES[:3], [0, 0, 0], [1, 2, 1], probabilities)
+    assert [title.split("confidence ")[1] for title, _ in pictures(drawn[0])] == ["70%", "60%", "50%"]
 
 
 def test_without_probabilities_the_order_is_that_of_the_images(tmp_path, drawn):
     save_mistakes(tmp_path / "m.png", IMAGES, LABELS, PREDICTIONS, classes=["cat", "dog", "owl"])
-    assert [title for title, _ in pictures(drawn[0])] == ["dog → owl", "owl → dog", "cat → dog"]
+    assert [title for title, _ in pictures(drawn[0])] == [
+        "true: dog\npredicted: owl",
+        "true: owl\npredicted: dog",
+        "true: cat\npredicted: dog",
+    ]
     assert drawn[0].get_suptitle() == "3 of 5 images misread (60.0%)"
 
 
 def test_a_limit_keeps_the_worst_and_says_so(tmp_path, drawn):
     save_mistakes(tmp_path / "m.png", IMAGES, LABELS, PREDICTIONS, PROBABILITIES, limit=1)
-    assert [title for title, _ in pictures(drawn[0])] == ["2 → 1\n90% sure"]
-    assert drawn[0].get_suptitle() == "3 of 5 images misread (60.0%), 1 shown, the worst first"
+    assert [title for title, _ in pictures(drawn[0])] == ["true: 2\npredicted: 1\nconfidence 90%"]
+    assert drawn[0].get_suptitle() == "3 of 5 images misread (60.0%), 1 shown, the most confident first"
 
 
 @pytest.mark.parametrize("shape", [(5, 9), (5, 3, 3), (5, 1, 3, 3)])

@@ -33,6 +33,10 @@ def test_the_loss_falls_to_less_than_a_tenth_of_its_first_value(run):
 
 def test_the_run_leaves_a_model_its_history_and_two_pictures(run):
     assert sorted(path.name for path in run.iterdir()) == [
+        "best.safetensors",
+        "checkpoint-0000000405-epoch-9.safetensors",
+        "checkpoint-0000000450-epoch-10.safetensors",
+        "config.json",
         "curves.png",
         "history.jsonl",
         "mistakes.png",
