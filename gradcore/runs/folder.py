@@ -72,7 +72,9 @@ def named_folder(folder: Path, *, overwrite: bool) -> Path | None:
     except OutputError:
         raise
     except OSError as error:
-        raise OutputError(f"{folder}: the run in it can't be moved aside: {error.strerror or error}") from error
+        raise OutputError(
+            f"{folder}: the run in it can't be moved aside: {error.strerror or error}"
+        ) from error
     ensure_writable(real)
     return aside
 
@@ -139,16 +141,25 @@ def read_config(folder: Path) -> tuple[Settings, dict[str, Any]]:
     if not (folder / CONFIG).exists():
         with suppress(OSError):
             if runs := sorted(path.name for path in folder.iterdir() if (path / CONFIG).is_file()):
-                raise CheckpointError(f"{folder} is not the folder of one run, but holds {', '.join(runs[-10:])}: name one")
+                raise CheckpointError(
+                    f"{folder} is not the folder of one run, but holds {', '.join(runs[-10:])}: name one"
+                )
         raise CheckpointError(f"{folder}: expected the folder of a run, found no {CONFIG} in it")
     try:
-        content = read_json(folder / CONFIG, _MOST_CONFIG)
-        if not isinstance(content, dict) or content.get(_KEY) != _VERSION or type(content[_KEY]) is not int:
-            raise ValueError(f"{_KEY!r} is not {_VERSION}")
-        settings = from_json(content.get("settings"))
-        data = content.get("data")
-        if not isinstance(data, dict) or not all(isinstance(data.get(key), str) for key in ("name", "fingerprint")):
-            raise ValueError("its 'data' has no name and fingerprint")
+        content = _content(folder)
+        return from_json(content.get("settings")), content
     except (ValueError, DomainError) as error:
         raise CheckpointError(f"{folder / CONFIG}: damaged, or of another version: {error}") from error
-    return settings, content
+
+
+def _content(folder: Path) -> dict[str, Any]:
+    """What config.json holds, its version and its data looked at. Raises ValueError, or DomainError where it is no JSON."""
+    content = read_json(folder / CONFIG, _MOST_CONFIG)
+    if not isinstance(content, dict) or content.get(_KEY) != _VERSION or type(content[_KEY]) is not int:
+        raise ValueError(f"{_KEY!r} is not {_VERSION}")
+    data = content.get("data")
+    if not isinstance(data, dict) or not all(
+        isinstance(data.get(key), str) for key in ("name", "fingerprint")
+    ):
+        raise ValueError("its 'data' has no name and fingerprint")
+    return content

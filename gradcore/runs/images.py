@@ -113,18 +113,7 @@ def read_png(path: str | os.PathLike[str], shape: tuple[int, ...]) -> NDArray[np
     channels, height, width = _picture_shape(shape)
     image = load_extra("PIL.Image", "reading pictures", "images")
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise DataError(f"{path}: a picture of more than {_MOST_BYTES} bytes")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pictures that may be too large, and of odd chunks
-            with image.open(path, formats=["PNG"]) as picture:
-                if picture.width * picture.height > _MOST_PIXELS or picture.size != (width, height):
-                    raise DataError(
-                        f"{path} is {picture.height} pixels high and {picture.width} wide, and the model takes {height} x "
-                        f"{width}: resize it"
-                    )
-                wide = picture.mode.startswith("I") and channels == 1
-                raw = np.asarray(picture if wide else picture.convert(_MODES[channels]))
+        raw, full = _decoded(path, image, channels, height, width)
     except DataError:
         raise
     except (
@@ -133,9 +122,30 @@ def read_png(path: str | os.PathLike[str], shape: tuple[int, ...]) -> NDArray[np
     ) as error:  # fmt: skip
         # What Pillow raises for a damaged file.
         reason = str(error).replace(str(path), "it")
-        raise DataError(f"{path}: can't be read as a PNG picture ({type(error).__name__}: {reason:.200})") from error
-    values = np.divide(raw, np.float32(65535 if wide else 255), dtype=np.float32)
+        raise DataError(
+            f"{path}: can't be read as a PNG picture ({type(error).__name__}: {reason:.200})"
+        ) from error
+    values = np.divide(raw, full, dtype=np.float32)
     return np.ascontiguousarray(np.moveaxis(values, -1, 0) if channels > 1 else values).reshape(shape)
+
+
+def _decoded(
+    path: Path, image: Any, channels: int, height: int, width: int
+) -> tuple[NDArray[Any], np.float32]:
+    """The numbers of a picture, and which of them is white."""
+    if path.stat().st_size > _MOST_BYTES:
+        raise DataError(f"{path}: a picture of more than {_MOST_BYTES} bytes")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pictures that may be too large, and of odd chunks
+        with image.open(path, formats=["PNG"]) as picture:
+            if picture.width * picture.height > _MOST_PIXELS or picture.size != (width, height):
+                raise DataError(
+                    f"{path} is {picture.height} pixels high and {picture.width} wide, and the model takes {height} x "
+                    f"{width}: resize it"
+                )
+            wide = picture.mode.startswith("I") and channels == 1
+            raw = np.asarray(picture if wide else picture.convert(_MODES[channels]))
+    return raw, np.float32(65535 if wide else 255)
 
 
 def _picture_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:

@@ -64,7 +64,9 @@ class Settings:
             )
         if self.hidden is not None:
             if self.model != "mlp":
-                raise DomainError(f"--hidden: only the mlp has hidden layers to choose, and the model is {self.model}")
+                raise DomainError(
+                    f"--hidden: only the mlp has hidden layers to choose, and the model is {self.model}"
+                )
             if len(self.hidden) > _MOST_WIDTHS:
                 raise DomainError(f"--hidden: {len(self.hidden)} layers, expected at most {_MOST_WIDTHS}")
             for width in self.hidden:

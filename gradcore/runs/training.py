@@ -215,7 +215,9 @@ def _save_elsewhere(run: _Run, trainer: Trainer, about: dict[str, Any], error: O
         raise error
     write_config(folder, run.settings, about)
     _save(folder, run, trainer)
-    raise OutputError(f"{error}. The whole run is in {folder} instead: move it to a place that lasts") from error
+    raise OutputError(
+        f"{error}. The whole run is in {folder} instead: move it to a place that lasts"
+    ) from error
 
 
 def _say_how_to_resume(folder: Path, trainer: Trainer) -> None:
