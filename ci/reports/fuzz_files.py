@@ -37,6 +37,9 @@ from typing import TYPE_CHECKING, Any
 
 import common
 import numpy as np
+from gradcore.runs.folder import read_config, write_config
+from gradcore.runs.images import read_png
+from gradcore.runs.settings import Settings
 
 from gradcore import nn, optim
 from gradcore.data import DataLoader, encode_idx, load_folder, read_idx
@@ -44,9 +47,6 @@ from gradcore.errors import CheckpointError, DataError, ModelFileError, StateErr
 from gradcore.io import load_tensors, save_tensors
 from gradcore.model_file import load_model, save_model
 from gradcore.progress import Silent
-from gradcore.runs.folder import read_config, write_config
-from gradcore.runs.images import read_png
-from gradcore.runs.settings import Settings
 from gradcore.train import Trainer, read_checkpoint
 from gradcore.train.state import check_layouts, restore
 

@@ -1,5 +1,6 @@
 """The differentiable primitives and what is composed of them: forward, vjp and spec of each stand together."""
 
+import gradcore.ops.methods
 from gradcore.ops.arithmetic import add, div, maximum, minimum, mul, pow, sub, where
 from gradcore.ops.conv import conv2d, conv2d_input, conv2d_weight
 from gradcore.ops.conv_transpose import conv_transpose2d

@@ -323,7 +323,9 @@ def test_a_pipe_and_a_sparse_file_are_refused_at_once(tmp_path):
 def test_names_that_utf_8_lacks_and_headers_too_long_to_read_again_are_not_written(file):
     with pytest.raises(ModelFileError, match="half a surrogate pair"):
         save_tensors(file, {"\ud800": np.zeros(2)})
-    with pytest.raises(ModelFileError, match=r"the header of 1 tensors would take \d+ bytes, at most 4000000"):
+    with pytest.raises(
+        ModelFileError, match=r"the header of 1 tensors would take \d+ bytes, at most 4000000"
+    ):
         save_tensors(file, {"x" * 4_000_000: np.zeros(2)})
 
 
