@@ -42,7 +42,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Op", "Tensor", "arange", "composed", "enable_grad", "errors", "eye", "full", "full_like", "is_grad_enabled",
     "cross_entropy", "mse_loss", "nn", "no_grad", "ones", "ones_like", "op", "optim", "rand", "rand_like", "randn", "randn_like", "registry", "spec", "tensor",
-    "zeros", "zeros_like", *_ops,
+    "zeros", "zeros_like", "check_model", "data", "io", "load_into", "save", "train", *_ops,
 ]  # fmt: skip
 
 if _typing.TYPE_CHECKING:

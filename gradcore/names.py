@@ -122,8 +122,6 @@ PACKAGE = {
     "clamp": "write gradcore.minimum(gradcore.maximum(x, low), high)",
     "clip": "write gradcore.minimum(gradcore.maximum(x, low), high)",
     "flatten": "write x.flatten()",
-    "squeeze": "write x.squeeze()",
-    "unsqueeze": "write x.unsqueeze(axis)",
     "permute": "write gradcore.transpose(x, axes)",
     "argmax": "write x.argmax(axis)",
     "float16": "write np.float16",

@@ -36,6 +36,12 @@ _VALUE_ONLY_UFUNCS = {
     np.logical_xor, np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert, np.floor_divide,
 }  # fmt: skip
 
+# Those that Python's operators stand for give Tensors, whichever side the Tensor is on.
+_OPERATORS = {
+    np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal, np.bitwise_and, np.bitwise_or,
+    np.bitwise_xor, np.invert,
+}  # fmt: skip
+
 
 class Tensor(Node):
     """An array with a gradient: `data`, `grad`, and a record of how it was computed.
@@ -200,7 +206,8 @@ class Tensor(Node):
             if ufunc in UFUNCS:
                 return UFUNCS[ufunc](*inputs, **kwargs)
             if ufunc in _VALUE_ONLY_UFUNCS:
-                return ufunc(*map(plain, inputs), **kwargs)
+                values = ufunc(*map(plain, inputs), **kwargs)
+                return constant(values) if ufunc in _OPERATORS else values
             raise _no_rule(f"np.{ufunc.__name__}")
         if method == "reduce" and ufunc in _REDUCTIONS:
             return FUNCTIONS[_REDUCTIONS[ufunc]](inputs[0], **{"axis": 0, **kwargs})
