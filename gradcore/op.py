@@ -135,6 +135,10 @@ class Op(Generic[P, R]):
             y = self.forward(*arrays, **params)
         except ValueError as error:
             raise self.explained(error, arrays) from None
+        except TypeError:
+            if self.plain and any(a is None for a in arrays):
+                unmixed(None)  # raises DtypeError
+            raise
         if like is None:
             return y
         out = _new(Tensor)

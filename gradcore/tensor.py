@@ -420,7 +420,8 @@ def as_array(value: Any) -> NDArray[Any]:
 def unmixed(value: Any) -> NDArray[Any]:
     """`value` as an array of numbers: ShapeError for lists of unequal lengths, DtypeError for what holds no numbers."""
     if hasattr(value, "named_parameters") or callable(value):
-        raise DtypeError(f"expected numbers, and got {value!r:.60}: call it, and use what it gives")
+        got = value.__name__ if hasattr(value, "__name__") else type(value).__name__
+        raise DtypeError(f"expected numbers, and got {got}: call it, and use what it gives")
     try:
         array = np.asarray(_unwrapped(value))
     except ValueError as error:
