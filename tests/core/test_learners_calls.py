@@ -113,7 +113,7 @@ def test_a_wrong_call_is_answered_with_what_to_write(name):
 @pytest.mark.parametrize("bad", [float("nan"), "x", -1.0, None, float("inf")])
 def test_a_hyperparameter_is_checked_when_it_is_changed(bad):
     optimizer = SGD([X], lr=0.5)
-    with pytest.raises(DomainError, match="lr=.* is out of range"):
+    with pytest.raises(DomainError, match=r"lr=.* is out of range"):
         optimizer.lr = bad
     assert optimizer.lr == 0.5
     optimizer.lr = np.float32(0.25)
@@ -139,7 +139,7 @@ def test_an_attribute_that_an_optimizer_does_not_have_is_refused():
             setattr(optimizer, name, 0.2)
     with pytest.raises(
         AttributeError,
-        match="^SGD has no attribute 'xyz': its hyperparameters are lr, momentum, nesterov, weight_decay$",
+        match=r"^SGD has no attribute 'xyz': its hyperparameters are lr, momentum, nesterov, weight_decay$",
     ):
         optimizer.xyz = 1
     optimizer.steps = [3]
