@@ -1,4 +1,4 @@
-"""Run the examples of the README; those that import a package which is not installed are skipped, and named.
+"""Run the examples of the README and of the guide; those that import a package which is not installed are skipped, and named.
 
 python ci/readme.py
 """
@@ -11,7 +11,9 @@ import re
 import sys
 from pathlib import Path
 
-PAGE = Path(__file__).resolve().parents[1] / "README.md"
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "README.md"
+PAGES = (PAGE, *sorted((ROOT / "gradcheck" / "guide").glob("*.md")))
 
 
 def without_missing(text: str) -> tuple[str, list[str]]:
@@ -27,15 +29,23 @@ def without_missing(text: str) -> tuple[str, list[str]]:
     return re.sub(r"^```python\n.*?^```$", block, text, flags=re.MULTILINE | re.DOTALL), missing
 
 
+def run(page: Path) -> tuple[int, int]:
+    """How many examples of a page were tried, and how many failed; none of a page whose first block imports what is missing."""
+    text, missing = without_missing(page.read_text(encoding="utf-8"))
+    for name in dict.fromkeys(missing):
+        print(f"{name} is not installed: the examples of {page.name} that import it are skipped")
+    if missing and page != PAGE:  # its later blocks go on from the first one
+        return 0, 0
+    examples = doctest.DocTestParser().get_doctest(text, {"__name__": "__main__"}, page.stem, str(page), 0)
+    result = doctest.DocTestRunner().run(examples)
+    print(f"{page.name}: {result.attempted} examples, {result.failed} failed")
+    return result.attempted, result.failed
+
+
 def main() -> int:
     """Run, print, and return the exit status."""
-    text, missing = without_missing(PAGE.read_text(encoding="utf-8"))
-    for name in dict.fromkeys(missing):
-        print(f"{name} is not installed: the examples that import it are skipped")
-    examples = doctest.DocTestParser().get_doctest(text, {"__name__": "__main__"}, "README", str(PAGE), 0)
-    result = doctest.DocTestRunner().run(examples)
-    print(f"{result.attempted} examples, {result.failed} failed")
-    return 1 if result.failed or not result.attempted else 0
+    counts = [run(page) for page in PAGES]
+    return 1 if any(failed for _, failed in counts) or not counts[0][0] else 0
 
 
 if __name__ == "__main__":

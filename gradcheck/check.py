@@ -70,21 +70,22 @@ def gradcheck(
     params: static parameters, passed by keyword to `f` and to the rule.
     gy: a cotangent, or a tuple with one per floating output, that the rule is tried with besides random ones; it is handed
     on as it is, in its memory layout.
-    backend: "jax", "autograd" or "torch": whose derivative of `f` is checked. Needed only where nothing shows it: for a function
+    backend: "jax", "autograd", "mygrad" or "torch": whose derivative of `f` is checked. Needed only where nothing shows it: for a function
     of NumPy arrays written with `autograd.numpy` (a primitive of autograd shows it), or with `jax.numpy` (JAX arrays, and
     functions under `custom_vjp`, `custom_jvp` or `jit`, show it).
     straight_through: of a rule that is no derivative of `f` on purpose, the function whose derivative it is meant to be, on
     the same inputs: `lambda x: x` for `np.round` with a rule that hands `gy` on.
     reference: the same mathematics in plain float64, of a kernel in low precision (bfloat16, float16, float32). The kernel runs
     in its own dtype; its outputs and cotangents are judged beside the reference and its derivative, at the kernel's own inputs,
-    within what rounding must do. It is written in NumPy functions that gradcore has rules for, or in PyTorch.
+    within what rounding must do. It is written in NumPy functions, in PyTorch or in JAX.
     accumulate, intermediates: what the author of the kernel claims, "float32" where they are left out: the precision of sums, and
     of every result in between ("stored": that of the inputs). Also "float64", "tf32", "float16", "bfloat16".
     order: 2 checks the gradient function as well, see `gradgradcheck`.
     contracts: True for all of `gradcheck.contracts.CONTRACTS` but those on request, False for none, or names of some; with
     signs, the usual ones with changes: "-any_layout" leaves that one out, ["-linear", "-stateless"] two. Arrays in Fortran
     order, with gaps, not writeable and with strides of 0 have to be taken. Negative strides may be refused by an error that
-    names the strides, which is noted; "+negative_strides" makes it count.
+    names the strides, which is noted; "+negative_strides" makes it count. "+autocast" tries the gradient in PyTorch under
+    `torch.autocast` too, beside that in single precision.
     raise_exception: whether a fail raises `GradientError`; the report is its `report`.
     torch: the keywords of `torch.autograd.gradcheck`. `check_batched_grad=True` adds the contract `batched_cotangents`; those
     that are not needed (`eps`, `atol`, `rtol`, ...) are accepted, and named in the report.
@@ -114,22 +115,23 @@ def gradcheck(
         alone = {
             "order=2": order == 2,
             "straight_through=": straight_through is not None,
-            "gy=": gy is not None,
-            "wrt=": wrt is not None,
             "contracts=": contracts is not True,
             "backend=": backend is not None,
         }
         if any(alone.values()):
             raise CallError(
                 f"{', '.join([n for n, given in alone.items() if given])} came together with reference=, which judges the values of "
-                "the first derivative by all floating inputs: leave it out"
+                "the first derivative in the kernel's own dtype: leave it out here. A kernel that takes float64 can be checked so "
+                "without reference="
             )
         report = check_kernel(
             f,
             inputs,
             reference,
             vjp=vjp,
+            wrt=wrt,
             params=params,
+            gy=gy,
             accumulate=accumulate,
             intermediates=intermediates,
             seed=seed,
@@ -145,7 +147,8 @@ def gradcheck(
     options = torch_options("gradcheck", torch)
     names = options.among(contracts_of(contracts, CONTRACTS, ON_REQUEST), USUAL)
     call = Call(stated(f, backend), inputs, vjp, wrt, params, gy, names, seed_of(seed), straight_through)
-    report = _check(as_subject(call), call, 1, options.note)
+    with np.errstate(all="ignore"):
+        report = _check(as_subject(call), call, 1, options.note)
     _tried(report, torch)
     if order == 2 and report.verdict is not Verdict.FAIL:
         report = report.with_second(_second(replace(call, gy=None)))
@@ -203,10 +206,10 @@ def _tried(report: Report, torch: Mapping[str, Any]) -> None:
 
 def _second(call: Call, note: str = "") -> Report:
     __tracebackhide__ = True
-    subject = gradient_subject(call)
     # One Tensor in two places has one gradient, so (x, y, gy) -> (gx, gy) is no function of it as two arguments.
     names = set(USUAL if call.contracts is None else call.contracts) - {"aliased_arguments"}
-    report = _check(subject, replace(call, gy=None, contracts=names), 2, note)
+    with np.errstate(all="ignore"):
+        report = _check(gradient_subject(call), replace(call, gy=None, contracts=names), 2, note)
     if report.verdict is Verdict.FAIL and loses_history(call):
         raise CallError(
             f"{name_of(call.f)} or its rule makes a Python number of an input, as math.sin(x) and float(x) do, and its "
@@ -216,6 +219,7 @@ def _second(call: Call, note: str = "") -> Report:
 
 
 def _check(subject: Subject, call: Call, order: int, said: str = "") -> Report:
+    """The check itself, within `np.errstate(all="ignore")`: f and its rule are called many times, at hard points on purpose."""
     __tracebackhide__ = True
     obs = Observation(subject, call.seed)
     values: ValueResult | None = None

@@ -13,5 +13,13 @@ class ForwardError(CallError):
     """The function raised on these inputs, or on others very near: they are outside of its domain."""
 
 
+class ShapesDifferError(CallError):
+    """A kernel and its reference return arrays of different shapes."""
+
+
+class OutsideError(CallError):
+    """The reference is not finite on these inputs, or out of the range of the kernel's dtype."""
+
+
 class RuleError(Exception):
     """A vjp or backward pass raised on inputs that its forward takes: reported as a failed check, never let out."""

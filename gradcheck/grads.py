@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.backends.framework import framework_of
+from gradcheck.backends.framework import by_forward_mode, framework_of
 from gradcheck.backends.tree import leaves, rebuild
 from gradcheck.backends.values import array_in
 from gradcheck.check import USUAL, gradcheck
@@ -28,7 +28,7 @@ def check_grads(
 
     args: tuple of the arguments; floats among them are differentiated by as well. Left out, or as the numbers of arguments
     to differentiate by, it is autograd's form. order: 1, or 2 for the second as well; 1 by default in JAX's form and 2 in
-    autograd's. modes: "fwd" and "rev"; reverse mode is checked in any case. atol, rtol, eps: not needed, as the error bound is
+    autograd's. modes: "fwd" and "rev"; ("fwd",) is for functions without reverse mode. atol, rtol, eps: not needed, as the error bound is
     measured; the report has a note where they were given.
 
     Returns the `Report`, in autograd's form a function of the arguments that does. Raises `GradientError`, an `AssertionError`,
@@ -48,10 +48,22 @@ def check_grads(
                 f"order={order!r}: pass 1, or 2 for the second order as well; no higher order is checked"
             )
         inputs = _floats_as_arrays(args)
-        known = framework_of(f, *[leaf for _, leaf in leaves(inputs, "")])
+        values = [leaf for _, leaf in leaves(inputs, "")]
         contracts = USUAL if "fwd" in names else USUAL - {"forward_mode"}
-        backend = None if known is not None else otherwise
-        report = gradcheck(f, inputs, wrt=wrt, order=order, backend=backend, contracts=contracts, **options)  # type: ignore[arg-type]
+        if names == {"fwd"}:
+            backend = None
+            judged: Callable[..., Any] = by_forward_mode(f, values, otherwise)
+        else:
+            judged, backend = f, None if framework_of(f, *values) is not None else otherwise
+        report = gradcheck(
+            judged,
+            inputs,
+            wrt=wrt,
+            order=order,
+            backend=backend,
+            contracts=contracts,
+            **options,  # type: ignore[arg-type]
+        )
         if "fwd" in names:
             _has_forward_mode(report)
         if not report:

@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import os
 import re
 import sys
 from pathlib import Path
@@ -12,8 +13,11 @@ from hypothesis.database import DirectoryBasedExampleDatabase
 
 pytest_plugins = ["pytester"]
 
+# Hundreds of tests start pytest in a process of its own, which compiles two hundred modules (2 s) where none of them is kept.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # What tests of one folder share: with --import-mode=importlib pytest leaves the path alone.
-sys.path += [str(Path(__file__).parent / folder) for folder in ("gradcheck", "optim")]
+sys.path += [str(Path(__file__).parent / folder) for folder in ("gradcheck", "optim", "training")]
 
 # --hypothesis-profile chooses one of these. `ci` draws the same examples every time, `dev` and `nightly` others each time,
 # unless --hypothesis-seed says which.
@@ -67,6 +71,24 @@ def pytest_addoption(parser):
     )
 
 
+@pytest.hookimpl(trylast=True)  # after -k and -m: of what they leave, some are run
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("hypothesis_profile") == "nightly":
+        return
+    families = {}
+    for item in items:
+        mark = item.get_closest_marker("nightly")
+        if mark is not None:
+            families.setdefault((item.parent.nodeid, item.originalname), (mark, []))[1].append(item)
+    left_out = set()
+    for mark, family in families.values():
+        spread = {i * len(family) // mark.kwargs["each_time"] for i in range(mark.kwargs["each_time"])}
+        left_out.update(item for i, item in enumerate(family) if i not in spread)
+    if left_out:
+        config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+        items[:] = [item for item in items if item not in left_out]
+
+
 @pytest.hookimpl(trylast=True)  # after Hypothesis has loaded the profile
 def pytest_configure(config):
     count = config.getoption("examples")
@@ -76,4 +98,8 @@ def pytest_configure(config):
     config.addinivalue_line(
         "markers",
         "checks(property, kind=, entry=): what a test of stage 1 checks: its column in the summary, and its row.",
+    )
+    config.addinivalue_line(
+        "markers",
+        "nightly(each_time=): of this test's parameters so many are run each time; all with --hypothesis-profile=nightly.",
     )

@@ -17,16 +17,14 @@ import common
 from gradcheck import CallError, gradcheck
 
 
-def parsed(
-    description: str, arguments: Sequence[str] | None
-) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
-    """The parser and the options of such a report."""
+def parser_of(description: str) -> argparse.ArgumentParser:
+    """The parser of such a report."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", type=common.at_least_one, default=1, help="draws of each function")
     parser.add_argument("--only", default="", help="functions with this in their name")
-    return parser, parser.parse_args(arguments)
+    return parser
 
 
 def judge(

@@ -37,9 +37,6 @@ from typing import TYPE_CHECKING, Any
 
 import common
 import numpy as np
-from gradcore.runs.folder import read_config, write_config
-from gradcore.runs.images import read_png
-from gradcore.runs.settings import Settings
 
 from gradcore import nn, optim
 from gradcore.data import DataLoader, encode_idx, load_folder, read_idx
@@ -47,6 +44,9 @@ from gradcore.errors import CheckpointError, DataError, ModelFileError, StateErr
 from gradcore.io import load_tensors, save_tensors
 from gradcore.model_file import load_model, save_model
 from gradcore.progress import Silent
+from gradcore.runs.folder import read_config, write_config
+from gradcore.runs.images import read_png
+from gradcore.runs.settings import Settings
 from gradcore.train import Trainer, read_checkpoint
 from gradcore.train.state import check_layouts, restore
 
@@ -109,7 +109,7 @@ def change_tree(rng: random.Random, tree: Any) -> Any:
             key = rng.choice(list(node)) if isinstance(node, dict) else rng.randrange(len(node))
             node = node[key]
         if holder is None:
-            return rng.choice(NUMBERS + OTHERS)
+            return copy.deepcopy(rng.choice(NUMBERS + OTHERS))
         match rng.randrange(6):
             case 0:
                 del holder[key]
@@ -118,11 +118,11 @@ def change_tree(rng: random.Random, tree: Any) -> Any:
                     holder.pop(key)
                 )
             case 2 if isinstance(holder, list):
-                holder.append(rng.choice(holder))
+                holder.append(copy.deepcopy(rng.choice(holder)))
             case 3 if type(node) is int:
                 holder[key] = node + rng.choice([-1, 1, 8, 2**20])
             case _:
-                holder[key] = rng.choice(NUMBERS if rng.random() < 0.6 else OTHERS)
+                holder[key] = copy.deepcopy(rng.choice(NUMBERS if rng.random() < 0.6 else OTHERS))
     return tree
 
 

@@ -24,7 +24,8 @@ KNOWN: dict[tuple[str, str], str] = {}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run, print, and return the exit status."""
-    parser, options = derivatives.parsed(__doc__, arguments)
+    parser = derivatives.parser_of(__doc__)
+    options = parser.parse_args(arguments)
     try:
         import jax
     except ImportError:

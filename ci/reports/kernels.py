@@ -96,7 +96,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", help="of the kernels; all by default")
-    parser.add_argument("--draws", type=at_least_one, default=20, help="of inputs, for each kernel")
+    parser.add_argument(
+        "--draws", type=int, default=20, help="of inputs, for each kernel; 0: the right ones only"
+    )
     parser.add_argument("--right", type=at_least_one, help="draws of the right ones, where others are wanted")
     given = parser.parse_args(arguments)
     require_known(parser, "kernels", given.names, [k.name for k in KERNELS])
@@ -110,6 +112,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for kernel in chosen:
         for defect in (Defect("", ()), *kernel.defects):
             n = given.right or given.draws if not defect.name else given.draws
+            if not n:
+                continue
             rejected, ratios, named = Counter[str](), [], Counter[str]()
             for i, (_, inputs) in enumerate(drawn(kernel, defect.dtypes if defect.name else ALL, n)):
                 report = gradcheck(

@@ -143,10 +143,10 @@ def finish(pid: int) -> int:
     return status
 
 
-def wait_for(path: Path, seconds: float = 20) -> bool:
-    """Wait until there is such a file."""
+def wait_for(folder: Path, pattern: str, seconds: float = 20) -> bool:
+    """Wait until there is such a file in the folder."""
     end = time.monotonic() + seconds
-    while not path.exists():
+    while not any(folder.glob(pattern)):
         if time.monotonic() > end:
             return False
         time.sleep(0.002)
@@ -273,7 +273,7 @@ class Bench:
         name, folder = self.new()
         first, *more = [what] if what in SIGNALS else self.rng.choices(SIGNALS, k=2)
         pid = start(self.command(name, folder), self.log(folder), temporary=self.root)
-        if not wait_for(folder / "config.json"):
+        if not wait_for(folder, "config.json"):
             self.wrong("the run did not begin", folder)
         if wait(pid, self.rng.uniform(0.0, 0.9) * self.times[name]) is None:
             os.kill(pid, getattr(signal, first))
@@ -308,11 +308,15 @@ class Bench:
             temporary=temporary,
             unprivileged=what == "read-only",
         )
-        if not wait_for(folder / "config.json"):
+        if not wait_for(folder, "checkpoint-*.safetensors"):
             self.wrong("the run did not begin", folder)
             finish(pid)
             return
-        wait(pid, self.rng.uniform(0.02, 0.4) * self.times[name])
+        if wait(pid, self.rng.uniform(0.02, 0.4) * self.times[name]) is not None:
+            self.counts["ended before the trouble"] += 1
+            self.compare(what, name, folder)
+            self.clean(folder)
+            return
         aside = folder.with_name(f"{folder.name}-aside")
         before = resource.prlimit(pid, resource.RLIMIT_FSIZE)
         self.break_folder(what, pid, folder, aside)

@@ -1,5 +1,7 @@
 """Runs stage 1 with the `nightly` profile under several seeds: a check that fails under one of them is flaky, or a bug.
 
+First come the tests marked `nightly`, with all of their parameters: each other run takes some of them.
+
     python ci/reports/nightly.py [--seeds 10] [--first 0] [--examples N] [PYTEST ARGUMENT ...]
 
 Prints a line for each run, and each failure with the command that replays it. Exits with 1 where anything failed.
@@ -30,41 +32,38 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--examples", type=common.at_least_one)
     options, more = parser.parse_known_args()
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-n",
-        "auto",
-        "-p",
-        "no:cacheprovider",
-        *(more or ["tests/verification"]),
-    ]
-    command += ["--hypothesis-profile", "nightly"]
-    if options.examples is not None:
-        command += ["--examples", str(options.examples)]
+    examples = [] if options.examples is None else ["--examples", str(options.examples)]
     failed = []
+    if not more and not passes("marked nightly", ["tests", "-m", "nightly"]):
+        failed.append("marked nightly")
     for seed in range(options.first, options.first + options.seeds):
-        start = time.perf_counter()
-        run = subprocess.run(
-            [*command, "--hypothesis-seed", str(seed)], capture_output=True, text=True, check=False
-        )
-        if run.returncode == NO_TESTS:
-            parser.exit(
-                2,
-                f"{parser.prog}: no test matches {' '.join(more)}: stage 1 is tests/verification; "
-                "give a part of it, or nothing to run all\n",
-            )
-        print(f"seed {seed}: exit status {run.returncode}, {time.perf_counter() - start:.0f} s", flush=True)
-        for line in SHOWN.finditer(run.stdout):
-            print("  ", line.group().strip(), flush=True)
-        if run.returncode:
-            failed.append(seed)
-            if not SHOWN.search(run.stdout):
-                print(run.stdout[-3000:], run.stderr[-3000:])
-    print(f"{options.seeds - len(failed)} of {options.seeds} runs without a failure")
+        selected = [*(more or ["tests/verification"]), *examples, "--hypothesis-seed", str(seed)]
+        if not passes(f"seed {seed}", selected):
+            failed.append(f"seed {seed}")
+    print(f"runs with a failure: {', '.join(failed) or 'none'}")
     return 1 if failed else 0
+
+
+def passes(title: str, selected: list[str]) -> bool:
+    """Run the selected tests and print what came of it; -> whether none failed."""
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "auto", "-p", "no:cacheprovider"]
+    start = time.perf_counter()
+    run = subprocess.run(
+        [*command, "--hypothesis-profile", "nightly", *selected], capture_output=True, text=True, check=False
+    )
+    if run.returncode == NO_TESTS:
+        print(
+            f"no test matches {' '.join(selected)}: stage 1 is tests/verification; "
+            "give a part of it, or nothing to run all",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+    print(f"{title}: exit status {run.returncode}, {time.perf_counter() - start:.0f} s", flush=True)
+    for line in SHOWN.finditer(run.stdout):
+        print("  ", line.group().strip(), flush=True)
+    if run.returncode and not SHOWN.search(run.stdout):
+        print(run.stdout[-3000:], run.stderr[-3000:])
+    return run.returncode == 0
 
 
 if __name__ == "__main__":

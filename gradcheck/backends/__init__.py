@@ -71,9 +71,15 @@ def has_gradient(f: Callable[..., Any], vjp: Callable[..., Any] | None, inputs: 
     """
     function = f.func if isinstance(f, partial) else f
     registered = isinstance(function, Op) or isinstance(getattr(function, "spec", None), OpSpec)
-    given = [leaf for _, leaf in leaves(inputs, "")]
-    framework = framework_of(function, *given)
-    return vjp is not None or registered or framework is not None or any(isinstance(x, Tensor) for x in given)
+    if vjp is not None or registered:
+        return True
+    given = _no_arrays(inputs)
+    return framework_of(function, *given) is not None or any(isinstance(x, Tensor) for x in given)
+
+
+def _no_arrays(inputs: Any) -> list[Any]:
+    """The leaves that may come from a framework."""
+    return [leaf for _, leaf in leaves(inputs, "") if type(leaf) is not np.ndarray]
 
 
 def subject_of(call: Call) -> Subject:
@@ -85,7 +91,7 @@ def subject_of(call: Call) -> Subject:
         )
     if vjp is not None and not callable(vjp):
         raise CallError(f"vjp= is {described(vjp)}: pass the rule itself, a function rule(gy, y, *inputs)")
-    framework = framework_of(f, *[leaf for _, leaf in leaves(call.arguments, "")])
+    framework = framework_of(f, *_no_arrays(call.arguments))
     if framework is not None:
         if vjp is not None:
             raise CallError(

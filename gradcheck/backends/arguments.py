@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import operator
 from collections.abc import Callable, Collection, Mapping
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,11 @@ def plain(array: Any, path: str, what: str) -> Array:
 
 def rule_fits(rule: Callable[..., Any], inputs: tuple[Any, ...], params: Mapping[str, Any]) -> None:
     """Raises `CallError` where the rule does not take its arguments; not checked where only a call can show it."""
+    usual = isinstance(rule, FunctionType) and not (
+        params or rule.__dict__ or rule.__code__.co_kwonlyargcount
+    )
+    if usual and rule.__code__.co_argcount == 2 + len(inputs):
+        return
     try:
         signature = inspect.signature(rule)
     except (TypeError, ValueError):

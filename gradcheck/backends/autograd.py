@@ -15,7 +15,7 @@ import numpy as np
 from autograd.core import JVPNode, VJPNode, backward_pass
 from autograd.tracer import isbox, new_box, trace_stack
 
-from gradcheck.backends.framework import Call, Framework, Recorded, code_root, outputs_of
+from gradcheck.backends.framework import Call, Framework, Recorded, code_root, name_in, outputs_of
 from gradcheck.backends.protocol import Array, Traits
 from gradcheck.backends.tree import described
 from gradcheck.errors import CallError
@@ -121,10 +121,8 @@ class Autograd(Framework):
 
     def function_code(self, f: Any) -> str | None:
         """Of autograd.numpy's own functions; `f` for one that autograd has made, which bears the name of another."""
-        name = str(getattr(f, "__name__", ""))
-        for path, space in NAMESPACES:
-            if name and getattr(space, name, None) is f:
-                return f"{path}.{name}"
+        if (own := name_in(NAMESPACES, f)) is not None:
+            return own
         primitive = hasattr(f, "_is_autograd_primitive")
         return None if primitive or not self.claims(f) else "f"
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.backends.framework import Framework, Recorded, Stated, outputs_of
+from gradcheck.backends.framework import Framework, NoForwardMode, Recorded, Stated, outputs_of
 from gradcheck.backends.protocol import Array, Input, Traits, differentiable
-from gradcheck.backends.tree import described, leaves, rebuild
+from gradcheck.backends.tree import described, leaves, rebuild, replaced
 from gradcheck.backends.wanted import chosen
 from gradcheck.errors import CallError, RuleError
 
@@ -42,10 +42,7 @@ class Framed:
 
     def call(self, own: Sequence[Any]) -> Any:
         """What f returns for these leaves in the places of the inputs."""
-        flat = list(self._flat)
-        for place, leaf in zip(self._places, own, strict=True):
-            flat[place] = leaf
-        return self._invoke(flat)
+        return self._invoke(replaced(self._flat, self._places, own))
 
     def own(self, arrays: Sequence[Array]) -> list[Any]:
         """A leaf per input; one array in two places is one leaf, as in f(x, x)."""
@@ -102,6 +99,19 @@ class Framed:
         made.inputs = tuple([replace(item, wanted=j == i) for j, item in enumerate(self.inputs)])
         made.wanted = [j == i for j in range(len(self.inputs))]
         return made
+
+    def lowered(self) -> tuple[Framed, float] | None:
+        """The same function under mixed precision, and the unit roundoff of the lower one; None where there is no such thing."""
+        found = self.framework.lowered(self._invoke, self._flat[self._places[0]])
+        if found is None:
+            return None
+        made = copy(self)
+        made._invoke = found[0]
+        return made, found[1]
+
+    def gradients(self, own: Sequence[Any], wanted: Sequence[bool], gys: Sequence[Any | None]) -> list[Any]:
+        """The cotangents of the wanted leaves as values that can be differentiated by `own` and `gys`."""
+        return self.framework.gradients(self.call, own, wanted, gys)
 
     def by_rule(
         self, arrays: Sequence[Array], _outputs: Sequence[Array], gys: Sequence[Array | None]
@@ -175,6 +185,37 @@ class Framed:
         return [next(remaining) if ok else None for ok in self._judged or []]
 
 
+class Forward(Framed):
+    """The same function, whose derivative is that of forward mode alone: a cotangent consists of one tangent per entry."""
+
+    def __init__(self, framework: Framework, *of: Any) -> None:
+        super().__init__(framework, *of)
+        self.gradient = f"{framework.name}'s forward-mode derivative of {self.name}"
+
+    def run(self, arrays: Sequence[Array]) -> FramedRun:
+        """Forward on leaves that share these arrays."""
+        with self.framework.mode(arrays):
+            own = self.own(arrays)
+            result = self.framework.values(self.call, own, self.wanted)
+
+            def pull(gys: Sequence[Any | None]) -> list[Any | None]:
+                try:
+                    return self.framework.by_tangents(self.call, own, self.wanted, gys)
+                except NoForwardMode as error:
+                    raise CallError(
+                        f"{self.name} has no forward-mode derivative, as it goes through a custom_vjp or a primitive without a jvp: "
+                        'pass modes=("rev",)'
+                    ) from error
+
+            return FramedRun(
+                self, own, Recorded(result, pull), self._outputs(result, first=self._judged is None)
+            )
+
+    def gradients(self, own: Sequence[Any], wanted: Sequence[bool], gys: Sequence[Any | None]) -> list[Any]:
+        """The same by tangents."""
+        return self.framework.second_tangents(self.call, own, wanted, gys)
+
+
 class FramedRun:
     """One recorded forward call."""
 
@@ -242,6 +283,7 @@ def framed(
     framework: Framework, f: Any, arguments: tuple[Any, ...], params: Mapping[str, Any], wrt: Any
 ) -> Framed:
     """f as a subject. Raises `CallError` where nothing can be differentiated by."""
+    kind = Forward if isinstance(f, Stated) and f.forward else Framed
     f = f.function if isinstance(f, Stated) else f
     held = framework.held(f)
     title, function = framework.title(f), framework.function(f)
@@ -261,8 +303,6 @@ def framed(
             asked = bool(requests[path]) or not explicit
             places.append(place)
             found.append(Input(path, array, array.dtype.kind in "fc" and asked))
-        else:
-            framework.refuse(leaf, path)
     if not requests or (explicit and not any(requests.values())):
         floating = [item.path for item in found if item.differentiable]
         advice = (
@@ -273,7 +313,7 @@ def framed(
         )
         raise CallError(f"nothing to differentiate by: {advice}")
     inputs = chosen(named, found, wrt, len(arguments))
-    made = Framed(framework, invoke, [leaf for _, leaf in named], places, inputs, title)
+    made = kind(framework, invoke, [leaf for _, leaf in named], places, inputs, title)
     made.own_rule = framework.own_rule(f)
     return made
 
@@ -293,7 +333,7 @@ def gradient_of(first: Framed, gys: Sequence[Array | None]) -> Framed:
         by_output: list[Any | None] = [None] * len(gys)
         for k, gy in zip(kept, cotangents, strict=True):
             by_output[k] = gy
-        return tuple(framework.gradients(first.call, own, wanted, first.places_of(by_output)))
+        return tuple(first.gradients(own, wanted, first.places_of(by_output)))
 
     likes = first.places_of(range(len(gys)))
     position = {k: i for i, k in enumerate(likes) if k is not None}
@@ -305,8 +345,9 @@ def gradient_of(first: Framed, gys: Sequence[Array | None]) -> Framed:
                 extra.append(framework.leaf(gy, outputs[position[k]]))
             items.append(Input("gy" if single else f"gy[{k}]", gy, True))
     more = range(len(flat), len(flat) + len(extra))
-    second = Framed(
+    second = type(first)(
         framework, invoke, [*flat, *extra], [*places, *more], tuple(items), f"the gradient of {first.name}"
     )
-    second.gradient = f"{framework.name}'s second derivative of {first.name}"
+    how = "second forward-mode derivative" if isinstance(first, Forward) else "second derivative"
+    second.gradient = f"{framework.name}'s {how} of {first.name}"
     return second

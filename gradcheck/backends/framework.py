@@ -17,11 +17,13 @@ from functools import partial, update_wrapper
 from importlib import import_module
 from typing import Any, ClassVar, TypeAlias
 
+import numpy as np
+
 from gradcheck.backends.protocol import Array, Traits
-from gradcheck.backends.tree import leaves, name_of
+from gradcheck.backends.tree import described, leaves, name_of
 from gradcheck.errors import CallError
 
-HOMES = {"torch": "torch", "jax": "jax", "jaxlib": "jax", "autograd": "autograd"}
+HOMES = {"torch": "torch", "jax": "jax", "jaxlib": "jax", "autograd": "autograd", "mygrad": "mygrad"}
 """From the root module of a value's type to the file of this folder that adapts it."""
 
 Call: TypeAlias = Callable[[Sequence[Any]], Any]
@@ -44,6 +46,10 @@ class Recorded:
     batched: Pull | None = None
 
 
+class NoForwardMode(Exception):  # noqa: N818
+    """A call has no forward-mode derivative."""
+
+
 class Framework(ABC):
     """The values and the derivatives of one framework."""
 
@@ -54,6 +60,8 @@ class Framework(ABC):
     traits: Traits
     imports: ClassVar[Mapping[str, str]]
     """Import statements for the names that its code uses: {"torch": "import torch"}."""
+    advice: ClassVar[Mapping[str, str]] = {}
+    """What to do in this framework's terms where a contract of that name is broken, without a full stop."""
 
     # --- values -------------------------------------------------------------------------------------------------------
 
@@ -116,10 +124,6 @@ class Framework(ABC):
         """How messages name f."""
         return name_of(f)
 
-    def refuse(self, value: Any, path: str) -> None:
-        """Raises `CallError` where a static value holds leaves that nobody would see."""
-        return
-
     # --- derivatives --------------------------------------------------------------------------------------------------
 
     def mode(self, arrays: Iterable[Array]) -> AbstractContextManager[Any]:
@@ -148,6 +152,53 @@ class Framework(ABC):
         moving: one tangent per leaf, None for one that stays. What a rule for it raises is let through.
         """
         return None
+
+    def by_tangents(
+        self, call: Call, own: Sequence[Any], wanted: Sequence[bool], gys: Sequence[Any | None]
+    ) -> list[Any | None]:
+        """The cotangents of the wanted leaves by forward mode alone: a tangent for each of their entries.
+
+        Raises `NoForwardMode` where the call has no forward-mode derivative.
+        """
+        found: dict[int, Any] = {}
+        for leaf in {id(x): x for x, want in zip(own, wanted, strict=True) if want}.values():
+            gx = np.zeros_like(self.array(leaf, "an input"))
+            for k in np.ndindex(gx.shape):
+                for unit in (1, 1j) if gx.dtype.kind == "c" else (1,):
+                    tangent = np.zeros_like(gx)
+                    tangent[k] = unit
+                    moved = self.tangents(
+                        call, own, [self.leaf(tangent, x) if x is leaf else None for x in own]
+                    )
+                    if moved is None:
+                        raise NoForwardMode
+                    pairs = [
+                        (gy, t) for gy, t in zip(gys, moved, strict=True) if gy is not None and t is not None
+                    ]
+                    gx[k] += unit * sum(
+                        [np.vdot(self.array(gy, ""), self.array(t, "")).real for gy, t in pairs]
+                    )
+            found[id(leaf)] = self.leaf(gx, leaf)
+        return [found.get(id(x)) for x in own]
+
+    def second_tangents(
+        self, call: Call, own: Sequence[Any], wanted: Sequence[bool], gys: Sequence[Any | None]
+    ) -> list[Any]:
+        """`by_tangents` of the wanted leaves as values that can be differentiated by `own` and `gys`."""
+        raise CallError(
+            f"a second order by forward mode alone is not supported for functions of {self.name}: pass order=1"
+        )
+
+    def lowered(self, call: Call, like: Any) -> tuple[Call, float] | None:
+        """`call` as mixed precision runs it, its results in single precision, and the unit roundoff of the lower one.
+
+        like: a leaf on the device. None where the framework has no mixed precision there.
+        """
+        return None
+
+    def rounding(self, unit: float, seed: int) -> AbstractContextManager[Any]:
+        """In which every result is moved by the part `unit` of its size, up or down: the effect of rounding in `lowered`."""
+        return nullcontext()
 
     # --- code ---------------------------------------------------------------------------------------------------------
 
@@ -178,11 +229,13 @@ class Framework(ABC):
 
 @dataclass
 class Stated:
-    """A function whose framework its caller named, as nothing shows it."""
+    """A function with its framework, where its caller named it, or said how to differentiate it."""
 
     function: Callable[..., Any]
     framework: Framework
     backend: str
+    forward: bool = False
+    """Whether its forward mode alone is judged."""
 
     def __post_init__(self) -> None:
         update_wrapper(self, self.function)
@@ -206,6 +259,16 @@ def stated(f: Any, backend: str | None) -> Any:
     if framework is None:
         raise CallError(f"backend={backend!r} is not installed: pip install 'gradcore[{backend}]'")
     return f if framework.claims(innermost(f)) else Stated(f, framework, backend)
+
+
+def by_forward_mode(f: Any, given: Iterable[Any], otherwise: str) -> Stated:
+    """f with its forward mode alone to be judged; `otherwise` is its framework where neither f nor what is given shows one."""
+    known = framework_of(f, *given)
+    framework = framework_of(stated(f, otherwise)) if known is None else known
+    if framework is None:
+        raise CallError(f"{described(f)} is no function whose forward-mode derivative could be taken")
+    name = type(framework).__module__.rpartition(".")[2]
+    return Stated(f.function if isinstance(f, Stated) else f, framework, name, forward=True)
 
 
 def outputs_of(result: Any) -> list[Any]:
@@ -248,6 +311,14 @@ def _roots(value: Any) -> Iterator[str]:
     for kind in (*type(value).__mro__, value, *type(owner).__mro__):
         yield str(getattr(kind, "__module__", "")).partition(".")[0]
     yield code_root(value)
+
+
+def name_in(namespaces: Iterable[tuple[str, Any]], f: Any) -> str | None:
+    """Code of a function that stands in one of these (path, module) pairs under its own name; None for any other."""
+    name = str(getattr(f, "__name__", ""))
+    return next(
+        (f"{path}.{name}" for path, space in namespaces if name and getattr(space, name, None) is f), None
+    )
 
 
 def code_root(f: Any) -> str:

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradcheck.backends.framework import Call, Framework, Recorded, code_root, outputs_of
+from gradcheck.backends.framework import (
+    Call,
+    Framework,
+    NoForwardMode,
+    Recorded,
+    code_root,
+    name_in,
+    outputs_of,
+)
 from gradcheck.backends.protocol import Array, Traits
-from gradcheck.backends.tree import described, leaves, name_of, rebuild
+from gradcheck.backends.tree import leaves, name_of, rebuild
 from gradcheck.errors import CallError
 
 NAMESPACES = (
@@ -32,6 +41,9 @@ LOST = (
 
 CUSTOM = (jax.custom_vjp, jax.custom_jvp)
 
+COLUMNS = 64
+"""Tangents that are moved at once: as many copies of every value on the way are in memory."""
+
 
 class Jax(Framework):
     """Arrays of JAX and of NumPy, and their `jax.vjp`; in 64 bits only where an array has them."""
@@ -41,6 +53,9 @@ class Jax(Framework):
         strides="none", read_only=False, reads="np.asarray({})", makes="jnp.asarray({})", lost=LOST
     )
     imports: ClassVar[Mapping[str, str]] = {"jax": "import jax", "jnp": "import jax.numpy as jnp"}
+    advice: ClassVar[Mapping[str, str]] = {
+        "partial_gradients": "let bwd return the same cotangent of an input whatever `perturbed` says of the others",
+    }
 
     # --- values -------------------------------------------------------------------------------------------------------
 
@@ -96,15 +111,6 @@ class Jax(Framework):
         made: Callable[..., Any] = f
         return made
 
-    def refuse(self, value: Any, path: str) -> None:
-        """Registered pytrees have names for their leaves that only they know."""
-        held = [x for x in jax.tree.leaves(value) if isinstance(x, jax.Array | np.ndarray)]
-        if held and not (len(held) == 1 and held[0] is value):
-            raise CallError(
-                f"{path} is {described(value)}, a registered pytree with {len(held)} arrays, and no gradient by them would be "
-                "checked: pass a tuple or dict of the arrays, and build it inside of the function"
-            )
-
     # --- derivatives --------------------------------------------------------------------------------------------------
 
     def mode(self, arrays: Iterable[Array]) -> AbstractContextManager[Any]:
@@ -129,7 +135,11 @@ class Jax(Framework):
 
         def pull(gys: Sequence[Any | None]) -> list[Any | None]:
             with jax.enable_x64(x64):
-                gxs = transposed(tuple([_cotangent(y, gy) for y, gy in zip(outputs, gys, strict=True)]))
+                try:
+                    gxs = transposed(tuple([_cotangent(y, gy) for y, gy in zip(outputs, gys, strict=True)]))
+                except (ValueError, NotImplementedError) as error:
+                    _require_reverse(error)
+                    raise
                 return _spread([_conjugate(gx) for gx in gxs], own, wanted)
 
         def batched(gys: Sequence[Any | None]) -> list[Any | None]:
@@ -179,6 +189,46 @@ class Jax(Framework):
             raise
         return [None if t.dtype == jax.dtypes.float0 else t for t in found]
 
+    def by_tangents(
+        self, call: Call, own: Sequence[Any], wanted: Sequence[bool], gys: Sequence[Any | None]
+    ) -> list[Any | None]:
+        """Many tangents at once, where what is on the way takes a batch of them."""
+        with self.mode(own):
+            try:
+                return self._columns(call, own, wanted, gys)
+            except NotImplementedError:
+                return super().by_tangents(call, own, wanted, gys)
+
+    def second_tangents(
+        self, call: Call, own: Sequence[Any], wanted: Sequence[bool], gys: Sequence[Any | None]
+    ) -> list[Any]:
+        """The same, within whatever is tracing."""
+        return [gx for gx, want in zip(self._columns(call, own, wanted, gys), wanted, strict=True) if want]
+
+    def _columns(
+        self, call: Call, own: Sequence[Any], wanted: Sequence[bool], gys: Sequence[Any | None]
+    ) -> list[Any | None]:
+        def along(leaf: Any, tangent: Any) -> Any:
+            moved = self.tangents(call, own, [tangent if x is leaf else None for x in own])
+            if moved is None:
+                raise NoForwardMode
+            pairs = [(gy, t) for gy, t in zip(gys, moved, strict=True) if gy is not None and t is not None]
+            return sum([jnp.sum(jnp.real(jnp.conj(gy) * t)) for gy, t in pairs], jnp.zeros(()))
+
+        found = {}
+        for leaf in _sources(own, wanted):
+            each = jax.vmap(partial(along, leaf))
+            gx = jnp.zeros(0, leaf.dtype)
+            for start in range(0, leaf.size, COLUMNS):
+                rows = jnp.arange(start, min(start + COLUMNS, leaf.size))
+                units = (rows[:, None] == jnp.arange(leaf.size)).astype(leaf.dtype).reshape(-1, *leaf.shape)
+                entries = each(units)
+                if jnp.iscomplexobj(leaf):
+                    entries = entries + 1j * each(1j * units)
+                gx = jnp.concatenate([gx, entries.astype(leaf.dtype)])
+            found[id(leaf)] = gx.reshape(leaf.shape)
+        return [found.get(id(x)) for x in own]
+
     def _traced(self, transform: Any, *arguments: Any) -> Any:
         """Raises `CallError` where numbers are made of traced arrays, which no derivative passes."""
         try:
@@ -200,11 +250,9 @@ class Jax(Framework):
 
     def function_code(self, f: Any) -> str | None:
         """Of JAX's own functions, and of those that a decorator of JAX has made; `f` for what it has wrapped otherwise."""
-        name = str(getattr(f, "__name__", ""))
-        for path, space in NAMESPACES:
-            if name and getattr(space, name, None) is f:
-                return f"{path}.{name}"
-        root = str(getattr(f, "__module__", "")).partition(".")[0]
+        if (own := name_in(NAMESPACES, f)) is not None:
+            return own
+        name, root = str(getattr(f, "__name__", "")), str(getattr(f, "__module__", "")).partition(".")[0]
         made = isinstance(f, CUSTOM) or type(f).__module__.partition(".")[0] == "jaxlib"
         return name if made and root != "jax" and name.isidentifier() else "f"
 
@@ -217,6 +265,18 @@ class Jax(Framework):
     def within_code(self) -> str:
         """The same for a call alone."""
         return "with jax.enable_x64(True):"
+
+
+def _require_reverse(error: Exception) -> None:
+    """Raises `CallError` where the error says that there is no reverse mode."""
+    if any(
+        words in str(error)
+        for words in ("Reverse-mode differentiation", "reverse-mode differentiation", "support transpose")
+    ):
+        raise CallError(
+            f"the function has no reverse-mode derivative ({str(error).partition('. ')[0]}): check its forward mode alone with "
+            'check_grads(f, args, order=1, modes=("fwd",))'
+        ) from error
 
 
 def _traced(leaf: Any) -> bool:

@@ -57,6 +57,8 @@ class Chosen:
 
 def torch_options(function: str, given: Mapping[str, Any]) -> Chosen:
     """Torch's keywords in our terms. Raises `TypeError` for any other, `CallError` for what leaves nothing to judge."""
+    if not given:
+        return Chosen()
     for name in given:
         if name not in TorchOptions.__annotations__:
             raise TypeError(f"{function}() got an unexpected keyword argument {name!r}")

@@ -18,6 +18,8 @@ from gradcore.op import Op
 
 def output_arrays(result: Any, name: str) -> tuple[tuple[str, ...], tuple[Array, ...]]:
     """Names and arrays of what a function returned; `CallError` for what is no array."""
+    if type(result) is np.ndarray:
+        return ("output",), (result,)
     paths, arrays = [], []
     for path, leaf in leaves(result, "output"):
         if leaf is None or not isinstance(leaf, np.ndarray | np.generic | float | int | complex):
@@ -54,12 +56,14 @@ class Pair:
         self._template = template
         self._flat = [leaf for _, leaf in leaves(template, "")]
         self._places = tuple(places)
+        self._nested = any(isinstance(item, tuple | list | dict) for item in template)
+        self._static = [not any(True for _ in _array_leaves(item)) for item in template]
 
     def _arguments(self, arrays: Sequence[Array]) -> Any:
         flat = list(self._flat)
         for place, array in zip(self._places, arrays, strict=True):
             flat[place] = array
-        return rebuild(self._template, iter(flat))
+        return rebuild(self._template, iter(flat)) if self._nested else flat
 
     def run(self, arrays: Sequence[Array]) -> PairRun:
         """Forward on these arrays, passed on as they are."""
@@ -84,9 +88,8 @@ class Pair:
     def cotangents(self, found: Any) -> list[Array | None]:
         """What the rule returned, as one array or None per input array."""
         template = self._template
-        what = f"the cotangent that the rule of {self.name} returned"
-        if not isinstance(found, tuple | list) or (len(found) != len(template) and self._sole() is not None):
-            sole = self._sole()
+        sole = self._static.index(False) if self._static.count(False) == 1 else None
+        if not isinstance(found, tuple | list) or (len(found) != len(template) and sole is not None):
             if sole is None:
                 raise CallError(
                     f"the rule of {self.name} returned {described(found)}, and there are {len(template)} inputs: "
@@ -94,34 +97,29 @@ class Pair:
                 )
             found = tuple([found if i == sole else None for i in range(len(template))])
         if len(found) != len(template):
-            static = [not any(True for _ in _array_leaves(item)) for item in template]
-            if len(found) == static.count(False):  # one per array: static values can be left out
+            if len(found) == self._static.count(False):  # one per array: static values can be left out
                 each = iter(found)
-                found = tuple([None if s else next(each) for s in static])
+                found = tuple([None if s else next(each) for s in self._static])
             else:
                 raise CallError(
                     f"the rule of {self.name} returned a tuple of {len(found)} for {len(template)} inputs: return "
                     "one per input, in the order of the inputs, and None for one that gets none"
                 )
-        flat = list(aligned(template, tuple(found), "inputs", what))
-        result: list[Array | None] = []
-        for place, item in zip(self._places, self.inputs, strict=True):
-            gx = flat[place]
-            if gx is not None and not isinstance(gx, np.ndarray | np.generic | float | int | complex):
-                raise CallError(
-                    f"{what} for {item.path} is {described(gx)}: return an array of the input's shape, or None"
-                )
-            result.append(None if gx is None else _numbers(gx, f"{what} for {item.path}"))
-        return result
-
-    def _sole(self) -> int | None:
-        """The place of the only input that holds arrays."""
-        places = [i for i, item in enumerate(self._template) if any(True for _ in _array_leaves(item))]
-        return places[0] if len(places) == 1 else None
+        what = f"the cotangent that the rule of {self.name} returned"
+        flat = list(aligned(template, tuple(found), "inputs", what)) if self._nested else found
+        return [
+            None if (gx := flat[place]) is None else _numbers(gx, what, item.path)
+            for place, item in zip(self._places, self.inputs, strict=True)
+        ]
 
 
-def _numbers(gx: Any, what: str) -> Array:
+def _numbers(gx: Any, what: str, path: str) -> Array:
     """A cotangent as an array of numbers."""
+    if type(gx) is np.ndarray and gx.dtype.kind in "fc":
+        return gx
+    what = f"{what} for {path}"
+    if not isinstance(gx, np.ndarray | np.generic | float | int | complex):
+        raise CallError(f"{what} is {described(gx)}: return an array of the input's shape, or None")
     array = plain(gx, what, "the checker compares")
     if array.dtype.kind not in "fciu" and not is_extended(array.dtype):
         raise CallError(

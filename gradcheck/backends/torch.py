@@ -5,14 +5,16 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch.autograd import forward_ad
 
-from gradcheck.backends.framework import Call, Framework, Recorded, outputs_of
+from gradcheck.backends.framework import Call, Framework, Recorded, name_in, outputs_of
 from gradcheck.backends.protocol import Array, Traits
+from gradcheck.backends.torch_mixed import Rounding, mixed
 from gradcheck.backends.tree import name_of
 from gradcheck.errors import CallError
 
@@ -42,6 +44,12 @@ class PyTorch(Framework):
         lost=LOST,
     )
     imports: ClassVar[Mapping[str, str]] = {"torch": "import torch"}
+    advice: ClassVar[Mapping[str, str]] = {
+        "partial_gradients": "return gradients in the order of the inputs, whatever ctx.needs_input_grad says of the others",
+        "saved_values": "save what backward needs with ctx.save_for_backward, which guards it, not as an attribute of ctx",
+        "autocast": "decorate forward of the Function with torch.amp.custom_fwd(device_type=..., cast_inputs=torch.float32) and "
+        "backward with torch.amp.custom_bwd(device_type=...), or call it under torch.autocast(..., enabled=False)",
+    }
 
     # --- values -------------------------------------------------------------------------------------------------------
 
@@ -211,6 +219,15 @@ class PyTorch(Framework):
                 return None
             return [forward_ad.unpack_dual(y).tangent for y in outputs_of(result)]
 
+    def lowered(self, call: Call, like: Any) -> tuple[Call, float] | None:
+        """Forward under `torch.autocast`, in its dtype for that device; backward after it, as in training."""
+        return mixed(call, like.device.type)
+
+    def rounding(self, unit: float, seed: int) -> AbstractContextManager[Any]:
+        """A dispatch mode."""
+        mode: AbstractContextManager[Any] = Rounding(unit, seed)
+        return mode
+
     # --- code ---------------------------------------------------------------------------------------------------------
 
     def literal(self, leaf: Any, nested: str) -> str:
@@ -229,8 +246,7 @@ class PyTorch(Framework):
             return f"{f.__name__}.apply"
         if isinstance(f, torch.nn.Module):
             return "module"
-        name = getattr(f, "__name__", "")
-        return next((f"{path}.{name}" for path, space in NAMESPACES if getattr(space, name, None) is f), None)
+        return name_in(NAMESPACES, f)
 
     def call_code(self, f: str, arguments: Sequence[str], moved: str, f_itself: Any) -> str:
         """A call of f; of a module with all that it holds in double precision."""

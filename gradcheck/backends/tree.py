@@ -1,12 +1,13 @@
-"""Nested tuples, lists and dicts of arrays, taken apart into leaves with names and put together again."""
+"""Nested tuples, lists, dicts and registered containers of arrays, taken apart into named leaves and put together again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from gradcheck.backends.registered import children_of, put_together
 from gradcheck.errors import CallError
 
 
@@ -16,26 +17,39 @@ def leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
     >>> list(leaves(({"w": 1}, 2), "inputs"))
     [("inputs[0]['w']", 1), ('inputs[1]', 2)]
     """
-    if isinstance(value, tuple | list):
+    if isinstance(value, (tuple, list)):
         for i, item in enumerate(value):
             yield from leaves(item, f"{path}[{i}]")
     elif isinstance(value, dict):
         for key, item in value.items():
             yield from leaves(item, f"{path}[{key!r}]")
+    elif (children := children_of(value)) is not None:
+        for name, item in children:
+            yield from leaves(item, path + name)
     else:
         yield path, value
 
 
 def rebuild(template: Any, new: Iterator[Any]) -> Any:
     """A structure like `template` with its leaves replaced, in the order of `leaves`."""
-    if isinstance(template, tuple | list):
+    if isinstance(template, (tuple, list)):
         items = [rebuild(item, new) for item in template]
         if isinstance(template, list):
             return items
         return type(template)(*items) if hasattr(template, "_fields") else tuple(items)
     if isinstance(template, dict):
         return {key: rebuild(item, new) for key, item in template.items()}
+    if (children := children_of(template)) is not None:
+        return put_together(template, [rebuild(item, new) for _, item in children])
     return next(new)
+
+
+def replaced(flat: Sequence[Any], places: Sequence[int], values: Sequence[Any]) -> list[Any]:
+    """A copy of a list of leaves with other values at some places."""
+    made = list(flat)
+    for place, value in zip(places, values, strict=True):
+        made[place] = value
+    return made
 
 
 def aligned(template: Any, value: Any, path: str, what: str) -> Iterator[Any]:
@@ -62,6 +76,15 @@ def aligned(template: Any, value: Any, path: str, what: str) -> Iterator[Any]:
             )
         for key, item in template.items():
             yield from aligned(item, value.get(key), f"{path}[{key!r}]", what)
+    elif (children := children_of(template)) is not None:
+        found = children_of(value) if type(value) is type(template) else None
+        if found is None or len(found) != len(children):
+            raise CallError(
+                f"{what} for {path} is {described(value)}, and {path} is a {type(template).__name__}: return one of these that "
+                "holds cotangents"
+            )
+        for (name, item), (_, cotangent) in zip(children, found, strict=True):
+            yield from aligned(item, cotangent, path + name, what)
     else:
         yield value
 

@@ -3,7 +3,7 @@
 `CONTRACTS` has them by name, in the order in which they are tried; those in `ON_REQUEST` are tried where they are named only.
 """
 
-from gradcheck.contracts import effects, algebra, layouts, recorded  # noqa: I001 - this is the order in which they are tried
+from gradcheck.contracts import effects, algebra, layouts, recorded, mixed  # noqa: I001 - this is the order in which they are tried
 from gradcheck.contracts.base import (
     CONTRACTS,
     ON_REQUEST,
@@ -24,6 +24,7 @@ __all__ = [
     "effects",
     "examine",
     "layouts",
+    "mixed",
     "of_every_subject",
     "recorded",
 ]

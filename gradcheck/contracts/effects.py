@@ -96,8 +96,7 @@ def no_shared_memory(obs: Observation) -> str | None:
     run = obs.fresh()
     gys = [gy.copy() for gy in obs.first_gys]
     obs.pulls += 1
-    with np.errstate(all="ignore"):
-        found = run.accumulated(spread(run.outputs, gys))
+    found = run.accumulated(spread(run.outputs, gys))
     before = copied(found)
     obs.pulled([-gy for gy in gys], run)
     inputs, outputs = _Memory(obs.latest_given), _Memory(run.outputs)

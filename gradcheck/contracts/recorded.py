@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gradcheck.backends.framed import Framed, FramedRun
+from gradcheck.backends.framed import Forward, Framed, FramedRun
 from gradcheck.backends.protocol import spread
 from gradcheck.contracts.base import AMPLIFIED, REORDERED, Skip, agrees, alike, contract
 from gradcheck.errors import RuleError
@@ -27,11 +27,15 @@ def _subject(obs: Observation) -> Framed:
     return obs.subject
 
 
+def _advice(subject: Framed, name: str) -> str:
+    words = subject.framework.advice.get(name, "")
+    return f": {words}" if words else ""
+
+
 def _run(obs: Observation) -> FramedRun:
     """A forward call on arrays of its own."""
     obs.forwards += 1
-    with np.errstate(all="ignore"):
-        return _subject(obs).run(obs.copies())
+    return _subject(obs).run(obs.copies())
 
 
 @contract(of=Framed, follows=("vjp_repeatable", "deterministic"))
@@ -52,10 +56,7 @@ def partial_gradients(obs: Observation) -> str | None:
         one = [g if j == i else None for j, g in enumerate(obs.first_gx)]
         only = [found if j == i else None for j in range(len(obs.paths))]
         if not agrees(obs, only, one, obs.first_gys):
-            return (
-                f"{alone}, the gradient by it is another one: return gradients in the order of the inputs, whatever "
-                "ctx.needs_input_grad says of the others"
-            )
+            return f"{alone}, the gradient by it is another one{_advice(subject, 'partial_gradients')}"
     return None
 
 
@@ -73,8 +74,7 @@ def undefined_cotangents(obs: Observation) -> str | None:
         expected = obs.pulled(gys, run)
         obs.pulls += 1
         try:
-            with np.errstate(all="ignore"):
-                found = copied(run.pull(given))
+            found = copied(run.pull(given))
         except RuleError as error:
             return f"where {path} has no cotangent, the rule raises {error}"
         if not agrees(obs, found, expected, gys):
@@ -122,10 +122,8 @@ def saved_values(obs: Observation) -> str | None:
         obs, obs.arrays, obs.first_gys, first, (obs.outputs_before, found)
     ):
         return None
-    return (
-        "an input changed in place after forward gives another gradient, and no error: save what backward needs with "
-        "ctx.save_for_backward, which guards it, not as an attribute of ctx"
-    )
+    text = "an input changed in place after forward gives another gradient, and no error"
+    return f"{text}{_advice(_subject(obs), 'saved_values')}"
 
 
 @contract(of=Framed, follows=("deterministic",))
@@ -154,15 +152,18 @@ def forward_mode(obs: Observation) -> str | None:
     got, again, numeric = flatten(found), flatten(moved), e.numeric
     eps = max([float(np.finfo(t.dtype).eps) for t in found], default=0.0)
     known = numeric.flat_diagnosis <= Diagnosis.NOISY
-    with np.errstate(all="ignore"):
-        allowed = 2 * numeric.flat_bound + AMPLIFIED * np.abs(got - again)
-        allowed += max(REORDERED * eps, GROSS) * np.max(np.abs(numeric.flat_value[known]), initial=0.0)
-        wrong = known & ~(np.abs(got - numeric.flat_value) <= allowed)
+    allowed = 2 * numeric.flat_bound + AMPLIFIED * np.abs(got - again)
+    allowed += max(REORDERED * eps, GROSS) * np.max(np.abs(numeric.flat_value[known]), initial=0.0)
+    wrong = known & ~(np.abs(got - numeric.flat_value) <= allowed)
     if not wrong.any():
         return None
     k = int(np.argmax(np.where(wrong, np.abs(got - numeric.flat_value), -1.0)))
-    right = "" if any(one.failed for one in obs.evidence) else "; reverse mode is right"
+    failed, right = any(one.failed for one in obs.evidence), "; reverse mode is right"
+    if isinstance(subject, Forward):
+        if failed:
+            raise Skip("the entries of its derivative, taken by forward mode, are wrong already")
+        right = ", though it is right along each entry by itself: a jvp has to be linear in the tangent"
     return (
         f"forward mode (jvp) gives {got[k]:.6g} for an output along a random direction, and the derivative is "
-        f"{numeric.flat_value[k]:.6g} ± {numeric.flat_bound[k]:.1g}{right}"
+        f"{numeric.flat_value[k]:.6g} ± {numeric.flat_bound[k]:.1g}{'' if failed else right}"
     )

@@ -12,6 +12,7 @@ import numpy as np
 from gradcheck.backends.call import Call
 from gradcheck.backends.framework import framework_of
 from gradcheck.backends.protocol import Traits
+from gradcheck.backends.registered import children_of
 from gradcheck.backends.tree import leaves
 from gradcheck.backends.values import array_in, reading
 from gradcheck.diagnosis.locate import Located
@@ -127,6 +128,10 @@ def _argument(value: Any, path: str, moved: str, traits: Traits) -> str:
             return f"[{', '.join(parts)}]"
         name = type(value).__name__ if hasattr(value, "_fields") else ""
         return f"{name}({', '.join(parts)}{',' if len(parts) == 1 and not name else ''})"
+    if (children := children_of(value)) is not None:
+        texts = {name: _argument(item, path + name, moved, traits) for name, item in children}
+        new = [f"{name[1:]}={text}" for name, text in texts.items() if text != path + name]
+        return f"dataclasses.replace({path}, {', '.join(new)})" if new else path
     array = array_in(value)
     if array is None:
         return path

@@ -6,6 +6,7 @@ import ast
 import builtins
 import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import gradcore
 from gradcheck.backends.call import Call
 from gradcheck.backends.framework import Stated, framework_of
+from gradcheck.backends.registered import children_of
 from gradcheck.backends.tree import described, leaves, name_of
 from gradcheck.backends.values import array_in, arrays_of
 from gradcore.op import Op
@@ -54,7 +56,18 @@ def literal(value: Any, most: int = MOST) -> str:
         return framework.literal(value, repr(array.tolist()) if array.size <= most else "...")
     if isinstance(value, type):
         return _type_text(value)
+    if children_of(value) is not None:
+        return _container(value, most)
     return function_text(value, repr(value)) if callable(value) else repr(value)
+
+
+def _container(value: Any, most: int) -> str:
+    """A registered dataclass as a call of it; another container has no code, as only its user knows how it is made."""
+    name = type(value).__name__
+    if not is_dataclass(value):
+        return f"<{name}>"
+    given = [f"{f.name}={literal(getattr(value, f.name), most)}" for f in fields(value) if f.init]
+    return f"{name}({', '.join(given)})"
 
 
 def in_its_layout(value: Any) -> str:
@@ -114,7 +127,7 @@ def call_snippet(function: str, call: Call, middle: str = "") -> str:
     if call.vjp is not None:
         rule = function_text(call.vjp, "rule")
         given.append(f"vjp={'rule' if rule == f and call.vjp is not call.f else rule}")
-    if isinstance(call.f, Stated):
+    if isinstance(call.f, Stated) and not call.f.forward:
         given.append(f"backend={call.f.backend!r}")
     if call.straight_through is not None:
         given.append(f"straight_through={function_text(call.straight_through, 'surrogate')}")
@@ -125,6 +138,11 @@ def call_snippet(function: str, call: Call, middle: str = "") -> str:
             lines.append(_assigned(key, value))
             given.append(f"{key}={key}")
     last = f"{function}({', '.join([f, *given])}, seed={call.seed})"
+    if isinstance(call.f, Stated) and call.f.forward:
+        of_jax = call.wrt is None and call.f.backend != "autograd"
+        order = 1 if function == "gradcheck" else 2
+        last = f"check_grads({f}, {'inputs' if of_jax else call.wrt}, {order}, modes=('fwd',))"
+        last += "" if of_jax else "(*inputs)"
     body = "\n\n".join(["\n".join(lines), *([middle] if middle else []), last])
     every = [leaf for _, leaf in leaves(call.arguments, "")]
     return f"{_imports(body, (call.f, call.vjp, call.straight_through), every)}\n\n{body}"
@@ -170,7 +188,8 @@ def _imports(body: str, functions: tuple[Any, ...], values: Sequence[Any]) -> st
     own = [getattr(f, "func", f) for f in functions]
     used -= {function_text(f, "f").partition(".apply")[0] for f in own if callable(f)}
     used -= {"f", "rule", "module", "surrogate"}
-    lines = ["from functools import partial"] * ("partial" in used)
+    lines = ["import dataclasses"] * ("dataclasses" in used)
+    lines += ["from functools import partial"] * ("partial" in used)
     lines += ["import numpy as np"] * ("np" in used)
     numpys = sorted(
         n for n in used - {"np", "partial"} if not hasattr(builtins, n) and hasattr(np, n)
@@ -179,6 +198,6 @@ def _imports(body: str, functions: tuple[Any, ...], values: Sequence[Any]) -> st
     lines += [line for name, line in (framework.imports if framework else {}).items() if name in used]
     lines += ["import gradcore"] * ("gradcore" in used)
     lines += ["from gradcore import Tensor"] * ("Tensor" in used)
-    checks = sorted(used & {"gradcheck", "gradgradcheck"})
+    checks = sorted(used & {"gradcheck", "gradgradcheck", "check_grads"})
     lines += [f"from gradcheck import {', '.join(checks)}"] * bool(checks)
     return "\n".join([*lines, *([setup] if setup else [])])

@@ -104,7 +104,7 @@ def _call(draw: st.DrawFn, inputs: tuple[Any, ...], params: dict[str, Any], wrt:
 class Plan:
     """A call around an example, before its arrays are made: all of it choices, so that each can be simplified alone.
 
-    form: which of `domain.every_form()`.
+    form: which of `domain.every_form()`. layout: in which memory layout a kernel gets its inputs.
     """
 
     sizes: tuple[int, ...]
@@ -114,6 +114,7 @@ class Plan:
     seed: int
     cotangent: str
     form: int = 0
+    layout: str = "dense"
 
     def call(self, domain: Around, wrt: Any) -> DrawnCall:
         """The call that it stands for."""
@@ -323,6 +324,7 @@ def near(plan: Plan, domain: Around, wrt: Any) -> st.SearchStrategy[DrawnCall]:
             draw(st.one_of(st.just(plan.seed), st.integers(0, 99))),
             draw(st.sampled_from(["dense", plan.cotangent])),
             draw(st.sampled_from([0, plan.form])) if len(plan.sizes) == len(domain.sizes) else plan.form,
+            plan.layout if plan.layout == "dense" else draw(st.sampled_from(["dense", plan.layout])),
         )
         return simpler.call(domain, wrt)
 
@@ -354,6 +356,8 @@ def _values(
 ) -> Any:
     if leaf.array.dtype.kind == "b":
         made = resized(leaf.array, shape)
+        if style == "rows":  # some rows of which all is false
+            return made & (rng.random((*shape[:-1], 1)) < 0.5)
         return made if style == "given" else rng.random(shape) < rng.choice([0.0, 0.5, 1.0])
     if leaf.array.dtype.kind in "iu":
         return drawn_integers(

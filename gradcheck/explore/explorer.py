@@ -33,6 +33,7 @@ from gradcheck.explore.outcomes import (
 )
 from gradcheck.explore.running import Stop, run_examples
 from gradcheck.explore.smallest import SHRINKING, Smallest
+from gradcheck.explore.timed import timed
 from gradcheck.report.report import Report
 from gradcheck.report.verification import Edge, Verification
 from gradcheck.strategies.cotangents import cotangent
@@ -43,9 +44,6 @@ WIDEST = 100_000
 
 PROBE, TIMES = 1.0, 50.0
 """Seconds, or times the seconds of the example, that forward may take for an input that is only tried."""
-
-MOST = 0.25
-"""Part of the time that a single example may take."""
 
 Kind: TypeAlias = tuple[str, int]
 """A cause, and the form of shapes where an edge shows it."""
@@ -265,21 +263,7 @@ class Explorer:
     # --- many ---------------------------------------------------------------------------------------------------------
 
     def _timely(self, call: DrawnCall, domain: Around | None) -> Outcome | None:
-        """The outcome of one more example, None where the time is over. One that takes too much of it is left out."""
-        share = self.max_seconds * MOST
-        try:
-            with limited(min(self._clock.left, share)):
-                outcome = self._judge(call, domain)
-        except TooLong:
-            if self._clock.left > 0:
-                given = ", ".join([described(leaf) for _, leaf in leaves(call.inputs, "")])
-                self.left_out.append(f"{given}, for which a check took longer than {share:g} s")
-                return Outcome(None, f"a check took longer than {share:g} s")
-            done, seconds = len(self.outcomes), self.max_seconds
-            self.left_out.append(f"what came after {done} examples: {seconds:g} s were over (max_seconds)")
-            return None
-        self._clock.step()
-        return outcome
+        return timed(lambda c: self._judge(c, domain), call, self._clock, self.left_out, len(self.outcomes))
 
     def _sweep(self, domain: Around, wrt: Any, count: int) -> None:
         """Judge every special class around an example, until some examples have failed."""

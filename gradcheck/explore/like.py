@@ -48,11 +48,13 @@ def around(
     pulls: Pulls = lambda _inputs, _params: True,
     values: Values = lambda _inputs, _params: None,
     seconds: float = 30.0,
+    forms: bool = True,
 ) -> Around:
     """The domain around an example.
 
     accepts: the outputs' shapes, () where forward refuses inputs and parameters or its results are not finite. pulls:
     whether the rule raises nothing there. values: the floating outputs, None where forward refuses. seconds: of the whole verification; one large array takes a part of them.
+    forms: whether other structures of shapes, and one large array, are sought.
     """
     arrays: list[Leaf] = []
     statics: dict[int | str, tuple[Any, ...]] = {name: (value,) for name, value in params.items()}
@@ -68,6 +70,8 @@ def around(
         _find_index_bound(domain, leaf, accepts)
         _find_values(domain, leaf, accepts)
     _find_statics(domain, f, vjp, accepts)
+    if not forms:
+        return domain
     find_forms(domain, accepts, pulls, values)
     domain.large = _large_sizes(domain, accepts, pulls, seconds)
     return domain

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import ctypes
 import sys
 import threading
@@ -22,23 +23,25 @@ def limited(seconds: float) -> Iterator[None]:
     It arrives between two steps of Python, in any thread and on any system: a loop that never ends is stopped, a single
     long call into a library returns first.
     """
-    thread, lock = threading.get_ident(), threading.Lock()
+    thread, lock, ended = threading.get_ident(), threading.Lock(), threading.Lock()
     running = True
 
-    def interrupt() -> None:
+    def watch() -> None:
+        if ended.acquire(timeout=min(max(seconds, 0.0), threading.TIMEOUT_MAX)):
+            return
         with lock:
             if running:
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(TooLong))
 
-    timer = threading.Timer(max(seconds, 0.0), interrupt)
-    timer.daemon = True
-    timer.start()
+    ended.acquire()
+    # threading.Timer waits until its thread runs, which takes longer than many a body
+    _thread.start_new_thread(watch, ())
     try:
         yield
     finally:
         with lock:
             running = False
-        timer.cancel()
+        ended.release()
 
 
 class Clock:

@@ -8,6 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from gradcheck.backends.tree import leaves
+from gradcheck.backends.values import array_in
 from gradcheck.diagnosis.snippet import literal
 from gradcheck.explore.domain import Around
 from gradcheck.explore.drawn import DrawnCall, Plan
@@ -128,7 +132,9 @@ def beyond(o: Outcome, domain: Around) -> str:
         return ""
     form = domain.every_form()[o.plan.form].words
     words = ["at size 0"] * (0 in o.plan.sizes) + [f"for {form}"] * bool(form)
-    words += [f"at {s} values" for s in dict.fromkeys(o.plan.styles) if s in ("tiny", "huge", "rank one")]
+    words += [
+        f"at {s} values" for s in dict.fromkeys(o.plan.styles) if s in ("tiny", "huge", "larger", "rank one")
+    ]
     words += ["at values of another sign"] * ("any sign" in o.plan.styles)
     paths = [leaf.path for leaf in domain.arrays]
     for name, value in o.plan.statics:
@@ -136,7 +142,11 @@ def beyond(o: Outcome, domain: Around) -> str:
             place = name if isinstance(name, str) else f"the static input {name}"
             words.append(f"with {place} = {value!r}")
     if not words:
-        words = [f"at shapes {', '.join(str(i.shape) for i in o.report.inputs if i.path in paths)}"]
+        shapes = [str(i.shape) for i in o.report.inputs if i.path in paths]
+        shapes = shapes or [
+            str(np.shape(leaf)) for _, leaf in leaves(o.inputs, "") if array_in(leaf) is not None
+        ]
+        words = [f"at shapes {', '.join(shapes)}"]
     return ", ".join(words)
 
 

@@ -7,6 +7,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.numeric.quantiles import median
+
 Array = NDArray[Any]
 Signs: TypeAlias = Literal["real", "positive", "negative", "within", "near"]
 """Any sign; none below zero; none above; between the least and the largest of the example; the example's own, moved by a
@@ -33,7 +35,7 @@ FLOATS = (
 """Halves; the example's; of its scale; from -3 to 3; half 0 and ±1; all 0; few values; one value; the least and the
 largest of the example; 40 times as large; over four decades; of 1e-12; of 1e12; degenerate matrices; the unit matrix; of its scale with both signs, where the example has one."""
 
-FAR = ("tiny", "huge", "rank one", "any sign")
+FAR = ("tiny", "huge", "larger", "rank one", "any sign")
 """Styles of values that an example does not show: what fails only there is listed as an edge."""
 
 INTEGERS = ("given", "range", "repeated", "edges", "zeros", "negative")
@@ -80,7 +82,7 @@ def drawn_floats(
         return np.asarray(parts[0] + 1j * parts[1], array.dtype)
     given = resized(array, shape)
     finite = np.abs(array[np.isfinite(array) & (array != 0)]).astype(np.float64)
-    scale = float(np.median(finite)) if finite.size else 1.0
+    scale = median(finite) if finite.size else 1.0
     low, high = (float(array.min()), float(array.max())) if array.size else (-1.0, 1.0)
     if style == "given":
         return given
@@ -128,4 +130,6 @@ def _styled(
         return np.asarray(unit * rng.choice(rng.integers(-4, 5, rng.integers(1, 4)) / 2.0, shape))
     if style == "mixed":
         return np.asarray(values * 10.0 ** rng.uniform(-3, 1, shape))
-    return np.asarray(values * {"large": 40.0, "tiny": 1e-12, "huge": 1e12}.get(style, 1.0))
+    return np.asarray(
+        values * {"large": 40.0, "larger": 256.0, "small": 0.025, "tiny": 1e-12, "huge": 1e12}.get(style, 1.0)
+    )

@@ -10,6 +10,7 @@ from gradcheck.backends.arguments import number, params_of, seed_of, whole
 from gradcheck.backends.framework import stated
 from gradcheck.errors import CallError
 from gradcheck.explore.explorer import Explorer
+from gradcheck.explore.kernels import KernelExplorer
 from gradcheck.report.failure import GradientError
 from gradcheck.report.verification import Verification
 from gradcheck.verdict.compare import Verdict
@@ -27,6 +28,9 @@ def verify(
     params: Mapping[str, Any] | None = None,
     backend: str | None = None,
     straight_through: Callable[..., Any] | None = None,
+    reference: Callable[..., Any] | None = None,
+    accumulate: str | None = None,
+    intermediates: str | None = None,
     max_examples: int = 100,
     max_seconds: float = 30.0,
     edges: Edges = "list",
@@ -45,6 +49,8 @@ def verify(
     edges: what lies beyond the example (sizes of 0, magnitudes far from its own, other signs, static numbers of another sign
     or order, shapes and static values at which the rule raises) is tried as well; what is wrong only there is listed as
     `edges` beside the verdict, or is a fail with "fail". A domain that was given has no edges.
+    reference, accumulate, intermediates: as for `gradcheck`, of a kernel in low precision; with `like`. Drawn are sizes around
+    powers of two, magnitudes, equal values, repeated indices, masked rows and memory layouts that kernel and reference take.
     complex: with `like`, try complex numbers in place of the real ones as well.
     params: static parameters by name; with `like` an example of them, else the same for every example.
     max_examples: how many are drawn. max_seconds: how long to try; what was left out then is listed in `left_out`.
@@ -64,6 +70,36 @@ def verify(
         raise CallError(
             f'edges={edges!r}: pass "list" to list them beside the verdict, or "fail" to count them'
         )
+    if reference is not None:
+        alone = {
+            "a domain": domain is not None,
+            "straight_through=": straight_through is not None,
+            "backend=": backend is not None,
+            "complex=": complex,
+        }
+        if any(alone.values()) or like is None:
+            came = ", ".join([name for name, given in alone.items() if given]) or "no example"
+            raise CallError(
+                f"{came} came together with reference=: pass one example of the kernel's inputs as like=(x, w), in its own dtype, and "
+                "the claims accumulate= and intermediates= where they are others than 'float32'"
+            )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            result = KernelExplorer(
+                f,
+                reference,
+                vjp,
+                {"accumulate": accumulate, "intermediates": intermediates},
+                max_examples,
+                seed_of(seed),
+                seconds,
+                edges == "fail",
+            ).over(like, wrt, params_of(params))
+        return _raised(result, raise_exception=raise_exception)
+    if accumulate is not None or intermediates is not None:
+        raise CallError(
+            "accumulate= and intermediates= are claims on a kernel that is judged beside a reference: pass reference=g"
+        )
     explorer = Explorer(
         stated(f, backend),
         vjp,
@@ -77,6 +113,11 @@ def verify(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # special values overflow and divide by zero, and mean it
         result = explorer.over(domain, like, wrt, params_of(params))
+    return _raised(result, raise_exception=raise_exception)
+
+
+def _raised(result: Verification, *, raise_exception: bool) -> Verification:
+    __tracebackhide__ = True
     if raise_exception and result.verdict is Verdict.FAIL and result.smallest is not None:
         raise GradientError(result.smallest, result)
     return result

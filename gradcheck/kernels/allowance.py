@@ -39,7 +39,9 @@ class Judged:
 
     @property
     def which(self) -> int:
-        """Which of the two cotangents it is for: that of independent entries, or that of equal rows."""
+        """Which cotangent it is for: that of independent entries, that of equal rows, or the caller's."""
+        if self.layout.startswith("given"):
+            return 2
         return int(self.layout in ("broadcast", "dense copy"))
 
     @property

@@ -70,14 +70,15 @@ def contiguous(m: Measured, j: Judged) -> Cause | None:
         (o for o in m.judged if o.path == j.path and o.layout in ("dense", "dense copy") and not o.wrong),
         None,
     )
-    if not j.layout or j.layout.startswith("dense") or dense is None:
+    if not j.layout or j.layout.endswith(("dense", "copy")) or dense is None:
         return None
-    if j.layout == "broadcast" and not _right_on_a_copy(m, j):
+    if j.which and not _right_on_a_copy(m, j):
         return None
     words = {
         "gaps": "with gaps between its entries",
         "transposed": "with transposed strides",
         "broadcast": "with strides of 0",
+        "given": "with the strides of gy=",
     }
     return Cause(
         "contiguous",
@@ -88,7 +89,7 @@ def contiguous(m: Measured, j: Judged) -> Cause | None:
 
 def _right_on_a_copy(m: Measured, j: Judged) -> bool:
     place = [v.path for v in m.kernel.inputs].index(j.path)
-    gx = m.pull(1, "dense").pulled[place]
+    gx = m.pull(j.which, "dense").pulled[place]
     return gx is not None and not replace(j, actual=gx.array).wrong
 
 

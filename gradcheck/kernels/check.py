@@ -8,18 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.backends.arguments import params_of, seed_of
-from gradcheck.backends.framework import framework_of
-from gradcheck.backends.tree import described, leaves, name_of
+from gradcheck.backends.arguments import seed_of
 from gradcheck.diagnosis.case import Cause
 from gradcheck.diagnosis.faults import Fault
-from gradcheck.errors import CallError, ForwardError, RuleError
+from gradcheck.errors import CallError, OutsideError, RuleError
 from gradcheck.kernels.allowance import Judged
 from gradcheck.kernels.causes import why
-from gradcheck.kernels.formats import FORMATS, Claims, claimed
-from gradcheck.kernels.measured import Measured, Reference
-from gradcheck.kernels.recorded import Recorded
-from gradcheck.kernels.subject import Kernel, NumPyKernel
+from gradcheck.kernels.kinks import at_kinks
+from gradcheck.kernels.measured import Measured
+from gradcheck.kernels.sides import claims_of, cotangents_of, reference_of, require_runs, subject_of
 from gradcheck.kernels.trusted import differs
 from gradcheck.kernels.where import placed
 from gradcheck.report.report import InputResult, Report
@@ -34,24 +31,27 @@ def check_kernel(
     reference: Callable[..., Any],
     *,
     vjp: Callable[..., Any] | None = None,
+    wrt: Any = None,
     params: Any = None,
+    gy: Any = None,
     accumulate: str | None = None,
     intermediates: str | None = None,
     seed: int = 0,
     backward: bool = True,
+    drawn: bool = False,
     note: str = "",
 ) -> Report:
-    """Judge a kernel in its own dtype beside `reference` in float64; `backward=False` leaves the gradient out."""
-    if not callable(reference):
-        raise CallError(
-            f"reference= is {described(reference)}: pass the same mathematics as a function of float64 arrays or tensors, such as "
-            "reference=lambda x, w: x @ w"
-        )
-    subject = _subject(kernel, inputs, vjp, params, backward)
+    """Judge a kernel in its own dtype beside `reference` in float64.
+
+    backward: False leaves the gradient out. drawn: whether the inputs are another example of those of an earlier check: the
+    reference's own derivative is known to be right, and `OutsideError` is raised outside of its domain.
+    """
+    subject = subject_of(kernel, inputs, vjp, params, wrt, backward=backward)
     accumulate, intermediates = accumulate or "float32", intermediates or "float32"
     claims = claims_of(subject, accumulate, intermediates)
-    _runs(subject)
-    against = _reference(reference, subject, inputs, params, seed_of(seed))
+    require_runs(subject)
+    against = reference_of(reference, subject, inputs, params, seed_of(seed))
+    subject.given = cotangents_of(gy, subject, subject.outputs())
     m = Measured(subject, against, claims, seed_of(seed))
     faults: list[Fault] = []
     try:
@@ -63,115 +63,16 @@ def check_kernel(
             )
         )
     faults += [Fault("cotangent_shape", m.misshapen)] * bool(m.misshapen)
-    if backward and not faults:
+    if drawn and m.outside():
+        raise OutsideError(m.outside())
+    if backward and not faults and not drawn:
         wrong = differs(m)
         if wrong:
             raise CallError(wrong)
     faults += _of_missing(m) + _of_changes(m) + _of_spread(m) + _of_values(m)
-    m.notes += [note] * bool(note)
+    m.notes += [*against.notes, *[note] * bool(note)]
     m.calls += 1
     return _report(m, faults, f"accumulate={accumulate!r}, intermediates={intermediates!r}")
-
-
-def _runs(kernel: Kernel) -> None:
-    """Raises `ForwardError` where the kernel does not take its inputs."""
-    try:
-        kernel.outputs()
-    except CallError:
-        raise
-    except Exception as error:
-        given = ", ".join(
-            [
-                f"{v.path} is {v.format.name if v.format else v.array.dtype} {v.array.shape}"
-                for v in kernel.inputs
-            ]
-        )
-        raise ForwardError(
-            f"{kernel.name} raised {type(error).__name__} on these inputs ({given}): {error}. A check needs inputs that the kernel takes"
-        ) from error
-
-
-def claims_of(kernel: Kernel, accumulate: str, intermediates: str) -> Claims:
-    """The two claims as relative errors. Raises `CallError` where one is unknown."""
-    accumulate = claimed("accumulate", accumulate)
-    intermediates = claimed("intermediates", intermediates, ("stored",))
-    coarsest = max([v.format.unit for v in kernel.inputs if v.format is not None], default=2.0**-24)
-    result = coarsest if intermediates == "stored" else FORMATS[intermediates].unit
-    return Claims(result, FORMATS[accumulate].unit)
-
-
-def _subject(kernel: Any, inputs: Any, vjp: Any, params: Any, backward: bool) -> Kernel:
-    if not callable(kernel):
-        raise CallError(
-            f"the first argument is {described(kernel)}, and it has to be the kernel to check: gradcheck(kernel, (x, w), ...)"
-        )
-    template = tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
-    framework = framework_of(kernel, *[leaf for _, leaf in leaves(template, "")])
-    if framework is not None and framework.name != "PyTorch":
-        raise CallError(
-            f"{name_of(kernel)} is of {framework.name}, and reference= takes kernels of NumPy and PyTorch: convert it"
-        )
-    if framework is not None:
-        from gradcheck.kernels.torch_kernel import TorchKernel
-
-        if vjp is not None:
-            raise CallError(
-                "vjp= came together with PyTorch tensors, whose own derivative would be checked: leave vjp= out"
-            )
-        found: Kernel = TorchKernel(kernel, template, params_of(params))
-    else:
-        if vjp is None and backward:
-            raise CallError(
-                f"{name_of(kernel)} came with plain arrays, with reference= and without vjp=: pass vjp=rule, its backward pass; "
-                "for forward values alone call assert_close(actual, reference, inputs)"
-            )
-        found = NumPyKernel(kernel, vjp, template, params_of(params))
-    if not any(v.format is not None for v in found.inputs):
-        raise CallError(
-            f"{found.name} got no floating array: pass the kernel's inputs in its own dtype, as arrays of NumPy or ml_dtypes, or tensors of PyTorch"
-        )
-    return found
-
-
-def _reference(g: Callable[..., Any], kernel: Kernel, inputs: Any, params: Any, seed: int) -> Reference:
-    """The reference on the kernel's own framework, or else on NumPy."""
-    arrays = [v.array for v in kernel.inputs]
-    named = params_of(params)
-
-    def call(values: list[Any]) -> Any:
-        return g(*kernel.arguments(values), **named)
-
-    tensors = [leaf for _, leaf in leaves(inputs, "") if hasattr(leaf, "device") and hasattr(leaf, "layout")]
-    try:
-        if tensors:
-            from gradcheck.kernels.torch_reference import TorchReference
-
-            try:
-                return TorchReference(g, call, arrays, tensors[0].device, seed)
-            except CallError:
-                raise
-            except Exception as error:  # noqa: BLE001 - it may be one in NumPy
-                return _in_numpy(g, call, arrays, seed, error)
-        return Recorded(g, call, arrays, seed)
-    except (CallError, ForwardError):
-        raise
-    except Exception as error:
-        raise ForwardError(
-            f"the reference {name_of(g)} raised {type(error).__name__} on the kernel's inputs in float64: {error}. It gets the same "
-            "arguments as the kernel"
-        ) from error
-
-
-def _in_numpy(
-    g: Callable[..., Any], call: Callable[[list[Any]], Any], arrays: list[Any], seed: int, error: Exception
-) -> Reference:
-    try:
-        return Recorded(g, call, arrays, seed)
-    except Exception:  # noqa: BLE001 - it is in neither
-        raise ForwardError(
-            f"the reference {name_of(g)} raised {type(error).__name__} on float64 tensors: {error}. It gets the same arguments as "
-            "the kernel"
-        ) from error
 
 
 def _of_missing(m: Measured) -> list[Fault]:
@@ -210,6 +111,9 @@ def _of_values(m: Measured) -> list[Fault]:
     seen = set(m.missing)
     for j in m.judged:
         if j.path in seen or not j.wrong:
+            continue
+        if at_kinks(m, j):
+            m.kinked.add(j.path)
             continue
         seen.add(j.path)
         if len(faults) < LISTED:
@@ -253,11 +157,12 @@ def _fault(m: Measured, j: Judged) -> Fault:
 
 
 def _report(m: Measured, faults: list[Fault], claims: str) -> Report:
-    verdict = Verdict.FAIL if faults else Verdict.PASS
+    kinked = Verdict.SUBGRADIENT if m.kinked else Verdict.PASS
+    verdict = Verdict.FAIL if faults else kinked
     wrong = {f.input for f in faults}
-    ratio = max([j.ratio for j in m.judged], default=math.nan)
+    ratio = max([j.ratio for j in m.judged if faults or j.path not in m.kinked], default=math.nan)
     notes = list(dict.fromkeys(m.notes))
-    if m.judged and not faults:
+    if m.judged and not faults and not m.kinked:
         worst = max(m.judged, key=lambda j: j.ratio)
         notes.insert(0, f"the largest error is {worst.ratio:.2g} of what rounding allows ({worst.path})")
     for path, spread in m.spreads:
@@ -268,6 +173,7 @@ def _report(m: Measured, faults: list[Fault], claims: str) -> Report:
         name=m.kernel.name,
         gradient=f"{m.kernel.gradient}, beside the reference {m.reference.name} in float64 ({claims})",
         verdict=verdict,
+        at_kink=bool(m.kinked),
         inputs=tuple([_input(m, path, path in wrong) for path in dict.fromkeys([j.path for j in m.judged])]),
         faults=tuple(faults),
         note="; ".join(notes),
@@ -290,7 +196,7 @@ def _input(m: Measured, path: str, wrong: bool) -> InputResult:
         path,
         j.truth.shape,
         j.format.name,
-        Verdict.FAIL if wrong else Verdict.PASS,
+        Verdict.FAIL if wrong else Verdict.SUBGRADIENT if path in m.kinked else Verdict.PASS,
         float(np.median(relative)) if relative.size else math.inf,
         not np.any(j.truth) and not np.any(j.actual),
         float(relative.max()) if relative.size else math.inf,

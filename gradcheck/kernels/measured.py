@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from gradcheck.backends.protocol import Array
-from gradcheck.errors import CallError, RuleError
+from gradcheck.errors import CallError, RuleError, ShapesDifferError
 from gradcheck.kernels.allowance import DRAWS, Judged, rms
 from gradcheck.kernels.formats import FORMATS, Claims, Format
 from gradcheck.kernels.results import Results
@@ -29,6 +29,8 @@ class Reference(Protocol):
 
     name: str
     outputs: tuple[Array, ...]
+    notes: list[str]
+    """What could not be looked into."""
 
     def pull(self, gys: Sequence[Array | None]) -> None:
         """Ask for the derivative for these cotangents of the outputs as well."""
@@ -53,7 +55,7 @@ class Reference(Protocol):
 class Measured:
     """What was run: truth, allowances and the kernel's own arrays.
 
-    gys: cotangents, all entries of their own; and ones whose rows are all alike. calls, pulls, references: how many.
+    gys: cotangents, all entries of their own; ones whose rows are all alike; the caller's, where there are any. calls, pulls, references: how many.
     """
 
     kernel: Kernel
@@ -65,6 +67,7 @@ class Measured:
     notes: list[str] = field(default_factory=list)
     changed: str = ""
     misshapen: str = ""
+    kinked: set[str] = field(default_factory=set)
     calls: int = 0
     pulls: int = 0
     references: int = 0
@@ -82,9 +85,20 @@ class Measured:
         self._same_shapes()
         if backward:
             self.gys = drawn(self.outputs, self.seed)
+            if self.kernel.given is not None:
+                self.gys.append(
+                    [None if gy is None else self.kernel.value("gy", gy).array for gy in self.kernel.given]
+                )
             for gys in self.gys:
                 self.reference.pull(gys)
-        self.reference.ready()
+        try:
+            self.reference.ready()
+        except CallError:
+            raise
+        except Exception as error:
+            raise CallError(
+                f"the reference {self.reference.name} could not be differentiated: {type(error).__name__}: {error}"
+            ) from error
         self.truth = self.reference.exact()
         self.references += 2
         self.slack = self.noise(self.claims, DRAWS)
@@ -98,7 +112,8 @@ class Measured:
         self._vary([first, second], backward=True)
         self._judge_outputs(first.outputs)
         self._judge_pulled(0, "dense", first)
-        for which, layout in ((0, "gaps"), (0, "transposed"), (1, "broadcast")):
+        tried = [(int(layout == "broadcast"), layout) for layout in self.kernel.layouts]
+        for which, layout in (*tried, *[(2, "given")] * (self.kernel.given is not None)):
             try:
                 ran = self.pull(which, layout)
             except RuleError as error:
@@ -106,9 +121,9 @@ class Measured:
                     f"the kernel refuses a cotangent with {_WORDS[layout]} ({_short(error)}), as autograd may hand it one: call "
                     "gy.contiguous() (np.ascontiguousarray(gy)) first in backward"
                 )
-                if layout != "broadcast":
+                if layout not in ("broadcast", "given"):
                     continue
-                layout = "dense copy"
+                layout = "dense copy" if which == 1 else "given copy"
                 ran = self.pull(which, "dense")
             self._judge_pulled(which, layout, ran)
 
@@ -156,10 +171,19 @@ class Measured:
         typical = np.sqrt(finite.mean()) if finite.size else 0.0
         return np.maximum(np.sqrt(squares), typical * min(1.0, SINGLE / claims.result))
 
+    def outside(self) -> str:
+        """Why these inputs lie outside of the domain of the mathematics, "" where they do not."""
+        if not all(np.isfinite(y).all() for y in self.truth.outputs):
+            return f"the reference {self.reference.name} is not finite on these inputs"
+        for j in self.judged:
+            if np.any(np.abs(j.truth) + j.limit > j.format.largest):
+                return f"{j.path} is out of the range of {j.format.name}"
+        return ""
+
     def _same_shapes(self) -> None:
         ours, theirs = [v.array.shape for v in self.outputs], [y.shape for y in self.reference.outputs]
         if ours != theirs:
-            raise CallError(
+            raise ShapesDifferError(
                 f"the reference {self.reference.name} returns {_shapes(theirs)}, and {self.kernel.name} returns {_shapes(ours)}: "
                 "the reference has to return arrays of the kernel's shapes, in the same order"
             )
@@ -231,7 +255,12 @@ class Measured:
             self.spreads.append((values[0].path, rms(arrays, mean)))
 
 
-_WORDS = {"gaps": "gaps between its entries", "transposed": "transposed strides", "broadcast": "strides of 0"}
+_WORDS = {
+    "gaps": "gaps between its entries",
+    "transposed": "transposed strides",
+    "broadcast": "strides of 0",
+    "given": "the strides of gy=",
+}
 
 
 def _add_square(total: Array, found: Array, exact: Array) -> None:

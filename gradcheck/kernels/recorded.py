@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from gradcheck.backends.protocol import Array
-from gradcheck.backends.tree import described, leaves, name_of
+from gradcheck.backends.tree import described, leaves, name_of, rebuild
 from gradcheck.errors import CallError
+from gradcheck.kernels.composed import composing, inside
 from gradcheck.kernels.formats import Claims
 from gradcheck.kernels.noise import Pool, Source, bare, noisy
 from gradcheck.kernels.results import Results, same
@@ -34,21 +35,34 @@ class Recorded:
     def __init__(
         self, g: Callable[..., Any], call: Callable[[list[Any]], Any], arrays: Sequence[Array], seed: int = 0
     ) -> None:
+        self.notes: list[str] = []
         self.name, self._g, self._call = name_of(g), g, call
         self._pool = Pool(seed)
         self._given = [Tensor(a, requires_grad=True) if a.dtype.kind == "f" else a for a in arrays]
+        self._composing = False
         try:
-            result = call(list(self._given))
-        except GraphError as error:
-            raise CallError(
-                f"the reference {self.name} could not be differentiated: {error}. Write it with NumPy functions that gradcore has "
-                "rules for, or in PyTorch"
-            ) from error
+            result = self._called(self._given)
+        except (GraphError, AttributeError, TypeError):  # of a function that Tensors do not take
+            self._composing = True
+            try:
+                result = self._called(self._given)
+            except (GraphError, AttributeError) as error:
+                raise CallError(
+                    f"the reference {self.name} could not be differentiated: {str(error).partition(': write it')[0]}. Write it with functions "
+                    "that gradcore has rules for (`gradcheck/guide/kernels.md` lists them and those that are composed), or in PyTorch or JAX"
+                ) from error
         self._ys = [self._output(path, leaf) for path, leaf in leaves(result, "output")]
         self.outputs = tuple([y.data for y in self._ys])
         self._cut_shifts()
         self._cotangents: list[list[Tensor]] = []
         self._pulled: list[list[Tensor | None]] = []
+
+    def _called(self, arrays: Sequence[Any]) -> Any:
+        """What the reference returns, as Tensors."""
+        if not self._composing:
+            return self._call(list(arrays))
+        result = self._call([composing(a) for a in arrays])
+        return rebuild(result, iter([inside(leaf) for _, leaf in leaves(result, "")]))
 
     def _cut_shifts(self) -> None:
         """Take maxima for constants where that leaves the derivative as it is."""
@@ -119,7 +133,7 @@ class Recorded:
     def values(self, arrays: Sequence[Array]) -> list[Array]:
         """The outputs for other arrays, nothing recorded."""
         with no_grad():
-            result = self._call([Tensor(a) if a.dtype.kind == "f" else a for a in arrays])
+            result = self._called([Tensor(a) if a.dtype.kind == "f" else a for a in arrays])
         return [self._output(path, leaf).data for path, leaf in leaves(result, "output")]
 
     def exact(self) -> Results:

@@ -11,12 +11,12 @@ import numpy as np
 from gradcheck.backends.dtypes import is_extended
 from gradcheck.backends.pair import Pair
 from gradcheck.backends.protocol import Array, Input
-from gradcheck.backends.tree import leaves, name_of, rebuild
+from gradcheck.backends.tree import leaves, name_of, rebuild, replaced
 from gradcheck.errors import CallError, RuleError
 from gradcheck.kernels.formats import Format, format_of
 
-LAYOUTS = ("dense", "gaps", "transposed", "broadcast")
-"""Memory layouts of a cotangent: C order; every second entry; axes stored in the other order; strides of 0."""
+LAYOUTS = ("gaps", "transposed", "broadcast")
+"""Memory layouts of a cotangent beside C order: every second entry; axes stored in the other order; strides of 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,13 @@ class Kernel(Protocol):
     name: str
     gradient: str
     inputs: tuple[Value, ...]
+    given: list[Any] | None
+    """The caller's cotangents, for the layout "given"."""
+    layouts: tuple[str, ...]
+    """Those of a cotangent, beside "dense", that it may get."""
+
+    def value(self, path: str, leaf: Any) -> Value:
+        """The numbers of an array of the kernel's kind."""
 
     def outputs(self) -> list[Value]:
         """Forward alone."""
@@ -58,6 +65,9 @@ class Kernel(Protocol):
 class NumPyKernel:
     """`f(*inputs)` and `rule(gy, y, *inputs)` on arrays of NumPy and ml_dtypes."""
 
+    given: list[Any] | None = None
+    layouts: tuple[str, ...] = LAYOUTS
+
     def __init__(
         self,
         f: Callable[..., Any],
@@ -71,12 +81,16 @@ class NumPyKernel:
             (path, np.asarray(leaf)) for path, leaf in named if isinstance(leaf, np.ndarray | np.floating)
         ]
         self.name, self._template, self._places = name_of(f), template, places
-        self.inputs = tuple([_value(path, a, wanted=True) for path, a in found])
+        self.inputs = tuple([value_of(path, a, wanted=True) for path, a in found])
         self._arrays = [a for _, a in found]
         self._flat = [leaf for _, leaf in named]
         items = tuple([Input(v.path, a, v.wanted) for v, a in zip(self.inputs, self._arrays, strict=True)])
         self._pair = Pair(f, rule or _no_rule, template, items, places, params)
         self.gradient = self._pair.gradient if rule is not None else f"the forward values of {self.name}"
+
+    def value(self, path: str, leaf: Any) -> Value:
+        """The numbers of an array."""
+        return value_of(path, np.asarray(leaf))
 
     def outputs(self) -> list[Value]:
         """Forward alone."""
@@ -84,16 +98,18 @@ class NumPyKernel:
 
     def run(self, gys: Sequence[Array | None] | None, layout: str = "dense") -> Ran:
         """Forward on copies of the inputs, and backward."""
-        own = [a.copy() for a in self._arrays]
+        own = [_copied(a) for a in self._arrays]
         run = self._pair.run(own)
         paths = self._pair.output_paths
-        outputs = [_value(path, np.array(y)) for path, y in zip(paths, run.outputs, strict=True)]
+        outputs = [value_of(path, np.array(y)) for path, y in zip(paths, run.outputs, strict=True)]
         if gys is None:
             return Ran(outputs, [])
         given = [
             None if gy is None else laid_out(gy.astype(y.dtype), layout)
             for gy, y in zip(gys, run.outputs, strict=True)
         ]
+        if layout == "given" and self.given is not None:
+            given = self.given
         before = [None if gy is None else np.array(gy) for gy in given]
         found = run.pull(given)
         changed = [v.path for v, a, b in zip(self.inputs, own, self._arrays, strict=True) if not _same(a, b)]
@@ -101,17 +117,25 @@ class NumPyKernel:
             a is not None and not _same(a, b) for a, b in zip(given, before, strict=True)
         )
         pulled = [
-            None if gx is None or not v.wanted else _value(v.path, gx)
+            None if gx is None or not v.wanted else value_of(v.path, gx)
             for gx, v in zip(found, self.inputs, strict=True)
         ]
         return Ran(outputs, pulled, ", ".join(changed))
 
     def arguments(self, arrays: Sequence[Any]) -> list[Any]:
         """The template with other arrays."""
-        flat = list(self._flat)
-        for place, array in zip(self._places, arrays, strict=True):
-            flat[place] = array
-        return list(rebuild(self._template, iter(flat)))
+        return list(rebuild(self._template, iter(replaced(self._flat, self._places, arrays))))
+
+
+def _copied(array: Array) -> Array:
+    """A copy with the same strides, where none is 0 or negative."""
+    if array.size == 0 or any(s <= 0 for s in array.strides):
+        return array.copy(order="K")
+    last = sum([(n - 1) * s for n, s in zip(array.shape, array.strides, strict=True)])
+    memory = np.zeros(last + array.itemsize, np.uint8)
+    found = np.ndarray(array.shape, array.dtype, memory, strides=array.strides)
+    found[...] = array
+    return found
 
 
 def _no_rule(*_: Any) -> None:
@@ -124,7 +148,8 @@ def _same(a: Any, b: Any) -> bool:
     )
 
 
-def _value(path: str, array: Array, *, wanted: bool = False) -> Value:
+def value_of(path: str, array: Array, *, wanted: bool = False) -> Value:
+    """An array of NumPy or ml_dtypes among the inputs or outputs. Raises `CallError` where it holds no real numbers."""
     if array.dtype.kind == "f" or is_extended(array.dtype):
         return Value(path, array.astype(np.float64), format_of(array.dtype, path), wanted)
     if array.dtype.kind not in "iub":

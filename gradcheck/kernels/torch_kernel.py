@@ -9,14 +9,17 @@ import torch
 
 from gradcheck.backends.protocol import Array
 from gradcheck.backends.torch import FRAMEWORK
-from gradcheck.backends.tree import described, leaves, rebuild
+from gradcheck.backends.tree import described, leaves, rebuild, replaced
 from gradcheck.errors import CallError, RuleError
 from gradcheck.kernels.formats import format_of
-from gradcheck.kernels.subject import Ran, Value
+from gradcheck.kernels.subject import LAYOUTS, Ran, Value
 
 
 class TorchKernel:
     """`f` on tensors, and what `torch.autograd` makes of it."""
+
+    given: list[Any] | None = None
+    layouts: tuple[str, ...] = LAYOUTS
 
     def __init__(self, f: Callable[..., Any], template: tuple[Any, ...], params: Mapping[str, Any]) -> None:
         self.f = FRAMEWORK.function(f)
@@ -29,28 +32,32 @@ class TorchKernel:
         explicit = any(t.requires_grad for t in tensors)
         self.inputs = tuple(
             [
-                _value(path, leaf, wanted=leaf.is_floating_point() and (leaf.requires_grad or not explicit))
+                value_of(path, leaf, wanted=leaf.is_floating_point() and (leaf.requires_grad or not explicit))
                 for path, leaf in named
                 if torch.is_tensor(leaf)
             ]
         )
         self._tensors = [t.detach() for t in tensors]
 
+    def value(self, path: str, leaf: Any) -> Value:
+        """The numbers of a tensor."""
+        return value_of(path, torch.as_tensor(leaf))
+
     def outputs(self) -> list[Value]:
         """Forward alone."""
         with torch.no_grad():
-            return [_value(path, y) for path, y in self._call([t.clone() for t in self._tensors])]
+            return [value_of(path, y) for path, y in self._call([_copied(t) for t in self._tensors])]
 
     def run(self, gys: Sequence[Array | None] | None, layout: str = "dense") -> Ran:
         """Forward on copies of the inputs, and backward."""
-        own = [t.clone().requires_grad_(v.wanted) for t, v in zip(self._tensors, self.inputs, strict=True)]
+        own = [_copied(t).requires_grad_(v.wanted) for t, v in zip(self._tensors, self.inputs, strict=True)]
         found = self._call(own)
-        outputs = [_value(path, y) for path, y in found]
+        outputs = [value_of(path, y) for path, y in found]
         if gys is None:
             return Ran(outputs, [])
         roots = [
-            (y, laid_out(torch.as_tensor(gy).to(y.device, y.dtype), layout))
-            for (_, y), gy in zip(found, gys, strict=True)
+            (y, given if layout == "given" else laid_out(torch.as_tensor(gy).to(y.device, y.dtype), layout))
+            for (_, y), gy, given in zip(found, gys, self.given or gys, strict=True)
             if gy is not None and y.requires_grad
         ]
         sources = [x for x in own if x.requires_grad]
@@ -67,7 +74,7 @@ class TorchKernel:
             raise RuleError(f"{type(error).__name__}: {error}") from error
         each = iter(given)
         pulled = [
-            None if gx is None else _value(v.path, gx)
+            None if gx is None else value_of(v.path, gx)
             for v, x in zip(self.inputs, own, strict=True)
             for gx in [next(each) if x.requires_grad else None]
         ]
@@ -93,10 +100,16 @@ class TorchKernel:
 
     def arguments(self, arrays: Sequence[Any]) -> list[Any]:
         """The template with other values in the tensors' places."""
-        flat = list(self._flat)
-        for place, array in zip(self._places, arrays, strict=True):
-            flat[place] = array
-        return list(rebuild(self._template, iter(flat)))
+        return list(rebuild(self._template, iter(replaced(self._flat, self._places, arrays))))
+
+
+def _copied(tensor: Any) -> Any:
+    """A copy with the same strides, where none is 0."""
+    if not tensor.numel() or 0 in tensor.stride():
+        return tensor.clone()
+    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=tensor.device).copy_(
+        tensor
+    )
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -105,7 +118,8 @@ def _same(a: Any, b: Any) -> bool:
     )
 
 
-def _value(path: str, tensor: Any, *, wanted: bool = False) -> Value:
+def value_of(path: str, tensor: Any, *, wanted: bool = False) -> Value:
+    """A tensor among the inputs or outputs. Raises `CallError` where it holds no real numbers."""
     tensor = tensor.detach()
     if tensor.is_floating_point():
         return Value(path, tensor.to("cpu", torch.float64).numpy(), format_of(tensor.dtype, path), wanted)

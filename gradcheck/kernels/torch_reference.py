@@ -298,6 +298,7 @@ class TorchReference:
         device: Any,
         seed: int = 0,
     ) -> None:
+        self.notes: list[str] = []
         self.name, self._g, self._call, self._device = name_of(g), g, call, device
         self._arrays = [torch.as_tensor(np.ascontiguousarray(a)).to(device) for a in arrays]
         self._gys: list[list[Any]] = []

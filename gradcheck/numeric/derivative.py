@@ -80,11 +80,12 @@ def derivative(
     if max_evaluations < 9:
         raise ValueError(f"max_evaluations is {max_evaluations}; the first ladder alone takes 9")
     line = Line(f, x, v, widen=widen)
-    center = line.center() if y is None else line.read(y)
-    result, settled = _Result(center), True
-    if line.moves() and center.size:
-        weight = None if gy is None else np.abs(line.like_output(gy))
-        settled = _Climb(line, center, result, max_evaluations, goal, weight).run(thorough)
+    with np.errstate(all="ignore"):
+        center = line.center() if y is None else line.read(y)
+        result, settled = _Result(center), True
+        if line.moves() and center.size:
+            weight = None if gy is None else np.abs(line.like_output(gy))
+            settled = _Climb(line, center, result, max_evaluations, goal, weight).run(thorough)
     layout = line.layout
     if layout is None:
         raise RuntimeError("f was never evaluated")
@@ -107,19 +108,15 @@ class _Result:
     """The flat vectors of a Derivative while they are being filled."""
 
     def __init__(self, y: Values) -> None:
-        self.value, self.bound = np.zeros(y.size), np.zeros(y.size)
-        self.left, self.right = np.zeros(y.size), np.zeros(y.size)
-        self.left_bound, self.right_bound = np.zeros(y.size), np.zeros(y.size)
+        self.value, self.left, self.right = np.zeros((3, y.size))
+        self.bound, self.left_bound, self.right_bound = np.zeros((3, y.size))
         self.diagnosis = np.zeros(y.size, dtype=np.int8)
-        outside = ~np.isfinite(y)
-        for flat in (self.value, self.left, self.right):
-            flat[outside] = np.nan
-        for flat in (self.bound, self.left_bound, self.right_bound):
-            flat[outside] = np.inf
-        self.diagnosis[outside] = Diagnosis.NONFINITE
+        self.inside = np.isfinite(y)
+        if not self.inside.all():
+            self.put(np.flatnonzero(~self.inside), np.array(np.nan), np.array(np.inf), Diagnosis.NONFINITE)
 
     def put(
-        self, at: NDArray[np.intp], value: Values, bound: Values, diagnosis: NDArray[np.int8] | int
+        self, at: slice | NDArray[np.intp], value: Values, bound: Values, diagnosis: NDArray[np.int8] | int
     ) -> None:
         self.value[at] = self.left[at] = self.right[at] = value
         self.bound[at] = self.left_bound[at] = self.right_bound[at] = bound
@@ -136,7 +133,7 @@ class _Climb:
         self.line, self.result, self.goal = line, result, goal
         self.budget, self.y = budget, y
         self.scale = line.scale()
-        self.open = np.flatnonzero(np.isfinite(y))
+        self.open = np.flatnonzero(result.inside)
         self.steps: list[float] = []
         self.slips: list[float] = []
         self.plus: list[Values] = []
@@ -184,12 +181,9 @@ class _Climb:
             return False
         open_ = np.zeros(self.y.size, dtype=bool)
         open_[self.open] = True
-        with np.errstate(all="ignore"):
-            share = np.where(self.weight > 0, self.weight * self.result.bound, 0.0)
-            waiting, settled = np.linalg.norm(share[open_]), np.linalg.norm(share[~open_])
-            wanted = self.goal * np.linalg.norm(
-                np.where(self.weight > 0, self.weight * self.result.value, 0.0)
-            )
+        share = np.where(self.weight > 0, self.weight * self.result.bound, 0.0)
+        waiting, settled = np.linalg.norm(share[open_]), np.linalg.norm(share[~open_])
+        wanted = self.goal * np.linalg.norm(np.where(self.weight > 0, self.weight * self.result.value, 0.0))
         return bool(waiting <= max(settled, wanted))
 
     def _affordable(self, extra: int = 2) -> bool:
@@ -200,9 +194,9 @@ class _Climb:
         place = sum(fraction < other for other in self.steps)
         self.steps.insert(place, fraction)
         step = self.scale * fraction
-        self.slips.insert(place, self.line.slip(step))
         whole = self.open.size == self.y.size
-        plus, minus = self.line.at(step), self.line.at(-step)
+        plus, minus, slip = self.line.sides(step)
+        self.slips.insert(place, slip)
         self.plus.insert(place, plus if whole else plus[self.open])
         self.minus.insert(place, minus if whole else minus[self.open])
 
@@ -210,12 +204,12 @@ class _Climb:
         eps = self.line.eps
         here = self.open[part]
         return Samples(
-            np.asarray(self.steps),
-            _finite(np.stack([row[part] for row in self.plus])),
-            _finite(np.stack([row[part] for row in self.minus])),
+            np.array(self.steps),
+            _finite(np.array([row[part] for row in self.plus])),
+            _finite(np.array([row[part] for row in self.minus])),
             self.y[here],
             eps if isinstance(eps, float) else eps[here],
-            np.asarray(self.slips),
+            np.array(self.slips),
         )
 
     def _settle(self) -> None:
@@ -224,19 +218,16 @@ class _Climb:
         good = np.zeros(self.open.size, dtype=bool)
         for start in range(0, self.open.size, CHUNK):
             part = slice(start, min(start + CHUNK, self.open.size))
-            with np.errstate(all="ignore"):
-                chosen = select(self._samples(part))
-                size = np.abs(chosen.value)
-                fine = chosen.bound <= self.goal * size
-                fine |= (chosen.bound <= 4.0 * chosen.noise) & ~chosen.noisy
-                good[part] = fine & np.isfinite(chosen.bound)
-                at = self.open[part]
-                self.result.put(
-                    at,
-                    chosen.value / self.scale,
-                    chosen.bound / self.scale,
-                    np.where(chosen.noisy, Diagnosis.NOISY, Diagnosis.SMOOTH).astype(np.int8),
-                )
+            chosen = select(self._samples(part))
+            fine = chosen.bound <= self.goal * np.abs(chosen.value)
+            fine |= (chosen.bound <= 4.0 * chosen.noise) & ~chosen.noisy
+            good[part] = fine & np.isfinite(chosen.bound)
+            self.result.put(
+                part if self.open.size == self.y.size else self.open[part],
+                chosen.value / self.scale,
+                chosen.bound / self.scale,
+                chosen.noisy * np.int8(Diagnosis.NOISY),
+            )
         self._drop(good)
 
     def _drop(self, done: NDArray[np.bool_]) -> None:
@@ -256,20 +247,20 @@ class _Climb:
         still = np.ones(self.open.size, dtype=bool)
         for row in (*self.plus, *self.minus):
             still &= row == here
-        if still.any():
-            at = self.open[still]
-            coarse, fine = self.steps[0] ** 2, self.steps[1] ** 2
-            gain = (coarse / self.steps[1] + fine / self.steps[0]) / (coarse - fine)
-            eps = self.line.eps if isinstance(self.line.eps, float) else self.line.eps[at]
-            bound = FLOOR * eps * np.abs(here[still]) * gain / self.scale
-            self.result.put(at, np.zeros(at.size), bound, Diagnosis.SMOOTH)
+            if not still.any():
+                return still
+        at = self.open[still]
+        coarse, fine = self.steps[0] ** 2, self.steps[1] ** 2
+        gain = (coarse / self.steps[1] + fine / self.steps[0]) / (coarse - fine)
+        eps = self.line.eps if isinstance(self.line.eps, float) else self.line.eps[at]
+        bound = FLOOR * eps * np.abs(here[still]) * gain / self.scale
+        self.result.put(at, np.zeros(at.size), bound, Diagnosis.SMOOTH)
         return still
 
     def _stochastic(self) -> bool:
         """Evaluate f(x) again; mark what differs by more than a rearranged sum may, and drop it."""
         again = self.line.at(0.0)
-        with np.errstate(all="ignore"):
-            changed = np.abs(again - self.y) > 1e4 * self.line.eps * np.abs(self.y)
+        changed = np.abs(again - self.y) > 1e4 * self.line.eps * np.abs(self.y)
         changed &= np.isfinite(self.y)
         if not changed.any():
             return False
@@ -281,13 +272,11 @@ class _Climb:
         """Slopes of the two sides for what stayed open, and a diagnosis."""
         for start in range(0, self.open.size, CHUNK):
             part = slice(start, min(start + CHUNK, self.open.size))
-            with np.errstate(all="ignore"):
-                self._judge(self.open[part], self._samples(part))
+            self._judge(self.open[part], self._samples(part))
 
     def _judge(self, at: NDArray[np.intp], samples: Samples) -> None:
         right, left = samples.slopes()
-        r, rb = one_sided(samples, right, samples.plus)
-        s, sb = one_sided(samples, left, samples.minus)
+        r, rb, s, sb = one_sided(samples, right, left)
         value, bound = self.result.value[at] * self.scale, self.result.bound[at] * self.scale
         size = np.maximum(np.abs(r), np.abs(s))
         kink = (np.abs(r - s) > rb + sb) & (rb + sb < 0.25 * size)
@@ -338,4 +327,5 @@ class _Climb:
 
 def _finite(values: Values) -> Values:
     """The values with NaN for infinity, which no difference can use."""
-    return np.where(np.isfinite(values), values, np.nan)
+    finite = np.isfinite(values)
+    return values if finite.all() else np.where(finite, values, np.nan)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +72,7 @@ def _rounding(samples: Samples, differences: Array) -> Array:
     slope = np.abs(differences)
     noise = samples.eps * (FLOOR * size + slope) / h
     if samples.slip.any():
-        largest = np.max(np.nan_to_num(slope, nan=0.0, posinf=0.0), axis=0)
+        largest = np.where(np.isfinite(slope), slope, 0.0).max(axis=0)
         noise = noise + 2.0 * samples.slip[:, None] * largest
     return noise
 
@@ -89,58 +90,75 @@ def _candidates(samples: Samples, differences: Array, noise: Array) -> tuple[Arr
       differences smooth and wrong, and only the even part shows it;
     - the scatter of the finer steps, where there are enough of them: what still disagrees there is noise.
     """
-    h = samples.steps
-    s = h * h
     k, m = differences.shape
-    even = (0.5 * samples.plus + 0.5 * samples.minus - samples.center) / s[:, None]
-    table, amplified, divided, unit, gain = differences, noise, even, 1.0 / h, 1.0 / h
-    value, bound = np.full((k - 1, m), np.nan), np.full((k - 1, m), np.inf)
-    rounding, scatter, gains = np.full((k - 1, m), np.inf), np.full((k - 1, m), np.inf), np.zeros((k - 1, m))
-    for width in range(2, min(k, WIDEST) + 1):
-        coarse, fine = s[: k - width + 1, None], s[width - 1 :, None]
-        gap = coarse - fine
+    h = samples.steps[:, None]
+    even = (0.5 * samples.plus + 0.5 * samples.minus - samples.center) / (h * h)
+    table, amplified, divided = differences, noise, even
+    value, gains = np.full((k - 1, m), np.nan), np.zeros((k - 1, m))
+    bound, rounding, scatter = np.full((3, k - 1, m), np.inf)
+    for coarse, fine, gap, gain, unit in _rounds(tuple(samples.steps.tolist())):
         lower, upper = table[1:], table[:-1]
         table = (coarse * lower - fine * upper) / gap
         amplified = (coarse * amplified[1:] + fine * amplified[:-1]) / gap
-        gain = (coarse[:, 0] * gain[1:] + fine[:, 0] * gain[:-1]) / gap[:, 0]
         divided = (divided[:-1] - divided[1:]) / gap
-        unit = (unit[:-1] - unit[1:]) / gap[:, 0]
-        excess = np.abs(table - upper) + np.abs(divided / unit[:, None])
+        excess = np.abs(table - upper) + np.abs(divided / unit)
         total = amplified + SAFETY * excess
-        rows = slice(0, k - width + 1)
-        scatter[rows] = np.fmin(scatter[rows], excess / gain[:, None])
-        better = total < bound[rows]
-        value[rows][better], bound[rows][better] = table[better], total[better]
-        rounding[rows][better] = amplified[better]
-        gains[rows] = np.where(better, gain[:, None], gains[rows])
+        rows = len(table)
+        better = total < bound[:rows]
+        np.copyto(value[:rows], table, where=better)
+        np.copyto(bound[:rows], total, where=better)
+        np.copyto(rounding[:rows], amplified, where=better)
+        if k > 4:
+            np.copyto(gains[:rows], gain, where=better)
+            np.fmin(scatter[:rows], excess / gain, out=scatter[:rows])
     level = np.zeros(m)
-    for a in range(k - 2, -1, -1):
-        bound[a] += gains[a] * level
-        if a <= k - 4:
-            level = np.fmax(level, np.where(np.isfinite(scatter[a]), scatter[a], 0.0))
+    for a in range(k - 4, 0, -1):
+        level = np.fmax(level, np.where(np.isfinite(scatter[a]), scatter[a], 0.0))
+        bound[a - 1] += gains[a - 1] * level
     return value, bound, rounding
+
+
+@lru_cache(maxsize=256)
+def _rounds(steps: tuple[float, ...]) -> list[tuple[Array, Array, Array, Array, Array]]:
+    """Weights of each round of the scheme, which combines one step more than the one before: columns with a row for every result.
+
+    The squares of the coarsest and of the finest step and the gap between them; how much rounding of size 1/h is amplified, and
+    what the same divided differences make of 1/h.
+    """
+    h = np.array(steps)[:, None]
+    s, gain, unit, found = h * h, 1.0 / h, 1.0 / h, []
+    for width in range(2, min(len(steps), WIDEST) + 1):
+        coarse, fine = s[: len(s) - width + 1], s[width - 1 :]
+        gap = coarse - fine
+        gain = (coarse * gain[1:] + fine * gain[:-1]) / gap
+        unit = (unit[:-1] - unit[1:]) / gap
+        found.append((coarse, fine, gap, gain, unit))
+    return found
 
 
 def _lepski(value: Array, bound: Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Row of the tightest interval that agrees with all finer ones, and of the tightest that was rejected or -1."""
-    rows, m = value.shape
-    low, high = np.full(m, -np.inf), np.full(m, np.inf)
-    chosen, rival = np.full(m, rows - 1, dtype=np.intp), np.full(m, -1, dtype=np.intp)
-    tightest, against = bound[rows - 1].copy(), np.full(m, np.inf)
-    going = np.ones(m, dtype=bool)
-    for a in range(rows - 1, -1, -1):
-        known = np.isfinite(bound[a])
-        below, above = value[a] - bound[a], value[a] + bound[a]
-        agrees = (below <= high) & (above >= low)
-        worse = known & ~agrees & (bound[a] < against)
-        rival[worse], against[worse] = a, bound[a][worse]
-        going &= agrees | ~known
-        use = going & known
-        low = np.where(use, np.maximum(low, below), low)
-        high = np.where(use, np.minimum(high, above), high)
-        better = use & (bound[a] < tightest)
-        chosen[better], tightest[better] = a, bound[a][better]
-    return chosen, rival
+    last = len(value) - 1
+    value, bound = value[::-1], bound[::-1]  # the finest first
+    low, high = value - bound, value + bound
+    known = use = np.isfinite(bound)
+    rejected = _rejected(low, high, known, use)
+    rival = np.full(value.shape[1], -1)
+    if rejected.any():
+        use = known & ~np.logical_or.accumulate(rejected)
+        rejected = _rejected(low, high, known, use)
+        tightest = np.where(rejected, bound, np.inf).argmin(axis=0)
+        rival = np.where(rejected.any(axis=0), last - tightest, -1)
+    return last - np.where(use, bound, np.inf).argmin(axis=0), rival
+
+
+def _rejected(low: Array, high: Array, known: NDArray[np.bool_], use: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which of the known intervals, the finest first, do not meet what all finer ones in use have in common."""
+    left = np.maximum.accumulate(np.where(use, low, -np.inf))
+    right = np.minimum.accumulate(np.where(use, high, np.inf))
+    result = np.zeros(known.shape, dtype=bool)
+    result[1:] = known[1:] & ~((low[1:] <= right[:-1]) & (high[1:] >= left[:-1]))
+    return result
 
 
 def select(samples: Samples) -> Selection:
@@ -158,9 +176,10 @@ def select(samples: Samples) -> Selection:
     column = np.arange(value.shape[1])
     out_value, out_bound = value[chosen, column], bound[chosen, column]
     out_noise, noisy = rounding[chosen, column], np.zeros(len(column), dtype=bool)
-    contested = (rival >= 0) & (bound[rival, column] < 0.3 * np.abs(value[rival, column] - out_value))
-    if contested.any():
-        at = np.flatnonzero(contested)
+    at = np.flatnonzero(rival >= 0)
+    if at.size:
+        at = at[bound[rival[at], at] < 0.3 * np.abs(value[rival[at], at] - out_value[at])]
+    if at.size:
         part = samples.take(at)
         level, both = _hidden_noise(
             part, differences[:, at], noise[:, at], out_value[at], value[rival[at], at], rival[at]
@@ -208,18 +227,24 @@ def _hidden_noise(
     return np.where(real, 0.0, level), agree & (level < 2.0**-11 * size)
 
 
-def one_sided(samples: Samples, slopes: Array, values: Array) -> tuple[Array, Array]:
-    """Slope of one side at 0 and its bound, (m,) each, from the side's slopes (k, m) and values (k, m).
+def one_sided(samples: Samples, right: Array, left: Array) -> tuple[Array, Array, Array, Array]:
+    """Slope to the right at 0 and its bound, then those to the left, (m,) each, from the slopes of the two sides (k, m).
 
     Neville's scheme in h itself. The bound is the rounding plus the change that the *finest* step made, which stays
     valid for slopes that approach their limit like a root of h.
     """
     h = samples.steps
-    size = np.fmax(np.abs(values), np.abs(samples.center))
-    noise = samples.eps * (2.0 * FLOOR * size + np.abs(slopes)) / h[:, None]
+    k, m = right.shape
+    slopes, values = (
+        np.concatenate((right, left), axis=1),
+        np.concatenate((samples.plus, samples.minus), axis=1),
+    )
+    center = np.concatenate((samples.center, samples.center))
+    eps = samples.eps if isinstance(samples.eps, float) else np.concatenate((samples.eps, samples.eps))
+    size = np.fmax(np.abs(values), np.abs(center))
+    noise = eps * (2.0 * FLOOR * size + np.abs(slopes)) / h[:, None]
     noise = noise + 2.0 * samples.slip[:, None] * np.abs(slopes)
-    k, m = slopes.shape
-    best_value, best_bound = np.full((k - 1, m), np.nan), np.full((k - 1, m), np.inf)
+    best_value, best_bound = np.full((k - 1, 2 * m), np.nan), np.full((k - 1, 2 * m), np.inf)
     table, amplified = slopes, noise
     for width in range(2, min(k, 5) + 1):
         coarse, fine = h[: k - width + 1, None], h[width - 1 :, None]
@@ -228,19 +253,21 @@ def one_sided(samples: Samples, slopes: Array, values: Array) -> tuple[Array, Ar
         table = (coarse * table[1:] - fine * table[:-1]) / gap
         amplified = (coarse * amplified[1:] + fine * amplified[:-1]) / gap
         bound = amplified + np.abs(table - lower)
-        rows = slice(0, k - width + 1)
-        better = bound < best_bound[rows]
-        best_value[rows][better], best_bound[rows][better] = table[better], bound[better]
+        rows = len(table)
+        better = bound < best_bound[:rows]
+        np.copyto(best_value[:rows], table, where=better)
+        np.copyto(best_bound[:rows], bound, where=better)
     chosen, _ = _lepski(best_value, best_bound)
-    column = np.arange(m)
+    column = np.arange(2 * m)
     value, bound = best_value[chosen, column], best_bound[chosen, column]
-    return value, np.where(np.isnan(value) | _without_limit(slopes, noise), np.inf, bound)
+    bound = np.where(np.isnan(value) | _without_limit(slopes, noise), np.inf, bound)
+    return value[:m], bound[:m], value[m:], bound[m:]
 
 
 def _without_limit(slopes: Array, noise: Array) -> NDArray[np.bool_]:
     """Whether slopes over finer and finer steps go on changing by as much, as those of x log x at 0 do: (m,)."""
     if len(slopes) < 4:
         return np.zeros(slopes.shape[1], dtype=bool)
-    changes = np.abs(np.diff(slopes[-4:], axis=0))
+    changes = np.abs(slopes[-3:] - slopes[-4:-1])
     real = changes > 4.0 * (noise[-4:-1] + noise[-3:])
-    return np.asarray(np.all(real, axis=0) & np.all(changes[1:] > GOES_ON * changes[:-1], axis=0))
+    return np.asarray(real.all(axis=0) & (changes[1:] > GOES_ON * changes[:-1]).all(axis=0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradcheck.numeric.quantiles import lower, median
 from gradcore.errors import DtypeError, ShapeError
 
 Array = NDArray[Any]
@@ -31,7 +33,7 @@ class Layout:
         parts, start = [], 0
         for shape, dtype in zip(self.shapes, self.dtypes, strict=True):
             width = 2 if dtype.kind == "c" else 1
-            stop = start + width * int(np.prod(shape, dtype=np.intp))
+            stop = start + width * math.prod(shape)
             part = flat[start:stop]
             if width == 2 and real:
                 part = np.hypot(part[0::2], part[1::2])
@@ -46,8 +48,10 @@ def flatten(arrays: Sequence[Array]) -> Values:
     """One float64 vector of all entries; a complex entry gives its real and imaginary part, next to each other."""
     parts = []
     for array in arrays:
-        wide = np.ascontiguousarray(array, dtype=np.complex128 if array.dtype.kind == "c" else np.float64)
-        parts.append(wide.reshape(-1).view(np.float64))
+        if array.dtype.kind == "c":
+            parts.append(np.ascontiguousarray(array, np.complex128).reshape(-1).view(np.float64))
+        else:
+            parts.append(np.asarray(array, np.float64).reshape(-1))
     if not parts:
         return np.zeros(0)
     return np.concatenate(parts) if len(parts) > 1 else parts[0]
@@ -84,14 +88,15 @@ def read_outputs(result: Any) -> tuple[tuple[Array, ...], bool]:
 
 def magnitudes(array: Array) -> Values:
     """|entry|, a typical one for zero and non-finite entries (1 where all are)."""
-    found = np.abs(array).astype(np.float64)
+    found = np.asarray(np.abs(array), np.float64)
     usable = np.isfinite(found) & (found > 0)
-    typical = float(np.median(found[usable])) if usable.any() else 1.0
-    return np.where(usable, found, typical)
+    if usable.all():
+        return found
+    return np.where(usable, found, median(found[usable]) if usable.any() else 1.0)
 
 
 class Line:
-    """`t -> f(x + t v)` as a flat float64 vector.
+    """`t -> f(x + t v)` as a flat float64 vector. Used within `np.errstate(all="ignore")`.
 
     Args:
         f: takes the arrays of `x`, returns an array or a tuple of arrays.
@@ -160,47 +165,62 @@ class Line:
         for point, tangent in zip(self.x, self.v, strict=True):
             if tangent is not None:
                 speed = np.abs(tangent).reshape(-1).astype(np.float64)
-                with np.errstate(all="ignore"):
-                    ratios.append(magnitudes(point).reshape(-1) / speed)
+                ratios.append(magnitudes(point).reshape(-1) / speed)
         every = np.concatenate(ratios) if ratios else np.zeros(0)
         every = every[np.isfinite(every) & (every > 0)]
         if not every.size:
             return 1.0
-        quartile = np.quantile(every, 0.25, method="lower")
-        return float(2.0 ** np.clip(np.floor(np.log2(quartile)), -900, 900))
+        return float(2.0 ** min(max(np.floor(np.log2(lower(every, 0.25))), -900.0), 900.0))
 
     def moves(self) -> bool:
         """Whether any entry of `v` differs from zero."""
-        return any(tangent is not None and bool(np.any(tangent)) for tangent in self.v)
+        return any(tangent is not None and bool(tangent.any()) for tangent in self.v)
 
     def slip(self, step: float) -> float:
         """Largest relative part of an entry's step that rounding of `x ± h v` takes away; 0 where all are exact."""
+        return self._slip(step, self._points(step), self._points(-step))
+
+    def _slip(self, step: float, right: Sequence[Array], left: Sequence[Array]) -> float:
         worst = 0.0
-        with np.errstate(all="ignore"):  # infinity minus infinity, where the point is
-            for point, tangent in zip(self.x, self.v, strict=True):
-                if tangent is None or not tangent.size:
+        for above, below, tangent in zip(right, left, self.v, strict=True):
+            if tangent is None:
+                continue
+            for name in ("real", "imag") if tangent.dtype.kind == "c" else ("real",):
+                speed = getattr(tangent, name)
+                went = (getattr(above, name) - getattr(below, name)) / (2.0 * step)
+                if (went == speed).all():
                     continue
-                right, left = self._moved(point, tangent, step), self._moved(point, tangent, -step)
-                for name in ("real", "imag") if point.dtype.kind == "c" else ("real",):
-                    speed = getattr(tangent, name).reshape(-1)
-                    went = (getattr(right, name) - getattr(left, name)).reshape(-1) / (2.0 * step)
-                    moving = speed != 0
-                    lost = np.abs(went[moving].astype(np.float64) - speed[moving]) / np.abs(speed[moving])
-                    worst = max(worst, float(np.max(lost, initial=0.0)))
+                moving = speed != 0
+                lost = np.abs(went[moving].astype(np.float64) - speed[moving]) / np.abs(speed[moving])
+                worst = max(worst, float(lost.max(initial=0.0)))
         return worst
 
-    @staticmethod
-    def _moved(point: Array, tangent: Array, step: float) -> Array:
-        return np.asarray(point + step * tangent).astype(point.dtype, copy=False)
+    def _points(self, step: float) -> list[Array]:
+        """Fresh arrays of `x + step v`."""
+        return [
+            point.copy()
+            if tangent is None or step == 0.0
+            else np.asarray(point + step * tangent, dtype=point.dtype)
+            for point, tangent in zip(self.x, self.v, strict=True)
+        ]
 
     def center(self) -> Values:
         """Values at `x` itself; an exception that `f` raises here goes to the caller."""
-        return self.read(self._call(0.0))
+        return self.read(self._call(self._points(0.0)))
 
     def at(self, step: float) -> Values:
         """Values at `x + step v`, NaN throughout where `f` raises ValueError or ArithmeticError (outside of its domain)."""
+        return self._values(self._points(step))
+
+    def sides(self, step: float) -> tuple[Values, Values, float]:
+        """Values at `x + step v` and at `x - step v`, and the slip of this step."""
+        right, left = self._points(step), self._points(-step)
+        slip = self._slip(step, right, left)  # first, as f may write into its arguments
+        return self._values(right), self._values(left), slip
+
+    def _values(self, arrays: Sequence[Array]) -> Values:
         try:
-            result = self._call(step)
+            result = self._call(arrays)
         except (ValueError, ArithmeticError) as error:
             self.failure = error
             return np.full(self.size, np.nan)
@@ -210,8 +230,7 @@ class Line:
         """Values at other arrays altogether, NaN throughout where `f` takes no such ones."""
         self.evaluations += 1
         try:
-            with np.errstate(all="ignore"):
-                outputs, _ = read_outputs(self.f(*arrays))
+            outputs, _ = read_outputs(self.f(*arrays))
         except Exception:  # noqa: BLE001 - whatever it raises, these are none of its points
             return np.full(self.size, np.nan)
         values = flatten(outputs)
@@ -234,18 +253,13 @@ class Line:
         if self.layout is None:
             raise ShapeError("the size of f's output is known only after f(x) was evaluated")
         return sum(
-            (2 if dtype.kind == "c" else 1) * int(np.prod(shape, dtype=np.intp))
+            (2 if dtype.kind == "c" else 1) * math.prod(shape)
             for shape, dtype in zip(self.layout.shapes, self.layout.dtypes, strict=True)
         )
 
-    def _call(self, step: float) -> Any:
+    def _call(self, arrays: Sequence[Array]) -> Any:
         self.evaluations += 1
-        arguments = [
-            point.copy() if tangent is None or step == 0.0 else self._moved(point, tangent, step)
-            for point, tangent in zip(self.x, self.v, strict=True)
-        ]
-        with np.errstate(all="ignore"):
-            return self.f(*arguments)
+        return self.f(*arrays)
 
     def read(self, result: Any) -> Values:
         """Flat vector of what `f` returned; the first one read fixes the layout."""

@@ -16,7 +16,7 @@ Array = NDArray[Any]
 
 def signs(x: Array, rng: np.random.Generator) -> Array:
     """A random sign for each entry, of the array's dtype (of its parts for a complex one)."""
-    return rng.choice(np.array([-1.0, 1.0], x.real.dtype), x.shape)
+    return np.asarray(np.array([-1.0, 1.0], x.real.dtype)[rng.integers(0, 2, x.shape)])
 
 
 def moved(x: Array, by: Array | float, rng: np.random.Generator) -> Array:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.numeric.line import as_tuple, magnitudes
+from gradcheck.numeric.quantiles import median, quantiles
 
 Array = NDArray[Any]
 
@@ -69,7 +70,7 @@ def direction(
         ]
         every = np.concatenate([w.reshape(-1) for w in weights if w is not None] or [np.zeros(0)])
         every = every[np.isfinite(every) & (every > 0)]
-        typical = float(np.exp2(np.median(np.log2(every)))) if every.size else 1.0
+        typical = float(np.exp2(median(np.log2(every)))) if every.size else 1.0
         for place, weight in enumerate(weights):
             if weight is not None:
                 with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -97,7 +98,7 @@ def unit_direction(
             result.append(None)
             continue
         size = _size(point)
-        typical = float(np.median(size)) if size.size else 1.0
+        typical = median(size) if size.size else 1.0
         result.append(_draw(point, np.minimum(size * 2.0**REACH, typical), rng))
     return tuple(result)
 
@@ -124,7 +125,7 @@ def cotangents(
     for output, mask in zip(outputs, masks, strict=True):
         magnitude = np.abs(output).astype(np.float64)
         magnitude = magnitude[np.isfinite(magnitude) & (magnitude > 0)]
-        typical = float(np.exp2(-np.floor(np.log2(np.median(magnitude))))) if magnitude.size else 1.0
+        typical = float(np.exp2(-np.floor(np.log2(median(magnitude))))) if magnitude.size else 1.0
         largest = _largest(output.dtype)
         typical = min(max(typical, 1.0 / largest), largest)
         size = np.full(output.shape, typical)
@@ -143,7 +144,7 @@ def _evening(output: Array, magnitude: NDArray[np.float64]) -> NDArray[np.float6
     An entry that is near zero by chance, among others of one scale, must not outweigh them: its rounding would be theirs.
     """
     scales = np.log2(magnitude)
-    low, typical = np.quantile(scales, [0.1, 0.5])
+    low, typical = quantiles(scales, 0.1, 0.5)
     bits = min(EVENED, np.finfo(output.dtype).maxexp // 8)
     with np.errstate(divide="ignore"):
         own = np.log2(np.abs(output).astype(np.float64))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -99,8 +100,9 @@ class Derivative:
         parts, start = [], 0
         for shape, dtype in zip(self.layout.shapes, self.layout.dtypes, strict=True):
             width = 2 if dtype.kind == "c" else 1
-            stop = start + width * int(np.prod(shape, dtype=np.intp))
-            parts.append(self.flat_diagnosis[start:stop].reshape(-1, width).max(axis=1).reshape(shape))
+            stop = start + width * math.prod(shape)
+            part = self.flat_diagnosis[start:stop]
+            parts.append((part if width == 1 else part.reshape(-1, 2).max(axis=1)).reshape(shape))
             start = stop
         return parts[0] if self.layout.single else tuple(parts)
 

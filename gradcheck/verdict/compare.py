@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.numeric.line import as_tuple, flatten
+from gradcheck.numeric.quantiles import median
 from gradcheck.numeric.result import Derivative, Diagnosis
 from gradcore.errors import ShapeError
 
@@ -144,25 +146,26 @@ def _underflow(pairs: Sequence[tuple[Any, Any]], weights: Values) -> float:
 
     A factor of the rule may underflow before it is multiplied by gy.
     """
-    lost, largest = 0.0, max(1.0, float(np.max(np.abs(weights), initial=0.0)))
+    lost, largest = 0.0, max(1.0, float(np.abs(weights).max(initial=0.0)))
     for g, t in pairs:
         if g is not None and np.asarray(g).dtype.kind in "fc":
             smallest = float(np.finfo(np.asarray(g).dtype).smallest_subnormal)
-            lost += OPERATIONS * smallest * largest * float(np.sum(np.abs(t)))
-    return lost if np.isfinite(lost) else 0.0
+            lost += OPERATIONS * smallest * largest * float(np.abs(t).sum())
+    return lost if math.isfinite(lost) else 0.0
 
 
 def _total(errors: Values, random_signs: bool) -> float:
     """Bound on a sum of errors of these sizes."""
-    linear = float(np.sum(errors))
-    if not random_signs or not np.isfinite(linear):
+    linear = float(errors.sum())
+    if not random_signs or not math.isfinite(linear):
         return linear
-    largest = float(np.max(errors, initial=0.0))
+    largest = float(errors.max(initial=0.0))
     if largest == 0.0:
         return 0.0
-    return min(linear, TAIL * largest * float(np.sqrt(np.sum((errors / largest) ** 2))))
+    return min(linear, TAIL * largest * math.sqrt(((errors / largest) ** 2).sum()))
 
 
+@np.errstate(all="ignore")
 def _judge(
     numeric: Derivative,
     terms: Values,
@@ -171,51 +174,52 @@ def _judge(
     underflow: float,
     random_signs: bool,
 ) -> Comparison:
-    used = np.flatnonzero(weights)
+    used = slice(None) if weights.all() else np.flatnonzero(weights)
     w = weights[used]
     size = np.abs(w)
-    code, y = numeric.flat_diagnosis[used], numeric.flat_y[used]
-    kinked = (code == Diagnosis.KINK) & (numeric.flat_left[used] != numeric.flat_right[used])
-    width = np.where(kinked, 0.5 * np.abs(numeric.flat_right[used] - numeric.flat_left[used]), 0.0)
-    sides = np.maximum(numeric.flat_left_bound[used], numeric.flat_right_bound[used])
-    error = np.where(kinked, sides, numeric.flat_bound[used])
-    with np.errstate(invalid="ignore", over="ignore"):
-        slopes = w * numeric.flat_value[used]
-        measured, analytic = float(np.sum(slopes)), float(np.sum(terms))
-        numeric_bound = _total(size * error, random_signs)
-        kink_bound = _total(size * width, random_signs)
-        rounding = np.concatenate(
-            [OPERATIONS * np.abs(terms), OPERATIONS * np.abs(slopes), 2.0 * np.abs(w * y)]
-        )
-        rounding_bound = eps * _total(rounding, random_signs) + underflow
+    code, y, error = numeric.flat_diagnosis[used], numeric.flat_y[used], numeric.flat_bound[used]
+    width, kinked = np.zeros(w.size), code == Diagnosis.KINK
+    any_kink = bool(kinked.any())
+    if any_kink:
+        left, right = numeric.flat_left[used], numeric.flat_right[used]
+        kinked &= left != right
+        width = np.where(kinked, 0.5 * np.abs(right - left), 0.0)
+        sides = np.maximum(numeric.flat_left_bound[used], numeric.flat_right_bound[used])
+        error = np.where(kinked, sides, error)
+    slopes = w * numeric.flat_value[used]
+    measured, analytic = float(slopes.sum()), float(terms.sum())
+    numeric_bound = _total(size * error, random_signs)
+    kink_bound = _total(size * width, random_signs) if any_kink else 0.0
+    rounding = np.concatenate([OPERATIONS * np.abs(terms), OPERATIONS * np.abs(slopes), 2.0 * np.abs(w * y)])
+    rounding_bound = eps * _total(rounding, random_signs) + underflow
     bound = numeric_bound + rounding_bound + kink_bound
     typical = np.abs(terms[terms != 0])
-    median = float(np.median(typical)) if typical.size and np.isfinite(typical).all() else 0.0
-    sensitivity = 2.0 * bound / median if median > 0 else float("inf")
+    middle = median(typical) if typical.size and np.isfinite(typical).all() else 0.0
+    sensitivity = 2.0 * bound / middle if middle > 0 else float("inf")
 
     def found(verdict: Verdict, reason: str, vacuous: bool = False) -> Comparison:
         return Comparison(verdict, reason, measured, analytic, bound, sensitivity, vacuous)
 
-    if not np.isfinite(bound) or not np.isfinite(measured):
+    if not (math.isfinite(bound) and math.isfinite(measured)):
         if (code == Diagnosis.STOCHASTIC).any():
             return found(Verdict.INCONCLUSIVE, "stochastic")
         if (code == Diagnosis.NONFINITE).any():
             return found(Verdict.INCONCLUSIVE, "nonfinite")
-        if np.isfinite(analytic) or not np.isfinite(error).all():
+        if math.isfinite(analytic) or not np.isfinite(error).all():
             return found(Verdict.INCONCLUSIVE, "unresolved")
-    if not np.isfinite(analytic):
+    if not math.isfinite(analytic):
         bound = numeric_bound + kink_bound
         return found(Verdict.FAIL, "nonfinite")
     difference = abs(measured - analytic)
     if difference > bound:
         return found(Verdict.FAIL, "kink" if kink_bound > 0.5 * difference else "value")
-    visible = TAIL * float(np.sqrt(np.sum(np.square(slopes[np.isfinite(slopes)]))))
     if not terms.any() and difference + abs(measured) <= bound and kink_bound == 0.0:
         scale = eps + 1e-6
-        empty = bound <= scale * max(float(np.sum(np.abs(w * y))), visible) or visible == 0.0
+        visible = TAIL * float(np.sqrt(np.square(slopes[np.isfinite(slopes)]).sum()))
+        empty = bound <= scale * max(float(np.abs(w * y).sum()), visible) or visible == 0.0
         return found(Verdict.PASS, "", True) if empty else found(Verdict.INCONCLUSIVE, "noise", True)
     contribution = np.concatenate([terms, size * width])
-    if bound - kink_bound > max(float(np.sqrt(np.sum(np.square(contribution)))), abs(analytic)):
+    if bound - kink_bound > max(math.sqrt(np.square(contribution).sum()), abs(analytic)):
         return found(Verdict.INCONCLUSIVE, "noise")
     # Among many noisy outputs some look kinked by chance, by no more than their noise.
     return found(Verdict.SUBGRADIENT if kink_bound > bound - kink_bound else Verdict.PASS, "")

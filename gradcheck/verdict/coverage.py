@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gradcheck.numeric.quantiles import median
 from gradcheck.verdict.compare import Verdict
 from gradcheck.verdict.evidence import Evidence, marked
 from gradcheck.verdict.observation import Observation
@@ -84,26 +85,25 @@ def detectable(obs: Observation, i: int, alone: Evidence | None = None) -> Detec
     x, out = obs.arrays[i], obs.left_out[i]
     relative, absolute = np.full(x.shape, np.inf), np.full(x.shape, np.inf)
     nonzero = np.zeros(x.shape, bool)
-    with np.errstate(all="ignore"):
-        for e in seen:
-            v, gx = e.v[i], e.gx[i]
-            if v is None or (gx is not None and gx.shape != v.shape):
-                continue
-            size = np.minimum(np.abs(v.real), np.abs(v.imag)) if v.dtype.kind == "c" else np.abs(v)
-            own = np.zeros(v.shape) if gx is None else np.abs(gx if v.dtype.kind == "c" else np.real(gx))
-            own = own.astype(np.float64, copy=False)
-            shown = CERTAIN * e.comparison.bound / size
-            nonzero |= own > 0
-            largest = np.max(own, initial=0.0)
-            relative = np.fmin(relative, shown / own)
-            absolute = np.fmin(absolute, shown / largest)
+    for e in seen:
+        v, gx = e.v[i], e.gx[i]
+        if v is None or (gx is not None and gx.shape != v.shape):
+            continue
+        size = np.minimum(np.abs(v.real), np.abs(v.imag)) if v.dtype.kind == "c" else np.abs(v)
+        own = np.zeros(v.shape) if gx is None else np.abs(gx if v.dtype.kind == "c" else gx.real)
+        own = own.astype(np.float64, copy=False)
+        shown = CERTAIN * e.comparison.bound / size
+        nonzero |= own > 0
+        largest = own.max(initial=0.0)
+        relative = np.fmin(relative, shown / own)
+        absolute = np.fmin(absolute, shown / largest)
     judged = np.ones(x.shape, bool) if out is None else ~out
     visible = relative[nonzero & judged & (relative < 1.0)]
     zeros = absolute[~nonzero & judged] if nonzero.any() else np.zeros(0)
     return Detectable(
-        float(np.median(visible)) if visible.size else math.inf,
-        float(np.max(visible)) if visible.size else math.inf,
-        float(np.max(zeros)) if zeros.size else math.inf,
+        median(visible) if visible.size else math.inf,
+        float(visible.max()) if visible.size else math.inf,
+        float(zeros.max()) if zeros.size else math.inf,
         int(np.count_nonzero(nonzero & judged)) - visible.size,
     )
 

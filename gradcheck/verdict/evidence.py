@@ -41,8 +41,10 @@ class Evidence:
 
     def at_kink(self, *, throughout: bool = False) -> bool:
         """Whether an output that counts is at a kink; `throughout`: all of them are that change at all."""
-        weights = flatten([np.real(gy) if gy.dtype.kind != "c" else gy for gy in self.gys])
         at_kink = self.numeric.flat_diagnosis == Diagnosis.KINK
+        if not at_kink.any():
+            return False
+        weights = flatten([np.real(gy) if gy.dtype.kind != "c" else gy for gy in self.gys])
         if weights.shape != at_kink.shape:
             return False
         counts = (weights != 0) & (at_kink | (self.numeric.flat_value != 0))
@@ -66,8 +68,10 @@ class Excuse:
 
 def better_than(numeric: Derivative, code: Diagnosis) -> tuple[NDArray[np.bool_], ...]:
     """For every output entry, whether its diagnosis is better than this one."""
-    diagnosis = numeric.diagnosis if isinstance(numeric.diagnosis, tuple) else (numeric.diagnosis,)
-    return tuple([np.asarray(d) < code for d in diagnosis])
+    diagnosis = numeric.diagnosis
+    return tuple(
+        [np.asarray(d < code) for d in (diagnosis if isinstance(diagnosis, tuple) else (diagnosis,))]
+    )
 
 
 def marked(masks: Sequence[NDArray[np.bool_] | None]) -> int:
@@ -82,10 +86,18 @@ def copied(gx: Sequence[Array | None]) -> Cotangents:
 
 def same(a: Sequence[Array | None], b: Sequence[Array | None]) -> bool:
     """Whether two lists of cotangents are equal to the bit, NaN equal to NaN."""
-    return all(
-        x is y is None or (x is not None and y is not None and np.array_equal(x, y, equal_nan=True))
-        for x, y in zip(a, b, strict=True)
-    )
+    for x, y in zip(a, b, strict=True):
+        if x is None or y is None:
+            if x is not y:
+                return False
+        elif not equal(x, y):
+            return False
+    return True
+
+
+def equal(x: Array, y: Array) -> bool:
+    """Whether two arrays have the same shape and entries, NaN equal to NaN."""
+    return x.shape == y.shape and bool((x == y).all() or np.array_equal(x, y, equal_nan=True))
 
 
 def constant_along(x: Array) -> Array:

@@ -9,6 +9,7 @@ import numpy as np
 
 from gradcheck.backends.protocol import Array
 from gradcheck.numeric.derivative import BUDGET
+from gradcheck.numeric.quantiles import median
 from gradcheck.numeric.result import Diagnosis
 from gradcheck.verdict.compare import Comparison, Verdict, merge
 from gradcheck.verdict.evidence import EPS, Evidence, Excuse, marked
@@ -24,6 +25,7 @@ from gradcheck.verdict.measure import (
     pulled_and_compared,
 )
 from gradcheck.verdict.observation import Observation
+from gradcheck.verdict.rounding import is_nothing
 from gradcheck.verdict.witnesses import at_ties, with_given
 
 SHARP = 1e-3
@@ -257,6 +259,9 @@ def _each_of_a_pass(obs: Observation, result: ValueResult) -> None:
                 continue
             result.evidence[i] = alone
             result.comparison, result.reason = alone.comparison, alone.comparison.reason
+        elif overall is Verdict.PASS and alone.comparison.reason == "noise" and is_nothing(obs, alone):
+            result.vacuous[i] = True
+            continue
         else:
             result.alone[i] = alone
         result.verdicts[i] = alone.comparison.verdict
@@ -280,10 +285,9 @@ def _sensitivity(e: Evidence, i: int) -> float:
         or e.comparison.verdict not in (Verdict.PASS, Verdict.SUBGRADIENT)
     ):
         return np.inf
-    with np.errstate(all="ignore"):
-        terms = np.abs((gx if v.dtype.kind == "c" else np.real(gx)) * v)
+    terms = np.abs((gx if v.dtype.kind == "c" else gx.real) * v)
     terms = terms[(terms > 0) & np.isfinite(terms)]
-    return float(2.0 * e.comparison.bound / np.median(terms)) if terms.size else np.inf
+    return 2.0 * e.comparison.bound / median(terms) if terms.size else np.inf
 
 
 def _each_of_a_fail(obs: Observation, result: ValueResult) -> None:

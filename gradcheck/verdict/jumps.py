@@ -38,7 +38,7 @@ Masks = tuple[NDArray[np.bool_], ...]
 def measurable(obs: Observation, numeric: Derivative, code: Diagnosis = Diagnosis.UNRESOLVED) -> Masks:
     """For every output entry, whether its diagnosis is better than `code`, and no jump at the point has a part in it."""
     usable = better_than(numeric, code)
-    if not all(part.all() for part in better_than(numeric, Diagnosis.UNRESOLVED)):
+    if numeric.worst >= Diagnosis.UNRESOLVED:
         seek_jumps(obs)
     if obs.turning is None:
         return usable

@@ -117,8 +117,11 @@ def on_usable_outputs(
 
     There is none where all entries can be measured, or none can.
     """
-    usable = [u & np.isfinite(y) for u, y in zip(measurable(obs, numeric), obs.outputs, strict=True)]
-    lost = sum(int((~u).sum()) for u in usable)
+    finite = [np.isfinite(y) for y in obs.outputs]
+    if obs.turning is None and numeric.worst < Diagnosis.UNRESOLVED and all(y.all() for y in finite):
+        return None
+    usable = [u & y for u, y in zip(measurable(obs, numeric), finite, strict=True)]
+    lost = sum(u.size - int(np.count_nonzero(u)) for u in usable)
     total = sum(u.size for u in usable)
     if lost in (0, total):
         return None

@@ -23,7 +23,10 @@ APART = 2.0**14
 
 
 class Observation:
-    """A subject at its inputs. `arrays` are its values as given, `wide` the same values in double precision."""
+    """A subject at its inputs. `arrays` are its values as given, `wide` the same values in double precision.
+
+    It is made and used within `np.errstate(all="ignore")`.
+    """
 
     def __init__(self, subject: Subject, seed: int) -> None:
         self.subject = subject
@@ -187,8 +190,7 @@ class Observation:
         """One recorded forward call on these very arrays."""
         self.forwards += 1
         self._latest = None
-        with np.errstate(all="ignore"):
-            run = self.subject.run(arrays)
+        run = self.subject.run(arrays)
         self._follow_dtypes(arrays, run)
         return run
 
@@ -215,8 +217,7 @@ class Observation:
         """The rule's cotangents for those of the differentiable outputs, neither copied nor judged."""
         run = self.run if run is None else run
         self.pulls += 1
-        with np.errstate(all="ignore"):
-            return run.pull(spread(run.outputs, gys))
+        return run.pull(spread(run.outputs, gys))
 
     def by_rule(
         self, arrays: Sequence[Array], outputs: Sequence[Array], gys: Sequence[Array]
@@ -224,8 +225,7 @@ class Observation:
         """What the rule gives for arrays and outputs that no forward connects, None where it cannot be run on them."""
         self.pulls += 1
         try:
-            with np.errstate(all="ignore"):
-                return self.subject.by_rule(arrays, outputs, spread(self.run.outputs, gys))
+            return self.subject.by_rule(arrays, outputs, spread(self.run.outputs, gys))
         except Exception:  # noqa: BLE001 - the rule does not take such arrays
             return None
 
@@ -348,8 +348,7 @@ class Observation:
         self.forwards += 1
         self._latest = None
         try:
-            with np.errstate(all="ignore"):
-                return tuple([np.array(y) for y in self.subject.values(arrays)])
+            return tuple([np.array(y) for y in self.subject.values(arrays)])
         except Exception:  # noqa: BLE001 - whatever it raises, this is none of its points
             return None
 
@@ -371,8 +370,7 @@ class Observation:
         moving = tuple([g if t is not None else None for g, t in zip(self.fitted(gx), v, strict=True)])
         if eps is None:
             eps = self.eps(gx, gys)
-        with np.errstate(all="ignore"):
-            return compare(numeric, moving, v, tuple(gys), eps=eps)
+        return compare(numeric, moving, v, tuple(gys), eps=eps)
 
     def eps(self, gx: Sequence[Array | None], gys: Sequence[Array]) -> float:
         """Machine epsilon of the coarsest arithmetic that the analytic side may have used."""
@@ -395,4 +393,4 @@ class Observation:
 def _far_apart(gys: Sequence[Array]) -> bool:
     """Whether the entries of one cotangent differ in size by so much that a flat one hides the effect of some."""
     sizes = [np.abs(gy[gy != 0]) for gy in gys]
-    return any(s.size > 0 and bool(np.max(s) > APART * np.min(s)) for s in sizes)
+    return any(s.size > 0 and bool(s.max() > APART * s.min()) for s in sizes)

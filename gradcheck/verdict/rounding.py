@@ -10,6 +10,7 @@ import numpy as np
 
 from gradcheck.backends.protocol import Array, differentiable, wide
 from gradcheck.numeric.perturbation import moved, signs
+from gradcheck.numeric.quantiles import median
 from gradcheck.verdict.compare import Comparison, Verdict
 from gradcheck.verdict.evidence import EPS, Cotangents, Direction, Evidence, Excuse
 from gradcheck.verdict.observation import Observation
@@ -141,12 +142,21 @@ def is_dust(obs: Observation, gx: Cotangents, gys: Sequence[Array], v: Direction
         return bool(np.all(along <= DUST * obs.eps(gx, gys) * _scale(obs, gys, v)))
 
 
+def is_nothing(obs: Observation, e: Evidence) -> bool:
+    """Whether the claim and the derivative are both zero but for that: `W x + b` before batch norm does not depend on b."""
+    with np.errstate(all="ignore"):
+        largest = abs(e.comparison.numeric) + e.comparison.bound
+        return is_dust(obs, list(e.gx), e.gys, e.v) and bool(
+            largest <= DUST * obs.eps(e.gx, e.gys) * _scale(obs, e.gys, e.v)
+        )
+
+
 def _scale(obs: Observation, gys: Sequence[Array], v: Direction) -> float:
     """Size of `<gy, y>`: by typical entries of y, where all are zero by those an eighth of `v` away, else of gy alone."""
 
     def typical(y: Array) -> float:
         sizes = np.abs(y[np.isfinite(y) & (y != 0)]).astype(np.float64)
-        return float(np.median(sizes)) if sizes.size else 0.0
+        return median(sizes) if sizes.size else 0.0
 
     sizes = [typical(y) for y in obs.outputs]
     if not all(sizes):

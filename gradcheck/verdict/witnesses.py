@@ -91,8 +91,7 @@ def _judged(
 ) -> Comparison:
     """The comparison, with errors added up one by one: neither `v` nor `gys` need be random."""
     moving = tuple([g if t is not None else None for g, t in zip(obs.fitted(gx), v, strict=True)])
-    with np.errstate(all="ignore"):
-        return compare(numeric, moving, v, tuple(gys), eps=obs.eps(gx, gys), random_signs=False)
+    return compare(numeric, moving, v, tuple(gys), eps=obs.eps(gx, gys), random_signs=False)
 
 
 def with_given(obs: Observation, usable: Sequence[Array] | None) -> list[Evidence]:

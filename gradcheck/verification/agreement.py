@@ -90,15 +90,17 @@ def check_agreement(
     eps = max(eps, float(np.finfo(y.dtype).eps))
     n = sum(a.size for a, moves in zip(arrays, which, strict=True) if moves)
     value = y.astype(np.float64)
-    wobble = scatter(function, arrays, which, eps, value, clip)
-    wobble = wobble + scatter(reference, wide, which, float(np.finfo(np.float64).eps), truth, clip)
     largest = max(
         [float(np.abs(a).max(initial=0.0)) for a, m in zip(wide, which, strict=True) if m], default=0.0
     )
     with np.errstate(invalid="ignore"):
-        bound = (1.0 + np.sqrt(n)) * wobble + eps * (ULPS * np.abs(truth) + 2.0 * largest)
-        bound += float(np.finfo(y.dtype).tiny)
-    difference = first_difference(value, truth, bound)
+        least = eps * (ULPS * np.abs(truth) + 2.0 * largest)
+    tiny = float(np.finfo(y.dtype).tiny)
+    if first_difference(value, truth, least + tiny) is None:
+        return
+    wobble = scatter(function, arrays, which, eps, value, clip)
+    wobble = wobble + scatter(reference, wide, which, float(np.finfo(np.float64).eps), truth, clip)
+    difference = first_difference(value, truth, (1.0 + np.sqrt(n)) * wobble + least + tiny)
     if difference is not None:
         raise VerificationError(f"{what}: entry {difference[0]} is {difference[1]}")
 

@@ -57,7 +57,7 @@ _ALIASES = {
 
 
 class _Sealed(type):
-    """Type of optimizers: once made, one takes no new public attributes, as a misspelt hyperparameter would be one."""
+    """Type of optimizers: once made, one takes no new attributes that look like a misspelt hyperparameter."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         made = super().__call__(*args, **kwargs)
@@ -110,17 +110,18 @@ class Optimizer(metaclass=_Sealed):
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self.hyper and name in vars(self):
             value = self.fitted({**{key: getattr(self, key) for key in self.hyper}, name: value})[name]
-        elif self._sealed and not name.startswith("_") and not hasattr(self, name):
-            raise AttributeError(self._unknown(name))
+        elif self._sealed and not hasattr(self, name) and (meant := self._meant(name)):
+            raise AttributeError(
+                f"{type(self).__name__} has no attribute {name!r}: did you mean {meant}? Its hyperparameters are "
+                f"{', '.join(self.hyper)}"
+            )
         object.__setattr__(self, name, value)
 
-    def _unknown(self, name: str) -> str:
-        known = tuple(self.hyper)
-        meant = _ALIASES.get(name.lower()) or next(
-            iter(difflib.get_close_matches(name.lower(), known, 1)), None
-        )
-        hint = f"did you mean {meant}? " if meant in known else ""
-        return f"{type(self).__name__} has no attribute {name!r}: {hint}its hyperparameters are {', '.join(known)}"
+    def _meant(self, name: str) -> str | None:
+        """The hyperparameter that `name` is a misspelling or another name of, if it is one."""
+        meant = _ALIASES.get(name.lower())
+        close = [meant] if meant in self.hyper else difflib.get_close_matches(name.lower(), self.hyper, 1)
+        return close[0] if close and not name.startswith("_") else None
 
     __dir__ = names.without_hints
 

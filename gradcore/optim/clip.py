@@ -32,7 +32,8 @@ def clip_grad_norm(params: Iterable[Tensor] | Tensor, max_norm: float) -> float:
     if norm > max_norm and math.isfinite(norm):
         factor = max_norm / norm
         for p in found:
-            p.grad = np.multiply(p.grad, factor, out=_room(p))
+            room = _room(p)
+            p.grad = np.multiply(p.grad, factor, out=room)
     return norm
 
 
@@ -40,7 +41,8 @@ def clip_grad_value(params: Iterable[Tensor] | Tensor, max_value: float) -> None
     """Clip every entry of every gradient to -max_value .. max_value; in place as in `clip_grad_norm`."""
     check("max_value", max_value)
     for p in _with_gradients(params):
-        p.grad = np.clip(p.grad, -max_value, max_value, out=_room(p))
+        room = _room(p)
+        p.grad = np.clip(p.grad, -max_value, max_value, out=room)
 
 
 def _with_gradients(params: Iterable[Tensor] | Tensor) -> list[Any]:

@@ -64,7 +64,9 @@ def probabilities(model: Module, images: NDArray[Any]) -> NDArray[Any]:
     """The probabilities of the classes, (n, classes), as float64."""
     model.eval()
     with no_grad():
-        parts = [model(images[k : k + EVALUATION_BATCH]).data for k in range(0, len(images), EVALUATION_BATCH)]
+        parts = [
+            model(images[k : k + EVALUATION_BATCH]).data for k in range(0, len(images), EVALUATION_BATCH)
+        ]
     return np.asarray(softmax(np.concatenate(parts).astype(np.float64)))
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -77,6 +76,12 @@ class Checkpoints:
             ) from error
         remove_temporaries(self.folder)
 
+    def begin(self, snapshot: Snapshot, step: int, epoch: int) -> None:
+        """Write the first checkpoint of a run; raises OutputError where that fails, as training has not begun."""
+        write_checkpoint(self.folder / checkpoint_name(step, epoch), snapshot)
+        self.failure = None
+        self.remove_old()
+
     def save(self, snapshot: Snapshot, step: int, epoch: int | None) -> bool:
         """Write a checkpoint, and remove those before the last `keep`; whether that worked.
 
@@ -90,8 +95,9 @@ class Checkpoints:
             return False
         if self.failure is not None:
             self.failure = None
+            remove_temporaries(self.folder)  # which could not be removed either
             self.tell(f"Checkpoints are written again to {self.folder}")
-        self._remove_old()
+        self.remove_old()
         return True
 
     def failed(self, error: OutputError) -> None:
@@ -102,7 +108,8 @@ class Checkpoints:
             )
         self.failure = error
 
-    def _remove_old(self) -> None:
+    def remove_old(self) -> None:
+        """Remove the checkpoints before the last `keep`; one that stays is told."""
         paths = self.paths()
         ended = next((path for path in paths if "-epoch-" in path.name), None)
         for path in paths[self.keep :]:
@@ -140,6 +147,8 @@ class Checkpoints:
 
         Raises OutputError where that fails as well.
         """
+        import tempfile  # which loads a dozen modules that no other run needs
+
         try:
             folder = Path(tempfile.mkdtemp(prefix=f"gradcore-{self.folder.resolve().name}-"))
         except OSError as error:

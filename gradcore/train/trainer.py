@@ -184,9 +184,10 @@ class Trainer:
                 f"{checkpoints.folder} holds checkpoints of another run: continue it by fit(..., resume=True), or choose "
                 "another folder"
             )
-        self._save(batches, at_end=True)
-        if checkpoints.failure is not None:
-            raise checkpoints.failure
+        check_parameters(self.model, "the start")
+        checkpoints.begin(self._snapshot(batches), self._position.step, len(self.history))
+        self._written = True
+        self._next_save = time.monotonic() + self.every
 
     def _load(self, checkpoints: Checkpoints, batches: Batches) -> bool:
         while True:
@@ -206,6 +207,7 @@ class Trainer:
                 )
             self._plan, self._position, self.history = plan, position, history
             self.resumed_at = position.step
+            checkpoints.remove_old()  # which a process that was killed may have had before it
             self._written = True
             self._next_save = time.monotonic() + self.every
             if self._best is not None:

@@ -182,6 +182,7 @@ def test_a_run_that_is_not_to_test_anything_does_not_fail(train, option):
 # --- not opened ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.nightly(each_time=2)
 @pytest.mark.parametrize("dist", ["load", "worksteal", "loadscope"])
 @pytest.mark.parametrize("training", [FOUR, ""], ids=["training", "no training"])
 def test_workers_that_die_before_their_first_test_fail_the_run(train, dist, training):

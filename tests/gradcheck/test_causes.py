@@ -120,6 +120,7 @@ def rounded(rule, dtype):
     return coarse
 
 
+@pytest.mark.nightly(each_time=8)
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 @pytest.mark.parametrize("size", [1, 2, 3, 6])
 @pytest.mark.parametrize("name", COARSE)

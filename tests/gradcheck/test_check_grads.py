@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import redirect_stdout
+from io import StringIO
+
 import numpy as np
 import pytest
 
@@ -42,6 +45,84 @@ def test_forward_mode_of_what_has_none_is_refused_as_in_jax():
     _, right, _ = jax_functions()
     with pytest.raises(CallError, match=r'modes has "fwd", .* pass modes=\("rev",\)'):
         check_grads(right, (X, X + 1), 1)
+
+
+def forward_only(jvp):
+    """The sine with this jvp, through a callback that nothing can be pulled back through."""
+    jax = pytest.importorskip("jax", reason="JAX is not installed")
+    f = jax.custom_jvp(jax.numpy.sin)
+
+    def called(x, t):
+        return np.asarray(jvp(np.asarray(x), np.asarray(t)))
+
+    @f.defjvp
+    def rule(primals, tangents):
+        (x,), (t,) = primals, tangents
+        like = jax.ShapeDtypeStruct(x.shape, x.dtype)
+        return f(x), jax.pure_callback(called, like, x, t, vmap_method="sequential")
+
+    f.__name__ = "sine"
+    return f
+
+
+def test_forward_mode_alone_is_enough():
+    jax, *_ = jax_functions()
+    report = check_grads(forward_only(lambda x, t: np.cos(x) * t), (X,), 1, modes=("fwd",))
+    assert report.gradient == "JAX's forward-mode derivative of sine"
+
+    def looped(x):
+        return jax.lax.while_loop(lambda s: s[0] < 3, lambda s: (s[0] + 1, s[1] * x), (0, x))[1]
+
+    assert check_grads(lambda x: looped(x), (jax.numpy.asarray(X, "float32"),), 1, ["fwd"])
+    assert check_grads(jax.numpy.sin, (X,), 2, "fwd").second.gradient.startswith("JAX's second forward-mode")
+    z = jax.numpy.asarray([0.5 + 1j, -1.0 + 0.25j])
+    assert check_grads(lambda z, x: jax.numpy.exp(z) * jax.numpy.conj(z) * x, (z, X[:2]), 1, "fwd")
+
+
+def test_a_wrong_jvp_is_located_by_forward_mode_alone():
+    wrong = forward_only(lambda x, t: 2 * np.cos(x) * t)
+    with pytest.raises(GradientError) as caught:
+        check_grads(wrong, (X,), 1, modes=("fwd",))
+    report = caught.value.report
+    assert [(f.cause, f.input) for f in report.faults] == [("factor", "inputs[0]")]
+    assert report.snippet.endswith("check_grads(f, inputs, 1, modes=('fwd',))")
+    with pytest.raises(GradientError) as again, redirect_stdout(StringIO()):
+        exec(compile(report.snippet, "snippet", "exec"), {"f": wrong})
+    assert again.value.report.causes == ("factor",)
+
+
+def test_a_jvp_that_is_right_along_each_axis_and_not_linear_is_found():
+    jax, *_ = jax_functions()
+    f = jax.custom_jvp(jax.numpy.sin)
+
+    @f.defjvp
+    def rule(primals, tangents):
+        (x,), (t,) = primals, tangents
+        return f(x), jax.numpy.cos(x) * jax.numpy.where(abs(t) == 1, t, 2 * t)
+
+    with pytest.raises(GradientError, match="a jvp has to be linear in the tangent"):
+        check_grads(f, (X,), 1, modes=("fwd",))
+
+
+def test_forward_mode_alone_of_what_has_none_is_refused():
+    _, right, _ = jax_functions()
+    with pytest.raises(CallError, match=r'has no forward-mode derivative, .* pass modes=\("rev",\)'):
+        check_grads(right, (X, X + 1), 1, modes=("fwd",))
+
+
+def test_forward_mode_alone_of_autograd():
+    pytest.importorskip("autograd", reason="autograd is not installed")
+    from autograd.extend import defjvp, primitive
+
+    right, wrong = [primitive(lambda x: x * x) for _ in range(2)]
+    defjvp(right, lambda t, y, x: 2 * x * t)
+    defjvp(wrong, lambda t, y, x: x * t)
+    assert check_grads(lambda x: right(x), modes=["fwd"], order=1)(X)
+    with pytest.raises(GradientError, match="Multiplied by 2") as caught:
+        check_grads(lambda x: wrong(x), modes=["fwd"], order=1)(X)
+    assert caught.value.report.snippet.endswith("check_grads(f, None, 1, modes=('fwd',))(*inputs)")
+    with pytest.raises(CallError, match=r"second order by forward mode alone is not supported .* order=1"):
+        check_grads(lambda x: right(x), modes=["fwd"], order=2)(X)
 
 
 def test_calls_of_autograd():

@@ -36,6 +36,7 @@ MISTAKES = {
 }
 
 
+@pytest.mark.nightly(each_time=7)
 @pytest.mark.parametrize("n", [1, 2, 100, 10_000, 300_000])
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_one_wrong_entry_is_detected_in_an_array_of_any_size(n, mistake):

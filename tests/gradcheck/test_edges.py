@@ -1,11 +1,14 @@
 """From one example: what it shows counts, what lies beyond it is listed, and forms that nobody thinks of are tried."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from gradcheck import CallError, GradientError, Verdict, verify
+from gradcheck import CallError, GradientError, Verdict, gradcheck, verify
+from gradcheck.verdict import judge
+from gradcheck.verdict.rounding import is_nothing
 
 
 def drawn(*shape):
@@ -70,6 +73,7 @@ def layer_norm_rule(axes):
 # --- right rules, used as their authors meant them --------------------------------------------------------------------
 
 
+@pytest.mark.nightly(each_time=2)
 @pytest.mark.parametrize(
     ("f", "rule", "inputs", "params"),
     [
@@ -269,3 +273,44 @@ def test_an_inconclusive_example_is_kept_with_its_inputs_and_reason():
     assert "array(" in result.undecided[0].inputs
     assert result.undecided[0].reason
     assert f"the first inconclusive example: {result.undecided[0].inputs}" in str(result)
+
+
+def centred(x, b):
+    z = x + b
+    return np.sin(z - z.mean(0))
+
+
+def centred_rule(gy, y, x, b):
+    """By b it is zero, and sums to what rounding leaves."""
+    z = x + b
+    g = gy * np.cos(z - z.mean(0))
+    g = g - g.mean(0)
+    return g, g.sum(0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_gradient_that_is_zero_but_for_rounding_is_vacuous(dtype):
+    x, b = drawn(7, 3).astype(dtype), drawn(3).astype(dtype)
+    for seed in range(5):
+        report = gradcheck(centred, (x, b), vjp=centred_rule, seed=seed)
+        assert (report.verdict.value, report.vacuous) == ("pass", ("inputs[1]",))
+
+
+def test_a_gradient_that_is_not_zero_is_no_rounding():
+    def with_b(x, b):
+        return centred(x, b) + 1e-9 * b
+
+    report = gradcheck(with_b, (drawn(7, 3), drawn(3)), vjp=centred_rule, raise_exception=False)
+    assert report.verdict.value == "fail"
+
+
+def test_noise_that_may_hide_a_gradient_is_more_than_rounding(monkeypatch):
+    seen = []
+    monkeypatch.setattr(judge, "is_nothing", lambda obs, e: bool(seen.append((obs, e))))
+    report = gradcheck(centred, (drawn(7, 3), drawn(3)), vjp=centred_rule)
+    assert report.verdict.value == "inconclusive"
+    ((obs, e),) = seen
+    assert is_nothing(obs, e)
+    assert not is_nothing(obs, replace(e, comparison=replace(e.comparison, bound=1e-9)))
+    assert not is_nothing(obs, replace(e, comparison=replace(e.comparison, numeric=1e-9)))
+    assert not is_nothing(obs, replace(e, gx=[e.gx[0], np.full(3, 1e-9)]))

@@ -12,6 +12,7 @@ found = module("ci.reports.frameworks").found
 WAYS = {name: way for name, way in installed().items() if name != "gradcore op"}  # tests register no op
 
 
+@pytest.mark.nightly(each_time=3)
 @pytest.mark.parametrize("mistake", MISTAKES, ids=[m.name for m in MISTAKES])
 def test_a_mistake_is_the_same_everywhere(mistake):
     results = {found(way(mistake)) for way in WAYS.values()}

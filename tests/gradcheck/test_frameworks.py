@@ -11,7 +11,7 @@ import numpy as np
 import gradcheck
 from gradcheck import gradcheck as check
 report = check(np.sin, (np.ones(3),), vjp=lambda gy, y, x: gy * np.cos(x))
-found = [name for name in ("torch", "jax", "autograd") if name in sys.modules]
+found = [name for name in ("torch", "jax", "autograd", "mygrad") if name in sys.modules]
 assert report and not found, found
 """
 
@@ -25,6 +25,11 @@ print(gradcheck(torch.sin, torch.ones(3, requires_grad=True)).gradient)
 import jax.numpy as jnp
 from gradcheck import gradcheck
 print(gradcheck(jnp.sin, jnp.ones(3)).gradient)
+""",
+    "mygrad": """
+import mygrad as mg
+from gradcheck import gradcheck
+print(gradcheck(mg.sin, mg.ones(3)).gradient)
 """,
     "autograd": """
 import autograd.numpy as np
@@ -58,7 +63,10 @@ def test_a_check_of_numpy_functions_loads_no_framework():
     run(LOADED)
 
 
-@pytest.mark.parametrize(("name", "called"), [("torch", "PyTorch"), ("jax", "JAX"), ("autograd", "autograd")])
+CALLED = [("torch", "PyTorch"), ("jax", "JAX"), ("autograd", "autograd"), ("mygrad", "MyGrad")]
+
+
+@pytest.mark.parametrize(("name", "called"), CALLED)
 def test_a_value_or_a_function_is_enough_for_its_framework_to_be_found(name, called):
     pytest.importorskip(name, reason=f"{name} is not installed")
     assert run(HANDED_IN[name]).strip() == f"{called}'s derivative of sin"

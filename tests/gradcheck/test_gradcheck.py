@@ -203,6 +203,7 @@ def test_complex_cotangents_hold_the_derivatives_by_the_real_and_the_imaginary_p
     )
 
 
+@pytest.mark.nightly(each_time=5)
 @pytest.mark.parametrize("n", [1, 30, 1000, 100_000])
 @pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
 def test_the_same_relative_error_in_one_entry_shows_at_every_size_and_scale(n, scale):

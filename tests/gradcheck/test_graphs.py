@@ -58,6 +58,7 @@ def test_most_ops_are_reached_within_a_default_run_without_being_requested(some)
     assert len(reached) > 0.8 * len(OPS)
 
 
+@pytest.mark.nightly(each_time=7)
 @pytest.mark.parametrize("name", OPS)
 def test_every_registered_op_is_reached_on_the_way_to_an_output_with_others_before_and_behind_it(name):
     seen = set()
@@ -294,6 +295,7 @@ def test_a_failing_graph_is_shown_as_its_code():
 # --- shrinking --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.nightly(each_time=1)
 @pytest.mark.parametrize("structure", ["used twice", "view"])
 def test_the_smallest_graph_of_a_structure_has_hardly_more_nodes_than_it_takes(structure):
     smallest = find(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 from contextlib import redirect_stdout
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pytest
@@ -35,7 +37,24 @@ def drawn(dtype, seed=0):
     return jnp.asarray(made if np.dtype(dtype).kind == "c" else made.real, dtype)
 
 
+@partial(jax.tree_util.register_dataclass, data_fields=["w", "more"], meta_fields=["words"])
+@dataclass(frozen=True)
+class Weights:
+    w: object
+    more: object
+    words: str
+
+
+def of_dataclass(x, p):
+    return doubled(x, p.w) + p.more["b"]
+
+
 CASES = {
+    "a dataclass": (
+        of_dataclass,
+        lambda d: (drawn(d), Weights(drawn(d, 1), {"b": drawn(d)}, "text")),
+        {"of_dataclass": of_dataclass, "Weights": Weights},
+    ),
     "a custom_vjp": (doubled, lambda d: (drawn(d), drawn(d, 1)), {"doubled": doubled}),
     "under jit": (jax.jit(doubled), lambda d: (drawn(d), drawn(d, 1)), {"doubled": doubled}),
     "a lambda": (lambda x, y: DOUBLED(x, y), lambda d: (drawn(d), drawn(d, 1)), {"f": doubled}),
@@ -63,6 +82,7 @@ def run_again(report, names):
 RUNS = [(name, np.float32) for name in CASES] + [("a custom_vjp", np.float64), ("a lambda", np.complex64)]
 
 
+@pytest.mark.nightly(each_time=2)
 @pytest.mark.parametrize(("name", "dtype"), RUNS)
 def test_a_snippet_runs_and_prints_the_derivative(name, dtype):
     f, make, names = CASES[name]

@@ -16,6 +16,7 @@ RMS = next(k for k in KERNELS if k.name == "rms_norm")
 DEFECTS = [(k, d) for k in KERNELS for d in k.defects]
 
 
+@pytest.mark.nightly(each_time=8)
 @pytest.mark.parametrize("kernel", KERNELS, ids=lambda k: k.name)
 def test_a_right_kernel_passes_in_three_dtypes(kernel):
     for i, dtype in enumerate(ALL):
@@ -25,6 +26,7 @@ def test_a_right_kernel_passes_in_three_dtypes(kernel):
         assert report.evaluations <= 60
 
 
+@pytest.mark.nightly(each_time=25)
 @pytest.mark.parametrize(("kernel", "defect"), DEFECTS, ids=lambda x: x.name)
 def test_a_wrong_kernel_fails_with_its_cause(kernel, defect):
     for i in range(6):  # a remainder is not in every size
@@ -109,6 +111,29 @@ def test_a_maximum_that_is_subtracted_takes_nothing_from_what_is_allowed():
 
     x = 4 * torch.randn(64, 131)
     assert gradcheck(lambda x: torch.softmax(x, -1), (x,), reference=shifted).ratio < 0.9
+
+
+def test_a_backward_that_reads_what_forward_stored_needs_a_reference_that_does_as_well():
+    class Softmax(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            y = torch.softmax(x.float(), -1).to(x.dtype)
+            ctx.save_for_backward(y)
+            return y
+
+        @staticmethod
+        def backward(ctx, gy):
+            p, g = ctx.saved_tensors[0].float(), gy.float()
+            return (p * (g - (g * p).sum(-1, keepdim=True))).to(gy.dtype)
+
+    def by_hand(x):
+        e = torch.exp(x)
+        return e / e.sum(-1, keepdim=True)
+
+    x = torch.randn(33, 65, generator=torch.manual_seed(0)).bfloat16()
+    assert gradcheck(Softmax.apply, (x,), reference=lambda x: torch.softmax(x, -1)).ratio < 0.9
+    report = gradcheck(Softmax.apply, (x,), reference=by_hand, raise_exception=False)
+    assert report.causes in (("rounded twice",), ("accumulated",))
 
 
 def test_a_maximum_that_counts_is_differentiated():

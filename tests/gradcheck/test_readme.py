@@ -1,7 +1,12 @@
-"""Examples of the README that need a package which is not installed are skipped, all others are run."""
+"""Examples of the README and the guide that need a package which is not installed are skipped, all others are run."""
 
 from __future__ import annotations
 
+import re
+import tomllib
+from importlib import resources
+
+import pytest
 from programs import module
 
 readme = module("ci.readme")
@@ -34,5 +39,34 @@ def test_an_example_that_does_not_hold_is_a_failure(tmp_path, monkeypatch, capsy
     page = tmp_path / "README.md"
     page.write_text(PAGE.replace("no_such_package", "os"), encoding="utf-8")
     monkeypatch.setattr(readme, "PAGE", page)
+    monkeypatch.setattr(readme, "PAGES", (page,))
     assert readme.main() == 1
     assert "4 examples, 1 failed" in capsys.readouterr().out
+
+
+def test_the_examples_of_the_guide_hold():
+    pytest.importorskip("torch")
+    (page,) = readme.PAGES[1:]
+    assert page.name == "kernels.md"
+    attempted, failed = readme.run(page)
+    assert attempted > 15
+    assert failed == 0
+
+
+def test_the_guide_is_a_part_of_the_package_and_of_the_readme():
+    settings = tomllib.loads((readme.ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert "guide/*.md" in settings["tool"]["setuptools"]["package-data"]["gradcheck"]
+    assert resources.files("gradcheck").joinpath("guide", "kernels.md").is_file()
+    linked = re.findall(r"\]\(([\w/.]+)\)", readme.PAGE.read_text(encoding="utf-8"))
+    assert "gradcheck/guide/kernels.md" in linked
+    assert all((readme.ROOT / path).is_file() for path in linked)
+
+
+def test_the_guide_names_every_cause_of_a_kernel():
+    source = "".join(
+        [path.read_text(encoding="utf-8") for path in (readme.ROOT / "gradcheck" / "kernels").glob("*.py")]
+    )
+    named = set(re.findall(r'(?:Cause|Fault)\(\s*"(\w[\w ]*)"', source))
+    assert len(named) > 12
+    listed = re.findall(r"^\| `([\w ]+)` \|", readme.PAGES[1].read_text(encoding="utf-8"), re.MULTILINE)
+    assert named <= set(listed)

@@ -76,6 +76,7 @@ def suite(pytester, monkeypatch):
     return run
 
 
+@pytest.mark.nightly(each_time=2)
 @pytest.mark.parametrize("profile", ["dev", "ci", "nightly"])
 def test_a_failure_prints_a_command_that_replays_its_example(suite, profile):
     text, drawn = suite("-n", "1", f"--hypothesis-profile={profile}", "-k", "wrong and one")
@@ -142,3 +143,22 @@ def test_what_failed_is_tried_next_time_by_its_own_test(suite):
     again = suite(*options)[1]
     assert again["one-wrong"][0] == smallest
     assert again["one"][0] != smallest
+
+
+@pytest.mark.parametrize(
+    ("profile", "run"), [("ci", [0, 3, 6]), ("dev", [0, 3, 6]), ("nightly", [*range(10)])]
+)
+def test_of_parameters_marked_nightly_some_are_run_each_time(suite, pytester, profile, run):
+    (pytester.path / "v" / "test_v.py").write_text(
+        "import pytest\n"
+        "@pytest.mark.nightly(each_time=3)\n"
+        "@pytest.mark.parametrize('i', range(10))\n"
+        "def test_ten(i): print(f'ran {i}.')\n"
+        "@pytest.mark.nightly(each_time=0)\n"
+        "def test_rare(): print('rare')\n"
+    )
+    text, _ = suite("-n", "0", "-s", f"--hypothesis-profile={profile}")
+    assert [int(i) for i in re.findall(r"ran (\d)\.", text)] == run
+    assert ("rare" in text) == (profile == "nightly")
+    text, _ = suite("-n", "0", "-s", f"--hypothesis-profile={profile}", "-k", "ten and 7")
+    assert re.findall(r"ran (\d)\.", text) == ["7"]

@@ -52,6 +52,7 @@ FUNCTIONS = {
 }
 
 
+@np.errstate(all="ignore")
 def observed(f, rule, inputs):
     obs = Observation(as_subject(Call(f, inputs, rule)), 0)
     obs.prepare()
@@ -148,6 +149,7 @@ def test_entries_too_small_to_be_judged_are_counted_and_not_stated():
     assert "; 1 of 4 entries are too small to be judged\n" in str(report)
 
 
+@np.errstate(all="ignore")
 def test_the_entries_that_no_one_can_measure_are_neither_judged_nor_hidden():
     x = np.array([0.0, 4.0, 9.0, 16.0])
 

@@ -94,6 +94,7 @@ def check_snippet(report, names, *, entry=True):
     return printed
 
 
+@pytest.mark.nightly(each_time=45)
 @pytest.mark.parametrize("name", SHOWN)
 def test_the_snippet_of_a_planted_mistake_runs_and_prints_the_derivative(name):
     _, _, make, inputs, params, _ = MISTAKES[name]

@@ -6,28 +6,13 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
+from tensors import Product, drawn  # noqa: E402
+
 from gradcheck import gradcheck, gradgradcheck, verify  # noqa: E402
-
-
-def drawn(*shape, dtype=torch.float64, seed=0):
-    made = torch.randn(*shape, dtype=dtype, generator=torch.Generator().manual_seed(seed))
-    return made.requires_grad_()
 
 
 def causes(f, inputs, check=gradcheck, **options):
     return check(f, inputs, raise_exception=False, **options).causes
-
-
-class Product(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x, y):
-        ctx.save_for_backward(x, y)
-        return x * y
-
-    @staticmethod
-    def backward(ctx, gy):
-        x, y = ctx.saved_tensors
-        return gy * y, gy * x
 
 
 class Negated(Product):

@@ -12,6 +12,7 @@ from gradcheck import CallError, gradcheck, gradgradcheck, verify
 WRONG = module("ci.catalogue.frameworks.torch_wrong").WRONG
 
 
+@pytest.mark.nightly(each_time=6)
 @pytest.mark.parametrize("wrong", WRONG, ids=[w.name for w in WRONG])
 def test_a_wrong_function_is_found(wrong):
     f = wrong.function()

@@ -10,7 +10,14 @@ import pytest
 
 from gradcore.errors import GradcoreError, MissingExtraError, OutputError
 from gradcore.extras import load_extra
-from gradcore.io import ensure_writable, write_atomically, write_jsonl
+from gradcore.io import (
+    ensure_writable,
+    parse_json,
+    read_json,
+    remove_temporaries,
+    write_atomically,
+    write_jsonl,
+)
 
 
 def fail_with(error):
@@ -208,3 +215,86 @@ def test_a_library_that_is_not_installed_is_named_with_the_command_that_installs
         MissingExtraError, match=r'drawing needs nolib: pip install "gradcore\[train\]" .*No module'
     ):
         load_extra("nolib.sub", "drawing")
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.setattr("gradcore.io.atomic._remove", lambda path: None)
+    monkeypatch.setattr(Path, "replace", fail_with(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(tmp_path / "model\n", b"new")
+    ensure_writable(tmp_path)
+    monkeypatch.undo()
+    for name in ("a.tmp", ".a.tmp", f".a.{'0' * 15}.tmp", f"a.{'0' * 16}.tmp"):
+        (tmp_path / name).touch()
+    (tmp_path / f".folder.{'0' * 16}.tmp").mkdir()
+    assert len(names(tmp_path)) == 7
+    remove_temporaries(tmp_path)
+    assert names(tmp_path) == sorted(
+        [f".a.{'0' * 15}.tmp", ".a.tmp", f".folder.{'0' * 16}.tmp", f"a.{'0' * 16}.tmp", "a.tmp"]
+    )
+    remove_temporaries(tmp_path / "nowhere")
+
+
+def test_a_folder_that_becomes_a_file_while_a_file_is_written_is_an_output_error(tmp_path, monkeypatch):
+    (tmp_path / "f").mkdir()
+
+    def write(file):
+        file.write(b"half")
+        (next((tmp_path / "f").iterdir())).unlink()
+        (tmp_path / "f").rmdir()
+        (tmp_path / "f").touch()
+
+    with pytest.raises(OutputError, match="f is not a folder"):
+        write_atomically(tmp_path / "f" / "a", write)
+
+
+def test_a_folder_that_goes_after_the_file_was_written_is_an_output_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "gradcore.io.atomic.os.open", fail_with(FileNotFoundError(2, "No such file or directory"))
+    )
+    with pytest.raises(OutputError, match="can't be flushed to disk: No such file"):
+        write_atomically(tmp_path / "a", b"new")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"a": 1, "b": {"c": 2, "c": 3}}', "the name 'c' comes twice in one object"),
+        ("[NaN]", "NaN is not a number of JSON's"),
+        ("-Infinity", "-Infinity is not a number"),
+        ("1e400", "the number 1e400 is beyond what float64 holds"),
+        ("1" * 41, "a number of 41 digits: at most 40 are taken"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"a":' * 100_000, "nested too deeply"),
+        ('"\\ud800"', "surrogates not allowed"),
+        ('"\\uD800"', "surrogates not allowed"),
+        (b"\xff", "can't decode byte"),
+        ("", "Expecting value"),
+        ("1 2", "Extra data"),
+    ],
+)
+def test_json_that_readers_take_differently_is_refused(text, message):
+    with pytest.raises(ValueError, match=message):
+        parse_json(text)
+
+
+def test_sound_json_is_read():
+    text = '{"a": [1.5, -2, ' + "9" * 40 + ', true, null], "b": "\\ud83d\\ude00 é"}'
+    found = parse_json(text.encode())
+    assert found == {"a": [1.5, -2, int("9" * 40), True, None], "b": "\U0001f600 é"}
+    assert parse_json(text) == found
+
+
+def test_a_json_file_that_can_not_be_read_is_told(tmp_path, monkeypatch):
+    (tmp_path / "f").write_text("[1, 2]")
+    assert read_json(tmp_path / "f", 6) == [1, 2]
+    with pytest.raises(ValueError, match="more than 5 bytes"):
+        read_json(tmp_path / "f", 5)
+    with pytest.raises(ValueError, match="there is nothing"):
+        read_json(tmp_path / "nowhere", 5)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="it is no regular file"):
+        read_json(tmp_path / "pipe", 5)
+    monkeypatch.setattr("pathlib.Path.open", fail_with(PermissionError(13, "Permission denied")))
+    with pytest.raises(ValueError, match="it can't be read: Permission denied"):
+        read_json(tmp_path / "f", 6)

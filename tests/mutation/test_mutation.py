@@ -137,6 +137,7 @@ def test_a_declaration_that_is_incomplete_is_refused(entry, message, tmp_path):
         declared.load(path)
 
 
+@pytest.mark.nightly(each_time=0)  # a run of the mutants reports the same
 def test_the_projects_own_declarations_match_mutants_that_are_there():
     declarations = declared.load(TOOL / "equivalent.toml")
     files = sorted({d.file for d in declarations})

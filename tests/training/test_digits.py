@@ -33,6 +33,10 @@ def test_the_loss_falls_to_less_than_a_tenth_of_its_first_value(run):
 
 def test_the_run_leaves_a_model_its_history_and_two_pictures(run):
     assert sorted(path.name for path in run.iterdir()) == [
+        "best.safetensors",
+        "checkpoint-0000000405-epoch-9.safetensors",
+        "checkpoint-0000000450-epoch-10.safetensors",
+        "config.json",
         "curves.png",
         "history.jsonl",
         "mistakes.png",
@@ -72,6 +76,7 @@ def test_the_convolutional_network_learns_digits_in_three_epochs(tmp_path):
     assert history(tmp_path)[-1]["test_accuracy"] >= 0.95
 
 
+@pytest.mark.nightly(each_time=2)
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "rmsprop", "sgd"])
 def test_each_optimizer_of_the_command_learns_digits_in_three_epochs(optimizer, tmp_path):
     arguments = ["train", "--optimizer", optimizer, "--epochs", "3", "--out", str(tmp_path), "--no-preflight"]

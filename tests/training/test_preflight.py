@@ -34,6 +34,7 @@ def test_right_gradients_are_told_in_one_line(model):
     assert "\n" not in line
 
 
+@pytest.mark.nightly(each_time=4)
 @pytest.mark.parametrize(("name", "index"), [("linear", 1), ("linear", 2), ("relu", 0), ("linear", 0)])
 @pytest.mark.parametrize("factor", [-1.0, 1.05])
 def test_a_wrong_rule_stops_training_and_names_the_parameters(broken, name, index, factor):

@@ -103,12 +103,33 @@ def as_autograd(mistake: Mistake) -> Any:
     return gradcheck(wrong, mistake.inputs, raise_exception=False)
 
 
+def as_mygrad(mistake: Mistake) -> Any:
+    """An operation of MyGrad."""
+    import mygrad as mg
+    from mygrad.operation_base import Operation
+
+    class Wrong(Operation):
+        def __call__(self, *inputs: Any) -> Any:
+            self.variables = inputs
+            self.y = np.asarray(mistake.forward(np, *[x.data for x in inputs]))
+            return self.y
+
+        def backward_var(self, grad: Any, index: int, **_: Any) -> Any:
+            return mistake.rule(np, grad, self.y, *[x.data for x in self.variables])[index]
+
+    def wrong(*inputs: Any) -> Any:
+        return mg.execute_op(Wrong, *inputs)
+
+    return gradcheck(wrong, tuple([mg.tensor(x) for x in mistake.inputs]), raise_exception=False)
+
+
 WAYS: dict[str, tuple[str, Callable[[Mistake], Any]]] = {
     "NumPy pair": ("numpy", as_pair),
     "gradcore op": ("gradcore", as_op),
     "torch Function": ("torch", as_torch),
     "jax custom_vjp": ("jax", as_jax),
     "autograd primitive": ("autograd", as_autograd),
+    "MyGrad operation": ("mygrad", as_mygrad),
 }
 """By name: the module that has to be installed, and what gives the report on a mistake."""
 
