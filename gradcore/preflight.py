@@ -61,6 +61,8 @@ def check_gradients(
         return f"Could not verify the gradients on a batch of {len(inputs)} ({cost}): {report.reason}"
     count = f"{verified} of {len(parameters)}" if unmeasured else f"all {verified}"
     line = f"Verified the gradients of {count} parameters on a batch of {len(inputs)}{nearby} ({cost})"
+    zero = [path for path in report.vacuous if path not in unmeasured]
+    line += f"; zero on this batch: the gradient of {', '.join(zero)}" if zero else ""
     return f"{line}; {', '.join(unmeasured)} cannot be measured: {report.reason}" if unmeasured else line
 
 

@@ -1,10 +1,14 @@
 """Gradients verified before the first step: of that model, that loss, on that batch."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+import gradcheck
 import gradcore
-from gradcore import nn, registry
+from gradcheck import Verdict
+from gradcore import nn, preflight, registry
 from gradcore.cli import main
 from gradcore.nn.models import build
 from gradcore.preflight import PreflightError, check_gradients
@@ -87,12 +91,24 @@ def test_running_averages_and_generators_are_as_before():
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-def test_a_parameter_about_which_nothing_can_be_told_is_named_and_not_called_verified():
+def test_a_parameter_whose_gradient_is_zero_is_named():
     # What BatchNorm takes away again: the true gradient of that bias is 0, and the computed one rounding.
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 8, rng=0), nn.BatchNorm1d(8), nn.Linear(8, 10, rng=1))
     line = check_gradients(model, *batch())
-    assert line.startswith("Verified the gradients of 5 of 6 parameters")
-    assert "inputs[0]['1.bias'] cannot be measured" in line
+    assert line.startswith("Verified the gradients of all 6 parameters")
+    assert line.endswith("; zero on this batch: the gradient of inputs[0]['1.bias']")
+
+
+def test_a_parameter_whose_gradient_cannot_be_measured_is_named_and_not_called_verified(monkeypatch):
+    def of_one_nothing_is_known(*args, **options):
+        report = gradcheck.gradcheck(*args, **options)
+        first = replace(report.inputs[0], verdict=Verdict.INCONCLUSIVE)
+        return replace(report, inputs=(first, *report.inputs[1:]), reason="it is hidden")
+
+    monkeypatch.setattr(preflight, "gradcheck", of_one_nothing_is_known)
+    line = check_gradients(nn.Sequential(nn.Flatten(), nn.Linear(64, 10, rng=0)), *batch())
+    assert line.startswith("Verified the gradients of 1 of 2 parameters")
+    assert line.endswith("; inputs[0]['1.weight'] cannot be measured: it is hidden")
 
 
 def test_a_loss_that_differs_from_call_to_call_is_not_called_verified():
