@@ -1,6 +1,20 @@
-"""gradcore: a compact NumPy tensor and autograd library whose every rule is verified numerically."""
+"""gradcore: a compact NumPy tensor and autograd library whose every rule is verified numerically.
+
+Tensors: tensor, Tensor, zeros, ones, full, arange, eye, rand, randn, and zeros_like and so on; x.backward() fills x.grad.
+Ops: functions and methods of tensors (`gradcore.registry.ops` lists them), and NumPy's own functions called on tensors.
+Models: `gradcore.nn` (layers, losses, Module), `gradcore.optim` (SGD, RMSprop, Adam, AdamW, schedules, clipping).
+Training: `gradcore.data` (load, DataLoader), `gradcore.train` (Trainer, evaluate), `check_model` before the first step.
+Files: `save(path, model)` and `load_into(path, model)`; `gradcore.io` for arrays.
+Gradients: no_grad, enable_grad; `op` and `composed` make ops of your own; `gradcore.errors` lists the errors.
+
+data, train, io, save, load_into and check_model are loaded when they are first used.
+"""
+
+import importlib as _importlib
+import typing as _typing
 
 from gradcore import errors, nn, optim, registry, spec
+from gradcore import names as _names
 from gradcore.create import (
     arange,
     eye,
@@ -28,5 +42,32 @@ __version__ = "0.1.0"
 __all__ = [
     "Op", "Tensor", "arange", "composed", "enable_grad", "errors", "eye", "full", "full_like", "is_grad_enabled",
     "cross_entropy", "mse_loss", "nn", "no_grad", "ones", "ones_like", "op", "optim", "rand", "rand_like", "randn", "randn_like", "registry", "spec", "tensor",
-    "zeros", "zeros_like", *_ops,
+    "zeros", "zeros_like", "check_model", "data", "io", "load_into", "save", "train", *_ops,
 ]  # fmt: skip
+
+if _typing.TYPE_CHECKING:
+    from gradcore import data, io, train
+    from gradcore.preflight import check_model
+    from gradcore.saving import load_into, save
+
+_LATE = {
+    "data": "gradcore.data",
+    "io": "gradcore.io",
+    "train": "gradcore.train",
+    "check_model": "gradcore.preflight",
+    "load_into": "gradcore.saving",
+    "save": "gradcore.saving",
+}
+
+
+def __getattr__(name: str) -> _typing.Any:
+    if name not in _LATE:
+        raise _names.missing(__name__, name, _names.PACKAGE)
+    module = _importlib.import_module(_LATE[name])
+    found = module if _LATE[name].endswith(f".{name}") else getattr(module, name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATE})

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradcore.errors import DomainError
-from gradcore.tensor import Tensor, as_array, plain
+from gradcore.errors import DomainError, ShapeError
+from gradcore.tensor import Tensor, as_array, unmixed
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
@@ -17,29 +18,52 @@ if TYPE_CHECKING:
 Shape = int | tuple[int, ...]
 
 
-def tensor(data: Operand, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
-    """A Tensor with a copy of `data`; Python numbers become float32 unless `dtype` is given, arrays keep theirs.
+def _sizes(name: str, sizes: tuple[Any, ...], shape: Any) -> tuple[int, ...]:
+    """A shape from sizes side by side, from one sequence of them, or from `shape=`; ShapeError for anything else."""
+    given = shape if shape is not None and not sizes else sizes
+    if len(sizes) == 1 and isinstance(sizes[0], tuple | list | np.ndarray):
+        given = sizes[0]
+    try:
+        found = tuple([operator.index(n) for n in (given if np.iterable(given) else (given,))])
+    except TypeError:
+        found = (-1,)
+    unfit = any(isinstance(n, bool | np.bool_) for n in sizes) or min(found, default=0) < 0
+    if unfit or (not sizes and shape is None) or (sizes and shape is not None):
+        came = ", ".join(map(repr, sizes)) + ("" if shape is None else f"shape={shape!r}")
+        raise ShapeError(
+            f"{name}({came:.60}) has no shape of sizes from 0 up: write {name}(2, 3) or {name}((2, 3)), and all else by name, "
+            f"as in {name}(2, 3, dtype=np.float64)"
+        )
+    return found
 
-    >>> tensor([[1, 2], [3, 4]]).shape
-    (2, 2)
+
+def tensor(data: Operand, dtype: DTypeLike | None = None, requires_grad: bool = False) -> Tensor:
+    """A Tensor with a copy of `data`; arrays keep their dtype, Python's numbers become float32, whole ones int64.
+
+    >>> tensor([[1.0, 2.0], [3.0, 4.0]]).dtype, tensor([0, 2, 1]).dtype
+    (dtype('float32'), dtype('int64'))
     """
-    array = as_array(data) if dtype is None else np.asarray(plain(data), dtype)
+    array = as_array(data) if dtype is None else np.asarray(unmixed(data), dtype)
     return Tensor(array.copy(), requires_grad)
 
 
-def zeros(shape: Shape, dtype: DTypeLike = np.float32, requires_grad: bool = False) -> Tensor:
-    """Zeros."""
-    return Tensor(np.zeros(shape, dtype), requires_grad)
+def zeros(
+    *sizes: Any, shape: Shape | None = None, dtype: DTypeLike = np.float32, requires_grad: bool = False
+) -> Tensor:
+    """Zeros: `zeros(2, 3)` or `zeros((2, 3))`."""
+    return Tensor(np.zeros(_sizes("zeros", sizes, shape), dtype), requires_grad)
 
 
-def ones(shape: Shape, dtype: DTypeLike = np.float32, requires_grad: bool = False) -> Tensor:
-    """Ones."""
-    return Tensor(np.ones(shape, dtype), requires_grad)
+def ones(
+    *sizes: Any, shape: Shape | None = None, dtype: DTypeLike = np.float32, requires_grad: bool = False
+) -> Tensor:
+    """Ones: `ones(2, 3)` or `ones((2, 3))`."""
+    return Tensor(np.ones(_sizes("ones", sizes, shape), dtype), requires_grad)
 
 
-def full(shape: Shape, value: float, dtype: DTypeLike = np.float32, requires_grad: bool = False) -> Tensor:
-    """`value` everywhere."""
-    return Tensor(np.full(shape, value, dtype), requires_grad)
+def full(shape: Shape, value: float, *, dtype: DTypeLike = np.float32, requires_grad: bool = False) -> Tensor:
+    """`value` everywhere: `full((2, 3), 0.5)`."""
+    return Tensor(np.full(_sizes("full", (shape,), None), value, dtype), requires_grad)
 
 
 def arange(*bounds: float, dtype: DTypeLike = np.float32, requires_grad: bool = False) -> Tensor:
@@ -53,17 +77,19 @@ def eye(n: int, m: int | None = None, dtype: DTypeLike = np.float32, requires_gr
 
 
 def rand(
-    shape: Shape,
+    *sizes: Any,
+    shape: Shape | None = None,
     low: float = 0.0,
     high: float = 1.0,
     dtype: DTypeLike = np.float32,
     rng: np.random.Generator | int | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Uniform random numbers in [low, high), from a `numpy.random.Generator` or a seed."""
+    """Uniform random numbers in [low, high): `rand(2, 3, rng=0)`. rng: a `numpy.random.Generator` or a seed."""
+    found = _sizes("rand", sizes, shape)
     if not low <= high:
         raise DomainError(f"rand got low={low} and high={high}: low must not exceed high")
-    array = np.asarray(np.random.default_rng(rng).uniform(low, high, shape), dtype)
+    array = np.asarray(np.random.default_rng(rng).uniform(low, high, found), dtype)
     if array.dtype.kind == "f" and low < high:
         # Rounding to float32 takes one number in 2**25 up to high, which is not to be drawn.
         array = np.minimum(array, np.nextafter(array.dtype.type(high), array.dtype.type(low)))
@@ -71,17 +97,19 @@ def rand(
 
 
 def randn(
-    shape: Shape,
+    *sizes: Any,
+    shape: Shape | None = None,
     mean: float = 0.0,
     std: float = 1.0,
     dtype: DTypeLike = np.float32,
     rng: np.random.Generator | int | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Normal random numbers, from a `numpy.random.Generator` or a seed."""
+    """Normal random numbers: `randn(2, 3, rng=0)`. rng: a `numpy.random.Generator` or a seed."""
+    found = _sizes("randn", sizes, shape)
     if not std >= 0:
         raise DomainError(f"randn got std={std}: a standard deviation is not negative")
-    return Tensor(np.asarray(np.random.default_rng(rng).normal(mean, std, shape), dtype), requires_grad)
+    return Tensor(np.asarray(np.random.default_rng(rng).normal(mean, std, found), dtype), requires_grad)
 
 
 def zeros_like(x: Operand, **more: Any) -> Tensor:

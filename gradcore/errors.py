@@ -21,6 +21,10 @@ class DomainError(GradcoreError, ValueError):
     """A value outside what the operation is defined for, such as a label out of range."""
 
 
+class ArgumentError(GradcoreError, TypeError):
+    """An argument of a kind that the call does not take: the message says what to write."""
+
+
 class SpecError(GradcoreError, TypeError):
     """A registration without a usable spec: the message shows what to write."""
 

@@ -6,18 +6,20 @@ from the highest number down is a topological order, with no sort and no recursi
 
 from __future__ import annotations
 
+import functools
+import inspect
 import itertools
-import threading
 from contextlib import ContextDecorator
+from contextvars import ContextVar
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 import numpy as np
 
-from gradcore.errors import GraphError
+from gradcore.errors import ArgumentError, GraphError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -65,17 +67,27 @@ class Node:
 N = TypeVar("N", bound=Node)
 
 
-class _GradMode(threading.local):
-    enabled = True
+_mode = ContextVar("gradcore's grad mode", default=True)
+recording = _mode.get
 
 
-grad_mode = _GradMode()
+class _Callable(type):
+    """Type of the grad modes: `with no_grad:` lacks the parentheses."""
+
+    def __enter__(cls) -> NoReturn:
+        raise ArgumentError(f"{cls.__name__} was used without parentheses: write `with {cls.__name__}():`")
+
+    def __exit__(cls, *_: object) -> None:
+        """Python demands it of what `with` is used on, and never calls it."""
 
 
-class _SetGradMode(ContextDecorator):
+class _SetGradMode(ContextDecorator, metaclass=_Callable):
     _value: bool
 
-    def __init__(self) -> None:
+    def __init__(self, *given: Any) -> None:
+        if given:
+            name = type(self).__name__
+            raise ArgumentError(f"{name} takes no arguments, and got {given[0]!r:.60}: write `@{name}()`")
         self._before: list[bool] = []
 
     def _recreate_cm(self) -> Self:
@@ -83,16 +95,61 @@ class _SetGradMode(ContextDecorator):
         return type(self)()
 
     def __enter__(self) -> Self:
-        self._before.append(grad_mode.enabled)
-        grad_mode.enabled = self._value
+        self._before.append(recording())
+        _mode.set(self._value)
         return self
 
     def __exit__(self, *_: object) -> None:
-        grad_mode.enabled = self._before.pop()
+        _mode.set(self._before.pop())
+
+    def __call__(self, function: Any) -> Any:
+        """The function with this mode inside; a generator function has it while it runs, and not where it is suspended."""
+        if inspect.isgeneratorfunction(function):
+            return _stepwise(function, type(self))
+        if inspect.iscoroutinefunction(function):
+            return _awaited(function, type(self))
+        return super().__call__(function)
+
+
+def _stepwise(function: Callable[..., Any], mode: type[_SetGradMode]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def generator(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        inner = function(*args, **kwargs)
+        resume, sent = inner.send, None
+        try:
+            while True:
+                try:
+                    with mode():
+                        value = resume(sent)
+                except StopIteration as end:
+                    return end.value
+                try:
+                    resume, sent = inner.send, (yield value)
+                except GeneratorExit:
+                    raise
+                except BaseException as error:  # noqa: BLE001 (what was thrown in is the inner generator's)
+                    resume, sent = inner.throw, error
+        finally:
+            with mode():
+                inner.close()
+
+    return generator
+
+
+def _awaited(function: Callable[..., Any], mode: type[_SetGradMode]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    async def coroutine(*args: Any, **kwargs: Any) -> Any:
+        with mode():
+            return await function(*args, **kwargs)
+
+    return coroutine
 
 
 class no_grad(_SetGradMode):  # noqa: N801
-    """Context manager and decorator: nothing inside is recorded, in this thread only.
+    """Context manager and decorator: nothing inside is recorded, in this thread and this asyncio task only.
+
+    A generator shares the mode of whoever runs it, as all of Python's contexts do: a `with no_grad()` that is open at a
+    `yield` holds for the caller too. Decorate the generator function instead.
 
     >>> x = gradcore.ones((2,), requires_grad=True)
     >>> with gradcore.no_grad():
@@ -105,14 +162,14 @@ class no_grad(_SetGradMode):  # noqa: N801
 
 
 class enable_grad(_SetGradMode):  # noqa: N801
-    """Context manager and decorator: records again inside a `no_grad` block, in this thread only."""
+    """Context manager and decorator: records again inside a `no_grad` block, in this thread and task only."""
 
     _value = True
 
 
 def is_grad_enabled() -> bool:
-    """Whether operations on Tensors that require a gradient are being recorded in this thread."""
-    return grad_mode.enabled
+    """Whether operations on Tensors that require a gradient are being recorded in this thread and task."""
+    return recording()
 
 
 def unbroadcast(gx: Any, shape: tuple[int, ...]) -> Any:

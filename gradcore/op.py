@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar
 import numpy as np
 
 from gradcore import registry
-from gradcore.errors import ShapeError, SpecError
-from gradcore.graph import grad_mode, next_order
+from gradcore.errors import ArgumentError, ShapeError, SpecError
+from gradcore.graph import next_order, recording
 from gradcore.spec import OpSpec
-from gradcore.tensor import FUNCTIONS, UFUNCS, Tensor
+from gradcore.tensor import FUNCTIONS, UFUNCS, Tensor, unmixed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -102,18 +102,20 @@ class Op(Generic[P, R]):
         params: dict[str, Any] = kwargs
         if self._unary is not None and len(inputs) == 1 and type(inputs[0]) is Tensor and not params:
             return self._unary(inputs[0])
+        if "dim" in params or "keepdim" in params:
+            params = our_names(self.name, self._static, {}, params)
         if len(inputs) != self.n_arrays and not self.variadic:
             inputs, params = self._bind(inputs, params)
         parents: list[Tensor | None] = []
         arrays: list[Any] = []
         like: Tensor | None = None
-        recording = grad_mode.enabled
+        enabled = recording()
         recorded = converted = False
         for value in inputs:
             if type(value) is Tensor:
                 like = value
                 arrays.append(value.data)
-                if recording and value.requires_grad:
+                if enabled and value.requires_grad:
                     parents.append(value)
                     recorded = True
                     continue
@@ -133,6 +135,10 @@ class Op(Generic[P, R]):
             y = self.forward(*arrays, **params)
         except ValueError as error:
             raise self.explained(error, arrays) from None
+        except TypeError:
+            if self.plain and any(a is None for a in arrays):
+                unmixed(None)  # raises DtypeError
+            raise
         if like is None:
             return y
         out = _new(Tensor)
@@ -191,8 +197,32 @@ def operand(value: Any, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
         return np.asarray(value, np.result_type(dtype, value))
     if isinstance(value, np.ndarray | np.generic):
         return np.asarray(value)
-    array = np.asarray(value)
+    array = unmixed(value)
     return array.astype(dtype) if dtype.kind == "f" and array.dtype.kind in "iuf" else array
+
+
+def our_names(op: str, known: Sequence[str], params: dict[str, Any], named: dict[str, Any]) -> dict[str, Any]:
+    """`params` with those of `named`, in which `dim` stands for axis and `keepdim` for keepdims, as in PyTorch.
+
+    Raises ArgumentError where the op has no such parameter, where one comes under both names, and for max and min with
+    `dim`, which give pairs in PyTorch.
+    """
+    found = dict(params)
+    for name, value in named.items():
+        own = {"dim": "axis", "keepdim": "keepdims"}.get(name, name)
+        if own not in known:
+            raise ArgumentError(
+                f"{op} takes no {name}: its parameters are {', '.join(known) or 'arrays alone'}"
+            )
+        if own != name and own in named:
+            raise ArgumentError(f"{op} got both {own} and {name}, which are one parameter: leave {name} out")
+        if name == "dim" and op in ("max", "min"):
+            raise ArgumentError(
+                f"{op} with dim= gives values and places in PyTorch: write x.{op}(axis={value!r}) for the values, "
+                f"x.arg{op}(axis={value!r}) for the places"
+            )
+        found[own] = value
+    return found
 
 
 def op(
@@ -256,7 +286,7 @@ def unary_method(made: Op[..., Any]) -> Callable[[Tensor], Tensor]:
         out.grad = None
         out._order = next_order()
         out._right = out._second = out._others = out._params = None
-        if self.requires_grad and grad_mode.enabled:
+        if self.requires_grad and recording():
             out.requires_grad = True
             out._op = made
             out._left = self
@@ -292,7 +322,7 @@ def binary_method(made: Op[..., Any], *, swapped: bool = False) -> Callable[[Ten
         out.grad = None
         out._order = next_order()
         out._others = out._params = None
-        if (left is not None or right is not None) and grad_mode.enabled:
+        if (left is not None or right is not None) and recording():
             out.requires_grad = True
             out._op = made
             out._left = left

@@ -1,6 +1,6 @@
 """Before the first step: the gradients of this very model and loss, verified numerically on a first batch.
 
-Besides the command line, only this file imports gradcheck, and only the command line imports this file.
+Besides the command line, only this file imports gradcheck. It is imported when it is used.
 """
 
 from __future__ import annotations
@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcheck import Verdict, gradcheck
-from gradcore.errors import GradcoreError
+from gradcore.errors import ArgumentError, GradcoreError
 from gradcore.losses import cross_entropy
-from gradcore.nn.module import functional_call
+from gradcore.nn.module import Module, functional_call
 from gradcore.tensor import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from gradcore.nn.module import Module
 
 
 class PreflightError(GradcoreError):
@@ -52,9 +50,9 @@ def check_gradients(
         report = gradcheck(loss_of_parameters, (values,), raise_exception=False, contracts=False)
     if report.verdict is Verdict.FAIL:
         raise PreflightError(
-            f"the gradients of this model and loss are wrong, so training was not started.\n{report}\nThe rule of one "
-            "of their ops is at fault: gradcheck.gradcheck on each layer alone shows which (--no-preflight trains "
-            "without this check)"
+            f"the gradients of this model and loss are wrong.\n{report}\nThe rule of one "
+            "of their ops is at fault: gradcheck.gradcheck on each layer alone shows which (`gradcore train "
+            "--no-preflight` trains without this check)"
         )
     cost = f"{report.evaluations} forward passes, {time.perf_counter() - started:.2f} s"
     unmeasured = [result.path for result in report.inputs if result.verdict is Verdict.INCONCLUSIVE]
@@ -66,6 +64,20 @@ def check_gradients(
     zero = [path for path in report.vacuous if path not in unmeasured]
     line += f"; zero on this batch: the gradient of {', '.join(zero)}" if zero else ""
     return f"{line}; {', '.join(unmeasured)} cannot be measured: {report.reason}" if unmeasured else line
+
+
+def check_model(model: Module, loss: Callable[[Any, Any], Any], x: Any, y: Any) -> str:
+    """Verify the gradients of a model and its loss on one batch of inputs x and targets y, before training.
+
+    `Trainer.fit(preflight=True)` and `gradcore train` do so. Returns one line that reports what was verified; the model is
+    unchanged. Raises PreflightError, with the report, where a gradient is wrong; ArgumentError for other arguments.
+    """
+    if not isinstance(model, Module) or not callable(loss) or isinstance(loss, type):
+        raise ArgumentError(
+            f"check_model got {type(model).__name__} and {loss!r:.60}: expected a model, a loss function and a batch, as in "
+            "check_model(model, gradcore.cross_entropy, x, y)"
+        )
+    return check_gradients(model, x, y, loss)
 
 
 def _moved(values: dict[str, Tensor]) -> dict[str, Tensor]:

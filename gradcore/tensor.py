@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import numpy as np
 
+from gradcore import names
 from gradcore.errors import DtypeError, GraphError, ShapeError
 from gradcore.graph import Node, backward_pass, next_order
 
@@ -22,26 +23,39 @@ if TYPE_CHECKING:
 UFUNCS: dict[Any, Callable[..., Any]] = {}
 FUNCTIONS: dict[Any, Callable[..., Any]] = {}
 
-# NumPy functions of the values alone: no derivative flows through them, so they see plain arrays and give plain results.
+# NumPy functions of the values alone, whose derivative is zero or none: they see plain arrays and give plain results.
 _VALUE_ONLY = {
     np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.empty_like, np.full_like, np.argmax, np.argmin, np.argsort,
     np.array_equal, np.allclose, np.isclose, np.all, np.any, np.count_nonzero, np.nonzero, np.result_type, np.array_repr,
     np.array_str, np.array2string, np.may_share_memory, np.shares_memory, np.iscomplexobj, np.searchsorted, np.unique,
-    np.bincount, np.isin,
+    np.bincount, np.isin, np.round, np.around, np.fix, np.digitize, np.argpartition, np.flatnonzero, np.argwhere,
 }  # fmt: skip
 _VALUE_ONLY_UFUNCS = {
     np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal, np.isfinite, np.isnan, np.isinf,
     np.signbit, np.sign, np.floor, np.ceil, np.rint, np.trunc, np.logical_and, np.logical_or, np.logical_not,
-    np.logical_xor, np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert,
+    np.logical_xor, np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert, np.floor_divide,
+}  # fmt: skip
+
+# Those that Python's operators stand for give Tensors, whichever side the Tensor is on.
+_OPERATORS = {
+    np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal, np.bitwise_and, np.bitwise_or,
+    np.bitwise_xor, np.invert,
 }  # fmt: skip
 
 
 class Tensor(Node):
     """An array with a gradient: `data`, `grad`, and a record of how it was computed.
 
-    array: what to hold. A NumPy array is shared, not copied, and keeps its dtype; Python numbers and lists of them
-    become float32 (booleans stay booleans).
+    array: what to hold. A NumPy array is shared, not copied, and keeps its dtype. Python's numbers and lists of them become
+    float32, those of whole numbers int64, booleans stay booleans.
     requires_grad: whether `backward` adds to `grad`; floating dtypes only, else `DtypeError`.
+
+    Dtypes mix as NumPy's do: the wider one wins (float32 with float64, or with int64, is float64), Python's numbers are
+    weak, and a gradient comes back in the dtype of its own tensor.
+
+    Optimizers and `load_state_dict` leave alone an array that something else holds, and put a new one into `data`: what a
+    graph recorded keeps its values. Writing into an array yourself, as in `x.data[0] = 5`, can't be noticed: do so before
+    the forward pass, or after `backward`, not between them. `x.data = new` is safe in between, where x is a leaf.
 
     >>> x = Tensor([1.0, 2.0], requires_grad=True)
     >>> (x * x).sum().backward()
@@ -59,7 +73,7 @@ class Tensor(Node):
         if requires_grad and data.dtype.kind != "f":
             raise DtypeError(
                 f"only floating-point tensors can require a gradient, and this one is {data.dtype}: pass a float "
-                "array, or leave requires_grad out"
+                "array (write 1.0 for 1), or leave requires_grad out"
             )
         self.data = data
         self.grad = None
@@ -106,7 +120,7 @@ class Tensor(Node):
         return self.data.tolist()
 
     def detach(self) -> Tensor:
-        """The same data (shared, not copied) without its history."""
+        """The same data without its history; shared until an optimizer's step, which gives this tensor an array of its own."""
         return Tensor(self.data)
 
     def zero_grad(self) -> None:
@@ -122,7 +136,7 @@ class Tensor(Node):
         retain_graph: keep the graph for another backward pass; else it is freed on the way.
 
         Raises `GraphError` where nothing was recorded, where the graph was freed already, and where `gy` is missing;
-        `ShapeError` where `gy` has another shape. Nothing is added to any `grad` then.
+        `ShapeError` where `gy` has another shape. Nothing is added to any `grad` then, nor where a rule raises.
         """
         if not self.requires_grad:
             raise GraphError(
@@ -131,10 +145,16 @@ class Tensor(Node):
             )
         given: set[int] = set()
         leaves = backward_pass([(self, self._cotangent(gy))], retain_graph=retain_graph)
-        for leaf, gx in leaves:
-            # x + y hands one array on to both: only the first leaf may keep it, as gradients are added to in place.
-            leaf._receive(gx, id(gx) not in given)
-            given.add(id(gx))
+        before = [leaf.grad for leaf, _ in leaves]
+        try:
+            for leaf, gx in leaves:
+                # x + y hands one array on to both: only the first leaf may keep it, as a gradient may be scaled in place.
+                leaf._receive(gx, id(gx) not in given)
+                given.add(id(gx))
+        except BaseException:  # Ctrl-C too: all gradients or none
+            for (leaf, _), grad in zip(leaves, before, strict=True):
+                leaf.grad = grad
+            raise
 
     def _cotangent(self, gy: Operand | None) -> NDArray[Any]:
         if gy is None:
@@ -153,7 +173,13 @@ class Tensor(Node):
 
     def _receive(self, gx: NDArray[Any], ours: bool) -> None:
         if self.grad is not None:
-            np.add(self.grad, gx, out=self.grad)
+            if type(self.grad) is not np.ndarray or self.grad.shape != gx.shape:
+                raise GraphError(
+                    f"a tensor of shape {self.shape} has as grad {self.grad!r:.60}, to which its gradient can't be added: "
+                    "x.grad is None or an array of x's shape"
+                )
+            # Not in place: the sum so far may be in a graph, and an error at the next leaf must undo this one.
+            self.grad = np.add(self.grad, gx, out=np.empty_like(self.grad))
         elif ours and type(gx) is np.ndarray and gx.base is None and gx.flags.writeable:
             self.grad = gx
         else:
@@ -180,7 +206,8 @@ class Tensor(Node):
             if ufunc in UFUNCS:
                 return UFUNCS[ufunc](*inputs, **kwargs)
             if ufunc in _VALUE_ONLY_UFUNCS:
-                return constant(ufunc(*map(plain, inputs), **kwargs))
+                values = ufunc(*map(plain, inputs), **kwargs)
+                return constant(values) if ufunc in _OPERATORS else values
             raise _no_rule(f"np.{ufunc.__name__}")
         if method == "reduce" and ufunc in _REDUCTIONS:
             return FUNCTIONS[_REDUCTIONS[ufunc]](inputs[0], **{"axis": 0, **kwargs})
@@ -191,7 +218,7 @@ class Tensor(Node):
             return FUNCTIONS[func](*args, **kwargs)
         if func in _VALUE_ONLY:
             return func(*map(plain, args), **{name: plain(value) for name, value in kwargs.items()})
-        raise _no_rule(f"np.{func.__name__}")
+        raise _no_rule(f"{func.__module__.replace('numpy', 'np', 1)}.{func.__name__}")
 
     # --- Python's protocols -------------------------------------------------------------------------------------------
 
@@ -221,6 +248,8 @@ class Tensor(Node):
             f"class {cls.__name__}(Tensor): Tensor can't be subclassed, as ops tell tensors by their exact type. Keep a "
             "Tensor as an attribute, or write a gradcore.nn.Module"
         )
+
+    __dir__ = names.without_hints
 
     def __len__(self) -> int:
         if self.data.ndim == 0:
@@ -281,8 +310,8 @@ class Tensor(Node):
 
     def __setitem__(self, index: Any, value: Any) -> NoReturn:
         raise GraphError(
-            "a tensor can't be assigned into, as what was recorded would no longer hold: use gradcore.where or "
-            "concatenate, or assign to x.data (not recorded)"
+            "a tensor can't be assigned into, as what was recorded from it would no longer hold. Make a new one: "
+            "gradcore.where(mask, value, x) or gradcore.concatenate; or fill a NumPy array first, and make the tensor of that"
         )
 
     if TYPE_CHECKING:  # attached by the modules in gradcore.ops, next to the ops that they call
@@ -324,17 +353,34 @@ class Tensor(Node):
         def tanh(self) -> Tensor: ...
         def sigmoid(self) -> Tensor: ...
         def relu(self) -> Tensor: ...
-        def sum(self, axis: Axes = None, keepdims: bool = False) -> Tensor: ...
-        def mean(self, axis: Axes = None, keepdims: bool = False) -> Tensor: ...
-        def max(self, axis: Axes = None, keepdims: bool = False) -> Tensor: ...
-        def min(self, axis: Axes = None, keepdims: bool = False) -> Tensor: ...
-        def logsumexp(self, axis: Axes = None, keepdims: bool = False) -> Tensor: ...
-        def softmax(self, axis: int = -1) -> Tensor: ...
-        def log_softmax(self, axis: int = -1) -> Tensor: ...
+        def sum(self, axis: Axes = None, keepdims: bool = False, **named: Any) -> Tensor: ...
+        def mean(self, axis: Axes = None, keepdims: bool = False, **named: Any) -> Tensor: ...
+        def max(self, axis: Axes = None, keepdims: bool = False, **named: Any) -> Tensor: ...
+        def min(self, axis: Axes = None, keepdims: bool = False, **named: Any) -> Tensor: ...
+        def logsumexp(self, axis: Axes = None, keepdims: bool = False, **named: Any) -> Tensor: ...
+        def softmax(self, axis: int = -1, **named: Any) -> Tensor: ...
+        def log_softmax(self, axis: int = -1, **named: Any) -> Tensor: ...
         def reshape(self, *shape: int | tuple[int, ...]) -> Tensor: ...
         def transpose(self, *axes: int | tuple[int, ...] | None) -> Tensor: ...
         def broadcast_to(self, shape: tuple[int, ...]) -> Tensor: ...
         def astype(self, dtype: DTypeLike) -> Tensor: ...
+        def view(self, *shape: int | tuple[int, ...]) -> Tensor: ...
+        def flatten(self, start: int = 0, end: int = -1) -> Tensor: ...
+        def squeeze(self, axis: Axes = None, **named: Any) -> Tensor: ...
+        def unsqueeze(self, axis: int | None = None, **named: Any) -> Tensor: ...
+        def permute(self, *axes: int | tuple[int, ...]) -> Tensor: ...
+        def swapaxes(self, a: int, b: int) -> Tensor: ...
+        def t(self) -> Tensor: ...
+        def clone(self) -> Tensor: ...
+        def argmax(
+            self, axis: int | None = None, keepdims: bool = False, **named: Any
+        ) -> NDArray[np.intp]: ...
+        def argmin(
+            self, axis: int | None = None, keepdims: bool = False, **named: Any
+        ) -> NDArray[np.intp]: ...
+        def numpy(self) -> NDArray[Any]: ...
+        def dim(self) -> int: ...
+        def numel(self) -> int: ...
         @property
         def T(self) -> Tensor: ...
 
@@ -360,18 +406,41 @@ def constant(value: Any) -> Tensor:
 
 
 def as_array(value: Any) -> NDArray[Any]:
-    """`value` as an array: arrays as they are, Python numbers and lists of them as float32, booleans as booleans."""
+    """`value` as an array: arrays as they are, Python's numbers and lists of them as float32, int64 or booleans."""
     if type(value) is np.ndarray and value.dtype.kind in "fiub":
         return value
     if type(value) is Tensor:
         return value.data
-    array = np.asarray(_unwrapped(value))
+    array = unmixed(value)
     if array.dtype.kind not in "fiub":
-        raise DtypeError(
-            f"a tensor holds real numbers, and {type(value).__name__} {value!r:.60} gives the dtype {array.dtype}: pass an "
-            "array, a number, or equally long lists of numbers"
-        )
-    return array if array.dtype.kind == "b" or _holds_arrays(value) else array.astype(np.float32)
+        raise _not_numbers(value, array.dtype)
+    return array if array.dtype.kind != "f" or _holds_arrays(value) else array.astype(np.float32)
+
+
+def unmixed(value: Any) -> NDArray[Any]:
+    """`value` as an array of numbers: ShapeError for lists of unequal lengths, DtypeError for what holds no numbers."""
+    if hasattr(value, "named_parameters") or callable(value):
+        got = value.__name__ if hasattr(value, "__name__") else type(value).__name__
+        raise DtypeError(f"expected numbers, and got {got}: call it, and use what it gives")
+    try:
+        array = np.asarray(_unwrapped(value))
+    except ValueError as error:
+        if "inhomogeneous" not in str(error):
+            raise
+        raise ShapeError(
+            f"the lists in {value!r:.60} are of unequal lengths: a tensor is a box of numbers, so fill up the short ones, or "
+            "make a tensor of each"
+        ) from None
+    if array.dtype.kind not in "fiubcV":
+        raise _not_numbers(value, array.dtype)
+    return array
+
+
+def _not_numbers(value: Any, dtype: Any) -> DtypeError:
+    return DtypeError(
+        f"a tensor holds real numbers, and {type(value).__name__} {value!r:.60} gives the dtype {dtype}: pass an "
+        "array, a number, or equally long lists of numbers"
+    )
 
 
 def _unwrapped(value: Any) -> Any:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from gradcore.errors import DataError, DomainError, DtypeError, ShapeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["Dataset", "Split"]
 
@@ -55,6 +59,10 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __getitem__(self, index: Any) -> tuple[Any, Any]:
+        """The image and the label at `index`: a whole number, a slice, or any other index of NumPy's."""
+        return self.images[index], self.labels[index]
 
     def __repr__(self) -> str:
         return f"Dataset({self.name!r}, {len(self)} x {self.images.shape[1:]}, {len(self.classes)} classes)"
@@ -105,6 +113,10 @@ class Split:
                 f"classes differ: {self.train.classes} in {self.train.name}, "
                 f"{self.test.classes} in {self.test.name}"
             )
+
+    def __iter__(self) -> Iterator[Dataset]:
+        """The training part, then the test part: `train, test = load("digits")`."""
+        return iter((self.train, self.test))
 
     @cached_property
     def mean(self) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 from gradcore.errors import ShapeError
 from gradcore.nn import init
 from gradcore.nn.module import Module
+from gradcore.nn.sizes import size
 from gradcore.ops._windows import pair
 from gradcore.ops.conv import conv2d
 from gradcore.ops.reference import both
@@ -129,8 +130,11 @@ class Conv2d(Module):
         rng: init.Rng = None,
     ) -> None:
         super().__init__()
+        in_channels = size("Conv2d", "in_channels", in_channels)
+        out_channels = size("Conv2d", "out_channels", out_channels)
+        groups = size("Conv2d", "groups", groups)
         kernel = pair("kernel_size", kernel_size, 1)
-        if groups < 1 or in_channels % groups or out_channels % groups:
+        if in_channels % groups or out_channels % groups:
             raise ShapeError(
                 f"Conv2d got in_channels={in_channels}, out_channels={out_channels} and groups={groups}: groups must "
                 f"divide both, such as {math.gcd(in_channels, out_channels)}"

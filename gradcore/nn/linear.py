@@ -8,6 +8,7 @@ import numpy as np
 
 from gradcore.nn import init
 from gradcore.nn.module import Module
+from gradcore.nn.sizes import size
 from gradcore.ops.linalg import linear
 from gradcore.registry import layer
 from gradcore.spec import LayerSpec, Size, case, flags, reals
@@ -49,7 +50,9 @@ class Linear(Module):
 
     x: (..., in_features); weight: (in_features, out_features), drawn by `initializer` (Kaiming uniform); bias:
     (1, out_features), zeros, or none. rng: a `numpy.random.Generator` or a seed.
-    Raises ShapeError where x's last axis is not in_features.
+    Raises ShapeError where x's last axis is not in_features, DomainError for sizes that are not whole numbers from 1 up.
+
+    A float64 x makes a float64 result, as everywhere (the wider dtype wins); the gradient of a float32 weight is float32.
     """
 
     def __init__(
@@ -62,8 +65,8 @@ class Linear(Module):
         rng: init.Rng = None,
     ) -> None:
         super().__init__()
-        self.in_features = in_features
-        self.out_features = out_features
+        self.in_features = in_features = size("Linear", "in_features", in_features)
+        self.out_features = out_features = size("Linear", "out_features", out_features)
         self.weight = Tensor(initializer((in_features, out_features), in_features, out_features, rng), True)
         self.bias = Tensor(np.zeros((1, out_features), np.float32), True) if bias else None
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradcore.errors import DomainError, ShapeError
+from gradcore.errors import ArgumentError, DomainError, ShapeError
 from gradcore.nn.activation import Flatten, ReLU
 from gradcore.nn.conv import Conv2d
 from gradcore.nn.init import kaiming_uniform
@@ -18,8 +19,6 @@ from gradcore.nn.norm import Standardize
 from gradcore.nn.pool import MaxPool2d
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from gradcore.nn.init import Initializer, Rng
@@ -33,7 +32,12 @@ def mlp(
     """The reference network: Linear layers of these widths with ReLU between them, 784 -> 128 -> 64 -> 10 by default.
 
     Takes (n, features[0]) or anything that flattens to it, such as images of shape (n, 1, 28, 28).
+    Raises ArgumentError unless the widths are one sequence of two or more.
     """
+    if not isinstance(features, Sequence | np.ndarray) or len(features) < 2:
+        raise ArgumentError(
+            f"mlp got features={features!r:.60}: expected the widths as one sequence, two or more of them, as in mlp((64, 10))"
+        )
     rng = np.random.default_rng(rng)
     layers: list[Module] = [Flatten()]
     for inner, outer in itertools.pairwise(features):

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from gradcore import names
+from gradcore.errors import ArgumentError
+from gradcore.holding import assign
 from gradcore.state import check_state
 from gradcore.tensor import Tensor, plain
 
@@ -42,8 +45,11 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward(self, ...): write one")
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
-        """The output of `forward`."""
-        return self.forward(*inputs, **options)
+        """The output of `forward`; ArgumentError where that is None."""
+        output = self.forward(*inputs, **options)
+        if output is None:
+            raise ArgumentError(f"{type(self).__name__}.forward returned None: end it with `return ...`")
+        return output
 
     # --- what it holds ------------------------------------------------------------------------------------------------
 
@@ -114,14 +120,26 @@ class Module:
         return {name: value.data if isinstance(value, Tensor) else value for name, value in self._state()}
 
     def load_state_dict(self, state: Mapping[str, NDArray[Any]], source: object = "this state") -> None:
-        """Copy values into the parameters and buffers, in place; `source` is what the error calls the state.
+        """Copy values into the parameters and buffers; `source` is what the error calls the state.
+
+        In place, but an array that something else holds, such as a recorded graph, is left as it is and replaced.
 
         Raises StateError, and changes nothing, where names, shapes or dtypes differ; the message lists every difference.
         """
         own = self._state_arrays()
         check_state(own, state, f"{source} does not fit {type(self).__name__}")
-        for name, array in own.items():
-            array[...] = plain(state[name])
+        del own  # it holds every array
+        for name, value in self._state():
+            if isinstance(value, Tensor):
+                assign(value, plain(state[name]))
+        for prefix, module in self.named_modules():
+            for name, value in list(module._members()):
+                if isinstance(value, np.ndarray):
+                    new = np.array(plain(state[f"{prefix}.{name}" if prefix else name]), value.dtype)
+                    if name in vars(module):
+                        vars(module)[name] = new
+                    else:  # in a list or tuple
+                        value[...] = new
 
     # --- modes --------------------------------------------------------------------------------------------------------
 
@@ -151,6 +169,8 @@ class Module:
             parameter.grad = None
         return self
 
+    __dir__ = names.without_hints
+
     # --- how it reads -------------------------------------------------------------------------------------------------
 
     def extra_repr(self) -> str:
@@ -169,6 +189,9 @@ class Module:
         for child_name, child in self.named_children():
             for line in child._tree(child_name):
                 yield "  " + line
+
+
+names.attach(Module, "nn.Module", names.MODULE)
 
 
 def functional_call(module: Module, parameters: Mapping[str, Tensor], *inputs: Any) -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 
 from gradcore.errors import DomainError, ShapeError
 from gradcore.nn.module import Module
+from gradcore.nn.sizes import size
 from gradcore.ops.normalize import batch_norm
 from gradcore.ops.shape import reshape
 from gradcore.registry import layer
@@ -55,7 +56,7 @@ class _BatchNorm(Module):
 
     def __init__(self, features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__()
-        self.features = features
+        self.features = features = size(type(self).__name__, "features", features)
         self.eps = float(eps)  # a float64 of NumPy would turn float32 into float64
         self.momentum = float(momentum)
         self.weight = Tensor(np.ones(features, np.float32), True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcore.nn.module import Module
+from gradcore.ops._windows import pair
 from gradcore.ops.pool import avg_pool2d, max_pool2d
 from gradcore.registry import layer
 from gradcore.spec import LayerSpec, OneOf, case, reals
@@ -44,6 +45,9 @@ class _Pool2d(Module):
 
     def __init__(self, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0) -> None:
         super().__init__()
+        pair("kernel_size", kernel_size, 1)
+        pair("stride", 1 if stride is None else stride, 1)
+        pair("padding", padding, 0)
         self.kernel_size = kernel_size
         self.stride = stride
         self.padding = padding

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcore.errors import ShapeError
-from gradcore.op import Array, composed, op
+from gradcore.op import Array, composed, op, our_names
 from gradcore.ops.reference import along, rowwise
 from gradcore.spec import Axis, OpSpec, case, flags, interval, reals
 
@@ -58,11 +58,14 @@ def sum(x: Array, /, axis: Axes = None, keepdims: bool = False) -> Array:
     numpy=(np.mean,),
     methods=("mean",),
 )
-def mean(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
+def mean(x: Array, axis: Axes = None, keepdims: bool = False, **named: Any) -> Array:
     """The mean over `axis`: None for all axes, an axis of either sign, or a tuple of them.
 
     Raises ShapeError where there is nothing to average.
     """
+    if named:
+        params = our_names("mean", ("axis", "keepdims"), {"axis": axis, "keepdims": keepdims}, named)
+        axis, keepdims = params["axis"], params["keepdims"]
     total = sum(x, axis, keepdims)  # which also checks the axis
     count = _count(np.shape(x), axis)
     if count == 0:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcore.errors import ShapeError
-from gradcore.op import Array, op
+from gradcore.op import Array, op, our_names
 from gradcore.spec import Axis, Derived, Env, OneOf, OpSpec, Permutation, case, reals
 from gradcore.tensor import FUNCTIONS, Tensor
 
@@ -71,7 +71,10 @@ def _transpose_rule(gy: Array, _y: Array, x: Array, axes: tuple[int, ...] | None
 def transpose(x: Array, /, axes: tuple[int, ...] | None = None) -> Array:
     """The axes in another order: reversed, or as `axes` lists them (of either sign)."""
     if axes is not None and sorted(a % max(x.ndim, 1) for a in axes) != list(range(x.ndim)):
-        raise ShapeError(f"axes={axes} is not a permutation of the {x.ndim} axes of shape {x.shape}")
+        raise ShapeError(
+            f"axes={axes} is not a permutation of the {x.ndim} axes of shape {x.shape}: name all of them, as NumPy does, or "
+            "write x.swapaxes(a, b)"
+        )
     return x.transpose(axes)
 
 
@@ -155,8 +158,10 @@ def concatenate_op(*arrays: Array, axis: int = 0) -> Array:
         ) from None
 
 
-def concatenate(arrays: Sequence[Array], axis: int = 0) -> Array:
+def concatenate(arrays: Sequence[Array], axis: int = 0, **named: Any) -> Array:
     """Arrays joined along an axis that they have: `concatenate([x, y], axis=1)`."""
+    if named:
+        axis = our_names("concatenate", ("axis",), {"axis": axis}, named)["axis"]
     return concatenate_op(*arrays, axis=axis)
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+import difflib
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 
-from gradcore.errors import DomainError, GraphError, ShapeError, StateError
+from gradcore import names
+from gradcore.errors import ArgumentError, DomainError, GraphError, ShapeError, StateError
+from gradcore.holding import is_held
 from gradcore.state import check_state
 from gradcore.tensor import Tensor
 
@@ -44,22 +47,41 @@ def check_flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
-class Optimizer:
+_ALIASES = {
+    "learning_rate": "lr",
+    "learningrate": "lr",
+    "rate": "lr",
+    "decay": "weight_decay",
+    "beta": "betas",
+}
+
+
+class _Sealed(type):
+    """Type of optimizers: once made, one takes no new attributes that look like a misspelt hyperparameter."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        made = super().__call__(*args, **kwargs)
+        made._sealed = True
+        return made
+
+
+class Optimizer(metaclass=_Sealed):
     """Changes parameters by their gradients; each subclass writes the update of one array in `_update`.
 
     params: the Tensors to change, such as `model.parameters()`; each must require a gradient and come once.
     A parameter whose `grad` is None is left alone by `step`. Hyperparameters are attributes and may be changed between
-    steps. Raises DomainError for a hyperparameter out of range, GraphError for an unusable parameter.
+    steps. Raises DomainError for a hyperparameter out of range, then as well, GraphError for an unusable parameter,
+    ArgumentError where `params` are none.
     """
 
     hyper: ClassVar[Checks] = {"lr": check}
     """For each hyperparameter a function of `(name, value)` that returns the value to use, or raises DomainError."""
     lr: float
+    _sealed = False
 
     def __init__(self, params: Params, **hyper: Any) -> None:
-        self.params = list(params)
-        for name, fit in self.hyper.items():
-            setattr(self, name, fit(name, hyper[name]))
+        self.params = _listed(params, type(self).__name__)
+        vars(self).update(self.fitted(hyper))
         # One count for each parameter: Adam's bias correction starts with the parameter's first step, not the optimizer's.
         self.steps = [0] * len(self.params)
         if not self.params:
@@ -79,6 +101,29 @@ class Optimizer:
         self._state: list[dict[str, Array]] = [{} for _ in self.params]
         # Views of one buffer a dtype, so that what is written for one parameter is still in the cache for the next.
         self._scratch: list[Array | None] = [None] * len(self.params)
+
+    @classmethod
+    def fitted(cls, hyper: Mapping[str, Any]) -> dict[str, Any]:
+        """The hyperparameters as they are used, all of them; DomainError where one is out of range or two contradict."""
+        return {name: fit(name, hyper[name]) for name, fit in cls.hyper.items()}
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self.hyper and name in vars(self):
+            value = self.fitted({**{key: getattr(self, key) for key in self.hyper}, name: value})[name]
+        elif self._sealed and not hasattr(self, name) and (meant := self._meant(name)):
+            raise AttributeError(
+                f"{type(self).__name__} has no attribute {name!r}: did you mean {meant}? Its hyperparameters are "
+                f"{', '.join(self.hyper)}"
+            )
+        object.__setattr__(self, name, value)
+
+    def _meant(self, name: str) -> str | None:
+        """The hyperparameter that `name` is a misspelling or another name of, if it is one."""
+        meant = _ALIASES.get(name.lower())
+        close = [meant] if meant in self.hyper else difflib.get_close_matches(name.lower(), self.hyper, 1)
+        return close[0] if close and not name.startswith("_") else None
+
+    __dir__ = names.without_hints
 
     def buffers(self) -> tuple[str, ...]:
         """Names of the running values kept for each entry of a parameter; subclasses override it."""
@@ -102,7 +147,11 @@ class Optimizer:
             p.grad = None
 
     def step(self) -> None:
-        """Change every parameter that has a gradient, in place."""
+        """Change every parameter that has a gradient.
+
+        In place, unless something else holds the parameter's array: a graph that is still to be differentiated, or a
+        variable of yours. Those keep their values, and the parameter gets a new array.
+        """
         names = self.buffers()
         prepared = 0
         by_dtype: dict[Any, list[Array]] = {}
@@ -110,7 +159,12 @@ class Optimizer:
             g = p.grad
             if g is None:
                 continue
+            held = is_held(p)
             x = p.data
+            if type(g) is not np.ndarray:
+                raise GraphError(
+                    f"a parameter of shape {x.shape} has {g!r:.60} as its gradient: p.grad is None or an array"
+                )
             if g.shape != x.shape:
                 raise ShapeError(
                     f"a parameter of shape {x.shape} has a gradient of shape {g.shape}: they must agree"
@@ -121,6 +175,8 @@ class Optimizer:
             numbers = by_dtype.get(x.dtype)
             if numbers is None:  # as arrays: a Python number takes NumPy longer than a thousand entries do
                 numbers = by_dtype[x.dtype] = [np.array(n, x.dtype) for n in self._numbers(prepared)]
+            if held:
+                p.data = x = x.copy()
             arrays: list[Array] = []
             if names:
                 state = self._state[i]
@@ -171,7 +227,7 @@ class Optimizer:
         if missing := [name for name in (*self.hyper, "steps") if name not in state]:
             raise StateError(f"{misfit}: it lacks {', '.join(missing)}")
         try:
-            hyper = {name: fit(name, state[name]) for name, fit in self.hyper.items()}
+            hyper = self.fitted(state)
             steps = _counts(state["steps"])
         except DomainError as error:
             raise StateError(f"{misfit}: {error}") from error
@@ -204,6 +260,43 @@ class Optimizer:
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.hyper)
         return f"{type(self).__name__}({len(self.params)} parameters, {shown})"
+
+
+names.attach(Optimizer, "Optimizer", names.OPTIMIZER)
+
+
+def _listed(params: Any, name: str) -> list[Tensor]:
+    """The parameters as a list; ArgumentError for what is often passed in their place."""
+    if hasattr(params, "named_parameters"):
+        if isinstance(params, type):
+            raise ArgumentError(
+                f"{name} got the class {params.__name__}: make a model of it, and pass model.parameters()"
+            )
+        raise ArgumentError(
+            f"{name} got a model, {type(params).__name__}: pass its parameters, {name}(model.parameters())"
+        )
+    if isinstance(params, Tensor):
+        raise ArgumentError(f"{name} got one Tensor: pass a list of them, {name}([x])")
+    if callable(params):
+        raise ArgumentError(
+            f"{name} got a function, {params!r:.60}: call it, as in {name}(model.parameters())"
+        )
+    try:
+        found = list(params)
+    except TypeError:
+        raise ArgumentError(
+            f"{name} got {params!r:.60}: pass model.parameters(), or a list of Tensors"
+        ) from None
+    for entry in found:
+        if isinstance(entry, dict):
+            raise ArgumentError(
+                f"{name} got a group of parameters as a dict: make one optimizer for each group, {name}(parameters, lr=...)"
+            )
+        if isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[1], Tensor):
+            raise ArgumentError(
+                f"{name} got pairs of names and Tensors: pass model.parameters(), which has no names"
+            )
+    return found
 
 
 def _flat(*arrays: Array) -> bool:

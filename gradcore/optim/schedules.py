@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+from gradcore import names
 from gradcore.errors import DomainError
 
 Schedule: TypeAlias = Callable[[float], float]
@@ -42,3 +43,7 @@ def warmup(fraction: float, after: Schedule = constant) -> Schedule:
         return done / fraction if done < fraction else after((done - fraction) / (1 - fraction))
 
     return schedule
+
+
+def __getattr__(name: str) -> Any:
+    raise names.missing(__name__, name, names.SCHEDULES)

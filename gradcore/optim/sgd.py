@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from gradcore.errors import DomainError
 from gradcore.optim.base import Optimizer, check, check_flag
 from gradcore.optim.reference import discounted, trajectory
 from gradcore.registry import optimizer
-from gradcore.spec import Floats, OptimizerSpec, flags
+from gradcore.spec import Derived, Floats, OptimizerSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gradcore.optim.base import Array, Arrays, Checks, Params
 
 
@@ -27,7 +30,7 @@ def _move(past: list[Any], momentum: float, nesterov: bool) -> Any:
         {
             "lr": Floats(1e-3, 0.5, log=True),
             "momentum": Floats(0.0, 0.99, specials=(0.0, 0.9)),
-            "nesterov": flags(),
+            "nesterov": Derived(lambda e: [False, True] if e["momentum"] else [False]),
             "weight_decay": Floats(0.0, 0.1, specials=(0.0,)),
         },
         reference=lambda p, gradients, factors, *, lr=0.01, momentum=0.0, nesterov=False, weight_decay=0.0: (
@@ -39,7 +42,8 @@ class SGD(Optimizer):
     """Stochastic gradient descent with momentum, Nesterov's variant, and weight decay.
 
     g = gradient + weight_decay p;  v = momentum v + g;  p -= lr v, with Nesterov p -= lr (g + momentum v).
-    Sutskever et al. 2013, section 2, with the learning rate taken out of the velocity as in PyTorch.
+    Sutskever et al. 2013, section 2, with the learning rate taken out of the velocity as in PyTorch. Nesterov's variant is
+    one of momentum: DomainError without.
     """
 
     hyper: ClassVar[Checks] = {
@@ -61,6 +65,15 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(params, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay)
+
+    @classmethod
+    def fitted(cls, hyper: Mapping[str, Any]) -> dict[str, Any]:  # noqa: D102
+        found = super().fitted(hyper)
+        if found["nesterov"] and not found["momentum"]:
+            raise DomainError(
+                "nesterov=True changes nothing without momentum: pass momentum=0.9, say, or leave it out"
+            )
+        return found
 
     def buffers(self) -> tuple[str, ...]:  # noqa: D102
         return ("velocity",) if self.momentum else ()

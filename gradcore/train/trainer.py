@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from contextlib import nullcontext
@@ -24,6 +25,8 @@ from gradcore.graph import enable_grad
 from gradcore.losses import cross_entropy
 from gradcore.optim.clip import clip_grad_norm
 from gradcore.optim.schedules import Schedule, constant
+from gradcore.tensor import Tensor
+from gradcore.train.arguments import check_batches, check_parts, no_loss
 from gradcore.train.best import Best
 from gradcore.train.checkpoints import Checkpoints
 from gradcore.train.evaluation import check_parameters, evaluate, explain_nonfinite
@@ -76,6 +79,7 @@ class Trainer:
         keep: int = 2,
         metadata: Mapping[str, str] | None = None,
     ) -> None:
+        check_parts(model, optimizer, loss)
         if patience is not None and patience < 1:
             raise DomainError(f"Trainer got patience={patience}: it is a number of epochs, 1 or more")
         if not every >= 0 or keep < 1:
@@ -114,12 +118,20 @@ class Trainer:
     # --- the run ------------------------------------------------------------------------------------------------------
 
     def fit(
-        self, batches: Batches, epochs: int, test: Batches | None = None, *, resume: bool = False
+        self,
+        batches: Batches,
+        epochs: int,
+        test: Batches | None = None,
+        *,
+        resume: bool = False,
+        preflight: bool = False,
     ) -> list[Record]:
         """Train for a number of epochs, after those in `history` already; the records of these epochs.
 
         resume: go on from the last good checkpoint, in the middle of the same call of `fit`; from the start if there
         is none.
+        preflight: first verify the gradients of the model and loss numerically on the first batch (`gradcore.check_model`);
+        PreflightError where one is wrong, before anything is changed.
         Raises DivergenceError as soon as the loss, a parameter or the test loss is not finite, naming the first op whose
         output was not; DomainError for a number of epochs below 0, DataError where there are no batches;
         CheckpointError where the folder holds another run's checkpoints; StateError where a checkpoint is not of this
@@ -128,14 +140,15 @@ class Trainer:
         """
         if epochs < 0:
             raise DomainError(f"fit got epochs={epochs}: a number of epochs is 0 or more")
-        if len(batches) == 0:
-            raise DataError(
-                "there are no batches to train on: the data set is empty, or drop_last left nothing"
-            )
+        check_batches(batches, "train")
+        if test is not None:
+            check_batches(test, "test")
         if self.patience is not None and test is None:
             raise DomainError("patience looks at the test loss: pass fit(batches, epochs, test=...)")
         if resume and self._checkpoints is None:
             raise DomainError("resume needs a folder: make the Trainer with checkpoint=FOLDER")
+        if preflight:
+            self._preflight(batches)
         self._plan = Plan(len(self.history) + 1, epochs, len(batches), self.optimizer.lr)
         self._position.next_epoch()
         with Deferred() if self._checkpoints is not None else nullcontext() as self._signals:
@@ -154,6 +167,12 @@ class Trainer:
                     f"{self._checkpoints.failure}. The last checkpoint is in {self.rescued} instead"
                 )
         return self.history[self._plan.first - 1 :]
+
+    def _preflight(self, batches: Batches) -> None:
+        from gradcore.preflight import check_model
+
+        inputs, targets = next(iter(copy.copy(batches)))  # the loader itself stays where it is
+        self._tell(check_model(self.model, self.loss, inputs, targets))
 
     def _open(self, checkpoints: Checkpoints, batches: Batches, resume: bool) -> None:
         """Load the last checkpoint, or write the first, so that trouble with the folder shows before training."""
@@ -227,6 +246,8 @@ class Trainer:
                 optimizer.lr = plan.lr * self.schedule((before + position.batch) / steps)
                 outputs = model(inputs)
                 loss = self.loss(outputs, targets)
+                if type(loss) is not Tensor:
+                    raise no_loss(loss)
                 value = loss.item()
                 if not math.isfinite(value):
                     where = f"epoch {epoch}, batch {position.batch + 1}"

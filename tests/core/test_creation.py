@@ -88,7 +88,7 @@ def test_like_takes_shape_and_dtype_from_another(name):
     x = make(Tensor(np.zeros((2, 3))), **more)
     assert (x.shape, x.dtype) == ((2, 3), np.float64)
     assert make(np.zeros((2,), np.float16), **more).dtype == np.float16
-    assert make([1, 2, 3], **more).dtype == np.float32
+    assert make([1.0, 2.0, 3.0], **more).dtype == np.float32
     assert make(np.zeros(2), dtype=np.float32, requires_grad=True, **more).requires_grad
 
 

@@ -14,15 +14,17 @@ ROOT = Path(gradcore.__file__).parent
 # A room is a file or a folder. It may import the rooms on lines above its own, and none on its own line.
 ROOMS = """
     errors
-    spec  state  extras  progress  data
-    registry  io
+    spec  state  extras  progress  data  names
+    registry  io  holding
     graph  figures
     tensor
     op  create
     ops
     losses
     nn  optim
-    __init__  train  preflight
+    preflight  saving
+    train
+    __init__
     model_file
     runs
     cli

@@ -75,7 +75,8 @@ def test_an_index_out_of_bounds_or_of_floats_is_refused():
     with pytest.raises(IndexError, match="index 2 is out of bounds"):
         x[2]
     with pytest.raises(IndexError, match="must be of integer"):
-        x[gradcore.tensor([0, 1])]
+        x[gradcore.tensor([0.0, 1.0])]
+    assert x[gradcore.tensor([1, 0])].tolist() == [2.0, 1.0]
     with pytest.raises(IndexError, match="too many indices"):
         x[0, 0]
 

@@ -22,8 +22,8 @@ def test_a_list_times_a_tensor_keeps_their_order():
 
 
 def test_a_row_times_a_column_and_both_gradients():
-    w = tensor([[1, 2]], requires_grad=True)
-    x = tensor([[2], [3]], requires_grad=True)
+    w = tensor([[1.0, 2.0]], requires_grad=True)
+    x = tensor([[2.0], [3.0]], requires_grad=True)
     y = w @ x
     y.backward()
     assert y.tolist() == [[8]]
@@ -117,7 +117,7 @@ def test_a_two_layer_relu_network_by_hand():
     # dL/dr  = 8.5 W2^T = (8.5, 25.5, -17);  dL/dh = (8.5, 25.5, 0), the third unit being off
     # dL/db1 = (8.5, 25.5, 0);  dL/dW1 = x^T dL/dh = [[8.5, 25.5, 0], [17, 51, 0]]
     # dL/dx  = dL/dh W1^T = (8.5 - 25.5, 17 + 25.5) = (-17, 42.5)
-    x = tensor([[1, 2]], requires_grad=True)
+    x = tensor([[1.0, 2.0]], requires_grad=True)
     first, second = nn.Linear(2, 3), nn.Linear(3, 1)
     first.load_state_dict({"weight": np.float32([[1, -1, 2], [2, 1, -2]]), "bias": np.float32([[0, 0, 1]])})
     second.load_state_dict({"weight": np.float32([[1], [3], [-2]]), "bias": np.float32([[0.5]])})

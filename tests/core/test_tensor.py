@@ -37,9 +37,16 @@ def test_an_array_keeps_its_dtype(dtype):
     assert Tensor(np.dtype(dtype).type(0)).dtype == dtype
 
 
-@pytest.mark.parametrize("value", [1, 1.5, [1, 2], [[1.0], [2.0]], (1, 2)])
+@pytest.mark.parametrize("value", [1.5, [1, 2.5], [[1.0], [2.0]], (1.0, 2), [], [True, 1.0]])
 def test_python_numbers_become_float32(value):
-    assert Tensor(value).dtype == np.float32
+    assert Tensor(value).dtype == gradcore.tensor(value).dtype == np.float32
+
+
+@pytest.mark.parametrize("value", [1, [1, 2], [[0], [2]], (1, 2), [True, 2]])
+def test_whole_numbers_of_python_become_whole_numbers(value):
+    assert Tensor(value).dtype == gradcore.tensor(value).dtype == np.int64
+    with pytest.raises(DtypeError, match=r"can require a gradient, and this one is int64.*write 1\.0 for 1"):
+        Tensor(value, requires_grad=True)
 
 
 def test_python_booleans_stay_booleans():
@@ -178,7 +185,10 @@ def test_in_place_addition_binds_the_name_anew_and_leaves_the_data_alone():
 @pytest.mark.parametrize("index", [0, slice(None), (..., None)])
 def test_assigning_to_an_entry_is_refused_and_told_what_to_write_instead(index):
     x = leaf([1, 2])
-    with pytest.raises(GraphError, match=r"can't be assigned into.*gradcore\.where.*x\.data"):
+    with pytest.raises(
+        GraphError,
+        match=r"can't be assigned into.*Make a new one: gradcore\.where\(mask, value, x\).*fill a NumPy array first",
+    ):
         x[index] = 1
     assert x.tolist() == [1, 2]
 

@@ -226,11 +226,6 @@ def test_batch_norm_refuses_what_it_can_not_normalise_and_keeps_its_statistics(m
         np.testing.assert_array_equal(array, before[name])
 
 
-def test_batch_norm_of_no_channels_is_refused_in_training():
-    with pytest.raises(ShapeError, match="has no variance"):
-        nn.BatchNorm1d(0)(np.ones((4, 0)))
-
-
 def test_batch_norm_keeps_float32_with_numbers_of_numpy():
     layer = nn.BatchNorm1d(2, eps=np.float64(1e-3), momentum=np.float64(0.25))
     x = normal(4, 2, dtype=np.float32)

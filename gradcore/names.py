@@ -1,0 +1,218 @@
+"""PyTorch's names for what has another name here, or is not here: an error says what to write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+TENSOR = {
+    "to": "x.astype(dtype) converts; everything is on the CPU",
+    "cpu": "everything is on the CPU",
+    "cuda": "everything is on the CPU",
+    "device": "everything is on the CPU",
+    "is_cuda": "everything is on the CPU",
+    "float": "write x.astype(np.float32)",
+    "double": "write x.astype(np.float64)",
+    "half": "write x.astype(np.float16)",
+    "int": "write x.astype(np.int32)",
+    "long": "write x.astype(np.int64)",
+    "bool": "write x != 0",
+    "type": "write x.dtype, or x.astype(dtype)",
+    "type_as": "write x.astype(other.dtype)",
+    "requires_grad_": "write x.requires_grad = True",
+    "detach_": "write x = x.detach()",
+    "retain_grad": "only leaves get a grad: use y = x.detach() with y.requires_grad = True as one",
+    "register_hook": "there are no hooks: multiply by a factor, or write an op with a rule of its own (gradcore.op)",
+    "grad_fn": "x.is_leaf says whether an op made it, and repr(x) which",
+    "add_": "tensors are not changed in place: write x = x + y",
+    "sub_": "tensors are not changed in place: write x = x - y",
+    "mul_": "tensors are not changed in place: write x = x * y",
+    "div_": "tensors are not changed in place: write x = x / y",
+    "zero_": "tensors are not changed in place: write gradcore.zeros_like(x); x.zero_grad() clears a gradient",
+    "fill_": "tensors are not changed in place: write gradcore.full_like(x, value)",
+    "copy_": "tensors are not changed in place: write x.data = array of x's shape and dtype",
+    "clamp_": "tensors are not changed in place: write gradcore.minimum(gradcore.maximum(x, low), high)",
+    "clamp": "write gradcore.minimum(gradcore.maximum(x, low), high)",
+    "clip": "write gradcore.minimum(gradcore.maximum(x, low), high)",
+    "mm": "write x @ y",
+    "bmm": "write x @ y",
+    "mv": "write x @ y",
+    "dot": "write x @ y",
+    "norm": "write (x * x).sum().sqrt()",
+    "square": "write x * x",
+    "rsqrt": "write 1 / x.sqrt()",
+    "reciprocal": "write 1 / x",
+    "log2": "write x.log() / np.log(2)",
+    "log10": "write x.log() / np.log(10)",
+    "var": "write ((x - x.mean(axis, keepdims=True)) ** 2).mean(axis)",
+    "std": "write ((x - x.mean(axis, keepdims=True)) ** 2).mean(axis).sqrt()",
+    "prod": "write x.log().sum(axis).exp() for positive entries",
+    "cumsum": "write x @ np.triu(np.ones((n, n), x.dtype)) for the last axis, of size n",
+    "expand": "write x.broadcast_to(shape)",
+    "expand_as": "write x.broadcast_to(other.shape)",
+    "view_as": "write x.reshape(other.shape)",
+    "reshape_as": "write x.reshape(other.shape)",
+    "repeat": "write gradcore.concatenate([x] * n, axis)",
+    "tile": "write gradcore.concatenate([x] * n, axis)",
+    "ravel": "write x.flatten()",
+    "contiguous": "not needed: every op takes any memory layout",
+    "gather": "write x[np.arange(len(x)), index], or another index of NumPy's",
+    "scatter_add_": "write gradcore.scatter_add(values, index, shape)",
+    "index_select": "write x[index], or x[:, index]",
+    "masked_fill": "write gradcore.where(mask, value, x)",
+    "masked_select": "write x[mask]",
+    "chunk": "write slices: x[:n], x[n:]",
+    "split": "write slices: x[:n], x[n:]",
+    "unbind": "write list(x)",
+    "flip": "write x[::-1]",
+    "sort": "write x[np.argsort(x)]",
+    "argsort": "write np.argsort(x)",
+    "topk": "write x[np.argsort(x)[-k:]]",
+    "round": "write np.round(x), which has no gradient",
+    "floor": "write np.floor(x), which has no gradient",
+    "ceil": "write np.ceil(x), which has no gradient",
+    "sign": "write np.sign(x), which has no gradient",
+    "any": "write np.any(x)",
+    "all": "write np.all(x)",
+    "eq": "write x == y",
+    "allclose": "write np.allclose(x, y)",
+    "isnan": "write np.isnan(x)",
+    "nelement": "write x.size",
+    "stride": "write x.data.strides",
+    "data_ptr": "write x.data.ctypes.data",
+    "mT": "write x.swapaxes(-1, -2)",
+}
+
+MODULE = {
+    "to": "everything is on the CPU; model.astype(dtype) converts",
+    "cuda": "everything is on the CPU",
+    "cpu": "everything is on the CPU",
+    "half": "write model.astype(np.float16)",
+    "float": "write model.astype(np.float32)",
+    "double": "write model.astype(np.float64)",
+    "children": "write named_children(), which gives pairs of name and module",
+    "modules": "write named_modules(), which gives pairs of name and module",
+    "register_buffer": "an array among the attributes is a buffer: write self.name = np.zeros(n, np.float32)",
+    "register_parameter": "a Tensor among the attributes is a parameter: write self.name = gradcore.zeros(n, requires_grad=True)",
+    "add_module": "a Module among the attributes is a child: write self.name = module",
+    "buffers": "write state_dict(), which holds them by name",
+    "requires_grad_": "write p.requires_grad = False for each p of parameters()",
+    "apply": "write a loop over named_modules()",
+}
+
+OPTIMIZER = {
+    "param_groups": "there is one group: write optimizer.lr and optimizer.params; make an optimizer for each group",
+    "add_param_group": "there is one group: make another optimizer for the others",
+}
+
+PACKAGE = {
+    "cat": "write gradcore.concatenate([x, y], axis)",
+    "concat": "write gradcore.concatenate([x, y], axis)",
+    "stack": "write gradcore.concatenate([x.unsqueeze(0), y.unsqueeze(0)])",
+    "manual_seed": "there is no global generator: pass rng=seed to gradcore.randn, nn.Linear and the others",
+    "from_numpy": "write gradcore.Tensor(array), which shares it, or gradcore.tensor(array), which copies it",
+    "as_tensor": "write gradcore.Tensor(array)",
+    "load": "write gradcore.load_into(path, model)",
+    "randint": "write gradcore.tensor(np.random.default_rng(seed).integers(low, high, shape))",
+    "linspace": "write gradcore.tensor(np.linspace(start, stop, n, dtype=np.float32))",
+    "empty": "write gradcore.zeros(shape)",
+    "mm": "write x @ y",
+    "bmm": "write x @ y",
+    "dot": "write x @ y",
+    "einsum": "write x @ y, with transpose and reshape",
+    "clamp": "write gradcore.minimum(gradcore.maximum(x, low), high)",
+    "clip": "write gradcore.minimum(gradcore.maximum(x, low), high)",
+    "flatten": "write x.flatten()",
+    "permute": "write gradcore.transpose(x, axes)",
+    "argmax": "write x.argmax(axis)",
+    "float16": "write np.float16",
+    "float32": "write np.float32",
+    "float64": "write np.float64",
+    "int64": "write np.int64",
+    "long": "write np.int64",
+    "device": "everything is on the CPU",
+    "cuda": "everything is on the CPU",
+    "autograd": "write y.backward(), or an op with a rule of its own (gradcore.op)",
+    "utils": "DataLoader is in gradcore.data",
+    "grad": "write y.backward(), and read x.grad",
+    "inference_mode": "write gradcore.no_grad()",
+}
+
+NN = {
+    "Parameter": "write gradcore.Tensor(array, requires_grad=True)",
+    "ModuleList": "a list of modules is found as it is: write self.layers = [...]",
+    "ModuleDict": "write an attribute for each module",
+    "Embedding": "write a Module with a weight, and index it: self.weight[tokens]",
+    "Conv1d": "write nn.Conv2d with a kernel (1, k)",
+    "Softmax": "write x.softmax(axis); nn.CrossEntropyLoss takes the logits themselves",
+    "LogSoftmax": "write x.log_softmax(axis); nn.CrossEntropyLoss takes the logits themselves",
+    "NLLLoss": "write nn.CrossEntropyLoss, which takes the logits themselves",
+    "BCELoss": "write -(t * p.log() + (1 - t) * (1 - p).log()).mean()",
+    "BCEWithLogitsLoss": "write (gradcore.maximum(x, 0) - x * t + (-abs(x)).exp().log1p()).mean()",
+    "L1Loss": "write abs(x - y).mean()",
+    "GELU": "write x * gradcore.sigmoid(1.702 * x), which is near it",
+    "SiLU": "write x * gradcore.sigmoid(x)",
+    "LeakyReLU": "write gradcore.maximum(x, 0.01 * x)",
+    "Softplus": "write gradcore.relu(x) + (-abs(x)).exp().log1p()",
+    "LayerNorm": "write (x - m) / (((x - m) ** 2).mean(-1, keepdims=True) + eps).sqrt(), with m = x.mean(-1, keepdims=True)",
+    "AdaptiveAvgPool2d": "write x.mean((2, 3)) for an output of 1 x 1",
+    "LSTM": "write a Module that goes over the steps in a loop",
+    "GRU": "write a Module that goes over the steps in a loop",
+    "RNN": "write a Module that goes over the steps in a loop",
+    "Transformer": "write a Module of nn.Linear, softmax and @",
+    "MultiheadAttention": "write a Module of nn.Linear, softmax and @",
+    "utils": "clip_grad_norm and clip_grad_value are in gradcore.optim",
+}
+
+OPTIM = {
+    "lr_scheduler": "schedules are functions in gradcore.optim.schedules: Trainer(..., schedule=schedules.cosine), or set optimizer.lr",
+    "Adagrad": "write optim.RMSprop or optim.Adam",
+    "Adadelta": "write optim.RMSprop or optim.Adam",
+    "NAdam": "write optim.Adam or optim.AdamW",
+    "LBFGS": "write optim.Adam",
+}
+
+SCHEDULES = {
+    "StepLR": "write a function of the part of the run that is done: lambda done: 0.1 ** int(3 * done)",
+    "ExponentialLR": "write a function of the part of the run that is done: lambda done: 0.01 ** done",
+    "LinearLR": "write schedules.linear, or schedules.warmup(fraction)",
+    "CosineAnnealingLR": "write schedules.cosine",
+    "OneCycleLR": "write schedules.warmup(0.3, schedules.cosine)",
+    "LambdaLR": "a schedule is such a function itself",
+}
+
+
+class Elsewhere:
+    """A class attribute that is not there: reading it from an instance raises AttributeError with what to write.
+
+    A `__getattr__` would say the same, and slow down every attribute of the class.
+    """
+
+    def __init__(self, owner: str, name: str, hint: str) -> None:
+        self.hint = f"{owner} has no {name}: {hint}"
+
+    def __get__(self, instance: Any, owner: type) -> Elsewhere:
+        if instance is None:
+            return self
+        raise AttributeError(self.hint)
+
+    def __repr__(self) -> str:
+        return f"<not here: {self.hint}>"
+
+
+def attach(cls: type, owner: str, hints: dict[str, str]) -> None:
+    """Give `cls` an `Elsewhere` for each name that it does not have."""
+    for name, hint in hints.items():
+        if not hasattr(cls, name):
+            setattr(cls, name, Elsewhere(owner, name, hint))
+
+
+def without_hints(instance: Any) -> list[str]:
+    """What `dir(instance)` should list: all but what is not there."""
+    cls = type(instance)
+    return [name for name in object.__dir__(instance) if not isinstance(getattr(cls, name, None), Elsewhere)]
+
+
+def missing(module: str, name: str, hints: dict[str, str]) -> AttributeError:
+    """The error for `module.name`, as Python words it, with what to write where that is known."""
+    hint = f": {hints[name]}" if name in hints else ""
+    return AttributeError(f"module {module!r} has no attribute {name!r}{hint}")
