@@ -20,7 +20,7 @@ import derivatives
 KNOWN = {
     (
         "digamma",
-        "precision",
+        "precision or value",
     ): "its derivative, torch.polygamma(1, x), has a relative error of 5e-10 in double precision: "
     "torch.polygamma(1, torch.tensor(0.35).double()) differs from 9.24045904220581 in the tenth digit",
     (

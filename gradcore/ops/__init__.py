@@ -1,12 +1,13 @@
 """The differentiable primitives and what is composed of them: forward, vjp and spec of each stand together."""
 
+from gradcore.ops import methods as methods  # which adds to Tensor what is no op
 from gradcore.ops.arithmetic import add, div, maximum, minimum, mul, pow, sub, where
+from gradcore.ops.axes import squeeze, swapaxes, unsqueeze
 from gradcore.ops.conv import conv2d, conv2d_input, conv2d_weight
 from gradcore.ops.conv_transpose import conv_transpose2d
 from gradcore.ops.elementwise import abs, cos, exp, expm1, log, log1p, neg, relu, sigmoid, sin, sqrt, tanh
 from gradcore.ops.index import getitem, scatter_add
 from gradcore.ops.linalg import linear, matmul
-from gradcore.ops.methods import squeeze, swapaxes, unsqueeze
 from gradcore.ops.normalize import batch_norm
 from gradcore.ops.pool import avg_pool2d, avg_pool2d_input, max_pool2d, max_pool2d_input, max_pool2d_pick
 from gradcore.ops.reduce import log_softmax, logsumexp, max, mean, min, softmax, sum

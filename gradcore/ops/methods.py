@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,50 +10,12 @@ import numpy as np
 from gradcore import names
 from gradcore.errors import GraphError, ShapeError
 from gradcore.op import our_names
-from gradcore.ops.shape import astype, reshape, transpose
-from gradcore.tensor import FUNCTIONS, Tensor
+from gradcore.ops.axes import axis_of
+from gradcore.ops.shape import astype, reshape
+from gradcore.tensor import Tensor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-
-def _axis(name: str, axis: Any, ndim: int, shape: tuple[int, ...]) -> int:
-    """`axis` counted from the front; ShapeError where there is no such axis."""
-    found = operator.index(axis)
-    if not -ndim <= found < ndim:
-        raise ShapeError(f"{name} got axis {found} of shape {shape}: axes go from {-ndim} to {ndim - 1}")
-    return found % ndim
-
-
-def squeeze(self: Any, axis: Any = None, **named: Any) -> Any:
-    """Without the axes of size 1: all of them, or those that `axis` names; ShapeError where such a one is longer."""
-    axis = our_names("squeeze", ("axis",), {"axis": axis}, named)["axis"]
-    shape = self.shape
-    if axis is None:
-        return reshape(self, tuple([n for n in shape if n != 1]))
-    axes = {
-        _axis("squeeze", a, len(shape), shape) for a in (axis if isinstance(axis, tuple | list) else (axis,))
-    }
-    if longer := [a for a in sorted(axes) if shape[a] != 1]:
-        raise ShapeError(
-            f"squeeze got axis {longer[0]} of shape {shape}, whose size is {shape[longer[0]]}, not 1"
-        )
-    return reshape(self, tuple([n for i, n in enumerate(shape) if i not in axes]))
-
-
-def unsqueeze(self: Any, axis: Any = None, **named: Any) -> Any:
-    """With a new axis of size 1 at `axis`."""
-    axis = our_names("unsqueeze", ("axis",), {"axis": axis}, named)["axis"]
-    place = _axis("unsqueeze", axis, len(self.shape) + 1, self.shape)
-    return reshape(self, (*self.shape[:place], 1, *self.shape[place:]))
-
-
-def swapaxes(self: Any, a: int, b: int) -> Any:
-    """With two axes swapped."""
-    axes = list(range(len(self.shape)))
-    i, j = (_axis("swapaxes", k, len(axes), self.shape) for k in (a, b))
-    axes[i], axes[j] = axes[j], axes[i]
-    return transpose(self, tuple(axes))
 
 
 def _view(self: Tensor, *shape: Any) -> Any:
@@ -70,7 +31,7 @@ def _permute(self: Tensor, *axes: Any) -> Any:
 def _flatten(self: Tensor, start: int = 0, end: int = -1) -> Any:
     """The axes from `start` to `end`, both included, as one; all of them by default."""
     shape = self.shape or (1,)
-    first, last = (_axis("flatten", k, len(shape), shape) for k in (start, end))
+    first, last = (axis_of("flatten", k, len(shape), shape) for k in (start, end))
     return reshape(self, (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]))
 
 
@@ -118,13 +79,9 @@ def _numel(self: Tensor) -> int:
 
 
 for _name, _method in {
-    "squeeze": squeeze, "unsqueeze": unsqueeze, "swapaxes": swapaxes, "view": _view, "permute": _permute, "flatten": _flatten,
+    "view": _view, "permute": _permute, "flatten": _flatten,
     "t": _t, "argmax": _argmax, "argmin": _argmin, "clone": _clone, "numpy": _numpy, "dim": _dim, "numel": _numel,
 }.items():  # fmt: skip
     setattr(Tensor, _name, _method)
 
 names.attach(Tensor, "Tensor", names.TENSOR)
-
-FUNCTIONS[np.squeeze] = squeeze
-FUNCTIONS[np.expand_dims] = unsqueeze
-FUNCTIONS[np.swapaxes] = swapaxes

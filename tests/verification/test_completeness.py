@@ -26,6 +26,8 @@ NOT_ENROLLED = {
     "concatenate": "calls the op of its name; see test_numpy_functions",
     "CrossEntropyLoss MSELoss": "call the losses; see test_its_module_is_the_loss",
     "Sequential functional_call mlp cnn": "call the layers that they are given, or are made of",
+    "check_model": "verifies the model that it is given",
+    "save load_into": "write and read files",
     "clip_grad_norm clip_grad_value": "change gradients, and have none",
 }
 

@@ -142,9 +142,12 @@ COUNTERPARTS: Mapping[str, Callable[..., Any]] = {
     "softmax": lambda x, axis=-1: torch.softmax(x, axis),
     "sqrt": torch.sqrt,
     "sub": torch.sub,
+    "squeeze": lambda x, axis=None: torch.squeeze(x) if axis is None else torch.squeeze(x, axis),
     "sum": _over(torch.sum),
+    "swapaxes": lambda x, axis1, axis2: torch.swapaxes(x, axis1, axis2),
     "tanh": torch.tanh,
     "transpose": _transpose,
+    "unsqueeze": lambda x, axis: torch.unsqueeze(x, axis),
     "where": torch.where,
 }
 """By the op's name."""
