@@ -13,7 +13,6 @@ import numpy as np
 
 from gradcheck import Verdict, gradcheck
 from gradcore.errors import ArgumentError, GradcoreError
-from gradcore.losses import cross_entropy
 from gradcore.nn.module import Module, functional_call
 from gradcore.tensor import Tensor
 
@@ -25,14 +24,18 @@ class PreflightError(GradcoreError):
     """The gradients of a model and its loss disagree with the numerical derivatives of the loss."""
 
 
-def check_gradients(
-    model: Module, inputs: Any, targets: Any, loss: Callable[[Any, Any], Any] = cross_entropy
-) -> str:
-    """Verify d loss / d parameters on one batch along a few directions; returns one line that reports what was verified.
+def check_model(model: Module, loss: Callable[[Any, Any], Any], x: Any, y: Any) -> str:
+    """Verify the gradients of a model's loss by its parameters on one batch of inputs x and targets y, before training.
 
-    The model is unchanged afterwards, its running averages and random generators included.
-    Raises PreflightError, with the report, where a gradient is wrong.
+    `Trainer.fit(preflight=True)` and `gradcore train` do so. Returns one line that reports what was verified. The model is
+    unchanged afterwards, its running averages and random generators included.
+    Raises PreflightError, with the report, where a gradient is wrong; ArgumentError for other arguments.
     """
+    if not isinstance(model, Module) or not callable(loss) or isinstance(loss, type):
+        raise ArgumentError(
+            f"check_model got {type(model).__name__} and {loss!r:.60}: expected a model, a loss function and a batch, as in "
+            "check_model(model, gradcore.cross_entropy, x, y)"
+        )
     started = time.perf_counter()
     parameters = dict(model.named_parameters())
     shared = {id(parameter): parameter for parameter in parameters.values()}
@@ -40,7 +43,7 @@ def check_gradients(
     def loss_of_parameters(replaced: dict[str, Tensor]) -> Any:
         # A fresh copy of all but the parameters: every call meets the same running averages and dropout masks.
         fresh = copy.deepcopy(model, dict(shared))
-        return loss(functional_call(fresh, replaced, inputs), targets)
+        return loss(functional_call(fresh, replaced, x), y)
 
     values, nearby = {name: parameter.detach() for name, parameter in parameters.items()}, ""
     report = gradcheck(loss_of_parameters, (values,), raise_exception=False, contracts=False)
@@ -58,26 +61,12 @@ def check_gradients(
     unmeasured = [result.path for result in report.inputs if result.verdict is Verdict.INCONCLUSIVE]
     verified = len(parameters) - len(unmeasured)
     if not verified:  # inconclusive is no reason to refuse training, nor to report success
-        return f"Could not verify the gradients on a batch of {len(inputs)} ({cost}): {report.reason}"
+        return f"Could not verify the gradients on a batch of {len(x)} ({cost}): {report.reason}"
     count = f"{verified} of {len(parameters)}" if unmeasured else f"all {verified}"
-    line = f"Verified the gradients of {count} parameters on a batch of {len(inputs)}{nearby} ({cost})"
+    line = f"Verified the gradients of {count} parameters on a batch of {len(x)}{nearby} ({cost})"
     zero = [path for path in report.vacuous if path not in unmeasured]
     line += f"; zero on this batch: the gradient of {', '.join(zero)}" if zero else ""
     return f"{line}; {', '.join(unmeasured)} cannot be measured: {report.reason}" if unmeasured else line
-
-
-def check_model(model: Module, loss: Callable[[Any, Any], Any], x: Any, y: Any) -> str:
-    """Verify the gradients of a model and its loss on one batch of inputs x and targets y, before training.
-
-    `Trainer.fit(preflight=True)` and `gradcore train` do so. Returns one line that reports what was verified; the model is
-    unchanged. Raises PreflightError, with the report, where a gradient is wrong; ArgumentError for other arguments.
-    """
-    if not isinstance(model, Module) or not callable(loss) or isinstance(loss, type):
-        raise ArgumentError(
-            f"check_model got {type(model).__name__} and {loss!r:.60}: expected a model, a loss function and a batch, as in "
-            "check_model(model, gradcore.cross_entropy, x, y)"
-        )
-    return check_gradients(model, x, y, loss)
 
 
 def _moved(values: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -239,7 +239,7 @@ def _preflight(run: _Run) -> None:
 
     batches = DataLoader(run.batches.images, run.batches.labels, batch_size=run.batches.batch_size)
     inputs, targets = next(iter(batches))
-    print(preflight.check_gradients(run.model, inputs, targets), flush=True)
+    print(preflight.check_model(run.model, gradcore.cross_entropy, inputs, targets), flush=True)
 
 
 def _save(folder: Path, run: _Run, trainer: Trainer) -> None:

@@ -11,12 +11,16 @@ from gradcheck import Verdict
 from gradcore import nn, preflight, registry
 from gradcore.cli import main
 from gradcore.nn.models import build
-from gradcore.preflight import PreflightError, check_gradients
+from gradcore.preflight import PreflightError, check_model
 
 
 def batch(shape=(1, 8, 8), n=32):
     rng = np.random.default_rng(0)
     return rng.random((n, *shape), dtype=np.float32), rng.integers(0, 10, n)
+
+
+def check(model, x, y, loss=gradcore.cross_entropy):
+    return check_model(model, loss, x, y)
 
 
 @pytest.fixture
@@ -32,7 +36,7 @@ def broken(monkeypatch):
 
 @pytest.mark.parametrize("model", ["mlp", "cnn"])
 def test_right_gradients_are_told_in_one_line(model):
-    line = check_gradients(build(model, (1, 8, 8), 10, 0), *batch())
+    line = check(build(model, (1, 8, 8), 10, 0), *batch())
     assert line.startswith("Verified the gradients of all ")
     assert "on a batch of 32" in line
     assert "\n" not in line
@@ -44,20 +48,20 @@ def test_right_gradients_are_told_in_one_line(model):
 def test_a_wrong_rule_stops_training_and_names_the_parameters(broken, name, index, factor):
     broken(name, factor, index)
     with pytest.raises(PreflightError, match="gradients of this model and loss are wrong"):
-        check_gradients(build("mlp", (1, 8, 8), 10, 0), *batch())
+        check(build("mlp", (1, 8, 8), 10, 0), *batch())
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_blank_examples_where_all_relus_are_on_their_kinks_are_no_wrong_gradient(seed):
     images, labels = batch()
-    line = check_gradients(build("mlp", (1, 8, 8), 10, seed), np.zeros_like(images), labels)
+    line = check(build("mlp", (1, 8, 8), 10, seed), np.zeros_like(images), labels)
     assert "on a batch of 32" in line  # verified or inconclusive, but not reported as wrong
 
 
 def test_a_wrong_rule_is_found_with_blank_examples_too(broken):
     broken("linear", 1.05, 2)
     with pytest.raises(PreflightError, match="wrong"):
-        check_gradients(build("mlp", (1, 8, 8), 10, 0), np.zeros((32, 1, 8, 8), np.float32), batch()[1])
+        check(build("mlp", (1, 8, 8), 10, 0), np.zeros((32, 1, 8, 8), np.float32), batch()[1])
 
 
 def test_the_command_stops_before_the_first_step_and_says_how_to_go_on(broken, tmp_path, capsys):
@@ -84,7 +88,7 @@ def test_running_averages_and_generators_are_as_before():
         nn.Linear(8, 10, rng=1),
     )
     before = model.state_dict(), model[3].rng.bit_generator.state
-    assert check_gradients(model, *batch()).startswith("Verified")
+    assert check(model, *batch()).startswith("Verified")
     after = model.state_dict(), model[3].rng.bit_generator.state
     assert all(np.array_equal(before[0][name], after[0][name]) for name in before[0])
     assert before[1] == after[1]
@@ -94,7 +98,7 @@ def test_running_averages_and_generators_are_as_before():
 def test_a_parameter_whose_gradient_is_zero_is_named():
     # What BatchNorm takes away again: the true gradient of that bias is 0, and the computed one rounding.
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 8, rng=0), nn.BatchNorm1d(8), nn.Linear(8, 10, rng=1))
-    line = check_gradients(model, *batch())
+    line = check(model, *batch())
     assert line.startswith("Verified the gradients of all 6 parameters")
     assert line.endswith("; zero on this batch: the gradient of inputs[0]['1.bias']")
 
@@ -106,7 +110,7 @@ def test_a_parameter_whose_gradient_cannot_be_measured_is_named_and_not_called_v
         return replace(report, inputs=(first, *report.inputs[1:]), reason="it is hidden")
 
     monkeypatch.setattr(preflight, "gradcheck", of_one_nothing_is_known)
-    line = check_gradients(nn.Sequential(nn.Flatten(), nn.Linear(64, 10, rng=0)), *batch())
+    line = check(nn.Sequential(nn.Flatten(), nn.Linear(64, 10, rng=0)), *batch())
     assert line.startswith("Verified the gradients of 1 of 2 parameters")
     assert line.endswith("; inputs[0]['1.weight'] cannot be measured: it is hidden")
 
@@ -117,7 +121,7 @@ def test_a_loss_that_differs_from_call_to_call_is_not_called_verified():
     def noisy(outputs, labels):
         return gradcore.cross_entropy(outputs, labels) * (1 + 0.5 * rng.random())
 
-    line = check_gradients(build("mlp", (1, 8, 8), 10, 0), *batch(), loss=noisy)
+    line = check(build("mlp", (1, 8, 8), 10, 0), *batch(), loss=noisy)
     assert line.startswith("Could not verify the gradients")
     assert "two calls at the same point gave different values" in line
 
@@ -130,5 +134,5 @@ def test_the_check_costs_far_less_than_an_epoch_of_real_data():
         forwards += 1
         return gradcore.cross_entropy(outputs, labels)
 
-    check_gradients(build("mlp", (1, 28, 28), 10, 0), *batch((1, 28, 28)), loss=counting)
+    check(build("mlp", (1, 28, 28), 10, 0), *batch((1, 28, 28)), loss=counting)
     assert forwards < 120
