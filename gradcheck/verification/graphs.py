@@ -193,21 +193,19 @@ def _check_grads(graph: Graph) -> None:
             raise _wrong(graph, f"the grad of step {i} is read-only, or shares memory with another array")
         owned.append(gx)
     _backward(graph, run)
-    for part in once.values():
-        part += (
-            part  # a sum of several outputs' cotangents need not double to the last bit, one output's does
-        )
-    if len(graph.outputs) == 1:
-        _same(graph, "backward() twice", run.grads(), once)
+    # A sum of several outputs' cotangents need not double to the last bit. One output's does.
+    exact = len(graph.outputs) == 1
+    if exact:
+        _same(graph, "backward() twice", run.grads(), {i: part + part for i, part in once.items()})
     run = _Recorded(graph)
-    given = {i: np.full_like(x.data, 2.0) for i, x in run.leaves.items() if i in expected}
-    for i, array in given.items():
+    held = {i: np.full_like(x.data, 2.0) for i, x in run.leaves.items() if i in expected}
+    for i, array in held.items():
         run.leaves[i].grad = array
     _backward(graph, run)
-    if any(run.leaves[i].grad is not array for i, array in given.items()):
-        raise _wrong(
-            graph, "backward put another array in the place of a grad that was there, and should add to it"
-        )
+    if any((array != 2.0).any() for array in held.values()):
+        raise _wrong(graph, "backward changed an array that was a grad before and that others hold")
+    if exact:
+        _same(graph, "added to a grad of 2, it", run.grads(), {i: 2.0 + part for i, part in once.items()})
 
 
 def _backward(graph: Graph, run: _Recorded) -> None:

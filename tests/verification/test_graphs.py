@@ -171,6 +171,18 @@ def replaces_the_grad(monkeypatch):
     monkeypatch.setattr(gradcore.Tensor, "_receive", receive)
 
 
+def changes_a_held_grad(monkeypatch):
+    genuine = gradcore.Tensor._receive
+
+    def receive(self, gx, ours):
+        if self.grad is None:
+            genuine(self, gx, ours)
+        else:
+            self.grad += gx
+
+    monkeypatch.setattr(gradcore.Tensor, "_receive", receive)
+
+
 def records_always(monkeypatch):
     monkeypatch.setattr(engine.no_grad, "_value", True)
 
@@ -249,6 +261,7 @@ ENGINE_MISTAKES = [
     (frees_everything, check_graph_promises, 1),
     (keeps_the_cotangent, check_graph_promises, 1),
     (replaces_the_grad, check_graph_backward, 4),
+    (changes_a_held_grad, check_graph_promises, 1),
     (records_always, check_graph_promises, 1),
     (grad_for_nodes, check_graph_promises, 1),
     (keeps_every_node, check_graph_promises, 1),
