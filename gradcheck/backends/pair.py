@@ -10,6 +10,7 @@ import numpy as np
 from gradcheck.backends.arguments import plain
 from gradcheck.backends.dtypes import is_extended
 from gradcheck.backends.protocol import Array, Input, Traits, differentiable
+from gradcheck.backends.registered import children_of
 from gradcheck.backends.tree import aligned, described, leaves, name_of, rebuild
 from gradcheck.errors import CallError, RuleError
 from gradcore.graph import _broadcasts_to, unbroadcast
@@ -56,7 +57,7 @@ class Pair:
         self._template = template
         self._flat = [leaf for _, leaf in leaves(template, "")]
         self._places = tuple(places)
-        self._nested = any(isinstance(item, tuple | list | dict) for item in template)
+        self._nested = any(isinstance(item, tuple | list | dict) or children_of(item) for item in template)
         self._static = [not any(True for _ in _array_leaves(item)) for item in template]
 
     def _arguments(self, arrays: Sequence[Array]) -> Any:

@@ -71,11 +71,17 @@ def test_conv2d_tells_its_initializer_the_shape_both_fans_and_the_generator():
 
 @pytest.mark.parametrize(
     ("channels", "groups", "fits"),
-    [((3, 4), 2, 1), ((4, 3), 2, 1), ((4, 6), 0, 2), ((4, 6), -1, 2), ((4, 6), 4, 2)],
+    [((3, 4), 2, 1), ((4, 3), 2, 1), ((4, 6), 4, 2)],
 )
 def test_conv2d_refuses_groups_that_do_not_divide_its_channels(channels, groups, fits):
     with pytest.raises(ShapeError, match=rf"groups={groups}: groups must divide both, such as {fits}"):
         nn.Conv2d(*channels, 1, groups=groups)
+
+
+@pytest.mark.parametrize("groups", [0, -1])
+def test_conv2d_refuses_a_number_of_groups_that_is_none(groups):
+    with pytest.raises(DomainError, match=rf"groups={groups}: expected a whole number of at least 1"):
+        nn.Conv2d(4, 6, 1, groups=groups)
 
 
 def test_conv2d_refuses_a_kernel_without_an_entry():
