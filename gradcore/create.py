@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gradcore.convert import as_array, unmixed
 from gradcore.errors import DomainError, ShapeError
-from gradcore.tensor import Tensor, as_array, unmixed
+from gradcore.tensor import Tensor
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike

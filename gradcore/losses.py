@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from gradcore.convert import as_array, plain
 from gradcore.errors import DomainError, DtypeError, ShapeError
 from gradcore.op import Array, op
 from gradcore.ops.reduce import mean, sum
 from gradcore.registry import loss
 from gradcore.spec import LossSpec, OneOf, OpSpec, case, indices, interval, reals
-from gradcore.tensor import as_array, plain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

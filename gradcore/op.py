@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar
 import numpy as np
 
 from gradcore import registry
+from gradcore.convert import unmixed
 from gradcore.errors import ArgumentError, ShapeError, SpecError
 from gradcore.graph import next_order, recording
 from gradcore.spec import OpSpec
-from gradcore.tensor import FUNCTIONS, UFUNCS, Tensor, unmixed
+from gradcore.tensor import FUNCTIONS, UFUNCS, Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

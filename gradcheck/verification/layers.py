@@ -13,9 +13,10 @@ from gradcheck.backends.core import as_tensors
 from gradcheck.check import gradcheck, gradgradcheck
 from gradcheck.verification.agreement import check_agreement
 from gradcheck.verification.outcome import VerificationError, described
+from gradcore.convert import plain
 from gradcore.errors import ShapeError
 from gradcore.nn.module import functional_call
-from gradcore.tensor import Tensor, plain
+from gradcore.tensor import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

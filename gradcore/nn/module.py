@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from gradcore import names
+from gradcore.convert import plain
 from gradcore.errors import ArgumentError
 from gradcore.holding import assign
 from gradcore.state import check_state
-from gradcore.tensor import Tensor, plain
+from gradcore.tensor import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from gradcore.convert import plain
 from gradcore.errors import DomainError, ShapeError
 from gradcore.nn.module import Module
 from gradcore.nn.sizes import size
@@ -13,7 +14,7 @@ from gradcore.ops.normalize import batch_norm
 from gradcore.ops.shape import reshape
 from gradcore.registry import layer
 from gradcore.spec import LayerSpec, OneOf, Size, case, reals
-from gradcore.tensor import Tensor, plain
+from gradcore.tensor import Tensor
 
 
 def _reference(

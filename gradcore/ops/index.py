@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from gradcore.convert import plain
 from gradcore.op import Array, op
 from gradcore.spec import Derived, Env, OpSpec, case, reals
-from gradcore.tensor import Tensor, plain
+from gradcore.tensor import Tensor
 
 
 def is_basic(index: Any) -> bool:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gradcore.convert import plain
 from gradcore.errors import ShapeError
 from gradcore.op import Array, op
 from gradcore.ops._windows import Pair, Windows, batch_first, batch_innermost, padded, pair, windows
 from gradcore.ops.reference import both
 from gradcore.spec import Case, Derived, OneOf, OpSpec, case, reals
-from gradcore.tensor import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from gradcore.convert import plain
 from gradcore.errors import DivergenceError
 from gradcore.graph import no_grad, walk
 from gradcore.losses import cross_entropy
-from gradcore.tensor import Tensor, plain
+from gradcore.tensor import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

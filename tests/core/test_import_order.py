@@ -17,6 +17,7 @@ ROOMS = """
     spec  state  extras  progress  data  names
     registry  io  holding
     graph  figures
+    convert
     tensor
     op  create
     ops

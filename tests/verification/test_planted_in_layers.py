@@ -20,11 +20,11 @@ from gradcheck.verification import (
 )
 from gradcheck.verification.planted import SEEK, detected
 from gradcore import Tensor, nn, registry
+from gradcore.convert import plain
 from gradcore.errors import ShapeError
 from gradcore.ops import mean, reshape
 from gradcore.ops.linalg import linear
 from gradcore.spec import LayerSpec, case, reals
-from gradcore.tensor import plain
 
 
 def calls(layer, training):

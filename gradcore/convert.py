@@ -1,0 +1,68 @@
+"""What is passed in place of a Tensor, as an array of numbers, or an error that says what to pass."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gradcore.errors import DtypeError, ShapeError
+from gradcore.graph import Node
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def plain(value: Any) -> Any:
+    """The array of a Tensor; anything else as it is."""
+    return value.data if isinstance(value, Node) else value
+
+
+def as_array(value: Any) -> NDArray[Any]:
+    """`value` as an array: arrays as they are, Python's numbers and lists of them as float32, int64 or booleans."""
+    if type(value) is np.ndarray and value.dtype.kind in "fiub":
+        return value
+    if isinstance(value, Node):
+        return value.data
+    array = unmixed(value)
+    if array.dtype.kind not in "fiub":
+        raise _not_numbers(value, array.dtype)
+    return array if array.dtype.kind != "f" or _holds_arrays(value) else array.astype(np.float32)
+
+
+def unmixed(value: Any) -> NDArray[Any]:
+    """`value` as an array of numbers: ShapeError for lists of unequal lengths, DtypeError for what holds no numbers."""
+    if hasattr(value, "named_parameters") or callable(value):
+        got = value.__name__ if hasattr(value, "__name__") else type(value).__name__
+        raise DtypeError(f"expected numbers, and got {got}: call it, and use what it gives")
+    try:
+        array = np.asarray(_unwrapped(value))
+    except ValueError as error:
+        if "inhomogeneous" not in str(error):
+            raise
+        raise ShapeError(
+            f"the lists in {value!r:.60} are of unequal lengths: a tensor is a box of numbers, so fill up the short ones, or "
+            "make a tensor of each"
+        ) from None
+    if array.dtype.kind not in "fiubcV":
+        raise _not_numbers(value, array.dtype)
+    return array
+
+
+def _not_numbers(value: Any, dtype: Any) -> DtypeError:
+    return DtypeError(
+        f"a tensor holds real numbers, and {type(value).__name__} {value!r:.60} gives the dtype {dtype}: pass an "
+        "array, a number, or equally long lists of numbers"
+    )
+
+
+def _unwrapped(value: Any) -> Any:
+    """Lists of Tensors become lists of arrays."""
+    return [_unwrapped(v) for v in value] if isinstance(value, list | tuple) else plain(value)
+
+
+def _holds_arrays(value: Any) -> bool:
+    """Whether NumPy's dtypes are among what `value` was made from: they are kept, Python's numbers have none."""
+    if isinstance(value, list | tuple):
+        return any(_holds_arrays(v) for v in value)
+    return isinstance(value, np.ndarray | np.generic | Node)
