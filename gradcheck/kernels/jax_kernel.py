@@ -11,27 +11,23 @@ import numpy as np
 
 from gradcheck.backends.jax import FRAMEWORK
 from gradcheck.backends.protocol import Array
-from gradcheck.backends.tree import described, leaves, rebuild, replaced
 from gradcheck.errors import CallError, RuleError
 from gradcheck.kernels.formats import format_of
-from gradcheck.kernels.subject import Ran, Value
+from gradcheck.kernels.subject import Arguments, Ran, Value
 
 
-class JaxKernel:
+class JaxKernel(Arguments):
     """`f` on arrays of JAX, and what `jax.vjp` makes of it. They have no strides, so cotangents come in C order only."""
 
-    given: list[Any] | None = None
     layouts: tuple[str, ...] = ("broadcast",)
 
     def __init__(self, f: Callable[..., Any], template: tuple[Any, ...], params: Mapping[str, Any]) -> None:
-        self.f = FRAMEWORK.function(f)
-        self.name, self._template, self._params = FRAMEWORK.title(f), template, dict(params)
+        super().__init__(template, _owns)
+        self.f, self._params = FRAMEWORK.function(f), dict(params)
+        self.name = FRAMEWORK.title(f)
         self.gradient = f"the gradient of {self.name}"
-        named = list(leaves(template, "inputs"))
-        self._flat = [leaf for _, leaf in named]
-        self._places = [i for i, leaf in enumerate(self._flat) if _owns(leaf)]
-        self.inputs = tuple([value_of(path, leaf, wanted=True) for path, leaf in named if _owns(leaf)])
-        self._arrays = [self._flat[i] for i in self._places]
+        self.inputs = tuple([value_of(path, leaf, wanted=True) for path, leaf in self._own])
+        self._arrays = [leaf for _, leaf in self._own]
 
     def value(self, path: str, leaf: Any) -> Value:
         """The numbers of an array."""
@@ -65,18 +61,8 @@ class JaxKernel:
         return Ran(outputs, pulled)
 
     def _call(self, own: Sequence[Any]) -> list[tuple[str, Any]]:
-        result = self.f(*self.arguments(own), **self._params)
-        found = [(path, y) for path, y in leaves(result, "output") if y is not None]
-        for path, y in found:
-            if not _owns(y):
-                raise CallError(
-                    f"{self.name} returned {described(y)} ({path}): return an array, or a tuple or dict of them"
-                )
+        found = self._returned(self.f(*self.arguments(own), **self._params))
         return [(path, jnp.asarray(y)) for path, y in found]
-
-    def arguments(self, arrays: Sequence[Any]) -> list[Any]:
-        """The template with other values in the arrays' places."""
-        return list(rebuild(self._template, iter(replaced(self._flat, self._places, arrays))))
 
 
 def _owns(leaf: Any) -> bool:

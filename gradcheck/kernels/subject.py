@@ -11,7 +11,7 @@ import numpy as np
 from gradcheck.backends.dtypes import is_extended
 from gradcheck.backends.pair import Pair
 from gradcheck.backends.protocol import Array, Input
-from gradcheck.backends.tree import leaves, name_of, rebuild, replaced
+from gradcheck.backends.tree import described, leaves, name_of, rebuild, replaced
 from gradcheck.errors import CallError, RuleError
 from gradcheck.kernels.formats import Format, format_of
 
@@ -62,10 +62,41 @@ class Kernel(Protocol):
         """The arguments of the reference, with these in the places of the inputs' arrays."""
 
 
-class NumPyKernel:
-    """`f(*inputs)` and `rule(gy, y, *inputs)` on arrays of NumPy and ml_dtypes."""
+class Arguments:
+    """The arguments of a kernel, taken apart: which of them are arrays of its framework, and others in their places.
+
+    kind: "an array" or "a tensor", for messages.
+    """
 
     given: list[Any] | None = None
+    kind = "an array"
+    name: str
+
+    def __init__(self, template: tuple[Any, ...], owns: Callable[[Any], bool]) -> None:
+        named = list(leaves(template, "inputs"))
+        self._template, self._owns = template, owns
+        self._flat = [leaf for _, leaf in named]
+        self._places = [i for i, leaf in enumerate(self._flat) if owns(leaf)]
+        self._own = [named[i] for i in self._places]
+
+    def arguments(self, arrays: Sequence[Any]) -> list[Any]:
+        """The template with other arrays in their places."""
+        return list(rebuild(self._template, iter(replaced(self._flat, self._places, arrays))))
+
+    def _returned(self, result: Any) -> list[tuple[str, Any]]:
+        """The arrays that a function returned, with their names; CallError where something else is among them."""
+        found = [(path, y) for path, y in leaves(result, "output") if y is not None]
+        for path, y in found:
+            if not self._owns(y):
+                raise CallError(
+                    f"{self.name} returned {described(y)} ({path}): return {self.kind}, or a tuple or dict of them"
+                )
+        return found
+
+
+class NumPyKernel(Arguments):
+    """`f(*inputs)` and `rule(gy, y, *inputs)` on arrays of NumPy and ml_dtypes."""
+
     layouts: tuple[str, ...] = LAYOUTS
 
     def __init__(
@@ -75,17 +106,13 @@ class NumPyKernel:
         template: tuple[Any, ...],
         params: Mapping[str, Any],
     ) -> None:
-        named = list(leaves(template, "inputs"))
-        places = [i for i, (_, leaf) in enumerate(named) if isinstance(leaf, np.ndarray | np.floating)]
-        found = [
-            (path, np.asarray(leaf)) for path, leaf in named if isinstance(leaf, np.ndarray | np.floating)
-        ]
-        self.name, self._template, self._places = name_of(f), template, places
+        super().__init__(template, lambda leaf: isinstance(leaf, np.ndarray | np.floating))
+        found = [(path, np.asarray(leaf)) for path, leaf in self._own]
+        self.name = name_of(f)
         self.inputs = tuple([value_of(path, a, wanted=True) for path, a in found])
         self._arrays = [a for _, a in found]
-        self._flat = [leaf for _, leaf in named]
         items = tuple([Input(v.path, a, v.wanted) for v, a in zip(self.inputs, self._arrays, strict=True)])
-        self._pair = Pair(f, rule or _no_rule, template, items, places, params)
+        self._pair = Pair(f, rule or _no_rule, template, items, self._places, params)
         self.gradient = self._pair.gradient if rule is not None else f"the forward values of {self.name}"
 
     def value(self, path: str, leaf: Any) -> Value:
@@ -121,10 +148,6 @@ class NumPyKernel:
             for gx, v in zip(found, self.inputs, strict=True)
         ]
         return Ran(outputs, pulled, ", ".join(changed))
-
-    def arguments(self, arrays: Sequence[Any]) -> list[Any]:
-        """The template with other arrays."""
-        return list(rebuild(self._template, iter(replaced(self._flat, self._places, arrays))))
 
 
 def _copied(array: Array) -> Array:

@@ -9,35 +9,30 @@ import torch
 
 from gradcheck.backends.protocol import Array
 from gradcheck.backends.torch import FRAMEWORK
-from gradcheck.backends.tree import described, leaves, rebuild, replaced
 from gradcheck.errors import CallError, RuleError
 from gradcheck.kernels.formats import format_of
-from gradcheck.kernels.subject import LAYOUTS, Ran, Value
+from gradcheck.kernels.subject import LAYOUTS, Arguments, Ran, Value
 
 
-class TorchKernel:
+class TorchKernel(Arguments):
     """`f` on tensors, and what `torch.autograd` makes of it."""
 
-    given: list[Any] | None = None
+    kind = "a tensor"
     layouts: tuple[str, ...] = LAYOUTS
 
     def __init__(self, f: Callable[..., Any], template: tuple[Any, ...], params: Mapping[str, Any]) -> None:
-        self.f = FRAMEWORK.function(f)
-        self.name, self._template, self._params = FRAMEWORK.title(f), template, dict(params)
+        super().__init__(template, torch.is_tensor)
+        self.f, self._params = FRAMEWORK.function(f), dict(params)
+        self.name = FRAMEWORK.title(f)
         self.gradient = f"the gradient of {self.name}"
-        named = list(leaves(template, "inputs"))
-        self._flat = [leaf for _, leaf in named]
-        self._places = [i for i, leaf in enumerate(self._flat) if torch.is_tensor(leaf)]
-        tensors = [leaf for leaf in self._flat if torch.is_tensor(leaf)]
-        explicit = any(t.requires_grad for t in tensors)
+        explicit = any(t.requires_grad for _, t in self._own)
         self.inputs = tuple(
             [
-                value_of(path, leaf, wanted=leaf.is_floating_point() and (leaf.requires_grad or not explicit))
-                for path, leaf in named
-                if torch.is_tensor(leaf)
+                value_of(path, t, wanted=t.is_floating_point() and (t.requires_grad or not explicit))
+                for path, t in self._own
             ]
         )
-        self._tensors = [t.detach() for t in tensors]
+        self._tensors = [t.detach() for _, t in self._own]
 
     def value(self, path: str, leaf: Any) -> Value:
         """The numbers of a tensor."""
@@ -89,18 +84,7 @@ class TorchKernel:
         return Ran(outputs, pulled, ", ".join(changed))
 
     def _call(self, own: Sequence[Any]) -> list[tuple[str, Any]]:
-        result = self.f(*self.arguments(own), **self._params)
-        found = [(path, y) for path, y in leaves(result, "output") if y is not None]
-        for path, y in found:
-            if not torch.is_tensor(y):
-                raise CallError(
-                    f"{self.name} returned {described(y)} ({path}): return a tensor, or a tuple or dict of them"
-                )
-        return found
-
-    def arguments(self, arrays: Sequence[Any]) -> list[Any]:
-        """The template with other values in the tensors' places."""
-        return list(rebuild(self._template, iter(replaced(self._flat, self._places, arrays))))
+        return self._returned(self.f(*self.arguments(own), **self._params))
 
 
 def _copied(tensor: Any) -> Any:
