@@ -180,6 +180,6 @@ def _transpose_method(self: Tensor, *axes: Any) -> Any:
     return transpose(self, axes or None)
 
 
-Tensor.reshape = _reshape_method  # type: ignore[method-assign]
-Tensor.transpose = _transpose_method  # type: ignore[method-assign]
+Tensor.reshape = _reshape_method  # type: ignore[assignment]
+Tensor.transpose = _transpose_method  # type: ignore[assignment]
 Tensor.T = property(transpose, doc="The axes reversed.")  # type: ignore[assignment]

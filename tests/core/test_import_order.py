@@ -17,7 +17,7 @@ ROOMS = """
     spec  state  extras  progress  data  names
     registry  io  holding
     graph  figures
-    convert
+    attached  convert
     tensor
     op  create
     ops
