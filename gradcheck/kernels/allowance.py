@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -22,7 +23,7 @@ ENTRY = 3.0
 NORM = 1.5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Judged:
     """One array of the kernel beside the truth.
 
@@ -44,18 +45,18 @@ class Judged:
             return 2
         return int(self.layout in ("broadcast", "dense copy"))
 
-    @property
+    @cached_property
     def base(self) -> Array:
         """B, for each entry."""
         found: Array = self.format.rounding(self.truth) + SPREAD * self.rms
         return found
 
-    @property
+    @cached_property
     def limit(self) -> Array:
         """The error that an entry may have."""
         return ENTRY * self.base
 
-    @property
+    @cached_property
     def error(self) -> Array:
         """|actual - truth|: 0 where both are infinite alike, or the truth is out of the format's range, or NaN."""
         with np.errstate(all="ignore"):
@@ -66,7 +67,7 @@ class Judged:
         error = np.where(over | np.isnan(self.truth) | (self.actual == self.truth), 0.0, error)
         return np.where(np.isnan(error), np.inf, error)
 
-    @property
+    @cached_property
     def ratios(self) -> Array:
         """The error of each entry in units of what it may be."""
         with np.errstate(all="ignore"):
@@ -77,7 +78,7 @@ class Judged:
         """Which entries are off by more than they may be."""
         return self.ratios > 1
 
-    @property
+    @cached_property
     def norm_ratio(self) -> float:
         """The error of the whole array in units of what it may be."""
         counted = np.isfinite(self.base) & np.isfinite(self.error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -47,8 +47,8 @@ class Reference(Protocol):
     def values(self, arrays: Sequence[Array]) -> list[Array]:
         """The outputs for other arrays, nothing recorded."""
 
-    def noisy(self, claims: Claims, units: Sequence[float]) -> Results:
-        """With errors. units: the roundoff with which each output is stored before the backward pass reads it."""
+    def noisy(self, claims: Claims, units: Sequence[float], draws: int) -> Iterator[Results]:
+        """So many runs with errors. units: the roundoff with which each output is stored before the backward pass reads it."""
 
 
 @dataclass
@@ -145,28 +145,38 @@ class Measured:
             [np.zeros(y.shape) for y in exact.outputs],
             [[None if g is None else np.zeros(g.shape) for g in p] for p in exact.pulled],
         )
-        for _ in range(draws):
-            with np.errstate(all="ignore"):
-                drawn = self.reference.noisy(claims, units)
-            self.references += 1
-            for total, y, e in zip(sums.outputs, drawn.outputs, exact.outputs, strict=True):
-                _add_square(total, y, e)
-            for totals, gs, es in zip(sums.pulled, drawn.pulled, exact.pulled, strict=True):
-                for gtotal, g, ge in zip(totals, gs, es, strict=True):
-                    if gtotal is not None and g is not None and ge is not None:
-                        _add_square(gtotal, g, ge)
+        with np.errstate(all="ignore"):
+            for drawn in self.reference.noisy(claims, units, draws):
+                self.references += 1
+                for total, y, e in zip(sums.outputs, drawn.outputs, exact.outputs, strict=True):
+                    total += np.square(y - e)
+                for totals, gs, es in zip(sums.pulled, drawn.pulled, exact.pulled, strict=True):
+                    for gtotal, g, ge in zip(totals, gs, es, strict=True):
+                        if gtotal is not None and g is not None and ge is not None:
+                            gtotal += np.square(g - ge)
         found = self.known[claims] = Results(
-            [self._with_floor(t / draws, claims) for t in sums.outputs],
-            [[None if t is None else self._with_floor(t / draws, claims) for t in p] for p in sums.pulled],
+            [
+                self._with_floor(t / draws, y, claims)
+                for t, y in zip(sums.outputs, exact.outputs, strict=True)
+            ],
+            [
+                [
+                    None if t is None or g is None else self._with_floor(t / draws, g, claims)
+                    for t, g in zip(p, gs, strict=True)
+                ]
+                for p, gs in zip(sums.pulled, exact.pulled, strict=True)
+            ],
         )
         return found
 
-    def _with_floor(self, squares: Array, claims: Claims) -> Array:
+    def _with_floor(self, squares: Array, exact: Array, claims: Claims) -> Array:
         """The rms of each entry; where errors cancel by chance, or by the form of the reference, that of a typical entry.
 
         A kernel may be written in another form, in which they do not. In units of float32's roundoff at most, as a claim of
         stored results says nothing about entries that are much smaller than others.
         """
+        squares = np.where(np.isnan(squares), np.inf, squares)
+        squares = np.where(np.isfinite(exact), squares, 0.0)
         finite = squares[np.isfinite(squares)]
         typical = np.sqrt(finite.mean()) if finite.size else 0.0
         return np.maximum(np.sqrt(squares), typical * min(1.0, SINGLE / claims.result))
@@ -261,12 +271,6 @@ _WORDS = {
     "broadcast": "strides of 0",
     "given": "the strides of gy=",
 }
-
-
-def _add_square(total: Array, found: Array, exact: Array) -> None:
-    with np.errstate(all="ignore"):
-        square = np.square(found - exact)
-    total += np.where(np.isfinite(exact), np.where(np.isnan(square), np.inf, square), 0.0)
 
 
 def _values(ran: Ran) -> list[Value]:

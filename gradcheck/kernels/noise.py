@@ -7,7 +7,7 @@ cancel, the second is what n roundings of growing partial sums come to. Comparis
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,33 +25,40 @@ EXACT = {
 
 
 class Pool:
-    """Normal numbers, drawn once; each operation takes as many as it needs, from a random place on."""
+    """Normal numbers, drawn once; each operation takes the next ones, and those of a random place on where they are at an end.
 
-    def __init__(self, seed: int) -> None:
-        self._rng = np.random.default_rng(seed)
-        self._normal = np.zeros(0)
-        self._factors: dict[float, Array] = {}
+    made: makes them an array of a framework.
+    """
 
-    def normal(self, n: int) -> Array:
+    def __init__(self, seed: int, made: Callable[[Array], Any] = np.asarray) -> None:
+        self._rng, self._made = np.random.default_rng(seed), made
+        self._normal: Any = None
+        self._size = self._next = 0
+        self._factors: dict[float, Any] = {}
+
+    def normal(self, n: int) -> Any:
         """So many normal numbers."""
-        return self._piece(self._grown(n), n)
+        start = self._start(n)
+        return self._normal[start : start + n]
 
-    def factors(self, error: float, n: int) -> Array:
+    def factors(self, error: float, n: int) -> Any:
         """1 plus `error` times so many normal numbers."""
-        normal = self._grown(n)
+        start = self._start(n)
         if error not in self._factors:
-            self._factors[error] = 1 + error * normal
-        return self._piece(self._factors[error], n)
+            self._factors[error] = 1 + error * self._normal
+        return self._factors[error][start : start + n]
 
-    def _grown(self, n: int) -> Array:
-        if self._normal.size < max(POOL, 2 * n):
-            self._normal = self._rng.standard_normal(max(POOL, 2 * n))
+    def _start(self, n: int) -> int:
+        if self._size < max(POOL, 2 * n):
+            self._size = max(POOL, 2 * n)
+            self._normal = self._made(self._rng.standard_normal(self._size))
             self._factors.clear()
-        return self._normal
-
-    def _piece(self, numbers: Array, n: int) -> Array:
-        start = int(self._rng.integers(numbers.size - n + 1))
-        return numbers[start : start + n]
+            self._next = 0
+        if self._next + n > self._size:
+            self._next = int(self._rng.integers(self._size - n + 1))
+        start = self._next
+        self._next += n
+        return start
 
 
 class Source:
@@ -64,12 +71,19 @@ class Source:
         """An input, moved by its error."""
         return self._scaled(y, self.claims.inputs)
 
+    def moved_alike(self, arrays: Sequence[Array]) -> list[Array]:
+        """Inputs, moved by their errors: those of equal entries are the same, so that ties stay ties."""
+        numbers = ties(arrays)
+        most = 1 + max([int(n.max()) for n in numbers if n is not None and n.size], default=0)
+        factors = self._pool.factors(self.claims.inputs, most)
+        return [a if n is None else np.asarray(a * factors[n]) for a, n in zip(arrays, numbers, strict=True)]
+
     def rounded(self, y: Any, terms: Any = None, count: Any = 1) -> Array:
         """A result with its error; `terms`: the sum of its `count` terms' sizes, where it is a sum."""
         y = np.asarray(y, np.float64)
         found = self._scaled(y, self.claims.result)
         if terms is not None:
-            size = (terms + np.sqrt(count) / 4 * np.abs(y)) * self.claims.sums
+            size = size_of_sum(terms, count, y) * self.claims.sums
             found += np.where(np.isfinite(size), size, 0.0) * self._pool.normal(y.size).reshape(y.shape)
         return found
 
@@ -79,6 +93,21 @@ class Source:
 
     def _scaled(self, y: Array, error: float) -> Array:
         return np.asarray(y * self._pool.factors(error, y.size).reshape(y.shape))
+
+
+def size_of_sum(terms: Any, count: Any, y: Any) -> Any:
+    """What the error of a sum is relative to; terms: the sum of its `count` terms' sizes."""
+    return terms + count**0.5 / 4 * abs(y)
+
+
+def ties(arrays: Sequence[Array]) -> list[Array | None]:
+    """For each floating array, numbers by which entries of equal size have the same one; None for others."""
+    floating = [a for a in arrays if a.dtype.kind == "f"]
+    if not floating:
+        return [None for _ in arrays]
+    _, numbers = np.unique(np.abs(np.concatenate([a.ravel() for a in floating])), return_inverse=True)
+    each = iter(np.split(numbers, np.cumsum([a.size for a in floating])[:-1]))
+    return [next(each).reshape(a.shape) if a.dtype.kind == "f" else None for a in arrays]
 
 
 class Noisy(np.ndarray[Any, np.dtype[np.float64]]):

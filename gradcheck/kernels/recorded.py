@@ -8,7 +8,7 @@ the errors of the largest entry, and less would be allowed than a kernel needs, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -140,8 +140,11 @@ class Recorded:
         """Outputs and cotangents as recorded."""
         return self._results({node._order: node.data for node in self._nodes})
 
-    def noisy(self, claims: Claims, units: Sequence[float]) -> Results:
+    def noisy(self, claims: Claims, units: Sequence[float], draws: int) -> Iterator[Results]:
         """The same with errors. units: the roundoff with which each output is stored before the backward pass reads it."""
+        yield from (self._noisy(claims, units) for _ in range(draws))
+
+    def _noisy(self, claims: Claims, units: Sequence[float]) -> Results:
         source = Source(claims, self._pool)
         values: dict[int, Any] = {}
         outputs = {y._order: i for i, y in enumerate(self._ys)}
