@@ -107,18 +107,26 @@ def _of_spread(m: Measured) -> list[Fault]:
 
 
 def _of_values(m: Measured) -> list[Fault]:
-    faults: list[Fault] = []
+    wrong: list[Judged] = []
+    excused: list[Judged] = []
     seen = set(m.missing)
     for j in m.judged:
         if j.path in seen or not j.wrong:
             continue
-        if at_kinks(m, j):
+        if any(_alike(j, other) for other in excused) or at_kinks(m, j):
             m.kinked.add(j.path)
+            excused.append(j)
             continue
         seen.add(j.path)
-        if len(faults) < LISTED:
-            faults.append(_fault(m, j))
-    return faults
+        wrong.append(j)
+    return [_fault(m, j) for j in wrong[:LISTED]]  # a cause may take all the evaluations that are left
+
+
+def _alike(j: Judged, other: Judged) -> bool:
+    """Whether it is the same, for the same cotangent in another layout."""
+    with np.errstate(invalid="ignore"):
+        near = np.abs(j.actual - other.actual) <= j.limit
+    return j.path == other.path and j.which == other.which and bool(np.all(near))
 
 
 def _fault(m: Measured, j: Judged) -> Fault:
