@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from programs import module
 
-from gradcheck import CallError, assert_close, gradcheck
+from gradcheck import CallError, assert_close, gradcheck, verify
 
 torch = pytest.importorskip("torch")
 
@@ -43,6 +43,14 @@ def test_a_wrong_kernel_fails_with_its_cause(kernel, defect):
     assert report.verdict.value == "fail"
     assert set(report.causes) & set(defect.causes)
     assert report.evaluations <= 60
+
+
+@pytest.mark.nightly(each_time=3)
+@pytest.mark.parametrize("kernel", KERNELS, ids=lambda k: k.name)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32], ids=str)
+def test_a_right_kernel_passes_over_the_domain_around_an_example(kernel, dtype):
+    options = {"max_examples": 16, "max_seconds": 120, "reference": kernel.reference, **kernel.claims}
+    assert verify(kernel.function(), like=kernel.inputs(Draw(dtype, 0)), **options)
 
 
 def test_a_reference_in_numpy_does_as_well():
