@@ -29,7 +29,7 @@ ROOMS = """
     __init__
     model_file
     runs
-    cli
+    cli  examples
     __main__
 """
 HEIGHT = {room: height for height, line in enumerate(ROOMS.strip().splitlines()) for room in line.split()}
