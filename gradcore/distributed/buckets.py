@@ -41,7 +41,7 @@ class Buckets:
     order, whatever the order in which they are filled, so that it is the same on all ranks.
     """
 
-    def __init__(self, params: Sequence[Tensor], group: Group, size: int = BUCKET_BYTES) -> None:
+    def __init__(self, params: Sequence[Tensor], group: Group) -> None:
         self.group = group
         self.buckets: list[_Bucket] = []
         self.place: dict[int, tuple[_Bucket, int]] = {}
@@ -50,7 +50,7 @@ class Buckets:
         for p in reversed(params):
             dtype = np.dtype(np.float32) if p.dtype == np.float16 else p.dtype  # which MPI can't add
             held = by_dtype.setdefault(dtype, [])
-            if held and sum(q.size for q in held) * dtype.itemsize + p.size * dtype.itemsize > size:
+            if held and (sum(q.size for q in held) + p.size) * dtype.itemsize > BUCKET_BYTES:
                 self._close(held, dtype)
                 held = by_dtype[dtype] = []
             held.append(p)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from types import ModuleType
 from typing import Any, Protocol
 
 from gradcore.errors import ArgumentError, DomainError
@@ -41,18 +42,16 @@ class Communicator(Protocol):
         """End the processes of all ranks."""
 
 
-_CALLS = [name for name in vars(Communicator) if name[0].isupper()]
+_CALLS = ("Get_rank", "Get_size", "Dup", "Free", "Iallreduce", "Abort")
 
 
 def check_communicator(communicator: Any) -> None:
     """Raise ArgumentError unless this can be used as a communicator."""
     if missing := [name for name in _CALLS if not callable(getattr(communicator, name, False))]:
-        module = type(communicator).__name__ == "module" and getattr(communicator, "__name__", "")
-        hint = (
-            "pass its COMM_WORLD" if module == "mpi4py.MPI" else "pass MPI.COMM_WORLD, from mpi4py import MPI"
-        )
+        what = "the module's COMM_WORLD" if isinstance(communicator, ModuleType) else "MPI.COMM_WORLD"
         raise ArgumentError(
-            f"Trainer got communicator={communicator!r:.60}, which has no {', '.join(missing)}: {hint}"
+            f"Trainer got communicator={communicator!r:.60}, which has no {', '.join(missing)}: from mpi4py "
+            f"import MPI, and pass {what}"
         )
 
 

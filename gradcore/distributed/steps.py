@@ -15,7 +15,7 @@ from gradcore.distributed.group import Group
 from gradcore.distributed.running import RunningValues
 from gradcore.distributed.shard import count_rows, on_shard, own_numbers, split
 from gradcore.errors import ArgumentError, DataError, DivergenceError, StateError
-from gradcore.graph import backward_pass
+from gradcore.graph import backward_pass, no_grad
 from gradcore.nn.activation import Dropout
 from gradcore.nn.norm import BatchNorm1d, BatchNorm2d
 from gradcore.tensor import Tensor
@@ -62,6 +62,7 @@ class Together:
         self._buckets = Buckets(trainer.optimizer.params, group)
         self._running = RunningValues(trainer.model)
         self._own = _own_generators(trainer.model)
+        self._loss_checked = False
         with group.guarded():
             try:
                 yield
@@ -146,6 +147,9 @@ class Together:
         if type(loss) is not Tensor:
             raise no_loss(loss)
         value = loss.item()
+        if not self._loss_checked:
+            self._loss_checked = True
+            group.together(lambda: _check_average(trainer.loss, outputs, targets, value))
         if not math.isfinite(value):
             why = diverged(trainer.model, loss, value, inputs, where)
         if shard.counts:
@@ -225,6 +229,27 @@ def _numbers(counted: Average) -> list[float]:
 def _average(numbers: NDArray[Any]) -> Average:
     loss, examples, right, unlabelled = numbers.tolist()
     return Average(loss, int(examples), int(right), not unlabelled)
+
+
+def _check_average(loss: Callable[[Any, Any], Any], outputs: Any, targets: Any, value: float) -> None:
+    """Raise ArgumentError where a loss is not the average of its examples' losses, as one of two parts of them shows.
+
+    The average over ranks would then not be what one process computes. Nothing is raised where the loss is random.
+    """
+    rows = len(targets)
+    if rows < 2 or type(outputs) is not Tensor or outputs.shape[:1] != (rows,):
+        return
+    half = rows // 2
+    with no_grad():
+        again = float(loss(outputs, targets))
+        parts = float(loss(outputs[:half], targets[:half])), float(loss(outputs[half:], targets[half:]))
+    expected = (half * parts[0] + (rows - half) * parts[1]) / rows
+    if again == value and abs(value - expected) > 1e-3 * max(abs(value), *map(abs, parts)):
+        raise ArgumentError(
+            f"the loss of {rows} examples is {value:.6g}, and the average of that of {half} of them and that of the others "
+            f"{expected:.6g}: ranks share batches only for a loss that is an average over examples, so divide a sum by "
+            "their number"
+        )
 
 
 def _own_generators(model: Module) -> list[np.random.Generator]:

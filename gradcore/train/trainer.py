@@ -95,9 +95,11 @@ class Trainer:
         self.patience = patience
         self._ranks = _ranks(self, communicator, sync_batch_norm)
         leads = self._ranks.rank == 0
-        self.progress = (
-            shows.Silent() if not leads else progress if progress is not None else shows.automatic()
-        )
+        self.progress = shows.automatic() if progress is None else progress
+        if not leads:
+            self.progress = shows.Silent()
+        elif progress is None and self._ranks.size > 1:  # mpiexec's terminal is none that anybody sees
+            self.progress = shows.Lines()
         self.every = every
         self.metadata = dict(metadata or {})
         self.history: list[Record] = []
