@@ -14,6 +14,7 @@ from gradcore.distributed.communicator import check_communicator
 from gradcore.distributed.group import Group
 from gradcore.distributed.running import RunningValues
 from gradcore.distributed.shard import count_rows, on_shard, own_numbers, split
+from gradcore.distributed.sums import all_sum
 from gradcore.errors import ArgumentError, DataError, DivergenceError, StateError
 from gradcore.graph import backward_pass, no_grad
 from gradcore.nn.activation import Dropout
@@ -177,6 +178,8 @@ class Together:
 
     def _all_diverged(self, why: str, otherwise: str) -> NoReturn:
         texts = [f"on rank {rank} {text}" for rank, text in enumerate(self.group.texts(why)) if text]
+        # Where a sum over ranks is the first op that is not finite, the reason is on another rank.
+        texts.sort(key=lambda text: f" is {all_sum.name}," in text)
         self.group.fail(DivergenceError(texts[0] if texts else otherwise))
 
     def pause(self) -> bool:
