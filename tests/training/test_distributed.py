@@ -500,9 +500,7 @@ def test_parameters_that_differ_at_the_end_of_an_epoch_are_refused():
         trainer, batches, _ = make(communicator, progress=Drifting())
         trainer.fit(batches, 1)
 
-    refused(
-        2, call, StateError, r"(rank 1: )?after epoch 1 4\.bias are not what they are on rank 0"
-    )
+    refused(2, call, StateError, r"(rank 1: )?after epoch 1 4\.bias are not what they are on rank 0")
 
 
 def test_what_is_no_communicator_is_refused():
