@@ -2,8 +2,8 @@
 
 `mpiexec -n 4 gradcore train ...`, or `Trainer(..., communicator=MPI.COMM_WORLD)` in a program that mpiexec starts. A thin
 layer over the engine: `shard` splits batches, `buckets` sums gradients while the backward pass goes on, `group` lets ranks
-agree, `steps` puts them together for the Trainer. mpi4py is loaded by `world` alone; any communicator with the calls of
-`Communicator` will do.
+agree, and `gradcore.train.together` makes steps of a Trainer of them. mpi4py is loaded by `world` alone; any communicator
+with the calls of `Communicator` will do.
 """
 
 from gradcore.distributed.communicator import Communicator, world

@@ -60,14 +60,17 @@ def world() -> Communicator | None:
 
     Raises MissingExtraError without mpi4py, DomainError where it belongs to another MPI than mpiexec.
     """
-    count = next((os.environ[name] for name in _SIZES if name in os.environ), "1")
-    if count == "1":
+    count = next((os.environ[name] for name in _SIZES if name in os.environ), "")
+    # A batch system that starts ranks itself, as `srun --mpi=pmix` does, tells a rank its number and not how many there are.
+    if count == "1" or (not count and "PMIX_RANK" not in os.environ):
         return None
-    mpi = load_extra("mpi4py.MPI", f"training on {count} ranks", "mpi")
+    mpi = load_extra("mpi4py.MPI", f"training on {count or 'several'} ranks", "mpi")
     communicator: Communicator = mpi.COMM_WORLD
-    if communicator.Get_size() == 1:
+    if communicator.Get_size() > 1:
+        return communicator
+    if count:
         raise DomainError(
             f"mpiexec started {count} ranks, and each sees itself alone: mpi4py uses another MPI than this mpiexec "
             f"({mpi.Get_library_version().splitlines()[0]:.60}). Use the mpiexec of that one, or install mpi4py for this"
         )
-    return communicator
+    return None

@@ -14,21 +14,43 @@ from gradcore.train.evaluation import Average, evaluate, explain_nonfinite
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from gradcore.nn.module import Module
+    from gradcore.optim.base import Optimizer
+    from gradcore.train.checkpoints import Snapshot
     from gradcore.train.evaluation import Batches
-    from gradcore.train.trainer import Trainer
+    from gradcore.train.state import Plan, Position, Record
 
     T = TypeVar("T")
 
 
+class Trained(Protocol):
+    """What a step needs of a Trainer."""
+
+    model: Module
+    optimizer: Optimizer
+    loss: Callable[[Any, Any], Any]
+    history: list[Record]
+    advice: str
+    folder: Path | None
+    resumed_at: int | None
+
+    def _due(self) -> bool: ...
+    def _signal(self) -> int | None: ...
+    def _snapshot(self, batches: Any) -> Snapshot: ...
+    def _go_on_from(
+        self, plan: Plan, position: Position, history: list[Record], resumed_at: int | None
+    ) -> None: ...
+
+
 class Ranks(Protocol):
-    """One process, or the ranks that train together (`gradcore.distributed.steps.Together`)."""
+    """One process, or the ranks that train together (`gradcore.train.together.Together`)."""
 
     rank: int
     size: int
 
-    def running(self, trainer: Trainer) -> AbstractContextManager[object]:
+    def running(self) -> AbstractContextManager[object]:
         """Is open during `fit`; an error that leaves it on one rank alone ends all."""
 
     def first(self, function: Callable[[], Any]) -> Any:
@@ -65,10 +87,10 @@ class Alone:
     rank = 0
     size = 1
 
-    def __init__(self, trainer: Trainer) -> None:
+    def __init__(self, trainer: Trained) -> None:
         self.trainer = trainer
 
-    def running(self, trainer: Trainer) -> AbstractContextManager[object]:
+    def running(self) -> AbstractContextManager[object]:
         """Nothing."""
         return nullcontext()
 
@@ -130,7 +152,7 @@ def diverged(model: Module, loss: Tensor, value: float, inputs: Any, where: str)
     return f"the loss is {value} in {where}: {explain_nonfinite(model, loss, inputs)}"
 
 
-def test_diverged(trainer: Trainer, epoch: int, inputs: Any, targets: Any, value: float) -> str:
+def test_diverged(trainer: Trained, epoch: int, inputs: Any, targets: Any, value: float) -> str:
     """The same about a loss on a batch to test on."""
     with enable_grad():
         loss = trainer.loss(trainer.model(inputs), targets)

@@ -148,7 +148,7 @@ class Trainer:
         model, optimizer and plan; OutputError where the first or the last checkpoint can't be written (`rescued` is
         then where the last one is).
         """
-        with self._ranks.running(self):
+        with self._ranks.running():
             self._ranks.together(lambda: self._check_call(batches, epochs, test, resume))
             if preflight:
                 self._ranks.first(lambda: self._preflight(batches))
@@ -379,7 +379,7 @@ class Trainer:
 
 def _ranks(trainer: Trainer, communicator: Communicator | None, sync_batch_norm: bool) -> Ranks:
     if communicator is not None:
-        from gradcore.distributed.steps import Together
+        from gradcore.train.together import Together
 
         together = Together(trainer, communicator, sync_batch_norm)
         if together.size > 1:

@@ -20,6 +20,7 @@ ROOMS = """
     convert
     tensor
     op  create
+    distributed
     ops
     losses
     nn  optim

@@ -11,10 +11,10 @@ from resumable import OPTIMIZERS, Notes
 import gradcore
 from gradcore import nn, optim
 from gradcore.data import DataLoader
-from gradcore.distributed import buckets, shard, steps
+from gradcore.distributed import buckets, shard
 from gradcore.distributed.group import Group
 from gradcore.errors import ArgumentError, DivergenceError, Interrupted, OutputError, StateError
-from gradcore.train import Checkpoints, Trainer
+from gradcore.train import Checkpoints, Trainer, together
 
 EPOCHS = 2
 
@@ -124,7 +124,7 @@ def test_an_average_that_does_not_count_rows_is_seen(monkeypatch):
 
 def test_rows_that_are_computed_twice_must_not_count(monkeypatch):
     real = shard.split
-    monkeypatch.setattr(steps, "split", lambda *args: real(*args)._replace(counts=True))
+    monkeypatch.setattr(together, "split", lambda *args: real(*args)._replace(counts=True))
     found, shared = run(5, fit)
     assert shared.aborted
     assert all(isinstance(each, Ended) for each in found)  # the number of rows is not the batch's

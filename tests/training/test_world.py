@@ -12,7 +12,7 @@ from gradcore.errors import DomainError, MissingExtraError
 
 @pytest.fixture(autouse=True)
 def no_ranks(monkeypatch):
-    for name in _SIZES:
+    for name in (*_SIZES, "PMIX_RANK"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -54,3 +54,11 @@ def test_an_mpi4py_of_another_mpi_is_refused(monkeypatch):
         DomainError, match=r"mpiexec started 4 ranks, and each sees itself alone.*\(An MPI 1\.0\)"
     ):
         world()
+
+
+def test_ranks_of_a_batch_system_that_does_not_say_how_many_are_counted_by_mpi(monkeypatch):
+    monkeypatch.setenv("PMIX_RANK", "0")
+    communicator = fake(monkeypatch, 3)
+    assert world() is communicator
+    fake(monkeypatch, 1)
+    assert world() is None

@@ -12,7 +12,6 @@ import numpy as np
 from gradcore.distributed.buckets import Buckets
 from gradcore.distributed.communicator import check_communicator
 from gradcore.distributed.group import Group
-from gradcore.distributed.running import RunningValues
 from gradcore.distributed.shard import count_rows, on_shard, own_numbers, split
 from gradcore.distributed.sums import all_sum
 from gradcore.errors import ArgumentError, DataError, DivergenceError, StateError
@@ -22,6 +21,7 @@ from gradcore.nn.norm import BatchNorm1d, BatchNorm2d
 from gradcore.tensor import Tensor
 from gradcore.train.arguments import no_loss
 from gradcore.train.evaluation import Average, evaluating
+from gradcore.train.running import RunningValues
 from gradcore.train.state import restore
 from gradcore.train.steps import diverged, test_diverged
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from gradcore.distributed.communicator import Communicator
     from gradcore.nn.module import Module
     from gradcore.train.evaluation import Batches
-    from gradcore.train.trainer import Trainer
+    from gradcore.train.steps import Trained
 
     T = TypeVar("T")
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 class Together:
     """The ranks of a communicator, each with its rows of every batch; raises ArgumentError where it is none."""
 
-    def __init__(self, trainer: Trainer, communicator: Communicator, sync_batch_norm: bool) -> None:
+    def __init__(self, trainer: Trained, communicator: Communicator, sync_batch_norm: bool) -> None:
         check_communicator(communicator)
         self.trainer, self.communicator = trainer, communicator
         self.rank, self.size = communicator.Get_rank(), communicator.Get_size()
@@ -49,8 +49,9 @@ class Together:
         self._pause = False
 
     @contextmanager
-    def running(self, trainer: Trainer) -> Iterator[None]:
+    def running(self) -> Iterator[None]:
         """Everything that belongs to one `fit`."""
+        trainer = self.trainer
         self.group = group = Group(self.communicator)
         group.advice = trainer.advice or advice(trainer)
         group.received = lambda: trainer._signal() is not None
@@ -218,7 +219,7 @@ class Together:
         return seen.result()
 
 
-def advice(trainer: Trainer) -> str:
+def advice(trainer: Trained) -> str:
     """How to go on after a rank has died."""
     if trainer.folder is None:
         return "Nothing was saved: a Trainer with checkpoint=FOLDER writes checkpoints"
