@@ -17,12 +17,13 @@ ROOMS = """
     spec  state  extras  progress  data  names
     registry  io  holding
     graph  figures
-    convert
+    attached  convert
     tensor
     op  create
     distributed
     ops
-    losses
+    losses  variables
+    transforms  recompute
     nn  optim
     preflight  saving
     train
