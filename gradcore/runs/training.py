@@ -140,12 +140,13 @@ def train(options: argparse.Namespace) -> int:
                 with group.guarded():
                     job = _prepare_together(options, lock, group)
             except (GradcoreError, Interrupted) as error:
-                if group.rank == 0:
+                if group.rank == 0 or not group.is_agreed(error):
                     raise
-                return _status(error)
+                return 0
             group.close()
             if group.rank:
-                return _follow(job, communicator)
+                _follow(job, communicator)
+                return 0
         _train(job, communicator)
     if job.previous is not None:
         remove_run(job.previous)
@@ -192,19 +193,14 @@ def _prepare_together(options: argparse.Namespace, lock: ExitStack, group: Group
     return group.together(build)
 
 
-def _follow(job: _Job, communicator: Communicator) -> int:
-    """What a rank above 0 does; its exit status. Rank 0 reports all that there is to report."""
-    try:
-        job.run.trainer(job.folder, communicator).fit(
-            job.run.batches, job.run.settings.epochs, job.run.test, resume=job.resume
-        )
-    except (GradcoreError, Interrupted) as error:
-        return _status(error)
-    return 0
+def _follow(job: _Job, communicator: Communicator) -> None:
+    """What a rank above 0 does. Rank 0 reports all that there is to report and has the job's exit status.
 
-
-def _status(error: BaseException) -> int:
-    return 128 + error.signal if isinstance(error, Interrupted) else 1
+    This rank's own is 0 at all ends that ranks agree on: for another one mpiexec would end rank 0 while it still writes.
+    """
+    trainer = job.run.trainer(job.folder, communicator)
+    with suppress(GradcoreError, Interrupted):
+        trainer.fit(job.run.batches, job.run.settings.epochs, job.run.test, resume=job.resume)
 
 
 def _begun(options: argparse.Namespace, ranks: int, lock: ExitStack) -> _Job:
