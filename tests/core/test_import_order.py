@@ -20,6 +20,7 @@ ROOMS = """
     attached  convert
     tensor
     op  create
+    distributed
     ops
     losses  variables
     transforms  recompute
