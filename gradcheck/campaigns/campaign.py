@@ -119,18 +119,20 @@ def campaign(
     (True, 6)
     """
     settings = Settings(seed, float(limit), batch, resume)
+    if resume and results is None:
+        raise CallError(
+            "resume=True (--resume) goes on with a file of results: name it by results= (--results)"
+        )
     jobs = cores() if jobs is None else jobs
     if jobs < 1:
         raise CallError(f"jobs={jobs}: pass how many workers there are to be, 1 or more")
+    if executor == "mpi" and scheduler is not None:
+        raise CallError('scheduler= (--scheduler) is the address of a Dask scheduler: pass executor="dask"')
+    place = None if executor == "mpi" else place_of(executor, jobs, scheduler)
     plan = collect(target, examples=examples) if isinstance(target, str) else target
-    if executor == "mpi":
-        if scheduler is not None:
-            raise CallError(
-                'scheduler= (--scheduler) is the address of a Dask scheduler: pass executor="dask"'
-            )
+    if place is None:
         found, there = ranks.launched(plan, settings, results, jobs, mpiexec, message)
     else:
-        place = place_of(executor, jobs, scheduler)
         found, there = carried_out(plan, settings, place, results, progress, message)
     return of_results(plan, seed, found, there)
 

@@ -52,7 +52,7 @@ class Dispatcher:
         self._waiting = deque([r for r in requests if r["id"] not in alone])
         self._suspects = deque([r for r in requests if r["id"] in alone])
         self._again: deque[Request] = deque()
-        self._tries: dict[str, int] = {}
+        self._tries: dict[str, int] = dict.fromkeys(alone, 1)
         self._flying: dict[Future[Any], list[Request]] = {}
         self._breaks = 0
 

@@ -48,6 +48,7 @@ def pool() -> Iterator[Executor | None]:
     from mpi4py import MPI
     from mpi4py.futures import MPICommExecutor
 
+    executor: Any
     with MPICommExecutor(MPI.COMM_WORLD, root=0) as executor:
         yield executor
 

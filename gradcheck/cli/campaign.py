@@ -51,7 +51,6 @@ def _campaign(options: argparse.Namespace, executor: Any) -> Campaign:
     from gradcheck.campaigns.campaign import campaign
     from gradcheck.campaigns.progress import automatic
 
-    _resumable(options)
     return campaign(
         options.target,
         executor=executor,
@@ -96,17 +95,13 @@ def _within_mpi(options: argparse.Namespace) -> Campaign | None:
     with pool() as executor:
         if executor is None:
             return None
-        _resumable(options)
+        if options.resume and options.results is None:
+            raise CallError("--resume goes on with a file of results: name it by --results")
         settings = Settings(options.seed, options.limit, options.batch, options.resume)
         plan = collect(options.target, examples=options.examples)
         place = place_within(executor)
         found, there = carried_out(plan, settings, place, options.results, Lines(), _message)
     return of_results(plan, options.seed, found, there)
-
-
-def _resumable(options: argparse.Namespace) -> None:
-    if options.resume and options.results is None:
-        raise CallError("--resume goes on with a file of results: name it by --results FILE")
 
 
 def _message(text: str) -> None:
