@@ -14,6 +14,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from importlib import import_module
 from typing import Any, TextIO
 
@@ -78,7 +79,9 @@ def answered(request: dict[str, Any]) -> dict[str, Any]:
     if "check" in request:
         from gradcheck.campaigns.judge import judged
 
-        return judged(Check(**request["check"]), request["seed"])
+        start = time.process_time()
+        result = judged(Check(**request["check"]), request["seed"])
+        return result | {"cpu": round(time.process_time() - start, 4)}
     from gradcheck.campaigns.target import collected
 
     try:

@@ -85,7 +85,7 @@ def test_an_interrupted_check_leaves_no_process_and_no_verdict(sent, status):
         os.kill(pid, 0)
 
 
-@pytest.mark.parametrize("name", [[], ["check"], ["verify"], ["op"]])
+@pytest.mark.parametrize("name", [[], ["check"], ["verify"], ["op"], ["run"]])
 def test_the_help_of_every_command_lists_the_exit_statuses(name):
     text = " ".join(command(*name, "--help").stdout.split())
     assert "exit status: 0 the gradient is right 1 it is wrong 2 " in text

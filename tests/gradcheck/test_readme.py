@@ -44,21 +44,29 @@ def test_an_example_that_does_not_hold_is_a_failure(tmp_path, monkeypatch, capsy
     assert "4 examples, 1 failed" in capsys.readouterr().out
 
 
-def test_the_examples_of_the_guide_hold():
-    pytest.importorskip("torch")
-    (page,) = readme.PAGES[1:]
-    assert page.name == "kernels.md"
-    attempted, failed = readme.run(page)
-    assert attempted > 15
+GUIDE = {page.name: page for page in readme.PAGES[1:]}
+
+
+@pytest.mark.parametrize(
+    ("name", "package", "least"), [("kernels.md", "torch", 15), ("campaigns.md", "numpy", 5)]
+)
+def test_the_examples_of_the_guide_hold(name, package, least):
+    pytest.importorskip(package)
+    attempted, failed = readme.run(GUIDE[name])
+    assert attempted > least
     assert failed == 0
+
+
+def test_there_is_no_page_of_the_guide_whose_examples_nobody_runs():
+    assert set(GUIDE) == {"kernels.md", "campaigns.md"}
 
 
 def test_the_guide_is_a_part_of_the_package_and_of_the_readme():
     settings = tomllib.loads((readme.ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     assert "guide/*.md" in settings["tool"]["setuptools"]["package-data"]["gradcheck"]
-    assert resources.files("gradcheck").joinpath("guide", "kernels.md").is_file()
+    assert all(resources.files("gradcheck").joinpath("guide", name).is_file() for name in GUIDE)
     linked = re.findall(r"\]\(([\w/.]+)\)", readme.PAGE.read_text(encoding="utf-8"))
-    assert "gradcheck/guide/kernels.md" in linked
+    assert {f"gradcheck/guide/{name}" for name in GUIDE} <= set(linked)
     assert all((readme.ROOT / path).is_file() for path in linked)
 
 
@@ -68,5 +76,5 @@ def test_the_guide_names_every_cause_of_a_kernel():
     )
     named = set(re.findall(r'(?:Cause|Fault)\(\s*"(\w[\w ]*)"', source))
     assert len(named) > 12
-    listed = re.findall(r"^\| `([\w ]+)` \|", readme.PAGES[1].read_text(encoding="utf-8"), re.MULTILINE)
+    listed = re.findall(r"^\| `([\w ]+)` \|", GUIDE["kernels.md"].read_text(encoding="utf-8"), re.MULTILINE)
     assert named <= set(listed)

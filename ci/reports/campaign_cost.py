@@ -1,0 +1,320 @@
+"""What a campaign of a million checks costs, and where more workers stop to help: measured constants, arithmetic, a simulation.
+
+    python ci/reports/campaign_cost.py [--measure] [--checks 1000000] [--page]
+
+measure: measure the constants on this machine, and keep them in campaign_cost.json beside this file; by default they are taken
+from there. page: put what is printed into gradcheck/guide/campaigns.md.
+
+All constants are processor time, which a busy machine changes less than time by the clock. The simulation has one process that
+hands out, in which all results are taken in and all tasks handed out one after another, and workers that have two tasks at a
+time, of which they run one. Times of checks are drawn from the measured ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import importlib.util
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from common import at_least_one
+
+HERE = Path(__file__).resolve()
+CONSTANTS = HERE.with_suffix(".json")
+PAGE = HERE.parents[2] / "gradcheck" / "guide" / "campaigns.md"
+WORKERS = (10, 100, 300, 1000, 3000)
+BATCHES = (1, 10, 100)
+AHEAD = 2
+TASKS = 300
+MARKED = """
+import numpy as np
+from gradcheck import checked
+x, y = np.array([[0.5, 2.0, 1.5]]), np.array([[1.5], [-1.0]])
+checked(like=(x,), vjp=lambda gy, y, x: gy * np.cos(x))(np.sin)
+checked(like=(x,), vjp=lambda gy, y, x: gy * y)(np.exp)
+checked(like=(x,), vjp=lambda gy, y, x: gy * (1 - y * y))(np.tanh)
+"""
+
+
+# --- constants --------------------------------------------------------------------------------------------------------
+
+
+def used(children: bool = False) -> float:
+    """Processor time of this process, or of its processes that have ended."""
+    u = resource.getrusage(resource.RUSAGE_CHILDREN if children else resource.RUSAGE_SELF)
+    return u.ru_utime + u.ru_stime
+
+
+def cost(run: Callable[[], Any], times: int, children: bool = False) -> float:
+    """The least of a few runs."""
+    found = []
+    for _ in range(times):
+        before = used(children)
+        run()
+        found.append(used(children) - before)
+    return min(found)
+
+
+def measured(every: int) -> dict[str, Any]:
+    """The constants of this machine, in seconds and bytes."""
+    from gradcheck.campaigns.runner import Runner
+
+    call = [sys.executable, "-c", "import gradcheck.campaigns.task"]
+    found: dict[str, Any] = {
+        "worker": cost(lambda: subprocess.run(call, check=True), 3, children=True),
+        "judge": cost(lambda: Runner().close(), 3, children=True),
+        "task": {"processes": _dispatch(None), "dask": _dispatch("dask"), "mpi": _mpi_dispatch()},
+    }
+    times, lines = _checks(every)
+    found["checks"] = {
+        kind: {
+            "mean": float(np.mean(t)),
+            "quantiles": np.quantile(t, np.linspace(0, 1, 21)).round(4).tolist(),
+        }
+        for kind, t in times.items()
+    }
+    found["line"] = float(np.mean([len(line) for line in lines]))
+    found["written"] = {str(n): _written(lines, n) for n in (1, 16)}
+    found["machine"] = f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, NumPy {np.__version__}"
+    return found
+
+
+def nothing(number: int) -> int:
+    """A task."""
+    return number
+
+
+def through(executor: Any, workers: int) -> float:
+    """Processor time of this process for a task that does nothing, with so many tasks at a time as a campaign has."""
+    flying = {executor.submit(nothing, 0)}
+    wait(flying)
+    before, left = used(), TASKS
+    while left or flying:
+        while left and len(flying) < AHEAD * workers:
+            left -= 1
+            flying.add(executor.submit(nothing, left))
+        _, flying = wait(flying, None, FIRST_COMPLETED)
+    return (used() - before) / TASKS
+
+
+def _dispatch(name: str | None) -> float | None:
+    from gradcheck.campaigns.executors import place_of
+
+    if name == "dask" and importlib.util.find_spec("distributed") is None:
+        return None
+    if name is None:
+        with ThreadPoolExecutor(2) as threads:  # each waits for a process
+            return through(threads, 2)
+    with place_of(name, 2, None).open() as (executor, workers):
+        return through(executor, workers)
+
+
+def _mpi_dispatch() -> float | None:
+    if importlib.util.find_spec("mpi4py") is None:
+        return None
+    call = ["mpiexec", "--oversubscribe", "-n", "3", sys.executable, str(HERE), "--as-rank"]
+    done = subprocess.run(call, check=True, stdout=subprocess.PIPE, text=True)
+    return float(done.stdout)
+
+
+def _as_rank() -> int:
+    from gradcheck.campaigns.ranks import pool
+
+    with pool() as executor:
+        if executor is not None:
+            print(through(executor, 2))
+    return 0
+
+
+def _checks(every: int) -> tuple[dict[str, list[float]], list[str]]:
+    """Processor time of checks by kind, and their lines."""
+    from gradcheck.campaigns.campaign import campaign
+    from gradcheck.campaigns.plan import collect
+
+    whole = collect("gradcore")
+    kept = {c.id for kind in ("op", "layer", "loss", "optimizer") for c in _each(whole.checks, kind, every)}
+    with tempfile.TemporaryDirectory() as folder:
+        marked, path = Path(folder) / "marked.py", Path(folder) / "results.jsonl"
+        marked.write_text(MARKED)
+        found = [
+            *campaign(whole.only(lambda c: c.id in kept), results=path).results,
+            *campaign(str(marked)).results,
+        ]
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[1:]
+    times: dict[str, list[float]] = {}
+    for result in found:
+        times.setdefault(result["kind"], []).append(result["cpu"])
+    return times, lines
+
+
+def _each(checks: Sequence[Any], kind: str, every: int) -> Sequence[Any]:
+    of_kind = [c for c in checks if c.kind == kind]
+    return of_kind[:: min(every, max(1, len(of_kind) // 8))]
+
+
+def _written(lines: list[str], count: int) -> float:
+    """Seconds by the clock to write and sync a line, so many at a time."""
+    with tempfile.TemporaryFile() as file:
+        start, number = time.perf_counter(), 0
+        for _ in range(20):
+            os.write(file.fileno(), "".join([lines[i % len(lines)] for i in range(count)]).encode())
+            os.fsync(file.fileno())
+            number += count
+        return (time.perf_counter() - start) / number
+
+
+# --- arithmetic and simulation ----------------------------------------------------------------------------------------
+
+
+def arithmetic(constants: dict[str, Any], checks: int) -> Iterator[str]:
+    """What follows from the constants without a simulation."""
+    c = constants
+    yield f"measured on {c['machine']}; processor time"
+    yield f"{'a worker starts (import of the part that hands on)':58} {c['worker']:9.2f} s"
+    yield f"{'its process that judges starts':58} {c['judge']:9.2f} s"
+    for kind, t in c["checks"].items():
+        spread = f"(half below {t['quantiles'][10]:.2f}, the longest {t['quantiles'][-1]:.1f})"
+        yield f"{f'a check, {kind}':58} {t['mean']:9.2f} s {spread}"
+    for name, t in c["task"].items():
+        if t is not None:
+            yield f"{f'a task handed out and taken in, {name}':58} {1e3 * t:9.2f} ms"
+    for count, t in c["written"].items():
+        yield f"{f'a result written and synced, {count} at a time':58} {1e3 * t:9.2f} ms"
+    yield f"{'a result':58} {c['line']:9.0f} bytes"
+    mean = mean_check(c)
+    yield f"{'a check, mean of the mix of `gradcheck gradcore`':58} {mean:9.2f} s"
+    yield ""
+    yield f"{checks:,} checks: {mean * checks / 3600:,.0f} hours of processors, {c['line'] * checks / 1e9:.2f} GB of results"
+    for name in ("dask", "mpi"):
+        for batch in BATCHES:
+            if c["task"][name] is not None:
+                yield (
+                    f"one process hands out for {bend(c, name, batch):7,.0f} workers at most: {name}, batch {batch}"
+                )
+
+
+def mean_check(constants: dict[str, Any]) -> float:
+    """Seconds of a check in the mix of gradcore's."""
+    return float(np.mean(times_of(constants, 100_000)))
+
+
+def per_task(constants: dict[str, Any], name: str, batch: int) -> float:
+    """Seconds that the process which hands out is busy with a task."""
+    return float(constants["task"][name] + batch * constants["written"]["16"])
+
+
+def bend(constants: dict[str, Any], name: str, batch: int) -> float:
+    """The number of workers that keep the process which hands out busy."""
+    return batch * mean_check(constants) / per_task(constants, name, batch)
+
+
+MIX = {"op": 600, "layer": 174, "loss": 36, "optimizer": 16}
+"""About so many checks of each kind has gradcore."""
+
+
+def times_of(constants: dict[str, Any], count: int, seed: int = 0) -> np.ndarray[Any, Any]:
+    """Times of checks, drawn from the measured ones by kind."""
+    rng = np.random.default_rng(seed)
+    kinds = [kind for kind in MIX if kind in constants["checks"]]
+    weights = np.array([MIX[kind] for kind in kinds], float)
+    which = rng.choice(len(kinds), count, p=weights / weights.sum())
+    at = rng.random(count)
+    drawn = np.empty(count)
+    for i, kind in enumerate(kinds):
+        quantiles = constants["checks"][kind]["quantiles"]
+        of_kind = which == i
+        drawn[of_kind] = np.interp(at[of_kind], np.linspace(0, 1, len(quantiles)), quantiles)
+    return drawn
+
+
+def simulated(
+    times: np.ndarray[Any, Any], workers: int, batch: int, per: float, start: float
+) -> tuple[float, float]:
+    """Seconds until all is done, and the share of them that the process which hands out is busy.
+
+    per: its seconds for a task, half of them to hand it out. start: when the workers are there.
+    """
+    edges = np.arange(0, len(times), batch)
+    tasks = np.add.reduceat(times, edges).tolist()
+    busy_until = [start] * workers
+    events: list[tuple[float, int]] = []
+    clock, given, total = 0.0, 0, len(tasks)
+    half = per / 2
+    for slot in range(min(AHEAD * workers, total)):
+        clock += half
+        w = slot % workers
+        busy_until[w] = max(clock, busy_until[w]) + tasks[given]
+        given += 1
+        heapq.heappush(events, (busy_until[w], w))
+    while events:
+        end, w = events[0]
+        clock = max(clock, end) + half
+        if given < total:
+            clock += half
+            busy_until[w] = max(clock, busy_until[w]) + tasks[given]
+            given += 1
+            heapq.heapreplace(events, (busy_until[w], w))
+        else:
+            heapq.heappop(events)
+    return clock, per * total / clock
+
+
+def simulation(constants: dict[str, Any], checks: int) -> Iterator[str]:
+    """A line for each executor, size of a task and number of workers."""
+    times = times_of(constants, checks)
+    start = constants["worker"] + constants["judge"]
+    yield f"{'executor':9} {'batch':>5} {'workers':>7} {'minutes':>9} {'of ideal':>8} {'hands out':>9}"
+    for name in ("dask", "mpi"):
+        if constants["task"][name] is None:
+            continue
+        for batch in BATCHES:
+            for workers in WORKERS:
+                seconds, busy = simulated(times, workers, batch, per_task(constants, name, batch), start)
+                ideal = float(times.sum()) / workers + start
+                yield f"{name:9} {batch:5} {workers:7,} {seconds / 60:9,.1f} {ideal / seconds:8.0%} {busy:9.0%}"
+
+
+def main() -> int:
+    """Measure, compute, print, and return the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--measure", action="store_true")
+    parser.add_argument("--every", type=at_least_one, default=12, help="of gradcore's checks, to be measured")
+    parser.add_argument("--checks", type=at_least_one, default=1_000_000)
+    parser.add_argument("--page", action="store_true")
+    parser.add_argument("--as-rank", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.as_rank:
+        return _as_rank()
+    if options.measure:
+        CONSTANTS.write_text(json.dumps(measured(options.every), indent=1) + "\n")
+    constants = json.loads(CONSTANTS.read_text())
+    parts = {
+        "constants": "\n".join(arithmetic(constants, options.checks)),
+        "simulation": "\n".join(simulation(constants, options.checks)),
+    }
+    print("\n\n".join(parts.values()))
+    if options.page:
+        text = PAGE.read_text(encoding="utf-8")
+        for name, part in parts.items():
+            block = f"<!-- {name} -->\n```\n{part}\n```"
+            text = re.sub(rf"<!-- {name} -->\n```\n.*?\n```", lambda _, b=block: b, text, flags=re.DOTALL)
+        PAGE.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
