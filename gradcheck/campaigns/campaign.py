@@ -110,7 +110,7 @@ def campaign(
     seed: each check has its own, from this one and its name: no order and no number of workers changes a result.
     limit: seconds after which a check is ended, and reported as hung. batch: checks in a task; more than one pays off where
     there are hundreds of workers.
-    progress: shows results as they come. message: gets a sentence on what is out of the ordinary.
+    progress: shows results as they come (ranks print lines instead). message: gets a sentence on what is out of the ordinary.
 
     Raises `CallError` for a call that can't be carried out.
 
@@ -131,7 +131,7 @@ def campaign(
     place = None if executor == "mpi" else place_of(executor, jobs, scheduler)
     plan = collect(target, examples=examples) if isinstance(target, str) else target
     if place is None:
-        found, there = ranks.launched(plan, settings, results, jobs, mpiexec, message)
+        found, there = ranks.launched(plan, settings, results, jobs, mpiexec, message, progress is not None)
     else:
         found, there = carried_out(plan, settings, place, results, progress, message)
     return of_results(plan, seed, found, there)

@@ -123,7 +123,7 @@ def _dask(jobs: int, scheduler: str | None) -> Iterator[tuple[Executor, int]]:
         raise CallError("Dask is not installed: pip install 'gradcore[dask]'") from error
     cluster = None
     if scheduler is None:
-        cluster = LocalCluster(n_workers=jobs, threads_per_worker=1, dashboard_address=None)
+        cluster = LocalCluster(n_workers=jobs, threads_per_worker=1, dashboard_address=":0")
     try:
         client = Client(cluster or scheduler, timeout=30)
     except (OSError, ValueError) as error:

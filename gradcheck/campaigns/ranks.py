@@ -70,8 +70,12 @@ def launched(
     jobs: int,
     mpiexec: str,
     message: Callable[[str], None],
+    show: bool,
 ) -> tuple[Found, int]:
-    """Start `jobs` ranks and one more by mpiexec, again where a rank died; results by name, and how many there were before."""
+    """Start `jobs` ranks and one more by mpiexec, again where a rank died; results by name, and how many there were before.
+
+    show: whether to print a line for each tenth.
+    """
     _require()
     if inside():
         raise CallError(
@@ -90,7 +94,7 @@ def launched(
         idle = 0
         while True:
             size = results.stat().st_size
-            code, said = _job(call)
+            code, said = _job(call, show)
             state = _state(folder)
             if "wrong" in state:
                 raise CallError(state["wrong"])
@@ -132,8 +136,8 @@ def _read(path: Path, plan: Plan, settings: Settings) -> Found:
     return file.found
 
 
-def _job(call: list[str]) -> tuple[int, str]:
-    """Run mpiexec, its errors shown as they come; its status, and the end of what it said."""
+def _job(call: list[str], show: bool) -> tuple[int, str]:
+    """Run mpiexec, rank 0's progress shown as it comes; its status, and the end of what it said."""
     try:
         process = subprocess.Popen(call, stderr=subprocess.PIPE, text=True)  # noqa: S603 - the caller's mpiexec
     except OSError as error:
@@ -143,18 +147,22 @@ def _job(call: list[str]) -> tuple[int, str]:
         ) from error
     said: list[str] = []
     with process:
-        if process.stderr is not None:
-            said = _shown(process.stderr)
+        try:
+            if process.stderr is not None:
+                said = _read_errors(process.stderr, show)
+        except BaseException:  # an interruption: mpiexec may not have got it, and ends its ranks
+            process.terminate()
+            raise
     return process.returncode, "".join(said[-10:])
 
 
-def _shown(stream: IO[str]) -> list[str]:
+def _read_errors(stream: IO[str], show: bool) -> list[str]:
     said = []
     for line in stream:
-        if line.startswith("gradcheck: "):
-            print(line, end="", file=sys.stderr, flush=True)
-        else:
+        if not line.startswith("gradcheck: "):
             said.append(line)
+        elif show:
+            print(line, end="", file=sys.stderr, flush=True)
     return said
 
 
