@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 SCHEMA = 1
+
+SYNCED = 0.2
+"""Seconds between two times that the system is made to keep what was written; ten times as long as it takes, if that is more."""
 
 
 class Results:
@@ -35,6 +40,7 @@ class Results:
         self.started: dict[str, int] = {}
         self.dropped = 0
         self._file = -1
+        self._next_sync = 0.0
         if self.path is None:
             return
         try:
@@ -52,24 +58,36 @@ class Results:
             raise
 
     def append(self, results: Iterable[dict[str, Any]]) -> None:
-        """Write them, each line whole, and have the system keep them. Raises `CallError` where it can't."""
+        """Write them, each line whole; a killed process loses none. The system is made to keep them (fsync) every `SYNCED` seconds
+
+        and at the end, as that takes longer than all else together. Raises `CallError` where they can't be written.
+        """
         lines = [json.dumps(result, allow_nan=False) for result in results]
         if self._file < 0 or not lines:
             return
         data = "".join([f"{line}\n" for line in lines]).encode()
         try:
             written = os.write(self._file, data)
-            os.fsync(self._file)
+            if time.monotonic() >= self._next_sync:
+                self._sync()
         except OSError as error:
             raise CallError(f"results can't be written to {self.path}: {error.strerror}") from error
         if written < len(data):
             raise CallError(f"results can't be written to {self.path}: {written} of {len(data)} bytes fitted")
 
     def close(self) -> None:
-        """Close the file."""
+        """Have the system keep all, and close the file."""
         if self._file >= 0:
+            with suppress(OSError):
+                self._sync()
             os.close(self._file)
             self._file = -1
+
+    def _sync(self) -> None:
+        start = time.monotonic()
+        os.fsync(self._file)
+        end = time.monotonic()
+        self._next_sync = end + max(SYNCED, 10.0 * (end - start))
 
     def _open(self, resume: bool) -> None:
         _alone(self._file, self.path)
