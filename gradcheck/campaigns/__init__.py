@@ -4,5 +4,5 @@ A check is plain data that names what it checks. It is judged in a process of it
 which ends its process, overflows the stack or hangs takes nothing else along.
 """
 
-COMMANDS = ("check", "verify", "op", "run")
+COMMANDS = ("check", "verify", "op", "run", "guide")
 """What `gradcheck` takes for a command; anything else in its place is a target."""

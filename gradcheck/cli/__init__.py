@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from gradcheck.cli.campaign import run
+from gradcheck.cli.guide import show
 from gradcheck.cli.options import parser, with_run
 from gradcheck.cli.process import judged_apart
 from gradcheck.cli.status import INTERRUPTED, MISCALLED, RIGHT, UNDECIDED, WRONG
@@ -22,4 +23,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(given)
     if options.command == "run":  # each check has a process of its own
         return run(options)
+    if options.command == "guide":
+        return show(options.topic)
     return judged_apart(options.command, given)

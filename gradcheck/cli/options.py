@@ -79,6 +79,10 @@ def parser() -> argparse.ArgumentParser:
         help="points of each case (default: %(default)s)",
     )
     _add_run(command("run", "check everything that a target declares; `gradcheck TARGET` is short for it"))
+    guide = commands.add_parser(
+        "guide", help="show a page of the guide", description="Show a page of the guide."
+    )
+    guide.add_argument("topic", nargs="?", metavar="TOPIC", help="without one: a list of the topics")
     return found
 
 

@@ -196,7 +196,7 @@ def test_the_command_takes_a_target_in_place_of_a_command(monkeypatch):
 
     assert with_run(["mine.py", "--jobs", "2"]) == ["run", "mine.py", "--jobs", "2"]
     assert with_run(["--jobs", "2", "mine.py"])[0] == "run"
-    for as_it_is in (["check", "f"], ["op", "relu"], ["run", "check"], ["--version"], ["-h"], []):
+    for as_it_is in (["check", "f"], ["op", "relu"], ["run", "check"], ["guide"], ["--version"], ["-h"], []):
         assert with_run(as_it_is) == as_it_is
     assert parser().parse_args(["run", "gradcore", "--results", "r.jsonl"]).results == "r.jsonl"
 
