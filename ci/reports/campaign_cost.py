@@ -368,7 +368,7 @@ def main() -> int:
         text = PAGE.read_text(encoding="utf-8")
         for name, part in parts.items():
             block = f"<!-- {name} -->\n```\n{part}\n```"
-            text = re.sub(rf"<!-- {name} -->\n```\n.*?\n```", lambda _, b=block: b, text, flags=re.DOTALL)
+            text = re.sub(rf"<!-- {name} -->\n```\n.*?```", lambda _, b=block: b, text, flags=re.DOTALL)
         PAGE.write_text(text, encoding="utf-8")
     return 0
 
