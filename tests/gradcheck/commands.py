@@ -125,5 +125,8 @@ def folder_with_modules(tmp_path, monkeypatch):
 
 def command(*arguments, **options):
     return subprocess.run(
-        [sys.executable, "-m", "gradcheck", *arguments], capture_output=True, text=True, timeout=60, **options
+        [sys.executable, "-m", "gradcheck", *arguments],
+        capture_output=True,
+        text=True,
+        **{"timeout": 60, **options},
     )

@@ -171,7 +171,7 @@ def test_a_check_that_kills_its_worker_is_found_and_the_others_are_judged(tmp_pa
 
 @pytest.mark.usefixtures("folder_with_modules")
 def test_ops_of_ones_own_are_checked_by_their_file(tmp_path):
-    done = command("ops_of_mine.py:my_wrong_sine", "--examples", "2", "--json")
+    done = command("ops_of_mine.py:my_wrong_sine", "--examples", "2", "--json", timeout=300)
     found = json.loads(done.stdout)
     assert (done.returncode, found["verdict"]) == (WRONG, "fail")
     assert {r["check"]: r["verdict"] for r in found["results"]} == {
@@ -183,7 +183,7 @@ def test_ops_of_ones_own_are_checked_by_their_file(tmp_path):
     }
     assert "gradcheck: 5 of 5 checks, 1 bad" in done.stderr.splitlines()
     (tmp_path / "quits.py").write_text("import os\nos._exit(0)")
-    done = command("quits.py")
+    done = command("quits.py", timeout=300)
     assert done.returncode == MISCALLED
     assert (
         "gradcheck: quits.py can't be loaded: the process ended before there was a verdict (exit status 0)"
@@ -213,7 +213,7 @@ def test_an_interrupted_campaign_keeps_what_it_has_and_says_how_to_go_on(tmp_pat
         ):  # and the next one hangs
             break
     started.send_signal(signal.SIGTERM)
-    _, errors = started.communicate(timeout=60)
+    _, errors = started.communicate(timeout=300)
     assert started.returncode == 143
     assert "interrupted; go on by the same command with --resume and --results r.jsonl" in errors
     assert len((tmp_path / "r.jsonl").read_text().splitlines()) >= 4
