@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gradcheck.campaigns.campaign import Campaign, campaign
+    from gradcheck.campaigns.marks import checked
     from gradcheck.check import gradcheck, gradgradcheck
     from gradcheck.errors import CallError, ForwardError
     from gradcheck.explore.verify import verify
@@ -25,11 +27,14 @@ _HOMES = {
     "gradcheck": "check",
     "gradgradcheck": "check",
     "assert_close": "kernels.close",
+    "campaign": "campaigns.campaign",
+    "checked": "campaigns.marks",
     "check_grads": "grads",
     "Verdict": "verdict.compare",
     "Derivative": "numeric.result",
     "derivative": "numeric.derivative",
     "CallError": "errors",
+    "Campaign": "campaigns.campaign",
     "ForwardError": "errors",
     "GradientError": "report.failure",
     "Report": "report.report",
@@ -39,6 +44,7 @@ _HOMES = {
 
 __all__ = [
     "CallError",
+    "Campaign",
     "Derivative",
     "ForwardError",
     "GradientError",
@@ -46,7 +52,9 @@ __all__ = [
     "Verdict",
     "Verification",
     "assert_close",
+    "campaign",
     "check_grads",
+    "checked",
     "derivative",
     "gradcheck",
     "gradgradcheck",

@@ -2,8 +2,8 @@
 
     python ci/reports/checkers.py [--set own|heldout] [--draws 5] [--verbose] [NAME ...]
 
-Each mistake is checked at one input: the first one drawn from its domain at which the wrong rule and the right one differ (by
-more than 1e-3 of the largest entry, in shape, or in raising), so that no checker chooses it; its ordinary example where none
+Each mistake is checked at one input: the first one drawn from its domain, or of the same rounded to whole numbers, at which the
+wrong rule and the right one differ (by more than 1e-3 of the largest entry, in shape, or in raising): no checker chooses it; its ordinary example where none
 does, as for rules that keep state. Each right function is checked at its example and at `--draws` more inputs. All four get the
 same arrays and pair of functions, in double precision, with their default tolerances. Any error counts as a mistake found; on a
 right function it counts apart, as not judged. Functions of several outputs are left out.
@@ -82,9 +82,17 @@ def of_one_output(f, _rule, inputs, params):
     return not isinstance(f(*copy.deepcopy(inputs), **params), tuple | list | dict)
 
 
+def with_ties(inputs):
+    """The same inputs, whole numbers in place of real ones, so that entries tie and are zero; then zeros alone."""
+    for change in (np.round, np.zeros_like):
+        yield tuple([change(x) if np.asarray(x).dtype.kind in "fc" else x for x in inputs])
+
+
 def showing(make, right, inputs, params, domain):
-    """The first input drawn at which the rule is wrong; the example where none is."""
-    for other, static in [(inputs, params), *drawn(domain, 300)]:
+    """The first input at which the rule is wrong, of those drawn and of the same with ties; the example where none is."""
+    points = [(inputs, params), *drawn(domain, 300)]
+    points += [(other, static) for at, static in points for other in with_ties(at)]
+    for other, static in points:
         seeded = [np.random.default_rng(0) for _ in range(2)]
         try:
             f, rule = make()

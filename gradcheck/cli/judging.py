@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 import traceback
+from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.cli.options import parser
+from gradcheck.cli.printing import print_out
 from gradcheck.cli.status import INTERRUPTED, MISCALLED, RIGHT, UNDECIDED, WRONG
 from gradcheck.errors import NEEDS_HYPOTHESIS, CallError
 
@@ -45,16 +46,6 @@ def judged(arguments: Sequence[str], folder: str | None = None) -> int:
     return MISCALLED
 
 
-def _print(text: object) -> None:
-    """Print; nothing where the reader has gone, as in `gradcheck ... | head`: the exit status still gives the verdict."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # what Python flushes at its end goes there
-
-
 def _check(options: argparse.Namespace) -> int:
     from gradcheck.check import gradcheck
     from gradcheck.cli.loading import inputs_of, params_of, wrt_of
@@ -72,7 +63,7 @@ def _check(options: argparse.Namespace) -> int:
         seed=options.seed,
         raise_exception=False,
     )
-    _print(report.to_json() if options.json else report)
+    print_out(report.to_json() if options.json else report)
     return _status(report)
 
 
@@ -109,7 +100,7 @@ def _verify(options: argparse.Namespace) -> int:
             )
         except GradientError as error:  # of the example itself, which no other can be drawn around
             result = error.report
-    _print(result.to_json() if options.json else result)
+    print_out(result.to_json() if options.json else result)
     return _status(result)
 
 
@@ -194,42 +185,19 @@ def _units(name: str) -> list[Any]:
 
 def _unit(unit: Any, count: int, seed: int) -> int:
     """Check one case of an op at drawn examples; prints a line, or the report on the smallest failing example."""
-    from hypothesis import HealthCheck, given, settings
-    from hypothesis import seed as seeded
-    from hypothesis.errors import Flaky
-
+    from gradcheck.campaigns.registered import drawn
     from gradcheck.report.failure import GradientError
     from gradcheck.strategies import examples
-    from gradcheck.verdict.compare import Verdict
     from gradcheck.verification import check_gradient
 
-    counts: dict[Verdict, int] = dict.fromkeys(Verdict, 0)
-    failed: list[Report] = []
+    counts: Counter[str] = Counter()
 
-    @seeded(seed)
-    @settings(
-        max_examples=count,
-        database=None,
-        deadline=None,
-        print_blob=False,
-        report_multiple_bugs=False,
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(examples(unit.case))
-    def run(example: Any) -> None:
-        try:
-            counts[check_gradient(unit.entry, example).verdict] += 1
-        except GradientError as error:
-            failed.append(error.report)
-            raise
+    def check(example: Any) -> None:
+        counts[check_gradient(unit.entry, example).verdict.value] += 1
 
-    try:
-        run()
-    except (GradientError, Flaky):  # flaky: an example that fails, and passes when it is tried again
-        if not failed:
-            raise
-        _print(failed[-1])
+    _, error = drawn(unit.id, examples(unit.case), check, count, seed)
+    if error is not None:
+        print_out(error.report if isinstance(error, GradientError) else error)
         return WRONG
-    words = ", ".join([f"{n} {verdict.value}" for verdict, n in counts.items() if n])
-    _print(f"{unit.id}: {words}")
-    return RIGHT if counts[Verdict.PASS] + counts[Verdict.SUBGRADIENT] else UNDECIDED
+    print_out(f"{unit.id}: {', '.join([f'{n} {verdict}' for verdict, n in counts.items()])}")
+    return RIGHT if counts["pass"] + counts["subgradient"] else UNDECIDED

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from gradcheck.campaigns import COMMANDS
 from gradcheck.cli.status import EXPLAINED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 
 def parser() -> argparse.ArgumentParser:
@@ -77,11 +78,68 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="points of each case (default: %(default)s)",
     )
+    _add_run(command("run", "check everything that a target declares; `gradcheck TARGET` is short for it"))
     guide = commands.add_parser(
         "guide", help="show a page of the guide", description="Show a page of the guide."
     )
     guide.add_argument("topic", nargs="?", metavar="TOPIC", help="without one: a list of the topics")
     return found
+
+
+def with_run(arguments: Sequence[str]) -> list[str]:
+    """The arguments with `run` before a target that stands in a command's place."""
+    first = next(iter(arguments), None)
+    known = (*COMMANDS, "-h", "--help", "--version")
+    return [*["run"] * (first is not None and first not in known), *arguments]
+
+
+def _add_run(run: argparse.ArgumentParser) -> None:
+    """The options of a campaign."""
+    run.add_argument(
+        "target",
+        metavar="TARGET",
+        help="FILE.py, a module or module:function: its ops, layers, losses, optimizers, and what @gradcheck.checked marks; "
+        "gradcore: all that gradcore has",
+    )
+    run.add_argument(
+        "--examples",
+        type=at_least(1),
+        metavar="N",
+        help="of each check (default: 20 of what is registered, 100 of what is marked)",
+    )
+    run.add_argument(
+        "--jobs",
+        type=at_least(1),
+        metavar="N",
+        help="processes, Dask workers or ranks (default: one for each core)",
+    )
+    run.add_argument(
+        "--executor",
+        metavar="WHERE",
+        help="dask, mpi, or MODULE:FUNCTION that returns a concurrent.futures.Executor",
+    )
+    run.add_argument(
+        "--scheduler", metavar="ADDRESS", help="of Dask; by default a cluster on this machine is started"
+    )
+    run.add_argument(
+        "--mpiexec",
+        default="mpiexec",
+        metavar="COMMAND",
+        help="with its options (default: %(default)s); not where mpiexec has started gradcheck",
+    )
+    run.add_argument("--results", metavar="FILE", help="append a line of JSON for each result")
+    run.add_argument("--resume", action="store_true", help="go on with the results that are in the file")
+    run.add_argument(
+        "--limit",
+        type=float,
+        default=300.0,
+        metavar="S",
+        help="seconds for each check (default: %(default)s)",
+    )
+    run.add_argument(
+        "--batch", type=at_least(1), default=1, metavar="N", help="checks in each task (default: %(default)s)"
+    )
+    run.add_argument("--json", action="store_true", help="print the campaign as JSON")
 
 
 def _add_function(command: argparse.ArgumentParser, *, required: bool) -> argparse._MutuallyExclusiveGroup:

@@ -16,12 +16,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from gradcheck.campaigns.interpreter import ending, interpreter
 from gradcheck.cli.status import INTERRUPTED, MISCALLED, RIGHT, UNDECIDED, WRONG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 RESULT = "result"
+MAIN = "from gradcheck.cli.process import main; main()"
 
 
 class _Terminated(BaseException):
@@ -32,7 +34,7 @@ def judged_apart(command: str, arguments: Sequence[str]) -> int:
     """Run `python -m gradcheck` with these arguments in a new process, on the same streams; its exit status."""
     try:
         with _termination_raised(), tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            code = _run([*_interpreter(), folder, *arguments])
+            code = _run([*interpreter(MAIN), folder, *arguments])
             status = _written(Path(folder))
     except (KeyboardInterrupt, _Terminated) as error:
         print(f"gradcheck {command}: interrupted", file=sys.stderr)
@@ -45,7 +47,7 @@ def judged_apart(command: str, arguments: Sequence[str]) -> int:
         return MISCALLED
     if status is None:
         print(
-            f"gradcheck {command}: the process ended before there was a verdict ({_ending(code)}): the code under check or "
+            f"gradcheck {command}: the process ended before there was a verdict ({ending(code)}): the code under check or "
             "a library that it calls ended it, or the system, as where memory runs out. A forward or a rule has to return "
             "or to raise an error; `python -X faulthandler -m gradcheck ...` shows where a crash happened",
             file=sys.stderr,
@@ -70,19 +72,6 @@ def main() -> NoReturn:
     sys.exit(status)
 
 
-def _interpreter() -> list[str]:
-    """This Python with the same options and the same places to look for modules, which runs `main`."""
-    options = ["-P"]  # else the current folder comes before the standard library
-    options += ["-B"] * sys.dont_write_bytecode + ["-O"] * sys.flags.optimize
-    options += ["-E"] * sys.flags.ignore_environment + ["-s"] * sys.flags.no_user_site
-    options += [f"-W{option}" for option in sys.warnoptions]
-    for name, value in sys._xoptions.items():
-        options += ["-X", name if value is True else f"{name}={value}"]
-    places = [place for place in sys.path if isinstance(place, str)]
-    code = f"import sys; sys.path[:] = {places!r}; from gradcheck.cli.process import main; main()"
-    return [sys.executable, *options, "-c", code]
-
-
 def _run(call: Sequence[str]) -> int:
     """Wait for the process, which does not outlive this one's interruption."""
     with suppress(ValueError, OSError, AttributeError):
@@ -104,16 +93,6 @@ def _written(folder: Path) -> int | None:
         return None
     every = {f"status {n}\n": n for n in (RIGHT, WRONG, MISCALLED, UNDECIDED, INTERRUPTED)}
     return every.get(text)
-
-
-def _ending(code: int) -> str:
-    """How a process ended, in words."""
-    if code >= 0:
-        return f"exit status {code}"
-    try:
-        return f"signal {signal.Signals(-code).name}"
-    except ValueError:
-        return f"signal {-code}"
 
 
 @contextmanager

@@ -81,7 +81,7 @@ def test_the_command_lists_the_guide_and_shows_a_page(capsys):
     assert cli.main(["guide", "bound"]) == 0
     assert capsys.readouterr().out == GUIDE["bound"].read_text(encoding="utf-8")
     assert cli.main(["guide", "boundary"]) == 2
-    assert "no topic 'boundary': choose one of bound, causes" in capsys.readouterr().err
+    assert "no topic 'boundary': choose one of bound, campaigns" in capsys.readouterr().err
 
 
 def test_links_within_the_guide_hold():

@@ -24,6 +24,7 @@ ROOMS = (
     "graphs",
     "explore",
     "verification",
+    "campaigns",
     "gate",
     "summary",
     "plugin",
