@@ -72,7 +72,7 @@ def test_a_rule_of_a_pass_that_is_recorded_itself_is_looked_through_too():
 
     x = leaf([0.0])
     y = x.sqrt()
-    with gradcore.anomaly(), pytest.raises(NonFiniteError, match="^div made inf"):
+    with gradcore.anomaly(), pytest.raises(NonFiniteError, match=r"^div made inf"):
         backward_pass([(y, Tensor(np.ones(1)))], record=True)
 
 
