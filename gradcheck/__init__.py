@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gradcheck.blame.explain import explain
     from gradcheck.check import gradcheck, gradgradcheck
     from gradcheck.errors import CallError, ForwardError
     from gradcheck.explore.verify import verify
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from gradcheck.kernels.close import assert_close
     from gradcheck.numeric.derivative import derivative
     from gradcheck.numeric.result import Derivative
+    from gradcheck.report.explanation import Explanation
     from gradcheck.report.failure import GradientError
     from gradcheck.report.report import Report
     from gradcheck.report.verification import Verification
@@ -33,6 +35,8 @@ _HOMES = {
     "ForwardError": "errors",
     "GradientError": "report.failure",
     "Report": "report.report",
+    "Explanation": "report.explanation",
+    "explain": "blame.explain",
     "Verification": "report.verification",
     "verify": "explore.verify",
 }
@@ -40,6 +44,7 @@ _HOMES = {
 __all__ = [
     "CallError",
     "Derivative",
+    "Explanation",
     "ForwardError",
     "GradientError",
     "Report",
@@ -48,6 +53,7 @@ __all__ = [
     "assert_close",
     "check_grads",
     "derivative",
+    "explain",
     "gradcheck",
     "gradgradcheck",
     "verify",
