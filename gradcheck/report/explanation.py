@@ -95,7 +95,8 @@ def _lines(e: Explanation) -> list[str]:
     if e.note:
         lines.append(f"  note: {e.note}")
     own = e.ops - e.trusted
-    lines.append(f"  {e.verified} of {own} ops were verified at the values that they saw")
+    if own or not e.trusted:
+        lines.append(f"  {e.verified} of {own} ops were verified at the values that they saw")
     if e.trusted:
         whole = "; the gradient of the whole is right" if e.whole else ""
         lines.append(f"  {e.trusted} of the framework's own were taken for right{whole}")
