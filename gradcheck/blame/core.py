@@ -13,11 +13,9 @@ from gradcheck.backends import Call, as_subject
 from gradcheck.backends.core import Core, as_tensors
 from gradcheck.backends.protocol import Array
 from gradcheck.blame.core_lost import lost, recorded
-from gradcheck.blame.single import blame_of, judged, shapes_of
-from gradcheck.check import gradcheck
+from gradcheck.blame.single import blame_of, judged, judged_whole, shapes_of
 from gradcheck.errors import CallError
 from gradcheck.report.explanation import Blame, Explanation
-from gradcheck.verdict.compare import Verdict
 from gradcore.graph import Trace, backward_pass, walk
 from gradcore.nn.module import Module, functional_call
 from gradcore.tensor import Tensor
@@ -57,20 +55,11 @@ def of_function(call: Call) -> Explanation:
         found = of_nodes(nodes, roots, call.gy, call.seed, subject.name)
         if found.blamed:
             return found
-        whole = gradcheck(
-            call.f,
-            call.inputs,
-            wrt=call.wrt,
-            params=call.params,
-            contracts=False,
-            seed=call.seed,
-            raise_exception=False,
-        )
-        found = replace(found, whole=whole)
-        if whole.verdict is not Verdict.FAIL:
-            return found
+        whole = judged_whole(call)
+        if whole.report is None:
+            return replace(found, whole_right=whole.right, note=whole.reason)
         blamed, note = lost(subject, here, nodes, _cotangents(roots, call.gy), call.seed)
-    return replace(found, blamed=blamed, note=note)
+    return replace(found, whole=whole.report, blamed=blamed, note=note)
 
 
 def _by_parameters(call: Call) -> Call:
@@ -163,19 +152,27 @@ def _changed(nodes: Sequence[Tensor]) -> dict[int, str]:
     """
     unlike = {node._order: node for node in nodes if not _as_recorded(node)}
     found: dict[int, str] = {}
-    own = set()
-    for node in unlike.values():
+    own: set[int] = set()
+    for order in sorted(unlike):
+        node = unlike[order]
+        if any(p is not None and p._order in own for p in node._parents):
+            continue  # follows from the change of what it took
         users = [user for user in unlike.values() if any(p is node for p in user._parents)]
-        if users:
-            own.add(node._order)
-            found[node._order] = (
+        if users and not any(_common(node, user) for user in users):
+            own.add(order)
+            found[order] = (
                 f"what {node._op.name} returned was changed in place afterwards, and {users[0]._op.name} took it as it was before: "
                 "work on a copy (y.data.copy())"
             )
-    for node in unlike.values():
-        if node._order not in own and not any(p is not None and p._order in own for p in node._parents):
-            found[node._order] = _of_input(node)
+        else:
+            found[order] = _of_input(node)
     return {order: text for order, text in found.items() if _matters(unlike[order], nodes)}
+
+
+def _common(node: Tensor, user: Tensor) -> bool:
+    """Whether both took one array that no op made: a change of it explains both."""
+    made = [id(x) for x, p in zip(user._arrays, user._parents, strict=True) if p is None or p._op is None]
+    return any(id(x) in made for x in node._arrays if x is not None)
 
 
 def _of_input(node: Tensor) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -112,14 +113,14 @@ def _near(subject: Core, here: Recording, seed: int) -> Recording | None:
 
 
 def _constants(nodes: Sequence[Tensor], other: Mapping[int, Tensor]) -> Iterator[list[tuple[Tensor, int]]]:
-    """Places (node, input) that take a constant which depends on the inputs, those of one array together."""
+    """Places (node, input) that take a constant which depends on the inputs, those of the same values together."""
     groups: dict[int, list[tuple[Tensor, int]]] = {}
     for node in nodes:
         for i, (parent, x) in enumerate(zip(node._parents, node._arrays, strict=True)):
             if parent is None and x is not None and x.dtype.kind == "f":
                 y = other[node._order]._arrays[i]
                 if x.shape == y.shape and not np.array_equal(x, y, equal_nan=True):
-                    groups.setdefault(id(x), []).append((node, i))
+                    groups.setdefault(zlib.crc32(x.tobytes()), []).append((node, i))
     yield from groups.values()
 
 

@@ -108,4 +108,4 @@ def _of_pair(call: Call, subject: Subject) -> Explanation:
         else ()
     )
     unjudged = (report.reason,) if report.verdict is Verdict.INCONCLUSIVE else ()
-    return Explanation(subject.name, 1, int(bool(report)), blamed, unjudged, report)
+    return Explanation(subject.name, 1, int(bool(report)), blamed, unjudged)

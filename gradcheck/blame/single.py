@@ -40,7 +40,7 @@ def judged(call: Call, gys: Sequence[Array] = (), *, subject: Subject | None = N
     """The rule of one op, with its arguments as `call.inputs`. gys: the cotangents that it got in the backward pass."""
     try:
         with np.errstate(all="ignore"):
-            if _acquitted(as_subject(call) if subject is None else subject, call.seed, gys):
+            if acquitted(as_subject(call) if subject is None else subject, call.seed, gys):
                 return Judged()
         report = _checked(call, None)
         if report and gys:
@@ -66,7 +66,7 @@ def _checked(call: Call, gy: Any) -> Report:
     )
 
 
-def _acquitted(subject: Subject, seed: int, gys: Sequence[Array]) -> bool:
+def acquitted(subject: Subject, seed: int, gys: Sequence[Array]) -> bool:
     """Whether one random direction and two cotangents, a random one and that of the backward pass, show no mistake.
 
     No more than a reason not to look closer: what it does not acquit may be right all the same.
@@ -99,6 +99,28 @@ def _shaped(obs: Observation, gx: Sequence[Array | None]) -> bool:
         g is None or not want or (g.shape == x.shape and bool(np.isfinite(g).all()))
         for g, x, want in zip(gx, obs.arrays, obs.wanted, strict=True)
     )
+
+
+def judged_whole(call: Call) -> Judged:
+    """The gradient of a whole computation, by its values alone."""
+    try:
+        with np.errstate(all="ignore"):
+            if acquitted(as_subject(call), call.seed, ()):
+                return Judged()
+            report = gradcheck(
+                call.f,
+                call.inputs,
+                wrt=call.wrt,
+                params=call.params,
+                contracts=False,
+                seed=call.seed,
+                raise_exception=False,
+            )
+    except (CallError, GradcoreError) as error:
+        return Judged(reason=str(error))
+    if report.verdict is Verdict.FAIL:
+        return Judged(report)
+    return Judged(reason="" if report else report.reason)
 
 
 def blame_of(report: Report, op: str, place: int, source: object = None, shapes: str = "") -> Blame:

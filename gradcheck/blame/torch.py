@@ -13,14 +13,11 @@ import torch
 from gradcheck.backends import Call
 from gradcheck.backends.framed import Framed
 from gradcheck.backends.framework import innermost, outputs_of
-from gradcheck.blame.single import Judged, blame_of, judged
+from gradcheck.blame.single import Judged, blame_of, judged, judged_whole
 from gradcheck.blame.torch_calls import Event, Recorder, copies, fingerprint, functions_behind, tensors
 from gradcheck.blame.torch_lost import hooked, lost, overwritten
-from gradcheck.check import gradcheck
-from gradcheck.errors import CallError
 from gradcheck.report.explanation import Blame, Explanation
 from gradcheck.report.report import Report
-from gradcheck.verdict.compare import Verdict
 
 MOVES = (2.0**-10, 2.0**-20, 2.0**-30)
 """By which part of their size inputs are moved to see what depends on them: smaller where other calls are made then."""
@@ -169,10 +166,10 @@ def explained(call: Call, subject: Framed) -> Explanation:
         right += outcome.right and not changed
     if not found:
         found = [blame("nonfinite", event, text, "nonfinite") for event, text in _nonfinite(made)]
-    note, whole = "", None
-    if not found:
-        whole, note = _whole(call)
-    if whole is not None and whole.verdict is Verdict.FAIL:
+    note, whole = "", None if found else judged_whole(call)
+    if whole is not None and whole.reason:
+        note = f"there is no verdict on the gradient of the whole: {whole.reason}"
+    if whole is not None and whole.report is not None:
         other = watched.moved(made)
         if other is None:
             note = "other calls are made for inputs very near, so that nothing can be said of where the derivative is lost"
@@ -191,7 +188,10 @@ def explained(call: Call, subject: Framed) -> Explanation:
     if made.error and not found:
         note = f"the backward pass raised {made.error}"
     trusted = sum(event.custom is None for event in calls)
-    return Explanation(subject.name, len(calls), right, tuple(found), tuple(unjudged), whole, note, trusted)
+    report, right_whole = (None, False) if whole is None else (whole.report, whole.right)
+    return Explanation(
+        subject.name, len(calls), right, tuple(found), tuple(unjudged), report, right_whole, note, trusted
+    )
 
 
 def shapes_of(event: Event) -> str:
@@ -201,22 +201,6 @@ def shapes_of(event: Event) -> str:
         return f"{str(x.dtype).rpartition('.')[2]} {tuple(x.shape)}"
 
     return f"{', '.join([words(x) for x in event.given])} -> {', '.join([words(x) for x in event.made]) or 'no tensor'}"
-
-
-def _whole(call: Call) -> tuple[Report | None, str]:
-    try:
-        with np.errstate(all="ignore"):
-            return gradcheck(
-                call.f,
-                call.inputs,
-                wrt=call.wrt,
-                params=call.params,
-                contracts=False,
-                seed=call.seed,
-                raise_exception=False,
-            ), ""
-    except CallError as error:
-        return None, f"the gradient of the whole was not checked: {error}"
 
 
 def _custom(event: Event, made: Pass, seed: int) -> Judged:

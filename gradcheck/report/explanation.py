@@ -49,7 +49,7 @@ class Explanation:
 
     name: of what was explained. ops: how many ops were recorded. verified: how many of them have a rule that is right at the
     values that it saw. trusted: how many are the framework's own, and were taken for right. blamed: the places at fault, in the order of the calls. unjudged: ops on which there is no verdict,
-    with the reason. whole: the report on the gradient of the whole, where that was checked.
+    with the reason. whole: the report on the gradient of the whole, where that is not right. whole_right: whether it was checked, and is.
     """
 
     name: str
@@ -58,6 +58,7 @@ class Explanation:
     blamed: tuple[Blame, ...] = ()
     unjudged: tuple[str, ...] = ()
     whole: Report | None = None
+    whole_right: bool = False
     note: str = ""
     trusted: int = 0
 
@@ -66,7 +67,7 @@ class Explanation:
         """FAIL where something is blamed or the whole is wrong, INCONCLUSIVE where nothing could be verified."""
         if self.blamed or (self.whole is not None and self.whole.verdict is Verdict.FAIL):
             return Verdict.FAIL
-        judged = self.verified > 0 or bool(self.whole)
+        judged = self.verified > 0 or self.whole_right
         return Verdict.PASS if judged and not self.unjudged else Verdict.INCONCLUSIVE
 
     def __bool__(self) -> bool:
@@ -98,7 +99,7 @@ def _lines(e: Explanation) -> list[str]:
     if own or not e.trusted:
         lines.append(f"  {e.verified} of {own} ops were verified at the values that they saw")
     if e.trusted:
-        whole = "; the gradient of the whole is right" if e.whole else ""
+        whole = "; the gradient of the whole is right" if e.whole_right else ""
         lines.append(f"  {e.trusted} of the framework's own were taken for right{whole}")
     snippets = [b.report.snippet for b in e.blamed if b.report is not None and b.report.snippet]
     if snippets:
