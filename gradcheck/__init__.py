@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gradcheck.blame.explain import explain
+    from gradcheck.blame.power import power
     from gradcheck.check import gradcheck, gradgradcheck
     from gradcheck.errors import CallError, ForwardError
     from gradcheck.explore.verify import verify
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from gradcheck.numeric.result import Derivative
     from gradcheck.report.explanation import Explanation
     from gradcheck.report.failure import GradientError
+    from gradcheck.report.power import Power
     from gradcheck.report.report import Report
     from gradcheck.report.verification import Verification
     from gradcheck.verdict.compare import Verdict
@@ -37,6 +39,8 @@ _HOMES = {
     "Report": "report.report",
     "Explanation": "report.explanation",
     "explain": "blame.explain",
+    "Power": "report.power",
+    "power": "blame.power",
     "Verification": "report.verification",
     "verify": "explore.verify",
 }
@@ -47,6 +51,7 @@ __all__ = [
     "Explanation",
     "ForwardError",
     "GradientError",
+    "Power",
     "Report",
     "Verdict",
     "Verification",
@@ -56,6 +61,7 @@ __all__ = [
     "explain",
     "gradcheck",
     "gradgradcheck",
+    "power",
     "verify",
 ]
 

@@ -27,7 +27,7 @@ DETACHED = frozenset({"detach", ".data"})
 """Calls that give the tensor itself, without its history."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Event:
     """One call of a PyTorch function, a method of a tensor or a custom Function, in the order of the calls.
 
@@ -53,7 +53,6 @@ class Event:
     custom: Any = None
     values: tuple[Any, ...] = ()
     node: Any = None
-    kept: dict[str, Any] = field(default_factory=dict)
 
     @property
     def where(self) -> str:
