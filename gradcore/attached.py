@@ -1,6 +1,5 @@
 """What the modules in gradcore.ops add to Tensor, next to the ops that they call: declared here for type checkers."""
 
-# ruff: noqa: D102 (the docstrings are those of the ops)
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self, TypeAlias

@@ -65,7 +65,12 @@ def _transpose_rule(gy: Array, _y: Array, x: Array, axes: tuple[int, ...] | None
 
 @op(
     vjp=_transpose_rule,
-    spec=OpSpec(case(reals(), params={"axes": Permutation(none=True)}), reference=_transposed_by_index),
+    spec=OpSpec(
+        case(reals(), params={"axes": Permutation(none=True)}),
+        # Equal sizes: only there does a rule that takes `axes` for its inverse give a wrong number, and no wrong shape.
+        case(reals("n n n"), params={"axes": Permutation()}, sizes={"n": (2, 3)}),
+        reference=_transposed_by_index,
+    ),
     numpy=(np.transpose,),
 )
 def transpose(x: Array, /, axes: tuple[int, ...] | None = None) -> Array:

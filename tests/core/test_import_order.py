@@ -21,7 +21,8 @@ ROOMS = """
     tensor
     op  create
     ops
-    losses
+    losses  variables
+    transforms  recompute
     nn  optim
     preflight  saving
     train
