@@ -205,6 +205,13 @@ class Trace(metaclass=_Callable):
         """The rule of this node's op made `gx`, the cotangent of its input number `index`, of `gy`."""
 
 
+def inform(node: Any) -> None:
+    """Hand a node that no call of an op made to the trace, where one is on."""
+    trace = _trace.get()
+    if trace is not None:
+        trace.recorded(node)
+
+
 def unbroadcast(gx: Any, shape: tuple[int, ...]) -> Any:
     """Sum `gx` over the axes that broadcasting added or stretched, so that it has `shape` again.
 

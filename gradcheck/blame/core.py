@@ -18,11 +18,15 @@ from gradcheck.errors import CallError
 from gradcheck.report.explanation import Blame, Explanation
 from gradcore.graph import Trace, backward_pass, walk
 from gradcore.nn.module import Module, functional_call
+from gradcore.op import Op
 from gradcore.tensor import Tensor
 from gradcore.tracing import source_of
 
 UNLIKE = 1.25
 """Inputs times this, and a little more, are other inputs: a rule that gives the same for them does not read them."""
+
+
+WHOLE = "what it computes is not recorded op by op: explain the function without gradcore.checkpoint"
 
 
 def of_graph(root: Tensor, gy: Any, seed: int) -> Explanation:
@@ -96,6 +100,9 @@ def of_nodes(nodes: Sequence[Tensor], roots: Sequence[Tensor], gy: Any, seed: in
                     shapes,
                 )
             )
+        if not isinstance(node._op, Op):
+            unjudged.append(f"{title} (call {place}): {WHOLE}")
+            continue
         own = cotangents.get(node._order)
         found = judged(call_of(node, seed), () if own is None else (own,))
         if found.report is not None:
@@ -150,7 +157,7 @@ def _changed(nodes: Sequence[Tensor]) -> dict[int, str]:
 
     An op is a pure function: run again on the arrays that it kept, it gives the values that it gave, to the bit.
     """
-    unlike = {node._order: node for node in nodes if not _as_recorded(node)}
+    unlike = {node._order: node for node in nodes if isinstance(node._op, Op) and not _as_recorded(node)}
     found: dict[int, str] = {}
     own: set[int] = set()
     for order in sorted(unlike):
@@ -200,7 +207,7 @@ def _as_recorded(node: Tensor) -> bool:
 def _matters(node: Tensor, nodes: Sequence[Tensor]) -> bool:
     """Whether a rule reads the values that were changed: those of its own op's arrays and result, or of what took its result."""
     users = [user for user in nodes if any(p is node for p in user._parents)]
-    return any(_reads_values(n) for n in (node, *users))
+    return any(not isinstance(n._op, Op) or _reads_values(n) for n in (node, *users))
 
 
 def _reads_values(node: Tensor) -> bool:

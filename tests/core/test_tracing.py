@@ -178,3 +178,12 @@ def test_anomaly_sees_a_rule_of_ones_own():
     own = gradcore.Op(double, lambda gy, y, x: gy / 0.0, OpSpec(case(reals("...")), reference=double))
     with gradcore.anomaly(), pytest.raises(NonFiniteError, match="the rule of double made inf"):
         own(leaf([1.0])).sum().backward()
+
+
+def test_transforms_and_checkpoint_work_and_record_while_a_trace_is_on():
+    x = leaf([1.0, 2.0])
+    with Counted() as trace:
+        y = gradcore.checkpoint(lambda z: (z * z * z).sum())(x)
+        assert trace.nodes[-1] is y
+        second = gradcore.grad(lambda z: gradcore.grad(lambda u: (u**3).sum())(z).sum())(x)
+    np.testing.assert_allclose(second.data, 6 * x.data)

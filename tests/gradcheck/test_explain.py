@@ -235,3 +235,10 @@ def test_an_op_without_a_verdict_makes_the_explanation_inconclusive():
     found = explain(own(Tensor(np.full(3, 1e-300), requires_grad=True)).sum())
     assert found.verdict is not Verdict.PASS
     assert isinstance(found, Explanation)
+
+
+def test_a_checkpointed_function_is_left_without_a_verdict():
+    found = explain(lambda x: (gradcore.checkpoint(lambda z: z.sin().exp())(x) * x).sum(), (leaf(3),))
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "explain the function without gradcore.checkpoint" in str(found)
+    assert found.whole_right
