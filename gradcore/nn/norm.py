@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gradcore.convert import plain
+from gradcore.distributed.shard import Shard, current_shard
 from gradcore.errors import DomainError, ShapeError
 from gradcore.nn.module import Module
 from gradcore.nn.sizes import size
@@ -51,6 +52,11 @@ _REFERENCES: dict[str, Any] = {"reference": _reference, "initial": _initial, "st
 _CONFIG = {"features": Size("c"), "eps": OneOf(1e-5, 1e-2), "momentum": OneOf(0.1, 0.5)}
 
 
+def _axes(x: Any) -> tuple[int, ...]:
+    """All but the channels'."""
+    return (0, *range(2, len(x.shape)))
+
+
 class _BatchNorm(Module):
     ndims: ClassVar[tuple[int, ...]]
     layout: ClassVar[str]
@@ -73,25 +79,45 @@ class _BatchNorm(Module):
                 f"got {x.shape}"
             )
         if self.training:
-            self._follow(plain(x))
+            shard = current_shard()
+            if shard is not None and shard.group is not None:
+                return self._over_all_ranks(x, shard)
+            values = plain(x)
+            count = self._count(x.shape, x.shape[0])
+            axes = _axes(x)
+            self._follow(values.mean(axes), values.var(axes), count)
             return batch_norm(x, self.weight, self.bias, self.eps)
         scale = self.weight / np.sqrt(self.running_var + self.eps)
         shift = self.bias - scale * self.running_mean
         by_channel = (1, -1, *(1,) * (len(x.shape) - 2))
         return x * reshape(scale, by_channel) + reshape(shift, by_channel)
 
-    def _follow(self, x: Any) -> None:
-        count = x.size // max(self.features, 1)
+    def _over_all_ranks(self, x: Any, shard: Shard) -> Any:
+        """By the whole batch, of which this rank has a shard. Two sums over the ranks, and two in the backward pass."""
+        from gradcore.distributed.sums import all_sum
+
+        count = self._count(x.shape, shard.total * (x.shape[0] // shard.rows))
+        axes, by_channel = _axes(x), (1, -1, *(1,) * (len(x.shape) - 2))
+        share = float(shard.counts) / count
+        mean = all_sum(np.sum(x, axis=axes) * share, group=shard.group)
+        centred = x - np.reshape(mean, by_channel)
+        variance = all_sum(np.sum(centred * centred, axis=axes) * share, group=shard.group)
+        self._follow(plain(mean), plain(variance), count)
+        scale = self.weight / np.sqrt(variance + self.eps)
+        return centred * reshape(scale, by_channel) + reshape(self.bias, by_channel)
+
+    def _count(self, shape: tuple[int, ...], rows: int) -> int:
+        """How many values a channel has in `rows` rows of this shape; ShapeError where there is one."""
+        count = rows * int(np.prod(shape[2:]))
         if count < 2:
             raise ShapeError(
-                f"{type(self).__name__} in training got x of shape {x.shape}: one value per channel has no variance. "
+                f"{type(self).__name__} in training got x of shape {shape}: one value per channel has no variance. "
                 "Use a batch of two or more (drop_last=True in the loader), or model.eval()"
             )
-        axes = (0, *range(2, x.ndim))
-        for name, now in (
-            ("running_mean", x.mean(axes)),
-            ("running_var", x.var(axes) * (count / (count - 1))),
-        ):
+        return count
+
+    def _follow(self, mean: Any, variance: Any, count: int) -> None:
+        for name, now in (("running_mean", mean), ("running_var", variance * (count / (count - 1)))):
             running = getattr(self, name)
             # Not in place: a graph recorded in evaluation holds the array, and its gradient may be computed later.
             setattr(self, name, running + self.momentum * (now - running).astype(running.dtype))
@@ -116,7 +142,8 @@ class BatchNorm1d(_BatchNorm):
     """Normalises each channel of (n, c) or (n, c, l): (x - mean) / sqrt(variance + eps) * weight + bias.
 
     In training, mean and (biased) variance are the batch's, and the running averages move towards them by `momentum`
-    (towards the unbiased variance, as in PyTorch); in evaluation the running averages are used.
+    (towards the unbiased variance, as in PyTorch); in evaluation the running averages are used. Where ranks share a batch,
+    mean and variance are those of each rank's own rows, or with `Trainer(..., sync_batch_norm=True)` of the whole batch.
     Ioffe and Szegedy 2015, algorithms 1 and 2. Raises ShapeError for another shape, and in training for a single value
     per channel.
     """

@@ -55,6 +55,7 @@ class Settings:
     patience: int | None = None
     seed: int = 0
     checkpoint_every: float = 30.0
+    sync_batch_norm: bool = False
 
     def __post_init__(self) -> None:
         _text("data", self.data)
@@ -77,6 +78,8 @@ class Settings:
         if self.patience is not None:
             _whole("patience", self.patience, 1)
         _number("checkpoint_every", self.checkpoint_every, 0)
+        if type(self.sync_batch_norm) is not bool:
+            raise DomainError(f"--sync-batch-norm {self.sync_batch_norm!r:.80}: expected true or false")
         if self.optimizer not in OPTIMIZERS:
             raise DomainError(f"--optimizer {self.optimizer}: expected one of {', '.join(OPTIMIZERS)}")
         own = OPTIMIZERS[self.optimizer][1]
@@ -115,7 +118,9 @@ class Settings:
         shown = []
         for field in fields(self):
             value = getattr(self, field.name)
-            if value is not None:
+            if value is True:
+                shown.append(field.name.replace("_", "-"))
+            elif value is not None and value is not False:
                 text = ",".join(map(str, value)) if isinstance(value, tuple) else value
                 shown.append(f"{field.name.replace('_', '-')} {text if text != '' else 'none'}")
         return ", ".join(shown)

@@ -6,15 +6,17 @@ import hashlib
 import os
 import platform
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 import gradcore
 from gradcore.data import DataLoader, load
-from gradcore.errors import DataError, DivergenceError, Interrupted, OutputError
+from gradcore.distributed import world
+from gradcore.distributed.group import Group
+from gradcore.errors import DataError, DivergenceError, GradcoreError, Interrupted, OutputError
 from gradcore.extras import load_extra
 from gradcore.figures import save_curves, save_mistakes
 from gradcore.io import ensure_writable, write_jsonl
@@ -34,7 +36,7 @@ from gradcore.runs.folder import (
     write_config,
 )
 from gradcore.runs.own import make_own
-from gradcore.runs.settings import OPTIMIZERS, Settings, given, schedule
+from gradcore.runs.settings import OPTIMIZERS, Settings, from_json, given, schedule
 from gradcore.runs.using import EVALUATION_BATCH, probabilities
 from gradcore.train import Checkpoints, Trainer
 from gradcore.train.signals import Deferred
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     import argparse
 
     from gradcore.data import Dataset, Split
+    from gradcore.distributed import Communicator
     from gradcore.nn.module import Module
 
 
@@ -79,11 +82,11 @@ class _Run:
         )
         self.test = DataLoader(self.data.test, batch_size=EVALUATION_BATCH)
 
-    def trainer(self, folder: Path) -> Trainer:
+    def trainer(self, folder: Path, communicator: Communicator | None) -> Trainer:
         """A trainer that writes its checkpoints into the folder."""
         settings = self.settings
         make, _ = OPTIMIZERS[settings.optimizer]
-        return Trainer(
+        trainer = Trainer(
             self.model,
             make(self.model.parameters(), **settings.hyper()),
             clip_norm=settings.clip_norm,
@@ -92,9 +95,13 @@ class _Run:
             checkpoint=folder,
             every=settings.checkpoint_every,
             metadata=model_metadata(self.config),
+            communicator=communicator,
+            sync_batch_norm=settings.sync_batch_norm,
         )
+        trainer.advice = f"Continue from the last checkpoint with: {_resuming(folder, communicator)}"
+        return trainer
 
-    def about(self) -> dict[str, Any]:
+    def about(self, ranks: int) -> dict[str, Any]:
         """What config.json says besides the settings."""
         train, test = self.data.train, self.data.test
         return {
@@ -107,14 +114,96 @@ class _Run:
             "model": self.config,
             "versions": versions(),
             "threads": {name: value for name, value in os.environ.items() if name.endswith("_NUM_THREADS")},
+            "ranks": ranks,
         }
 
 
+class _Job(NamedTuple):
+    """A run whose folder is ready. previous: the folder of a run that it is to replace."""
+
+    run: _Run
+    folder: Path
+    about: dict[str, Any]
+    resume: bool
+    previous: Path | None = None
+
+
 def train(options: argparse.Namespace) -> int:
-    """Train a model and leave it, its history and its pictures in a folder."""
+    """Train a model and leave it, its history and its pictures in a folder; with other ranks where mpiexec started them."""
+    communicator = world()
+    with ExitStack() as lock:
+        if communicator is None:
+            job = _prepare(options, lock, None)
+        else:
+            group = Group(communicator)
+            try:
+                with group.guarded():
+                    job = _prepare_together(options, lock, group)
+            except (GradcoreError, Interrupted) as error:
+                if group.rank == 0 or not group.is_agreed(error):
+                    raise
+                return 0
+            group.close()
+            if group.rank:
+                _follow(job, communicator)
+                return 0
+        _train(job, communicator)
+    if job.previous is not None:
+        remove_run(job.previous)
+    return 0
+
+
+def _prepare(options: argparse.Namespace, lock: ExitStack, communicator: Communicator | None) -> _Job:
+    """Everything before the first step, and the lock of the folder."""
     load_extra("matplotlib.figure", "saving what was trained")  # reported now, not after the last epoch
+    ranks = 1 if communicator is None else communicator.Get_size()
     if options.resume is not None:
-        return _resume(Path(options.resume))
+        job = _resumed(Path(options.resume), ranks, lock)
+    else:
+        job = _begun(options, ranks, lock)
+    if ranks > 1:
+        print(
+            f"{ranks} ranks. If one of them dies: {_resuming(job.folder, communicator)}, on any number of ranks",
+            flush=True,
+        )
+    return job
+
+
+def _prepare_together(options: argparse.Namespace, lock: ExitStack, group: Group) -> _Job:
+    """Rank 0 prepares the run, and the others build the same from its settings."""
+    prepared: list[_Job] = []
+
+    def prepare() -> list[Any]:
+        prepared.append(_prepare(options, lock, group.communicator))
+        job = prepared[0]
+        return [vars(job.run.settings), str(job.folder), job.resume, job.about["data"]["fingerprint"]]
+
+    settings, folder, resume, expected = group.first(prepare)
+
+    def build() -> _Job:
+        if prepared:
+            return prepared[0]
+        run = _Run(from_json(settings))
+        if fingerprint(run.data.train, run.data.test) != expected:
+            raise DataError(
+                f"{run.settings.data} is not the data that it is on rank 0: give all ranks the same"
+            )
+        return _Job(run, Path(folder), {}, resume)
+
+    return group.together(build)
+
+
+def _follow(job: _Job, communicator: Communicator) -> None:
+    """What a rank above 0 does. Rank 0 reports all that there is to report and has the job's exit status.
+
+    This rank's own is 0 at all ends that ranks agree on: for another one mpiexec would end rank 0 while it still writes.
+    """
+    trainer = job.run.trainer(job.folder, communicator)
+    with suppress(GradcoreError, Interrupted):
+        trainer.fit(job.run.batches, job.run.settings.epochs, job.run.test, resume=job.resume)
+
+
+def _begun(options: argparse.Namespace, ranks: int, lock: ExitStack) -> _Job:
     settings = Settings(**given(vars(options))).complete()
     if os.path.exists(settings.data) and not _is_name(settings.data):
         settings = Settings(**{**vars(settings), "data": os.path.abspath(settings.data)})
@@ -132,15 +221,12 @@ def train(options: argparse.Namespace) -> int:
         folder = next_folder(parent)
     else:
         previous, folder = named_folder(out, overwrite=options.overwrite), out
-    with locked(folder):
-        about = run.about()
-        write_config(folder, settings, about)
-        shown = f"{settings}, gradcore {gradcore.__version__}, numpy {np.__version__}"
-        print(f"Run {folder}: {shown}", flush=True)
-        _train(run, folder, about, resume=False)
-    if previous is not None:
-        remove_run(previous)
-    return 0
+    lock.enter_context(locked(folder))
+    about = run.about(ranks)
+    write_config(folder, settings, about)
+    shown = f"{settings}, gradcore {gradcore.__version__}, numpy {np.__version__}"
+    print(f"Run {folder}: {shown}", flush=True)
+    return _Job(run, folder, about, False, previous)
 
 
 def _is_name(source: str) -> bool:
@@ -149,30 +235,30 @@ def _is_name(source: str) -> bool:
     return source in names
 
 
-def _resume(folder: Path) -> int:
+def _resumed(folder: Path, ranks: int, lock: ExitStack) -> _Job:
     settings, content = read_config(folder)
     run = _Run(settings)
-    about = run.about()
+    about = run.about(ranks)
     if about["data"]["fingerprint"] != content["data"]["fingerprint"]:
         raise DataError(
             f"{settings.data} is not the data that the run in {folder} was trained on: restore it, or begin a new run"
         )
-    for what in ("versions", "threads"):
+    for what in ("versions", "threads", "ranks"):
         if about[what] != content.get(what):
             print(
                 f"Note: the {what} were {content.get(what)} and are {about[what]} now, so numbers may be rounded differently",
                 flush=True,
             )
-    with locked(folder):
-        paths = Checkpoints(folder, 1, print).paths()
-        where = f"from {paths[0].name}" if paths else "from the start, as no checkpoint was reached"
-        print(f"Resuming {folder} {where}: {settings}", flush=True)
-        _train(run, folder, about, resume=True)
-    return 0
+    lock.enter_context(locked(folder))
+    paths = Checkpoints(folder, 1, print).paths()
+    where = f"from {paths[0].name}" if paths else "from the start, as no checkpoint was reached"
+    print(f"Resuming {folder} {where}: {settings}", flush=True)
+    return _Job(run, folder, about, True)
 
 
-def _train(run: _Run, folder: Path, about: dict[str, Any], *, resume: bool) -> None:
-    trainer = run.trainer(folder)
+def _train(job: _Job, communicator: Communicator | None) -> None:
+    run, folder, about, resume, _ = job
+    trainer = run.trainer(folder, communicator)
     try:
         trainer.fit(run.batches, run.settings.epochs, run.test, resume=resume)
     except DivergenceError as error:
@@ -183,14 +269,14 @@ def _train(run: _Run, folder: Path, about: dict[str, Any], *, resume: bool) -> N
     except Interrupted:
         if trainer.rescued is not None:
             write_config(trainer.rescued, run.settings, about)
-        _say_how_to_resume(trainer.rescued or folder, trainer)
+        _say_how_to_resume(trainer.rescued or folder, trainer, communicator)
         raise
     except OutputError as error:
         if trainer.rescued is None:
             raise
         _save_elsewhere(run, trainer, about, error)
     except OSError:  # nobody reads our output any more, or its disk is full; the checkpoint is written
-        _say_how_to_resume(folder, trainer)
+        _say_how_to_resume(folder, trainer, communicator)
         raise
     if resume and trainer.steps == trainer.resumed_at and all((folder / name).is_file() for name in RESULTS):
         print(f"{folder} is finished, after {_epochs(len(trainer.history))}: there is nothing to resume")
@@ -220,11 +306,17 @@ def _save_elsewhere(run: _Run, trainer: Trainer, about: dict[str, Any], error: O
     ) from error
 
 
-def _say_how_to_resume(folder: Path, trainer: Trainer) -> None:
+def _resuming(folder: Path, communicator: Communicator | None) -> str:
+    """The command that goes on with a run."""
+    ranks = "" if communicator is None else f"mpiexec -n {communicator.Get_size()} "
+    return f"{ranks}gradcore train --resume {folder}"
+
+
+def _say_how_to_resume(folder: Path, trainer: Trainer, communicator: Communicator | None) -> None:
     with suppress(OSError, ValueError):
         print(
             f"Ended after {_epochs(len(trainer.history))} and {trainer.steps} steps. Continue with: "
-            f"gradcore train --resume {folder}",
+            f"{_resuming(folder, communicator)}",
             file=sys.stderr,
             flush=True,
         )

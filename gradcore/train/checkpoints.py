@@ -4,6 +4,9 @@ A checkpoint is one safetensors file, `checkpoint-STEPS.safetensors` in the midd
 `checkpoint-STEPS-epoch-N.safetensors` at its end, with arrays by name and all else as JSON in the array `state`.
 A file takes its name when it is on disk, and the one before it is removed only then, so a process may be killed at any
 moment. What it leaves besides, temporary files, the next one removes.
+
+A run goes on from a checkpoint bit for bit on the same kind of machine, with the same versions, the same number of ranks and the
+same number of threads: OPENBLAS_NUM_THREADS and its kin change how sums are rounded.
 """
 
 from __future__ import annotations

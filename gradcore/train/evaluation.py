@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from gradcore.convert import plain
-from gradcore.errors import DivergenceError
+from gradcore.errors import DataError, DivergenceError
 from gradcore.graph import no_grad, walk
 from gradcore.losses import cross_entropy
 from gradcore.tensor import Tensor
@@ -50,6 +51,13 @@ class Average:
         else:
             self.labelled = False
 
+    def merge(self, other: Average) -> None:
+        """Count what another one has counted."""
+        self.loss += other.loss
+        self.examples += other.examples
+        self.right += other.right
+        self.labelled = self.labelled and other.labelled
+
     def result(self) -> dict[str, float]:
         """The average `loss`, and `accuracy` where all targets were class labels."""
         found = {"loss": self.loss / self.examples}
@@ -68,21 +76,46 @@ def evaluate(
 
     after_batch: is called with each batch's inputs, targets and loss, in evaluation mode, and may raise.
     """
+    seen = Average()
+    with evaluating(model):
+        for inputs, targets in batches:
+            outputs = model(inputs)
+            value = float(loss(outputs, targets))
+            seen.add(value, outputs, targets)
+            if after_batch is not None:
+                after_batch(inputs, targets, value)
+    return seen.result()
+
+
+@contextmanager
+def evaluating(model: Module) -> Iterator[None]:
+    """Nothing is recorded inside, and the model is in evaluation mode; afterwards each module is in its own mode again."""
     training = [(module, module.training) for _, module in model.named_modules()]
     model.eval()
-    seen = Average()
     try:
         with no_grad():
-            for inputs, targets in batches:
-                outputs = model(inputs)
-                value = float(loss(outputs, targets))
-                seen.add(value, outputs, targets)
-                if after_batch is not None:
-                    after_batch(inputs, targets, value)
+            yield
     finally:
         for module, mode in training:
             module.training = mode
-    return seen.result()
+
+
+def rest(batches: Batches, done: int, count: int) -> Iterator[tuple[Any, Any]]:
+    """The batches of an epoch after the first `done`; raises DataError where they are not `count` in all."""
+    if done == count:  # a DataLoader stands before the next epoch already
+        return
+    skip = 0 if hasattr(batches, "load_state_dict") else done
+    number = done - skip
+    for batch in batches:
+        number += 1
+        if number > count:
+            break
+        if number > done:
+            yield batch
+    if number != count:
+        raise DataError(
+            f"the batches are {'more than' if number > count else 'only'} {min(number, count)}, and their length said {count}"
+        )
 
 
 def check_parameters(model: Module, where: str) -> None:

@@ -12,31 +12,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcore import progress as shows
-from gradcore.errors import (
-    CheckpointError,
-    DataError,
-    DivergenceError,
-    DomainError,
-    Interrupted,
-    OutputError,
-    StateError,
-)
-from gradcore.graph import enable_grad
+from gradcore.errors import CheckpointError, DomainError, Interrupted, OutputError, StateError
 from gradcore.losses import cross_entropy
 from gradcore.optim.clip import clip_grad_norm
 from gradcore.optim.schedules import Schedule, constant
-from gradcore.tensor import Tensor
-from gradcore.train.arguments import check_batches, check_parts, no_loss
+from gradcore.train.arguments import check_batches, check_parts
 from gradcore.train.best import Best
 from gradcore.train.checkpoints import Checkpoints
-from gradcore.train.evaluation import check_parameters, evaluate, explain_nonfinite
+from gradcore.train.evaluation import check_parameters, evaluate, rest
 from gradcore.train.signals import Deferred
 from gradcore.train.state import Plan, Position, Record, capture, check_layouts, restore
+from gradcore.train.steps import Alone, Ranks
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
+    from gradcore.distributed import Communicator
     from gradcore.nn.module import Module
     from gradcore.optim.base import Optimizer
     from gradcore.train.evaluation import Batches
@@ -62,6 +54,13 @@ class Trainer:
     threads for BLAS, as OPENBLAS_NUM_THREADS changes how sums are rounded). The model with the lowest test loss is
     kept as `best.safetensors`, with the strings of `metadata`.
     With checkpoints SIGINT, SIGTERM, SIGHUP and SIGXCPU let the step end, write one, and raise `errors.Interrupted`.
+
+    communicator: `MPI.COMM_WORLD` of mpi4py in a program started by `mpiexec -n 4`: its ranks share each batch, with the
+    same losses and weights as one process to rounding, for a loss that is an average over examples. All ranks make the
+    same calls with the same batches in the same order; they begin with the state of rank 0, which alone writes and
+    prints, and any number of ranks resumes. The same entries are dropped by Dropout as in one process; other generators
+    of modules draw other numbers on each rank. sync_batch_norm: whether BatchNorm takes its statistics over all rows of
+    a batch, as in one process, or each rank those of its own; running averages are averaged over the ranks.
     """
 
     def __init__(
@@ -78,6 +77,8 @@ class Trainer:
         every: float = 30.0,
         keep: int = 2,
         metadata: Mapping[str, str] | None = None,
+        communicator: Communicator | None = None,
+        sync_batch_norm: bool = False,
     ) -> None:
         check_parts(model, optimizer, loss)
         if patience is not None and patience < 1:
@@ -92,7 +93,13 @@ class Trainer:
         self.clip_norm = clip_norm
         self.schedule = schedule
         self.patience = patience
-        self.progress = progress if progress is not None else shows.automatic()
+        self._ranks = _ranks(self, communicator, sync_batch_norm)
+        leads = self._ranks.rank == 0
+        self.progress = shows.automatic() if progress is None else progress
+        if not leads:
+            self.progress = shows.Silent()
+        elif progress is None and self._ranks.size > 1:  # mpiexec's terminal is none that anybody sees
+            self.progress = shows.Lines()
         self.every = every
         self.metadata = dict(metadata or {})
         self.history: list[Record] = []
@@ -100,8 +107,11 @@ class Trainer:
         """Where the last checkpoint is if its own folder took none at the end."""
         self.resumed_at: int | None = None
         """The number of steps at which `fit(resume=True)` went on; None where it began."""
+        self.advice = ""
+        """A sentence on how to go on after a rank has died; by default one about `fit(resume=True)`."""
+        self.folder = None if checkpoint is None else Path(checkpoint)
         self._checkpoints: Checkpoints | None = None
-        if checkpoint is not None:
+        if checkpoint is not None and leads:
             self._checkpoints = Checkpoints(checkpoint, keep, self._tell)
         self._best = Best(self._checkpoints.folder, self._tell) if self._checkpoints is not None else None
         self._signals: Deferred | None = None
@@ -138,6 +148,26 @@ class Trainer:
         model, optimizer and plan; OutputError where the first or the last checkpoint can't be written (`rescued` is
         then where the last one is).
         """
+        with self._ranks.running():
+            self._ranks.together(lambda: self._check_call(batches, epochs, test, resume))
+            if preflight:
+                self._ranks.first(lambda: self._preflight(batches))
+            self._plan = Plan(len(self.history) + 1, epochs, len(batches), self.optimizer.lr)
+            self._position.next_epoch()
+            with Deferred() if self.folder is not None else nullcontext() as self._signals:
+                self._ranks.first(lambda: self._open(batches, resume))
+                self._ranks.share(batches)
+                try:
+                    with self.progress.start(self._plan.last, len(batches)):
+                        while len(self.history) < self._plan.last and not self._patience_is_over():
+                            self._run_epoch(batches, test)
+                finally:
+                    self.optimizer.lr = self._plan.lr
+                    self._signals = None
+                self._ranks.first(lambda: self._close(batches))
+        return self.history[self._plan.first - 1 :]
+
+    def _check_call(self, batches: Batches, epochs: int, test: Batches | None, resume: bool) -> None:
         if epochs < 0:
             raise DomainError(f"fit got epochs={epochs}: a number of epochs is 0 or more")
         check_batches(batches, "train")
@@ -145,28 +175,8 @@ class Trainer:
             check_batches(test, "test")
         if self.patience is not None and test is None:
             raise DomainError("patience looks at the test loss: pass fit(batches, epochs, test=...)")
-        if resume and self._checkpoints is None:
+        if resume and self.folder is None:
             raise DomainError("resume needs a folder: make the Trainer with checkpoint=FOLDER")
-        if preflight:
-            self._preflight(batches)
-        self._plan = Plan(len(self.history) + 1, epochs, len(batches), self.optimizer.lr)
-        self._position.next_epoch()
-        with Deferred() if self._checkpoints is not None else nullcontext() as self._signals:
-            if self._checkpoints is not None:
-                self._open(self._checkpoints, batches, resume)
-            try:
-                with self.progress.start(self._plan.last, len(batches)):
-                    while len(self.history) < self._plan.last and not self._patience_is_over():
-                        self._run_epoch(batches, test)
-            finally:
-                self.optimizer.lr = self._plan.lr
-                self._signals = None
-            if self._checkpoints is not None and self._checkpoints.failure is not None:
-                self.rescue(batches)
-                raise OutputError(
-                    f"{self._checkpoints.failure}. The last checkpoint is in {self.rescued} instead"
-                )
-        return self.history[self._plan.first - 1 :]
 
     def _preflight(self, batches: Batches) -> None:
         from gradcore.preflight import check_model
@@ -174,8 +184,11 @@ class Trainer:
         inputs, targets = next(iter(copy.copy(batches)))  # the loader itself stays where it is
         self._tell(check_model(self.model, self.loss, inputs, targets))
 
-    def _open(self, checkpoints: Checkpoints, batches: Batches, resume: bool) -> None:
+    def _open(self, batches: Batches, resume: bool) -> None:
         """Load the last checkpoint, or write the first, so that trouble with the folder shows before training."""
+        checkpoints = self._checkpoints
+        if checkpoints is None:
+            return
         checkpoints.open()
         if resume and self._load(checkpoints, batches):
             return
@@ -188,6 +201,14 @@ class Trainer:
         checkpoints.begin(self._snapshot(batches), self._position.step, len(self.history))
         self._written = True
         self._next_save = time.monotonic() + self.every
+
+    def _close(self, batches: Batches) -> None:
+        """Put what could not be written to its folder elsewhere."""
+        if self._checkpoints is not None and self._checkpoints.failure is not None:
+            self.rescue(batches)
+            raise OutputError(
+                f"{self._checkpoints.failure}. The last checkpoint is in {self.rescued} instead"
+            )
 
     def _load(self, checkpoints: Checkpoints, batches: Batches) -> bool:
         while True:
@@ -205,14 +226,18 @@ class Trainer:
                     f"the checkpoint in {checkpoints.folder} belongs to a fit of {plan.epochs} epochs of {plan.batches} "
                     f"batches, and this is one of {expected.epochs} epochs of {expected.batches}: fit with its numbers to go on"
                 )
-            self._plan, self._position, self.history = plan, position, history
-            self.resumed_at = position.step
+            self._go_on_from(plan, position, history, position.step)
             checkpoints.remove_old()  # which a process that was killed may have had before it
             self._written = True
             self._next_save = time.monotonic() + self.every
             if self._best is not None:
                 self._best.load(self.model, any("test_loss" in record for record in history))
             return True
+
+    def _go_on_from(
+        self, plan: Plan, position: Position, history: list[Record], resumed_at: int | None
+    ) -> None:
+        self._plan, self._position, self.history, self.resumed_at = plan, position, history, resumed_at
 
     def _run_epoch(self, batches: Batches, test: Batches | None) -> None:
         epoch, position = len(self.history) + 1, self._position
@@ -221,7 +246,8 @@ class Trainer:
             "epoch": epoch,
             **{f"train_{name}": value for name, value in position.seen.result().items()},
         }
-        check_parameters(self.model, f"the last step of epoch {epoch}")
+        self._ranks.check_equal()
+        self._check_parameters(f"the last step of epoch {epoch}")
         if test is not None:
             record |= {f"test_{name}": value for name, value in self._test(epoch, batches, test).items()}
         record["seconds"] = position.seconds
@@ -229,47 +255,39 @@ class Trainer:
         position.next_epoch()
         if self._best is not None:
             self._best.offer(self.model, record, self.metadata)
-        if self._checkpoints is not None:
-            self._save(batches, at_end=True)
+        self._save(batches, at_end=True)
         self.progress.epoch(record)
 
     def _train_epoch(self, epoch: int, batches: Batches) -> None:
         """The steps of an epoch from `_position` on."""
-        model, optimizer, position, plan = self.model, self.optimizer, self._position, self._plan
-        model.train()
-        signals, show, clock = self._signals, self.progress.batch, time.monotonic
+        optimizer, position, plan, signals = self.optimizer, self._position, self._plan, self._signals
+        self.model.train()
+        gradients, pause, show = self._ranks.gradients, self._ranks.pause, self.progress.batch
         before, steps = (epoch - plan.first) * plan.batches, plan.epochs * plan.batches
         started = time.perf_counter() - position.seconds
         # No warnings of overflow: the check below reports more, and once.
         with np.errstate(all="ignore"):
-            for inputs, targets in _rest(batches, position.batch, plan.batches):
+            for inputs, targets in rest(batches, position.batch, plan.batches):
                 optimizer.lr = plan.lr * self.schedule((before + position.batch) / steps)
-                outputs = model(inputs)
-                loss = self.loss(outputs, targets)
-                if type(loss) is not Tensor:
-                    raise no_loss(loss)
-                value = loss.item()
-                if not math.isfinite(value):
-                    where = f"epoch {epoch}, batch {position.batch + 1}"
-                    raise DivergenceError(
-                        f"the loss is {value} in {where}: {explain_nonfinite(model, loss, inputs)}"
-                    )
-                loss.backward()
+                where = f"epoch {epoch}, batch {position.batch + 1}"
+                value, counted = gradients(inputs, targets, where)
                 if self.clip_norm is not None:
                     clip_grad_norm(optimizer.params, self.clip_norm)
                 optimizer.step()
                 optimizer.zero_grad()
-                position.seen.add(value, outputs, targets)
+                position.seen.merge(counted)
                 position.batch += 1
                 position.step += 1
                 try:
                     show(epoch, position.batch, value)
                 except OSError:  # nobody reads our output any more, or its disk is full
                     position.seconds = time.perf_counter() - started
-                    if signals is not None:
+                    if signals is not None and self._ranks.size == 1:
                         self._save(batches)
+                    elif signals is not None:
+                        self._write(batches)
                     raise
-                if signals is not None and (signals.received is not None or clock() >= self._next_save):
+                if signals is not None and pause():
                     position.seconds = time.perf_counter() - started
                     self._save(batches)
                     started = time.perf_counter() - position.seconds
@@ -280,18 +298,8 @@ class Trainer:
         return evaluate(self.model, batches, self.loss)
 
     def _test(self, epoch: int, batches: Batches, test: Batches) -> dict[str, float]:
-        def after_batch(inputs: Any, targets: Any, value: float) -> None:
-            if not math.isfinite(value):
-                with enable_grad():
-                    loss = self.loss(self.model(inputs), targets)
-                raise DivergenceError(
-                    f"the test loss is {value} after epoch {epoch}: {explain_nonfinite(self.model, loss, inputs)}"
-                )
-            if self._signals is not None and self._signals.received is not None:
-                self._save(batches)
-
         with np.errstate(all="ignore"):
-            return evaluate(self.model, test, self.loss, after_batch)
+            return self._ranks.test(epoch, test, lambda: self._save(batches))
 
     def _patience_is_over(self) -> bool:
         losses = [record.get("test_loss", math.inf) for record in self.history[self._plan.first - 1 :]]
@@ -301,28 +309,44 @@ class Trainer:
 
     # --- checkpoints --------------------------------------------------------------------------------------------------
 
+    def _signal(self) -> int | None:
+        """The signal that this process has received."""
+        return None if self._signals is None else self._signals.received
+
+    def _due(self) -> bool:
+        return self._signal() is not None or time.monotonic() >= self._next_save
+
+    def _check_parameters(self, where: str) -> None:
+        self._ranks.together(lambda: check_parameters(self.model, where))
+
     def _save(self, batches: Batches, *, at_end: bool = False) -> None:
         """Write a checkpoint, and raise Interrupted if a signal has arrived. at_end: of an epoch, or before the first."""
-        checkpoints, signals = self._checkpoints, self._signals
-        if checkpoints is None:
+        if self.folder is None:
             return
-        check_parameters(
-            self.model, f"step {self._position.step}"
-        )  # one that is not finite would be of no use
+        self._check_parameters(f"step {self._position.step}")  # one that is not finite would be of no use
+        worked = self._ranks.first(lambda: self._write(batches, at_end=at_end))
+        stop = self._ranks.stop()
+        if stop is not None:
+            folder = self.folder if worked else self._ranks.first(lambda: str(self.rescue(batches)))
+            self._ranks.fail(
+                Interrupted(
+                    stop,
+                    f"ended by signal {stop} after {self._position.step} steps; the checkpoint is in {folder}, and "
+                    "fit(..., resume=True) goes on from there",
+                )
+            )
+
+    def _write(self, batches: Batches, *, at_end: bool = False) -> bool:
+        """Write a checkpoint; whether that worked."""
+        checkpoints = self._checkpoints
+        if checkpoints is None:
+            return False
         snapshot = self._snapshot(batches)
         worked = self._best is None or self._best.save(checkpoints)
         worked = worked and checkpoints.save(snapshot, self._position.step, self._ended(at_end))
         self._written = self._written or worked
         self._next_save = time.monotonic() + self.every
-        if signals is not None and signals.received is not None:
-            folder = checkpoints.folder
-            if not worked:
-                folder = self.rescue(batches)
-            raise Interrupted(
-                signals.received,
-                f"ended by signal {signals.received} after {self._position.step} steps; the checkpoint is in {folder}, and "
-                "fit(..., resume=True) goes on from there",
-            )
+        return worked
 
     def rescue(self, batches: Batches) -> Path:
         """Write checkpoint and best model into a new folder among the system's temporary files, `rescued`.
@@ -353,19 +377,11 @@ class Trainer:
             return
 
 
-def _rest(batches: Batches, done: int, count: int) -> Iterator[tuple[Any, Any]]:
-    """The batches of an epoch after the first `done`; raises DataError where they are not `count` in all."""
-    if done == count:  # a DataLoader stands before the next epoch already
-        return
-    skip = 0 if hasattr(batches, "load_state_dict") else done
-    number = done - skip
-    for batch in batches:
-        number += 1
-        if number > count:
-            break
-        if number > done:
-            yield batch
-    if number != count:
-        raise DataError(
-            f"the batches are {'more than' if number > count else 'only'} {min(number, count)}, and their length said {count}"
-        )
+def _ranks(trainer: Trainer, communicator: Communicator | None, sync_batch_norm: bool) -> Ranks:
+    if communicator is not None:
+        from gradcore.train.together import Together
+
+        together = Together(trainer, communicator, sync_batch_norm)
+        if together.size > 1:
+            return together
+    return Alone(trainer)

@@ -253,3 +253,53 @@ def test_training_a_step_leaves_no_graph_behind():
     loss = gradcore.cross_entropy(model(Tensor(np.ones((5, 4), np.float32))), np.zeros(5, int))
     loss.backward()
     assert [id(t) for t in walk(loss)] == [id(loss)]
+
+
+# --- while the pass goes on --------------------------------------------------------------------------------------------
+
+
+def with_ready(roots, **more):
+    """What `ready` was called with, and what the pass returned, by leaf."""
+    told = []
+    leaves = backward_pass(roots, ready=lambda leaf, gx: told.append((leaf, gx.copy())), **more)
+    return told, {id(leaf): gx for leaf, gx in leaves}
+
+
+def test_each_leaf_is_ready_once_with_its_whole_cotangent():
+    x, w, b, unused = leaf([1.0, 2.0]), leaf([3.0, 4.0]), leaf([0.5, 0.5]), leaf([1.0])
+    y = (x * w + b) * x + w * w + b
+    told, leaves = with_ready([(y, np.ones(2))])
+    assert {id(p) for p, _ in told} == set(leaves) == {id(x), id(w), id(b)}
+    assert len(told) == 3
+    for p, gx in told:
+        np.testing.assert_array_equal(gx, leaves[id(p)])
+    assert id(unused) not in leaves
+
+
+def test_a_leaf_is_ready_before_the_pass_comes_to_what_lies_behind():
+    events = []
+    passed = made_op(lambda gy, y, x: (events.append("rule"), gy)[1])
+    w1, w2, w3 = (leaf([float(i)]) for i in (1, 2, 3))
+    y = passed(passed(passed(w1 * 2.0) * w2) * w3)
+    names = {id(w1): "w1", id(w2): "w2", id(w3): "w3"}
+    backward_pass([(y, np.ones(1))], ready=lambda p, _: events.append(names[id(p)]))
+    assert events == ["rule", "w3", "rule", "w2", "rule", "w1"]
+
+
+def test_a_leaf_that_is_a_root_and_several_roots_are_ready_too():
+    x, w = leaf([2.0]), leaf([5.0])
+    y = x * w
+    told, leaves = with_ready([(y, np.ones(1)), (x, np.array([10.0])), (w, np.array([1.0]))])
+    assert sorted((p.item(), gx.item()) for p, gx in told) == [(2.0, 15.0), (5.0, 3.0)]
+    assert all(np.array_equal(gx, leaves[id(p)]) for p, gx in told)
+    told, _ = with_ready([(x, np.array([7.0]))])
+    assert [(p, gx.item()) for p, gx in told] == [(x, 7.0)]
+
+
+def test_a_graph_that_is_recorded_is_ready_as_well():
+    x = leaf([3.0])
+    y = x * x * x
+    seen = []
+    found = backward_pass([(y, Tensor(np.ones(1)))], record=True, ready=lambda p, gx: seen.append(gx))
+    assert seen[0] is found[0][1]
+    assert seen[0].item() == 27.0

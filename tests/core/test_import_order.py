@@ -20,6 +20,7 @@ ROOMS = """
     attached  convert  tracing
     tensor
     op  create
+    distributed
     ops
     losses  variables
     transforms  recompute
@@ -29,7 +30,7 @@ ROOMS = """
     __init__
     model_file
     runs
-    cli
+    cli  examples
     __main__
 """
 HEIGHT = {room: height for height, line in enumerate(ROOMS.strip().splitlines()) for room in line.split()}

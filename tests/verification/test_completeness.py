@@ -28,6 +28,7 @@ NOT_ENROLLED = {
     "Sequential functional_call mlp cnn": "call the layers that they are given, or are made of",
     "check_model": "verifies the model that it is given",
     "save load_into": "write and read files",
+    "grad value_and_grad vjp jvp jacobian hessian hvp checkpoint": "of functions; tests/core/test_transforms.py measures them",
     "clip_grad_norm clip_grad_value": "change gradients, and have none",
 }
 
