@@ -17,7 +17,7 @@ ROOMS = """
     spec  state  extras  progress  data  names
     registry  io  holding
     graph  figures
-    attached  convert
+    attached  convert  tracing
     tensor
     op  create
     distributed
