@@ -21,7 +21,8 @@ def html_table(y: Any, value: Any, bound: Any, diagnosis: Any) -> str:
     """
     single = not isinstance(y, tuple)
     parts = [(y, value, bound, diagnosis)] if single else list(zip(y, value, bound, diagnosis, strict=True))
-    rows, total = [], 0
+    rows: list[str] = []
+    total = 0
     for k, (ys, values, bounds, codes) in enumerate(parts):
         total += ys.size
         for index in np.ndindex(ys.shape):

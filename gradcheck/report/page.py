@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import Any, TypeVar
 
 from gradcheck.report import svg, web
 
 Plain = Mapping[str, Any]
+Item = TypeVar("Item")
+
+LISTED, ON_A_PAGE = 12, 200
+"""Of more inputs than this, the others are counted."""
 
 COLORS = {"pass": "#1a7f37", "subgradient": "#1a7f37", "fail": "#d1242f", "inconclusive": "#9a6700"}
 """In a notebook, which has no style of ours: each is legible on white and on black."""
@@ -150,17 +155,36 @@ def _wrong(r: Plain, names: Callable[[], str], pictures: Plain | None) -> str:
     )
 
 
+def listed(
+    inputs: Sequence[Item], verdict: Callable[[Item], str | None], most: int
+) -> tuple[Sequence[Item], str]:
+    """The inputs to be listed one by one, those that are not right first, and a line that counts the others."""
+    if len(inputs) <= most:
+        return inputs, ""
+    rank = ["fail", "inconclusive", None, "subgradient", "pass"]
+    ordered = sorted(inputs, key=lambda i: rank.index(verdict(i)))
+    counts = Counter([verdict(i) or "not judged" for i in ordered[most:]])
+    words = ", ".join([f"{n} {word}" for word, n in counts.items()])
+    return ordered[:most], f"and {len(inputs) - most} more inputs: {words}"
+
+
+def _verdict(i: Plain) -> str | None:
+    found: str | None = i["verdict"]
+    return found
+
+
 def _inputs(r: Plain) -> str:
+    shown, others = listed(r["inputs"], _verdict, ON_A_PAGE)
     rows = "".join(
         [
             f'<tr{_class(i["verdict"])}><th scope="row">{escape(i["path"])}</th><td>{escape(i["dtype"])} {svg.shape(i["shape"])}</td>'
             f"<td>{escape(i['text'])}</td></tr>"
-            for i in r["inputs"]
+            for i in shown
         ]
     )
     head = "".join([f'<th scope="col">{text}</th>' for text in ("input", "dtype and shape", "verdict")])
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-    return web.scrolled("Inputs", table) if rows else ""
+    return web.scrolled("Inputs", table) + f"<p>{escape(others)}</p>" * bool(others) if rows else ""
 
 
 def _class(verdict: str | None) -> str:
@@ -189,22 +213,22 @@ def _drawn(v: Plain) -> str:
 def report_cell(r: Plain, because: Callable[[Plain], Sequence[str]]) -> str:
     """A report in a notebook. because: what follows from a fault."""
     cell = "style='text-align:left;padding:2px 8px'"
+    shown, others = listed(r["inputs"], _verdict, LISTED)
     rows = "".join(
         [
             f"<tr><td {cell}><code>{escape(i['path'])}</code></td><td {cell}>{escape(i['dtype'])} {svg.shape(i['shape'])}</td>"
             f"<td {cell}>{escape(i['text'])}</td></tr>"
-            for i in r["inputs"][:12]
+            for i in shown
         ]
     )
     faults = web.listed(
         [f"<b>{escape(f['cause'])}</b>: {escape('; '.join([f['text'], *because(f)]))}" for f in r["faults"]]
     )
-    more = len(r["inputs"]) - 12
     parts = [
         _line(r),
         faults,
         f"<table>{rows}</table>" if rows else "",
-        f"<p>and {more} more inputs</p>" if more > 0 else "",
+        f"<p>{escape(others)}</p>" if others else "",
         *[f"<p>excused ({escape(name)}): {escape(text)}</p>" for name, text in r["excuses"].items()],
         f"<p>{escape(r['note'])}</p>" if r["note"] else "",
         f"<details><summary>to reproduce</summary><pre>{escape(r['snippet'])}</pre></details>"

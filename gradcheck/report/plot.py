@@ -56,10 +56,16 @@ def plot_examples(tried: Sequence[Mapping[str, Any]], title: str) -> Figure:
                 x = [(1 + t["size"]) * 1.06 ** np.sin(2.4 * k) for k, t in some]
                 y = [(t["scale"] or 1.0) * 1.06 ** np.cos(2.4 * k) for k, t in some]
                 label = f"{verdict}{', beyond the example' * beyond} ({len(some)})"
-                fill = color if verdict == "pass" or marker == "x" else "none"
-                edge = {} if marker == "x" else {"edgecolors": color}
-                ax.scatter(
-                    x, y, 26, marker=marker, color=fill, alpha=0.45 if beyond else 0.9, label=label, **edge
+                filled = verdict in ("pass", "fail")
+                ax.plot(
+                    x,
+                    y,
+                    marker,
+                    color=color,
+                    markerfacecolor=color if filled else "none",
+                    alpha=0.45 if beyond else 0.9,
+                    markersize=5.5,
+                    label=label,
                 )
     ax.set(xscale="log", yscale="log", xlabel="entries of the inputs + 1", ylabel="size of a typical value")
     _quiet(ax)

@@ -6,14 +6,13 @@ import json
 import math
 import os
 import sys
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.contracts.base import ContractResult
 from gradcheck.diagnosis.faults import Fault
 from gradcheck.diagnosis.pictures import Pictures
-from gradcheck.report.page import report_cell, report_page
+from gradcheck.report.page import LISTED, listed, report_cell, report_page
 from gradcheck.report.plot import plot_check
 from gradcheck.report.web import facts
 from gradcheck.verdict.compare import Verdict
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SCHEMA = 1
-
-LISTED = 12
-"""Of more inputs than this, the others are counted."""
 
 _HEADLINES = {
     Verdict.PASS: "the gradient is right",
@@ -192,8 +188,8 @@ def _lines(r: Report) -> list[str]:
         lines.append(f"  why: {r.reason}")
     for f in r.faults:
         lines += [f"  {f.cause}: {f.text}", *[f"    {text}" for text in _because(r, f.cause)]]
-    listed, others = _listed(r.inputs)
-    lines += [f"  {i.path}  {i.dtype} {i.shape}  {_words(i)}" for i in listed]
+    shown, others = listed(r.inputs, _verdict, LISTED)
+    lines += [f"  {i.path}  {i.dtype} {i.shape}  {_words(i)}" for i in shown]
     lines += [f"  {others}"] * bool(others)
     lines += [f"  excused ({name}): {text}" for name, text in r.excuses.items()]
     if r.note:
@@ -271,15 +267,8 @@ def _because(r: Report, cause: str) -> list[str]:
     return [f"not judged, as they would follow: {', '.join(names)}"] * bool(names)
 
 
-def _listed(inputs: tuple[InputResult, ...]) -> tuple[tuple[InputResult, ...], str]:
-    """The inputs to be listed one by one, those that are not right first, and a line that counts the others."""
-    if len(inputs) <= LISTED:
-        return inputs, ""
-    rank = [Verdict.FAIL, Verdict.INCONCLUSIVE, None, Verdict.SUBGRADIENT, Verdict.PASS]
-    ordered = sorted(inputs, key=lambda i: rank.index(i.verdict))
-    counts = Counter(["not judged" if i.verdict is None else i.verdict.value for i in ordered[LISTED:]])
-    words = ", ".join([f"{n} {word}" for word, n in counts.items()])
-    return tuple(ordered[:LISTED]), f"and {len(inputs) - LISTED} more inputs: {words}"
+def _verdict(i: InputResult) -> str | None:
+    return None if i.verdict is None else i.verdict.value
 
 
 def _words(i: InputResult) -> str:

@@ -103,21 +103,24 @@ def snippet(code: str, name: str, title: str = "Code that shows it again") -> st
 
 
 def numbers(faults: Sequence[Mapping[str, Any]]) -> str:
-    """The entries that are wrong: what the rule gives beside the derivative and its bound."""
-    rows = [
-        f'<tr><th scope="row">{escape(place(f))}</th><td>{number(f["analytic"])}</td><td>{number(f["numeric"])}</td>'
-        f"<td>{number(f['bound'], 2)}</td></tr>"
-        for f in faults
-        if f["analytic"] is not None
-    ]
-    if not rows:
+    """The entries that are wrong, a column each: what the rule gives, the derivative and its bound."""
+    shown = [f for f in faults if f["analytic"] is not None]
+    if not shown:
         return ""
-    heads = ("where", "the rule gives", "the derivative is", "with error at most")
-    top = "".join([f'<th scope="col">{text}</th>' for text in heads])
-    return scrolled(
-        "The numbers",
-        f'<table class="nums"><thead><tr>{top}</tr></thead><tbody>{"".join(rows)}</tbody></table>',
+    top = "".join([f'<th scope="col">{escape(place(f))}</th>' for f in shown])
+    lines = (
+        ("the rule gives", "analytic", 10),
+        ("the derivative is", "numeric", 10),
+        ("with error at most", "bound", 2),
     )
+    rows = "".join(
+        [
+            f'<tr><th scope="row">{name}</th>{"".join([f"<td>{number(f[key], digits)}</td>" for f in shown])}</tr>'
+            for name, key, digits in lines
+        ]
+    )
+    table = f'<table class="nums"><thead><tr><td></td>{top}</tr></thead><tbody>{rows}</tbody></table>'
+    return scrolled("The numbers", table)
 
 
 def place(fault: Mapping[str, Any]) -> str:

@@ -63,7 +63,7 @@ def on_github(environment: Mapping[str, str]) -> bool:
     return environment.get("GITHUB_ACTIONS") == "true"
 
 
-def annotations(
+def errors(
     summary: Summary, places: Mapping[str, tuple[str, int]], root: Path, environment: Mapping[str, str]
 ) -> list[str]:
     """A command for each failure, which GitHub shows at the line of its test; the last one counts those left out.

@@ -175,7 +175,7 @@ class Collector:
             for line in table.lines(self.summary, width, brief):
                 terminalreporter.write_line(line.text, **line.markup)
         if ci.on_github(os.environ):
-            for text in ci.annotations(self.summary, self._places, config.rootpath, os.environ):
+            for text in ci.errors(self.summary, self._places, config.rootpath, os.environ):
                 terminalreporter.write_line(text)
         for text in self._unwritten:
             terminalreporter.write_line(text, red=True)

@@ -52,11 +52,13 @@ def of_result(result: Report | Verification, *, drawn: bool = False) -> dict[str
     }
 
 
-def _pictures(result: Report | Verification) -> dict[str, Any] | None:
-    smallest = getattr(result, "smallest", None)
-    report = result if smallest is None else smallest
-    made = report.second if not report.faults and report.second is not None else report
-    return None if made.pictures is None else made.pictures.plain()
+def _pictures(result: Any) -> dict[str, Any] | None:
+    report = getattr(result, "smallest", result)
+    if report is None:
+        return None
+    pictures = (report.second if not report.faults and report.second is not None else report).pictures
+    drawn: dict[str, Any] | None = None if pictures is None else pictures.plain()
+    return drawn
 
 
 def of_error(error: BaseException, *, drawn: bool = False) -> list[dict[str, Any]]:

@@ -61,37 +61,43 @@ def _seeds(summary: Summary) -> str:
 
 def weaknesses(summary: Summary) -> list[str]:
     """What the verdict of a run leaves open, a sentence each."""
-    of = [_Named(summary, test) for test in (_inconclusive, _vacuous, _hidden)]
-    unclear, vacuous, hidden = of
-    reason = next((c.reason.partition("\n")[0] for c in summary.checks if c.reason), "")
-    unseen = [f"{', '.join(c.unseen)} of {c.entry}" for c in summary.checks if c.unseen]
-    blunt = [entry.name for entry in summary.entries if (entry.sensitivity or 0.0) >= BLUNT]
-    found = [
-        unclear.sentence("Inconclusive", "decided nothing")
-        + (f" The first: {reason}" if reason and unclear.total else ""),
-        vacuous.sentence("Vacuous", "had a gradient of zero, so that nothing else was compared"),
-        f"Never seen: no example showed the gradient by {_names(unseen)}." if unseen else "",
-        hidden.sentence(
-            "Out of sight", "are too small to be judged", "entry of a gradient", "entries of gradients"
-        ),
-        f"Blunt: an error of {BLUNT:.0%} would not have been detected in {_names(blunt)}." if blunt else "",
+    unclear, vacuous, hidden = (_Counted(summary, count) for count in (_inconclusive, _vacuous, _hidden))
+    reason = next((c.reason for c in summary.checks if c.reason and c.counts["inconclusive"]), "")
+    unseen = [
+        f"{', '.join(paths)} of {entry.name}"
+        for entry in summary.entries
+        if (paths := entry.unseen) and not entry.failed and entry.name not in vacuous.names
     ]
-    return [text for text in found if text]
+    blunt = [entry.name for entry in summary.entries if (entry.sensitivity or 0.0) >= BLUNT]
+    found = []
+    if unclear.total:
+        first = f" The first: {reason}." if reason else ""
+        found.append(
+            f"Inconclusive: {_many(unclear.total, 'example')} decided nothing: in {_names(unclear.names)}.{first}"
+        )
+    if vacuous.total:
+        found.append(
+            f"Vacuous: {_many(vacuous.total, 'example')} had a gradient of zero, so that nothing else was compared: in "
+            f"{_names(vacuous.names)}."
+        )
+    if unseen:
+        found.append(f"Never seen: no example showed the gradient by {_names(unseen)}.")
+    if hidden.total:
+        found.append(
+            f"Out of sight: {_many(hidden.total, 'entry', 'entries')} of gradients, too small to be judged: in {_names(hidden.names)}."
+        )
+    if blunt:
+        found.append(f"Blunt: an error of {BLUNT:.0%} would not have been detected in {_names(blunt)}.")
+    return found
 
 
-class _Named:
+class _Counted:
     """How often something occurs in a run, and in which entries."""
 
     def __init__(self, summary: Summary, count: Callable[[Check], int]) -> None:
-        self._found = [(check.entry, count(check)) for check in summary.checks]
-        self.total = sum([n for _, n in self._found])
-
-    def sentence(self, word: str, what: str, one: str = "example", many: str = "examples") -> str:
-        if not self.total:
-            return ""
-        names = _names([name for name, n in self._found if n])
-        what = what.replace("are", "is", 1) if self.total == 1 else what
-        return f"{word}: {_many(self.total, one, many)} {what}: in {names}."
+        found = [(check.entry, count(check)) for check in summary.checks]
+        self.total = sum([n for _, n in found])
+        self.names = {name: None for name, n in found if n}
 
 
 def _inconclusive(check: Check) -> int:
@@ -112,8 +118,8 @@ def _names(names: Iterable[str]) -> str:
     return ", ".join([*every[:NAMED], *[f"{more:,} more"] * (more > 0)])
 
 
-def _many(n: int, one: str, many: str) -> str:
-    return f"{n:,} {one if n == 1 else many}"
+def _many(n: int, one: str, many: str = "") -> str:
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
 # --- what failed ------------------------------------------------------------------------------------------------------
@@ -243,7 +249,8 @@ def is_weak(entry: Entry) -> bool:
     """Whether a pass of this entry shows little."""
     return (
         any(cell.undecided or cell.counts["inconclusive"] for cell in entry.cells.values())
-        or any(check.unseen or check.hidden for cell in entry.cells.values() for check in cell.checks)
+        or any(check.hidden for cell in entry.cells.values() for check in cell.checks)
+        or bool(entry.unseen)
         or (entry.sensitivity or 0.0) >= BLUNT
     )
 

@@ -28,7 +28,10 @@ MOST = 5
 """Of more failures in one record than this, the others are counted."""
 
 NAMED = 8
-"""So many inputs are named whose gradient was never seen."""
+"""So many inputs are named whose gradient was seen, and was not."""
+
+WHY = ("why: ", "the first inconclusive example: ")
+"""With which the line of a report begins that has the reason."""
 
 
 class Record:
@@ -50,8 +53,9 @@ class Record:
                 counts=dict(self.tally.counts),
                 sensitivity=self.tally.sensitivity,
                 hidden=self.tally.hidden,
+                seen=sorted(self.tally.informed)[:NAMED],
                 unseen=sorted(self.tally.expected - self.tally.informed)[:NAMED],
-                reason=failures.cut(self.tally.reasons[0], failures.SENTENCE) if self.tally.reasons else "",
+                reason=failures.cut(_why(self.tally.reasons), failures.SENTENCE),
             )
         self._node.user_properties[self._place : self._place + 1] = [(PROPERTY, json.dumps(self.row))]
 
@@ -163,6 +167,14 @@ class Recording:
 def records_in(session: pytest.Session) -> bool:
     """Whether a collected test uses the fixture."""
     return any("gradcheck_record" in getattr(item, "fixturenames", ()) for item in session.items)
+
+
+def _why(reasons: list[str]) -> str:
+    """Why the first inconclusive one of these reports is that, "" where none is."""
+    for line in [line.strip() for text in reasons for line in text.splitlines()]:
+        if line.startswith(WHY):
+            return line.partition(": ")[2]
+    return ""
 
 
 def is_drawn(config: pytest.Config) -> bool:

@@ -24,7 +24,7 @@ class Check:
     checked: the property, such as "gradient". counts: examples by verdict. sensitivity: the worst, None where there is
     none. outcome: "passed", "failed" or "crashed", the test's own. seconds: the test's, of which each of its checks has an
     equal part. failures: as `gradcheck.summary.failures` gives them; more: how many are left out.
-    hidden: entries of gradients that are too small to be judged. unseen: inputs whose gradient no example showed. reason: of
+    hidden: entries of gradients that are too small to be judged. seen, unseen: inputs whose gradient some example showed, and none did. reason: of
     the first inconclusive example.
     """
 
@@ -39,6 +39,7 @@ class Check:
     failures: Sequence[dict[str, Any]] = ()
     more: int = 0
     hidden: int = 0
+    seen: tuple[str, ...] = ()
     unseen: tuple[str, ...] = ()
     reason: str = ""
 
@@ -98,6 +99,13 @@ class Entry:
     def failed(self) -> bool:
         """Whether any property failed."""
         return any(cell.failed for cell in self.cells.values())
+
+    @property
+    def unseen(self) -> list[str]:
+        """Inputs whose gradient none of the checks showed."""
+        checks = [check for cell in self.cells.values() for check in cell.checks]
+        seen = {path for check in checks for path in check.seen}
+        return sorted({path for check in checks for path in check.unseen} - seen)
 
     @property
     def sensitivity(self) -> float | None:
@@ -183,8 +191,8 @@ class Summary:
         none), properties: object by property of {examples by verdict as pass, subgradient, inconclusive, vacuous, fail,
         where fail counts at least one for each test that failed · sensitivity (null: none) · seconds}} · checks: one
         for each test and property, the slowest first, list of {test: pytest's node id, kind, entry, property, outcome
-        ("passed", "failed", "crashed"), examples, seconds: those of the test, in equal parts where it has several checks, hidden: entries of gradients too small to be judged, unseen:
-        inputs whose gradient no example showed, reason: of the first inconclusive example} ·
+        ("passed", "failed", "crashed"), examples, seconds: those of the test, in equal parts where it has several checks, hidden: entries of gradients too small to be judged, seen and
+        unseen: inputs whose gradient some example showed, and none did, reason: of the first inconclusive example} ·
         failures: list of {test, kind, entry, property as in checks · function: what was checked, "" unknown · cause: the
         first fault's, or the name of the exception · text: the headline, or the exception's message · faults: list of
         {cause, text, input, index, analytic: what the rule gives, numeric: the derivative, bound} as in `Report.to_json` ·
@@ -232,6 +240,7 @@ def _plain(s: Summary) -> dict[str, Any]:
                 "examples": check.examples,
                 "seconds": round(check.seconds, 3),
                 "hidden": check.hidden,
+                "seen": list(check.seen),
                 "unseen": list(check.unseen),
                 "reason": check.reason,
             }
@@ -267,6 +276,7 @@ def gathered(records: Iterable[dict[str, Any]], test: str, outcome: str, seconds
             () if outcome == "passed" else tuple(row.get("failures", ())),
             0 if outcome == "passed" else row.get("more", 0),
             row.get("hidden", 0),
+            tuple(row.get("seen", ())),
             tuple(row.get("unseen", ())),
             row.get("reason", ""),
         )
