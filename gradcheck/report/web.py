@@ -88,7 +88,7 @@ def listed(items: Sequence[str]) -> str:
 
 def scrolled(name: str, table: str) -> str:
     """A table that scrolls by itself where the screen is narrow, also by keyboard."""
-    return f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(name)}">{table}</div>'
+    return f'<div class="scroll" tabindex="0" role="group" aria-label="{escape(name)}">{table}</div>'
 
 
 def snippet(code: str, name: str, title: str = "Code that shows it again") -> str:
@@ -96,7 +96,7 @@ def snippet(code: str, name: str, title: str = "Code that shows it again") -> st
     if not code:
         return ""
     return (
-        f'<div class="snippet"><div class="head"><h4>{escape(title)}</h4>'
+        f'<div class="snippet"><div class="head"><strong>{escape(title)}</strong>'
         f'<button type="button" data-copy="{name}" hidden>Copy code</button></div>'
         f'<pre class="fill code" tabindex="0" aria-label="{escape(title)}"><code id="{name}">{escape(code)}</code></pre></div>'
     )
