@@ -30,7 +30,7 @@ def html_table(y: Any, value: Any, bound: Any, diagnosis: Any) -> str:
                 break
             name = ("" if single else f"output {k} ") + f"[{', '.join(map(str, index))}]" * bool(index)
             cells = [
-                name or "output",
+                name.strip() or "output",
                 number(ys[index]),
                 f"{number(values[index])} ± {bounds[index]:.1g}",
                 _NAMES[int(codes[index])],
