@@ -243,7 +243,8 @@ def _check(subject: Subject, call: Call, order: int, said: str = "") -> Report:
                     "raises",
                     f"the gradient of {subject.name} raised {error}, on inputs that its forward takes",
                 ),
-            )
+            ),
+            tuple(results),
         )
     verdict = Verdict.FAIL if found.faults or values is None else values.comparison.verdict
     reason = _why(obs, values) if values is not None and verdict is Verdict.INCONCLUSIVE else ""
@@ -265,7 +266,7 @@ def _check(subject: Subject, call: Call, order: int, said: str = "") -> Report:
         gradient=subject.gradient,
         verdict=verdict,
         inputs=_input_results(obs, values, {fault.input for fault in found.faults}, verdict),
-        contracts=tuple(results),
+        contracts=found.contracts,
         faults=found.faults,
         reason=reason,
         judged=covered.words() if verdict in (Verdict.PASS, Verdict.SUBGRADIENT) else "",

@@ -42,18 +42,26 @@ __version__ = "0.1.0"
 __all__ = [
     "Op", "Tensor", "arange", "composed", "enable_grad", "errors", "eye", "full", "full_like", "is_grad_enabled",
     "cross_entropy", "mse_loss", "nn", "no_grad", "ones", "ones_like", "op", "optim", "rand", "rand_like", "randn", "randn_like", "registry", "spec", "tensor",
+    "checkpoint", "grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp",
     "zeros", "zeros_like", "check_model", "data", "io", "load_into", "save", "train", *_ops,
 ]  # fmt: skip
 
 if _typing.TYPE_CHECKING:
     from gradcore import data, io, train
     from gradcore.preflight import check_model
+    from gradcore.recompute import checkpoint
     from gradcore.saving import load_into, save
+    from gradcore.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
 _LATE = {
+    **dict.fromkeys(
+        ("grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"),
+        "gradcore.transforms",
+    ),
     "data": "gradcore.data",
     "io": "gradcore.io",
     "train": "gradcore.train",
+    "checkpoint": "gradcore.recompute",
     "check_model": "gradcore.preflight",
     "load_into": "gradcore.saving",
     "save": "gradcore.saving",

@@ -1,5 +1,12 @@
 """Errors that state what was passed, what was expected, and what to do."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 class GradcoreError(Exception):
     """Base of every error that gradcore raises on purpose."""
@@ -63,3 +70,10 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, signal: int, message: str = "") -> None:
         super().__init__(message or f"ended by signal {signal}")
         self.signal = signal
+
+
+def require_file(path: Path, kind: str, error: type[GradcoreError]) -> None:
+    """Raise `error` where no regular file stands at `path`, with what does; a FIFO would otherwise be waited for."""
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "nothing" if not path.exists() else "no regular file"
+        raise error(f"{path}: expected {kind}, found {found} there")

@@ -66,12 +66,7 @@ class Mutant:
     @property
     def refusal(self) -> bool:
         """Whether it changes what is refused: the condition of an error, or the raising of it."""
-        for node in ast.walk(self.source.tree):
-            if isinstance(node, ast.If) and any(isinstance(part, ast.Raise) for part in node.body):
-                begin, end = self.source.span(node.test)[0], self.source.span(node.body[-1])[1]
-                if begin <= self.begin and self.end <= end:
-                    return True
-        return False
+        return any(begin <= self.begin and self.end <= end for begin, end in self.source.refusals)
 
     @property
     def key(self) -> tuple[str, str, str, str, int]:

@@ -83,6 +83,15 @@ class Source:
         """The number of the line, from 1, that holds a byte."""
         return self.data.count(b"\n", 0, offset) + 1
 
+    @cached_property
+    def refusals(self) -> list[tuple[int, int]]:
+        """Where the source refuses something: from the condition of an error to its raising."""
+        return [
+            (self.span(node.test)[0], self.span(node.body[-1])[1])
+            for node in ast.walk(self.tree)
+            if isinstance(node, ast.If) and any(isinstance(part, ast.Raise) for part in node.body)
+        ]
+
     # --- owners -------------------------------------------------------------------------------------------------------
 
     @cached_property

@@ -13,8 +13,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "gradcheck")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "gradcheck"))
 
 import browser
 import pages
@@ -22,8 +22,9 @@ import pages
 from gradcheck.summary import failures
 from gradcheck.summary.results import Summary
 
+ROOT = Path(__file__).resolve().parents[2]
 OUT = Path(__file__).with_name("page.png")
-WIDTH, HEIGHT = 1100, 1000
+WIDTH, HEIGHT = 1100, 1270
 
 
 def summary() -> Summary:

@@ -77,6 +77,10 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="points of each case (default: %(default)s)",
     )
+    guide = commands.add_parser(
+        "guide", help="show a page of the guide", description="Show a page of the guide."
+    )
+    guide.add_argument("topic", nargs="?", metavar="TOPIC", help="without one: a list of the topics")
     return found
 
 

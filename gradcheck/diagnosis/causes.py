@@ -17,6 +17,7 @@ CAUSES = {
     "factor": "a constant factor is wrong",
     "transposed": "the cotangent is the transpose of the right one",
     "unsummed broadcast": "the cotangent of a broadcast input is not summed over the axes that were broadcast",
+    "shape": "the cotangent has the right entries in another shape",
     "overwritten": "an entry that is used several times got one of its cotangents instead of their sum",
     "reversed": "the cotangent is in reverse order along an axis",
     "symmetric": "another convention for the gradient by a symmetric matrix",

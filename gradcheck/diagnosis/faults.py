@@ -30,6 +30,9 @@ FIRST = (
 )
 """Broken contracts that explain a wrong value, and so are reported before it."""
 
+FOLLOWING = {"cotangent ignored": ("linear", "zero_cotangent")}
+"""Broken contracts that a wrong value explains, by its cause: they are listed under it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -50,26 +53,39 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """The faults in the order in which they are reported, and the first located entry with its evidence."""
+    """The faults in the order in which they are reported, the contracts, and the first located entry with its evidence.
+
+    contracts: as they were tried, less those that follow from a wrong value.
+    """
 
     faults: tuple[Fault, ...]
+    contracts: tuple[ContractResult, ...] = ()
     located: Located | None = None
     evidence: Evidence | None = None
 
 
 def diagnose(obs: Observation, values: ValueResult | None, contracts: Sequence[ContractResult]) -> Faults:
     """Every broken contract and every wrong input, the clearest first."""
+    found = _of_values(obs, values) if values is not None and values.failed else []
+    contracts = tuple([_following(c, [f for f, _, _ in found]) for c in contracts])
     broken = [Fault(c.name, c.text) for c in contracts if c.status == "broken"]
     if values is None:
-        return Faults(tuple(_of_shapes(obs) + [f for f in broken if f.cause != "cotangent_shape"]))
-    found = _of_values(obs, values) if values.failed else []
+        return Faults(tuple(_of_shapes(obs) + [f for f in broken if f.cause != "cotangent_shape"]), contracts)
     early = sorted([f for f in broken if f.cause in FIRST], key=lambda f: FIRST.index(f.cause))
     late = [f for f in broken if f.cause not in FIRST]
     faults = (*early, *[f for f, _, _ in found], *late)
     for _, at, e in found:
         if at is not None:
-            return Faults(faults, at, e)
-    return Faults(faults)
+            return Faults(faults, contracts, at, e)
+    return Faults(faults, contracts)
+
+
+def _following(result: ContractResult, wrong: Sequence[Fault]) -> ContractResult:
+    """The same, skipped where it follows from a wrong value."""
+    cause = next((f.cause for f in wrong if result.name in FOLLOWING.get(f.cause, ())), "")
+    if result.status != "broken" or not cause:
+        return result
+    return replace(result, status="skipped", text=f"{cause}, and this would follow", because=cause)
 
 
 def _of_shapes(obs: Observation) -> list[Fault]:

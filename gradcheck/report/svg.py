@@ -16,7 +16,13 @@ LEFT, RIGHT, TOP, BOTTOM = 62, 12, 12, 40
 LEVELS = (1.0, 10.0, 1e3, 1e6)
 """Errors in units of what is allowed, at which a map changes its colour."""
 
-LEVEL_WORDS = ("within the bound", "to 10 x", "to 1000 x", "to 1e6 x", "more")
+LEVEL_WORDS = (
+    "within the bound",
+    "up to 10 times it",
+    "up to 1000 times",
+    "up to 1e6 times",
+    "more than 1e6 times",
+)
 
 VERDICTS = ("pass", "subgradient", "inconclusive", "fail")
 

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 import numpy.typing as npt
 
-from gradcore.errors import DataError, DtypeError, ShapeError
+from gradcore.errors import DataError, DtypeError, ShapeError, require_file
 
 __all__ = ["DEFAULT_LIMIT", "encode_idx", "read_idx"]
 
@@ -55,9 +55,7 @@ def read_idx(
     """
     path = Path(path)
     try:
-        if not path.is_file():
-            found = "a folder" if path.is_dir() else "nothing" if not path.exists() else "no regular file"
-            raise DataError(f"{path}: expected an IDX file, found {found} there")
+        require_file(path, "an IDX file", DataError)
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             gzipped = file.read(2) == _GZIP_MAGIC

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from gradcore.errors import ModelFileError
+from gradcore.errors import ModelFileError, require_file
 from gradcore.io.atomic import write_atomically
 from gradcore.io.jsontext import parse_json
 
@@ -143,9 +143,7 @@ def load_tensors(
     """
     path = Path(path)
     try:
-        if not path.is_file():
-            found = "a folder" if path.is_dir() else "nothing" if not path.exists() else "no regular file"
-            raise ModelFileError(f"{path}: expected a model file, found {found} there")
+        require_file(path, "a model file", ModelFileError)
         with path.open("rb") as file:
             header = _read_header(path, file, limit)
             metadata = {key: value for key, value in header.metadata.items() if key != _CHECKSUM}

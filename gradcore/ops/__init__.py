@@ -1,6 +1,7 @@
 """The differentiable primitives and what is composed of them: forward, vjp and spec of each stand together."""
 
-from gradcore.ops import methods as methods  # which adds to Tensor what is no op
+from gradcore.ops import inplace as inplace  # this and the next add to Tensor what is no op
+from gradcore.ops import methods as methods
 from gradcore.ops.arithmetic import add, div, maximum, minimum, mul, pow, sub, where
 from gradcore.ops.axes import squeeze, swapaxes, unsqueeze
 from gradcore.ops.conv import conv2d, conv2d_input, conv2d_weight

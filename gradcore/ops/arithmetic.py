@@ -184,4 +184,4 @@ def _mul_scalar(self: Tensor, scalar: float) -> Tensor:
 
 for _name, _op in (("add", add), ("sub", sub), ("mul", mul), ("truediv", div), ("pow", pow)):
     setattr(Tensor, f"__r{_name}__", binary_method(_op, swapped=True))
-Tensor.mul_scalar = _mul_scalar  # type: ignore[method-assign]
+Tensor.mul_scalar = _mul_scalar  # type: ignore[assignment]

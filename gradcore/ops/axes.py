@@ -13,8 +13,8 @@ from gradcore.ops.shape import reshape, transpose
 from gradcore.spec import Derived, Env, OpSpec, case, reals
 
 if TYPE_CHECKING:
+    from gradcore.attached import Axes
     from gradcore.op import Array
-    from gradcore.tensor import Axes
 
 
 def axis_of(name: str, axis: Any, ndim: int, shape: tuple[int, ...]) -> int:

@@ -127,4 +127,4 @@ def _getitem_method(self: Tensor, index: Any) -> Any:
     return getitem(self, _plain_index(index))
 
 
-Tensor.__getitem__ = _getitem_method  # type: ignore[method-assign]
+Tensor.__getitem__ = _getitem_method  # type: ignore[assignment]

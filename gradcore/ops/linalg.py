@@ -98,7 +98,7 @@ def _misfit(x: tuple[int, ...], y: tuple[int, ...]) -> ShapeError:
     )
 
 
-Tensor.__rmatmul__ = binary_method(matmul, swapped=True)  # type: ignore[method-assign]
+Tensor.__rmatmul__ = binary_method(matmul, swapped=True)  # type: ignore[assignment]
 
 
 def _linear_x(gy: Array, _y: Array, _x: Array, weight: Array, _bias: Array) -> Array:

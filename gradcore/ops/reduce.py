@@ -13,7 +13,7 @@ from gradcore.ops.reference import along, rowwise
 from gradcore.spec import Axis, OpSpec, case, flags, interval, reals
 
 if TYPE_CHECKING:
-    from gradcore.tensor import Axes
+    from gradcore.attached import Axes
 
 _OVER_AXES = {"axis": Axis(many=True, none=True), "keepdims": flags()}
 _ALONG = {"axis": Axis()}

@@ -65,7 +65,12 @@ def _transpose_rule(gy: Array, _y: Array, x: Array, axes: tuple[int, ...] | None
 
 @op(
     vjp=_transpose_rule,
-    spec=OpSpec(case(reals(), params={"axes": Permutation(none=True)}), reference=_transposed_by_index),
+    spec=OpSpec(
+        case(reals(), params={"axes": Permutation(none=True)}),
+        # Equal sizes: only there does a rule that takes `axes` for its inverse give a wrong number, and no wrong shape.
+        case(reals("n n n"), params={"axes": Permutation()}, sizes={"n": (2, 3)}),
+        reference=_transposed_by_index,
+    ),
     numpy=(np.transpose,),
 )
 def transpose(x: Array, /, axes: tuple[int, ...] | None = None) -> Array:
@@ -180,6 +185,6 @@ def _transpose_method(self: Tensor, *axes: Any) -> Any:
     return transpose(self, axes or None)
 
 
-Tensor.reshape = _reshape_method  # type: ignore[method-assign]
-Tensor.transpose = _transpose_method  # type: ignore[method-assign]
+Tensor.reshape = _reshape_method  # type: ignore[assignment]
+Tensor.transpose = _transpose_method  # type: ignore[assignment]
 Tensor.T = property(transpose, doc="The axes reversed.")  # type: ignore[assignment]

@@ -1,11 +1,13 @@
 """What a graph holds keeps its values: steps, loading and clipping leave alone an array that something else holds."""
 
+import operator
+
 import numpy as np
 import pytest
 
 import gradcore
 from gradcore import Tensor, nn, optim
-from gradcore.errors import GraphError
+from gradcore.errors import DtypeError, GraphError, ShapeError
 from gradcore.holding import assign, is_grad_held, is_held
 
 
@@ -158,3 +160,76 @@ def test_a_step_refuses_a_gradient_that_is_no_array():
         match=r"a parameter of shape \(1,\) has Tensor.* as its gradient: p\.grad is None or an array",
     ):
         optim.SGD([x]).step()
+
+
+STEPS = {
+    "+": operator.iadd,
+    "-": operator.isub,
+    "*": operator.imul,
+    "/": operator.itruediv,
+    "**": operator.ipow,
+}
+
+
+@pytest.mark.parametrize("symbol", STEPS)
+def test_a_step_by_hand_changes_the_parameter_under_every_name_that_it_has(symbol):
+    model = nn.Linear(2, 1, rng=0)
+    before = model.weight.data.copy()
+    with gradcore.no_grad():
+        for p in model.parameters():
+            p_before = p
+            p = STEPS[symbol](p, 2.0)
+            assert p is p_before
+    assert np.array_equal(model.weight.data, STEPS[symbol](before, np.float32(2.0)))
+    assert model.weight.requires_grad
+
+
+def test_a_matrix_is_multiplied_in_place():
+    x = Tensor(np.eye(2))
+    y = x
+    y @= np.full((2, 2), 3.0)
+    assert x.tolist() == [[3.0, 3.0], [3.0, 3.0]]
+
+
+def test_a_step_by_hand_between_two_backward_passes_leaves_the_second_graph_right():
+    x = leaf(1.0, 2.0)
+    first, second = (x * x).sum(), (x**3).sum()
+    first.backward()
+    with gradcore.no_grad():
+        x -= 0.1 * x.grad
+    x.grad = None
+    second.backward()
+    assert x.grad.tolist() == [3.0, 12.0]
+    assert np.allclose(x.data, [0.8, 1.6])
+
+
+def test_a_change_in_place_of_what_requires_a_gradient_is_refused_while_recording():
+    x = leaf(1.0)
+    with pytest.raises(GraphError, match=r"x \+= \.\.\. on a tensor that requires a gradient.*no_grad"):
+        x += 1.0
+    assert x.tolist() == [1.0]
+
+
+def test_results_and_sums_of_losses_get_new_tensors():
+    x = leaf(1.0, 2.0)
+    y = x * 3.0
+    first = y
+    y += 1.0
+    assert first.tolist() == [3.0, 6.0]
+    total = gradcore.tensor(0.0)
+    for _ in range(2):
+        total += y.sum()
+    total.backward()
+    assert x.grad.tolist() == [6.0, 6.0]
+
+
+def test_a_change_in_place_that_needs_another_shape_or_dtype_is_refused():
+    x = Tensor(np.ones(3, np.float32))
+    with pytest.raises(ShapeError, match=r"shape \(3,\) into one of shape \(2, 3\): write x = x \+ y"):
+        x += np.ones((2, 3), np.float32)
+    whole = Tensor(np.arange(3))
+    with pytest.raises(DtypeError, match=r"int64 into one of float64: write x = x \* y"):
+        whole *= 0.5
+    x *= np.full(3, 2.0)  # float64 is of the same kind, as for NumPy
+    assert x.dtype == np.float32
+    assert x.tolist() == [2.0, 2.0, 2.0]

@@ -17,11 +17,12 @@ ROOMS = """
     spec  state  extras  progress  data  names  notebook
     registry  io  holding
     graph  figures
-    convert
+    attached  convert
     tensor
     op  create
     ops
-    losses
+    losses  variables
+    transforms  recompute
     nn  optim
     preflight  saving
     train

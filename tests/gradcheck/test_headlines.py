@@ -101,6 +101,15 @@ def test_a_rule_that_changes_its_input_is_named_and_its_consequences_are_under_i
     assert under in str(report)
 
 
+def test_contracts_that_a_wrong_value_breaks_are_listed_under_it():
+    report = failed(np.sin, lambda gy, y, x: np.cos(x))
+    assert report.causes == ("cotangent ignored",)
+    assert report.broken == ()
+    assert "not judged, as they would follow: linear, zero_cotangent" in str(report)
+    clipped = failed(np.sin, lambda gy, y, x: np.clip(gy, -1e3, 1e3) * np.cos(x))
+    assert clipped.broken == ("linear",)
+
+
 def test_only_a_wrong_value_is_called_a_wrong_gradient():
     assert headline(failed(np.sin, lambda gy, y, x: 2 * gy * np.cos(x))) == "the gradient is wrong"
 

@@ -9,6 +9,11 @@ from importlib import resources
 import pytest
 from programs import module
 
+from gradcheck import cli
+from gradcheck.contracts import CONTRACTS
+from gradcheck.diagnosis.causes import CAUSES
+from gradcheck.verdict.excuses import OF_DIFFERENCE, OF_POINT
+
 readme = module("ci.readme")
 
 PAGE = """
@@ -44,22 +49,56 @@ def test_an_example_that_does_not_hold_is_a_failure(tmp_path, monkeypatch, capsy
     assert "4 examples, 1 failed" in capsys.readouterr().out
 
 
-def test_the_examples_of_the_guide_hold():
-    pytest.importorskip("torch")
-    (page,) = readme.PAGES[1:]
-    assert page.name == "kernels.md"
-    attempted, failed = readme.run(page)
-    assert attempted > 15
+GUIDE = {page.stem: page for page in readme.PAGES[1:]}
+OF = {"kernels": "torch", "pytorch": "torch", "gallery": "torch", "jax": "jax"}
+
+
+@pytest.mark.parametrize("topic", GUIDE)
+def test_the_examples_of_the_guide_hold(topic):
+    if topic in OF:
+        pytest.importorskip(OF[topic])
+    attempted, failed = readme.run(GUIDE[topic])
     assert failed == 0
+    assert attempted >= (topic != "cost")
 
 
 def test_the_guide_is_a_part_of_the_package_and_of_the_readme():
     settings = tomllib.loads((readme.ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     assert "guide/*.md" in settings["tool"]["setuptools"]["package-data"]["gradcheck"]
-    assert resources.files("gradcheck").joinpath("guide", "kernels.md").is_file()
     linked = re.findall(r"\]\(([\w/.]+)\)", readme.PAGE.read_text(encoding="utf-8"))
-    assert "gradcheck/guide/kernels.md" in linked
     assert all((readme.ROOT / path).is_file() for path in linked)
+    for topic in GUIDE:
+        assert resources.files("gradcheck").joinpath("guide", f"{topic}.md").is_file()
+        assert f"gradcheck/guide/{topic}.md" in linked
+
+
+def test_the_command_lists_the_guide_and_shows_a_page(capsys):
+    assert cli.main(["guide"]) == 0
+    listed = capsys.readouterr().out
+    for topic, page in GUIDE.items():
+        title = page.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
+        assert re.search(rf"^  {topic} +{re.escape(title)}$", listed, re.MULTILINE)
+    assert cli.main(["guide", "bound"]) == 0
+    assert capsys.readouterr().out == GUIDE["bound"].read_text(encoding="utf-8")
+    assert cli.main(["guide", "boundary"]) == 2
+    assert "no topic 'boundary': choose one of bound, causes" in capsys.readouterr().err
+
+
+def test_links_within_the_guide_hold():
+    for page in GUIDE.values():
+        for link in re.findall(r"\]\(([\w/.]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / link).is_file(), f"{page.name} links to {link}"
+
+
+def test_the_guide_has_a_section_for_every_cause_and_every_contract():
+    headings = re.findall(r"^## (.+)$", GUIDE["causes"].read_text(encoding="utf-8"), re.MULTILINE)
+    described = {name for heading in headings for name in heading.split(", ")}
+    assert described == set(CAUSES) | set(CONTRACTS) | {"raises"}
+
+
+def test_the_guide_lists_every_excuse():
+    listed = re.findall(r"^\| `(\w+)` \|", GUIDE["verdicts"].read_text(encoding="utf-8"), re.MULTILINE)
+    assert listed == [excuse.__name__ for excuse in (*OF_DIFFERENCE, *OF_POINT)]
 
 
 def test_the_guide_names_every_cause_of_a_kernel():
@@ -68,5 +107,5 @@ def test_the_guide_names_every_cause_of_a_kernel():
     )
     named = set(re.findall(r'(?:Cause|Fault)\(\s*"(\w[\w ]*)"', source))
     assert len(named) > 12
-    listed = re.findall(r"^\| `([\w ]+)` \|", readme.PAGES[1].read_text(encoding="utf-8"), re.MULTILINE)
+    listed = re.findall(r"^\| `([\w ]+)` \|", GUIDE["kernels"].read_text(encoding="utf-8"), re.MULTILINE)
     assert named <= set(listed)

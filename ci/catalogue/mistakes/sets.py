@@ -31,6 +31,7 @@ def module(path):
     return made
 
 
+module(ROOT / "tests" / "gradcheck" / "mistaken.py")  # which the next imports
 table = module(ROOT / "tests" / "gradcheck" / "test_planted_mistakes.py")
 SETS = {"own": (special_values, behaviours), "heldout": (arrays, values, layers, windows)}
 
