@@ -10,8 +10,8 @@ from gradcheck.report import svg, web
 from gradcheck.summary.results import Cell, Check, Entry, Summary
 from gradcheck.summary.table import BLUNT, cell_text, headline, sensitivity_text
 
-FAILURES, BRIEF, ROWS = 380_000, 90_000, 430_000
-"""Bytes for failures in full, for those in one line, and for the rows of the tables."""
+FAILURES, BRIEF, ALL = 380_000, 90_000, 920_000
+"""Bytes for failures in full, for those in one line, and for both with the rows of the tables."""
 
 SLOWEST, NAMED = 50, 8
 """So many tests are listed by their time; so many entries are named in a sentence."""
@@ -26,11 +26,12 @@ def html_page(summary: Summary) -> str:
     """The page: the verdict, what makes a pass weak, what failed and why, a table for each kind, the slowest tests."""
     verdict, title = _title(summary)
     first = headline(summary).text if summary else "nothing was verified"
+    failed = _failures(summary)
     main = (
         web.section("weak", "What makes a pass weak", web.weak(weaknesses(summary)))
         + (_tools() if summary else "")
-        + web.section("failures", "What failed", _failures(summary))
-        + web.section("entries", "Everything that was verified", _tables(summary))
+        + web.section("failures", "What failed", failed)
+        + web.section("entries", "Everything that was verified", _tables(summary, ALL - len(failed.encode())))
         + web.section("checks", "Where the time went", _slowest(summary))
     )
     known = {**summary.facts, "seed": _seeds(summary)}
@@ -199,7 +200,7 @@ def _tools() -> str:
     )
 
 
-def _tables(summary: Summary) -> str:
+def _tables(summary: Summary, room: int) -> str:
     if not summary:
         return ""
     columns = {
@@ -212,7 +213,7 @@ def _tables(summary: Summary) -> str:
         for entry in entries
     }
     ranked = sorted(summary.entries, key=lambda entry: (not entry.failed, not is_weak(entry)))
-    room, kept = ROWS, set()
+    kept = set()
     for entry in ranked:
         room -= len(rows[entry.kind, entry.name].encode())
         if room < 0:

@@ -116,8 +116,7 @@ def test_ten_thousand_entries_stay_below_a_megabyte():
     text = pages.html_page(pages.many(10_000))
     assert len(text.encode()) < MEGABYTE
     shown = text.count("<th scope=row>")
-    assert shown > 4_000
-    assert shown == 10_000 or f"and {10_000 - shown:,} more entries" in text
+    assert shown == 10_000
 
 
 def test_ten_thousand_failures_stay_below_a_megabyte_and_those_left_out_are_counted(report):
@@ -131,11 +130,11 @@ def test_ten_thousand_failures_stay_below_a_megabyte_and_those_left_out_are_coun
 
 
 def test_what_failed_has_room_before_what_is_right():
-    checks = [pages.check(f"right_{k:05}_" + "x" * 150) for k in range(4_000)]
+    checks = [pages.check(f"right_{k:05}_" + "x" * 150) for k in range(6_000)]
     text = pages.html_page(pages.Summary([*checks, pages.check("wrong", "zoo", outcome="failed")]))
     assert "<th scope=row>wrong" in text
     assert "right_00000" in text
-    assert "right_03999" not in text
+    assert "right_05999" not in text
 
 
 def test_the_page_of_a_report_has_its_parts_and_is_written_whole(report, tmp_path):
