@@ -1,6 +1,7 @@
 """Pages for the tests: of a run that failed, one that passed, and one report, made of real reports where that matters."""
 
 from collections import Counter
+from functools import cache
 
 import numpy as np
 
@@ -31,6 +32,7 @@ def wrong_rule(gy, y, x):
     return g
 
 
+@cache
 def report():
     """A report on a rule that is wrong in one row."""
     x = np.random.default_rng(1).normal(size=(4, 6))
