@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gradcore.convert import plain
 from gradcore.errors import ArgumentError, GraphError
 from gradcore.graph import backward_pass, enable_grad, inform, next_order, walk
 from gradcore.tensor import Tensor
@@ -35,8 +36,7 @@ class _Recomputed:
                 variable(a, self.name) if np.asarray(a.data).dtype.kind == "f" else Tensor(a) for a in inputs
             ]
             again = self.f(*variables)
-        before = y.data if type(y) is Tensor else y
-        if not np.array_equal(again.data, before, equal_nan=True):
+        if not np.array_equal(again.data, plain(y), equal_nan=True):
             raise GraphError(
                 f"{self.name} gave other values when it was evaluated again: it has to be the same function each time (draw "
                 "random masks outside, and pass them in)"
@@ -44,12 +44,8 @@ class _Recomputed:
         ends = [*[v for v in variables if v.requires_grad], *self.extras]
         with cut(ends):
             found = {id(n): gx for n, gx in backward_pass([(again, gy)], record=record)}
-        zero = Tensor if record else np.asarray
         return tuple(
-            [
-                found[id(v)] if id(v) in found else zero(np.zeros_like(v.data))
-                for v in (*variables, *self.extras)
-            ]
+            [found[id(v)] if id(v) in found else np.zeros_like(v.data) for v in (*variables, *self.extras)]
         )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from gradcore.convert import plain
 from gradcore.errors import ArgumentError, ShapeError
 from gradcore.graph import backward_pass, enable_grad, is_grad_enabled, walk
 from gradcore.ops.shape import concatenate
@@ -27,7 +28,7 @@ ArgNums: TypeAlias = int | tuple[int, ...]
 
 
 def _pull(
-    roots: Sequence[tuple[Tensor, Any]], variables: Sequence[Tensor], *, keep: bool
+    roots: Sequence[tuple[Tensor, Any]], variables: Sequence[Tensor], *, keep: bool = False
 ) -> tuple[list[Any], bool]:
     """The cotangents of the variables, zeros for one that nothing depends on; and whether they are recorded Tensors.
 
@@ -36,28 +37,26 @@ def _pull(
     roots = [(y, gy) for y, gy in roots if y.requires_grad]
     ours = {id(v) for v in variables}
     record = is_grad_enabled() and (
-        any(v._op is not None for v in variables)
-        or any(type(gy) is Tensor and gy.requires_grad for _, gy in roots)
+        any(type(gy) is Tensor and gy.requires_grad for _, gy in roots)
         or any(n._op is None and id(n) not in ours for y, _ in roots for n in walk(y))
     )
     seeds = [(y, _seed(gy, record)) for y, gy in roots]
     with cut(variables):
         found = {id(n): gx for n, gx in backward_pass(seeds, retain_graph=keep, record=record)}
-    zeros = Tensor if record else np.asarray
-    return [found[id(v)] if id(v) in found else zeros(np.zeros_like(v.data)) for v in variables], record
+    return [found[id(v)] if id(v) in found else np.zeros_like(v.data) for v in variables], record
 
 
 def _seed(gy: Any, record: bool) -> Any:
     if record:
         return gy if type(gy) is Tensor else Tensor(np.array(gy))
-    return np.array(gy.data if type(gy) is Tensor else gy)
+    return np.array(plain(gy))
 
 
 def _as_given(gx: Any, value: Any) -> Any:
     """A gradient in the kind of the argument that it is by; recorded ones stay Tensors."""
-    if type(gx) is Tensor:
-        return gx if gx.requires_grad or type(value) is Tensor else gx.data
-    return Tensor(gx) if type(value) is Tensor else gx
+    if type(gx) is Tensor and gx.requires_grad:
+        return gx
+    return Tensor(plain(gx)) if type(value) is Tensor else plain(gx)
 
 
 def _of_one(f: Callable[..., Any], result: Any, who: str) -> Tensor:
@@ -135,7 +134,7 @@ def value_and_grad(f: Callable[..., Any], argnums: ArgNums = 0, has_aux: bool = 
             )
         loss, aux = result if has_aux else (result, None)
         y = _of_one(f, loss, "grad")
-        gxs, record = _pull([(y, np.ones(y.shape, y.dtype))], variables, keep=False)
+        gxs, record = _pull([(y, np.ones(y.shape, y.dtype))], variables)
         value = y if record else Tensor(y.data)
         found = _by_argument(args, places, gxs, argnums)
         return ((value, aux), found) if has_aux else (value, found)
@@ -171,13 +170,13 @@ def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], tuple[A
     """
     places = range(len(args))
     y, variables = _traced(f, args, {}, places, "vjp")
-    outputs = [leaf if type(leaf) is Tensor else Tensor(np.asarray(leaf)) for leaf in leaves_of(y)]
+    outputs = [leaf if type(leaf) is Tensor else Tensor(leaf) for leaf in leaves_of(y)]
 
     def pull(gy: Any) -> tuple[Any, ...]:
         gys = leaves_of(gy)
-        if [np.shape(g.data if type(g) is Tensor else g) for g in gys] != [o.shape for o in outputs]:
+        if [np.shape(plain(g)) for g in gys] != [o.shape for o in outputs]:
             raise ShapeError(
-                f"pull got cotangents of shapes {[np.shape(g) for g in gys]}, and the outputs have {[o.shape for o in outputs]}"
+                f"pull got cotangents of shapes {[np.shape(plain(g)) for g in gys]}, and the outputs have {[o.shape for o in outputs]}"
             )
         typed = [
             g if type(g) is Tensor else np.asarray(g, o.dtype) for g, o in zip(gys, outputs, strict=True)
@@ -195,7 +194,7 @@ def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> 
     >>> y.tolist(), dy.tolist()
     ([1.0, 4.0], [2.0, 2.0])
     """
-    moving = [np.shape(a.data if type(a) is Tensor else a) for a in leaves_of(tuple(args))]
+    moving = [np.shape(plain(a)) for a in leaves_of(tuple(args))]
     along = [t if type(t) is Tensor else np.asarray(t) for t in leaves_of(tuple(tangents))]
     if [t.shape for t in along] != moving:
         raise ShapeError(
@@ -209,8 +208,8 @@ def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> 
         total: Any = sum(
             [(gx * t).sum() for gx, t in zip(gxs, along, strict=True) if type(gx) is Tensor], Tensor(0.0)
         )
-    found, _ = _pull([(total, np.ones(total.shape, total.dtype))], dummies, keep=True)
-    return y, filled(y, iter([g if type(g) is Tensor else Tensor(g) for g in found]))
+    found, _ = _pull([(total, np.ones(total.shape, total.dtype))], dummies)
+    return y, filled(y, iter([_as_given(g, total) for g in found]))
 
 
 def hvp(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
@@ -226,7 +225,7 @@ def hvp(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
 
         def along(*given: Any) -> Any:
             gxs = leaves_of(grad(f, argnums)(*given, **kwargs))
-            return sum([(gx * t).sum() for gx, t in zip(gxs, vs, strict=True)], Tensor(0.0))
+            return sum([(gx * t).sum() for gx, t in zip(gxs, vs, strict=True)])
 
         return grad(along, argnums)(*rest)
 
@@ -247,7 +246,7 @@ def jacobian(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
         (place,) = _chosen(f, args, argnums, "jacobian")
         x = args[place]
         result, variables = _traced(f, args, kwargs, [place], "jacobian")
-        if len(leaves_of(x)) != 1 or leaves_of(x)[0] is not x or type(result) not in (Tensor, np.ndarray):
+        if len(leaves_of(x)) != 1 or leaves_of(x)[0] is not x or not isinstance(result, Tensor | np.ndarray):
             raise ArgumentError(
                 f"jacobian is of one array by one array, and {name_of(f)} takes or returns containers: split it, or use vjp"
             )
@@ -259,9 +258,9 @@ def jacobian(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
             gy.flat[k] = 1.0
             rows.append(_pull([(y, gy)], variables, keep=True)[0][0])
         if not rows:
-            return _as_given(np.zeros(shape, variables[0].dtype), x)
+            return _as_given(np.empty(shape, variables[0].dtype), x)
         if type(rows[0]) is Tensor:
-            return _as_given(concatenate([row.reshape((1, *row.shape)) for row in rows]).reshape(shape), x)
+            return _as_given(concatenate([row.flatten() for row in rows]).reshape(shape), x)
         return _as_given(np.stack(rows).reshape(shape), x)
 
     return function

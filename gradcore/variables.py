@@ -32,7 +32,7 @@ def filled(tree: Tree, leaves: Iterator[Any]) -> Tree:
     """The same containers with other leaves."""
     if isinstance(tree, dict):
         return {key: filled(part, leaves) for key, part in tree.items()}
-    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+    if hasattr(tree, "_fields"):  # a named tuple
         return type(tree)(*[filled(part, leaves) for part in tree])
     if isinstance(tree, tuple | list):
         return type(tree)([filled(part, leaves) for part in tree])

@@ -1,6 +1,7 @@
 """Transforms in their corners: keywords, dtypes, kinds of results, cotangents and containers, and what a checkpoint keeps."""
 
 from collections import namedtuple
+from functools import partial
 
 import numpy as np
 import pytest
@@ -131,9 +132,10 @@ def test_a_cotangent_may_be_a_tensor_and_keeps_its_values():
 
 
 def test_a_vjp_of_what_depends_on_nothing_is_zeros():
-    y, pull = vjp(lambda x: {"plain": np.ones(2), "number": 3.0, "own": x * 2.0}, V)
+    y, pull = vjp(lambda x: {"plain": np.ones(2), "number": 3.0, "own": x * x}, V)
     assert type(y["plain"]) is np.ndarray
-    assert pull({"plain": np.ones(2), "number": 1.0, "own": W})[0].tolist() == [6, 10]
+    (gx,) = pull({"plain": np.ones(2), "number": 1.0, "own": W})
+    assert (type(gx), gx.tolist()) == (np.ndarray, [6, 20])
     with pytest.raises(ShapeError, match=r"cotangents of shapes \[\(2,\)\], and the outputs have"):
         pull(W)
 
@@ -166,7 +168,8 @@ def test_a_gradient_by_a_tensor_is_a_tensor():
     found.sum().backward()
     assert x.grad.tolist() == [2, 2]
     with gradcore.no_grad():
-        assert not grad(scaled)(leaf(1.0, 2.0), W).requires_grad
+        found = grad(scaled)(leaf(1.0, 2.0), W)
+    assert (found.tolist(), found.requires_grad) == ([6, 20], False)
 
 
 def test_a_jacobian_is_rows_by_output_and_columns_by_input():
@@ -193,6 +196,56 @@ def test_a_product_with_the_hessian_goes_over_containers():
     assert type(found) is Pair
     assert found.a.tolist() == [20, 58]  # 2 b va + 2 a vb
     assert found.b.tolist() == [6, 20]  # 2 a va
+
+
+@pytest.mark.parametrize("kind", [tuple, list])
+def test_gradients_come_in_the_kind_of_container_that_they_are_by(kind):
+    for count in (1, 2):
+        found = grad(lambda parts: sum((part * part).sum() for part in parts))(kind([V] * count))
+        assert type(found) is kind
+        assert [g.tolist() for g in found] == [[2, 4]] * count
+
+
+def test_a_function_without_a_name_is_called_by_its_type():
+    with pytest.raises(ShapeError, match="and partial returned an array of shape"):
+        grad(partial(np.multiply, 2.0))(V)
+
+
+def test_one_of_several_cotangents_may_be_differentiated():
+    seed = Tensor(V, requires_grad=True)
+    (gx,) = vjp(lambda x: (x * x, x * 3.0), V)[1]((seed, W))
+    gx.sum().backward()
+    assert seed.grad.tolist() == [2, 4]
+
+
+def test_a_cotangent_of_a_recorded_pull_keeps_its_values():
+    w, gy = Tensor(W, requires_grad=True), V.copy()
+    (gx,) = vjp(lambda x: x + w, V)[1](gy)
+    gx += 1
+    assert gy.tolist() == V.tolist()
+    assert type(jacobian(lambda x: x + w)(V)) is np.ndarray
+    assert jacobian(lambda t: t * w)(2.0).tolist() == [3, 5]
+
+
+def test_nothing_is_recorded_within_no_grad():
+    w = Tensor(W, requires_grad=True)
+    with gradcore.no_grad():
+        assert not value_and_grad(lambda x: (x * x * w).sum())(V)[0].requires_grad
+
+
+def test_tangents_may_be_numbers_and_may_be_differentiated():
+    y, dy = jvp(lambda x: x * x, (3.0,), (2.0,))
+    assert (type(dy), y.item(), dy.item()) == (Tensor, 9, 12)
+    along = Tensor(V, requires_grad=True)
+    dy = jvp(lambda x: x * x * x, (W,), (along,))[1]
+    dy.sum().backward()
+    assert along.grad.tolist() == [27, 75]
+    assert type(jvp(lambda x: np.ones(2), (V,), (W,))[1]) is Tensor
+
+
+def test_tangents_of_unlike_shapes_count_once_each():
+    table = np.ones((3, 2), np.float32)
+    assert jvp(lambda x, t: x.sum() + t.sum(), (V, table), (W, table))[1].item() == 14
 
 
 # --- checkpoints ------------------------------------------------------------------------------------------------------
@@ -265,3 +318,17 @@ def test_a_trace_is_informed_of_a_checkpoint():
     with Sources():
         y = checkpoint(lambda x: x * x)(x)
     assert source_of(y).function == "test_a_trace_is_informed_of_a_checkpoint"
+
+
+def test_what_a_checkpoint_uses_leads_on_to_all_that_made_it():
+    a, b, c, x = leaf(2.0), leaf(3.0), leaf(5.0), leaf(7.0)
+    product, row = a * b, gradcore.concatenate([a, b, c])
+    checkpoint(lambda x: (x * product * row).sum())(x).backward()
+    assert x.grad.tolist() == [60]  # a b (a + b + c)
+    assert a.grad.tolist() == [7 * 3 * 10 + 42]
+    assert b.grad.tolist() == [7 * 2 * 10 + 42]
+    assert c.grad.tolist() == [42]
+
+
+def test_a_number_counts_as_float64_in_a_checkpoint_as_in_numpy():
+    assert checkpoint(lambda x: x * 2.0)(3.0).dtype == np.float64

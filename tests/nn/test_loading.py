@@ -39,6 +39,7 @@ def test_a_state_may_be_of_tensors(requires_grad):
     )
     assert values(model) == EXPECTED
     assert type(model.seen) is type(model.tables[0]) is np.ndarray
+    assert (model.tables[0].tolist(), list(vars(model))[-1]) == ([7, 7], "tables")
 
 
 def test_a_model_keeps_its_values_when_a_state_that_it_loaded_changes():
