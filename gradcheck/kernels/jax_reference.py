@@ -63,7 +63,10 @@ class JaxReference:
                 return
             kept, self._whole = self._whole, self._traced(constant_maxima=True)
             constant = self.exact()
-        if not all(same(a, b) for a, b in zip(exact.pulled, constant.pulled, strict=True)):
+        if not all(
+            same(a, b, self._arrays, list(zip(self.outputs, gys, strict=True)))
+            for a, b, gys in zip(exact.pulled, constant.pulled, self._gys, strict=True)
+        ):
             self._whole = kept
 
     def _traced(self, *, constant_maxima: bool) -> Any:
