@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gradcheck.blame.explain import explain
+    from gradcheck.blame.power import power
     from gradcheck.campaigns.campaign import Campaign, campaign
     from gradcheck.campaigns.marks import checked
     from gradcheck.check import gradcheck, gradgradcheck
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
     from gradcheck.kernels.close import assert_close
     from gradcheck.numeric.derivative import derivative
     from gradcheck.numeric.result import Derivative
+    from gradcheck.report.explanation import Explanation
     from gradcheck.report.failure import GradientError
+    from gradcheck.report.power import Power
     from gradcheck.report.report import Report
     from gradcheck.report.verification import Verification
     from gradcheck.verdict.compare import Verdict
@@ -38,6 +42,10 @@ _HOMES = {
     "ForwardError": "errors",
     "GradientError": "report.failure",
     "Report": "report.report",
+    "Explanation": "report.explanation",
+    "explain": "blame.explain",
+    "Power": "report.power",
+    "power": "blame.power",
     "Verification": "report.verification",
     "verify": "explore.verify",
 }
@@ -46,8 +54,10 @@ __all__ = [
     "CallError",
     "Campaign",
     "Derivative",
+    "Explanation",
     "ForwardError",
     "GradientError",
+    "Power",
     "Report",
     "Verdict",
     "Verification",
@@ -56,8 +66,10 @@ __all__ = [
     "check_grads",
     "checked",
     "derivative",
+    "explain",
     "gradcheck",
     "gradgradcheck",
+    "power",
     "verify",
 ]
 

@@ -20,6 +20,7 @@ from gradcheck.contracts import CONTRACTS, ON_REQUEST, examine
 from gradcheck.contracts.base import ContractResult
 from gradcheck.diagnosis.difference import entry_snippet
 from gradcheck.diagnosis.faults import Fault, Faults, diagnose
+from gradcheck.diagnosis.pictures import of_check
 from gradcheck.diagnosis.snippet import call_snippet
 from gradcheck.errors import CallError, RuleError
 from gradcheck.kernels.check import check_kernel
@@ -280,6 +281,7 @@ def _check(subject: Subject, call: Call, order: int, said: str = "") -> Report:
         pulls=obs.pulls,
         snippet=snippet,
         ratio=max([e.comparison.ratio for e in obs.evidence], default=math.nan),
+        pictures=of_check(obs, found, verdict is Verdict.FAIL),
     )
 
 

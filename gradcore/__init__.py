@@ -5,7 +5,7 @@ Ops: functions and methods of tensors (`gradcore.registry.ops` lists them), and 
 Models: `gradcore.nn` (layers, losses, Module), `gradcore.optim` (SGD, RMSprop, Adam, AdamW, schedules, clipping).
 Training: `gradcore.data` (load, DataLoader), `gradcore.train` (Trainer, evaluate), `check_model` before the first step.
 Files: `save(path, model)` and `load_into(path, model)`; `gradcore.io` for arrays.
-Gradients: no_grad, enable_grad; `op` and `composed` make ops of your own; `gradcore.errors` lists the errors.
+Gradients: no_grad, enable_grad; anomaly names the op that first makes NaN or infinity; `op` and `composed` make ops of your own; `gradcore.errors` lists the errors.
 
 data, train, io, save, load_into and check_model are loaded when they are first used.
 """
@@ -36,11 +36,12 @@ from gradcore.op import Op, composed, op
 from gradcore.ops import *  # noqa: F403
 from gradcore.ops import __all__ as _ops
 from gradcore.tensor import Tensor
+from gradcore.tracing import anomaly
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Op", "Tensor", "arange", "composed", "enable_grad", "errors", "eye", "full", "full_like", "is_grad_enabled",
+    "Op", "Tensor", "anomaly", "arange", "composed", "enable_grad", "errors", "eye", "full", "full_like", "is_grad_enabled",
     "cross_entropy", "mse_loss", "nn", "no_grad", "ones", "ones_like", "op", "optim", "rand", "rand_like", "randn", "randn_like", "registry", "spec", "tensor",
     "checkpoint", "grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp",
     "zeros", "zeros_like", "check_model", "data", "io", "load_into", "save", "train", *_ops,

@@ -60,6 +60,10 @@ class DivergenceError(GradcoreError, ArithmeticError):
     """A training loss that is no longer finite: the message names the first op whose output was not."""
 
 
+class NonFiniteError(GradcoreError, ArithmeticError):
+    """NaN or infinity under `anomaly()`: the message names the op that first made it, its source line and the values."""
+
+
 class CheckpointError(GradcoreError, ValueError):
     """A checkpoint or a run's folder that is damaged, or is not what was asked for."""
 

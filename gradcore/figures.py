@@ -107,7 +107,8 @@ def _draw_page(path: _PathLike, pictures: npt.NDArray[Any], titles: list[str], h
     columns = min(8, max(4, len(titles)))
     rows = math.ceil(len(titles) / columns)
     cell = max(1.2, 0.066 * widest)
-    figure = _figure((cell * columns, (cell + 0.55) * rows + 0.6))
+    lines = 1 + max(title.count("\n") for title in titles)
+    figure = _figure((cell * columns, (cell - 0.12 + 0.155 * lines) * rows + 0.4))
     figure.suptitle(headline, color=_INK, fontsize=12)
     figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)  # type: ignore[union-attr, call-arg]
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -122,7 +123,7 @@ def _draw_page(path: _PathLike, pictures: npt.NDArray[Any], titles: list[str], h
 
 
 def _draw_curves(ax: Axes, epochs: list[int], history: Sequence[Mapping[str, Any]], what: str) -> None:
-    for part, color in (("train", _TRAIN), ("test", _TEST)):
+    for part, color, marker in (("train", _TRAIN, "o"), ("test", _TEST, "s")):
         key = f"{part}_{what}"
         values = [np.nan if record.get(key) is None else float(record[key]) for record in history]
         drawn = np.where(np.isfinite(values), values, np.nan)
@@ -130,7 +131,7 @@ def _draw_curves(ax: Axes, epochs: list[int], history: Sequence[Mapping[str, Any
             continue
         last = drawn[~np.isnan(drawn)][-1]
         label = f"{part}, {last:.1%}" if what == "accuracy" else f"{part}, {last:.3g}"
-        ax.plot(epochs, drawn, color=color, marker="o", markersize=3.5, linewidth=1.6, label=label)
+        ax.plot(epochs, drawn, color=color, marker=marker, markersize=4, linewidth=1.6, label=label)
     ax.set_title(what.capitalize(), color=_INK, fontsize=11)
     ax.set_xlabel("epoch")
     ax.grid(color=_FAINT, linewidth=0.7)
@@ -146,7 +147,9 @@ def _draw_curves(ax: Axes, epochs: list[int], history: Sequence[Mapping[str, Any
     if len(epochs) == 1:
         ax.set_xlim(epochs[0] - 1, epochs[0] + 1)
     if what == "accuracy":
-        ax.yaxis.set_major_formatter(ticker.PercentFormatter(1))
+        ax.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{100 * value:.4g}%"))
+    elif min([np.nanmin(line.get_ydata()) for line in ax.lines]) >= 0:
+        ax.set_ylim(bottom=0)
 
 
 def _as_pictures(images: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -33,7 +33,7 @@ class Node:
     """
 
     __slots__ = (
-        "__weakref__", "_first", "_left", "_op", "_order", "_others", "_params", "_right", "_second", "data",
+        "__weakref__", "_first", "_left", "_op", "_order", "_others", "_params", "_right", "_second", "_source", "data",
     )  # fmt: skip
 
     data: NDArray[Any]
@@ -49,6 +49,7 @@ class Node:
     _second: Any
     _params: Any  # the op's static parameters, None for none
     _order: int
+    _source: Any  # the user's line that called the op; there only where a trace was on, so that it costs nothing else
 
     @property
     def _parents(self) -> tuple[Self | None, ...]:
@@ -67,7 +68,10 @@ class Node:
 N = TypeVar("N", bound=Node)
 
 
-_mode = ContextVar("gradcore's grad mode", default=True)
+# True, False, or the trace that is on. A trace is false as a condition: ops that record on their fast path where the mode
+# is true look whether it is one elsewhere only, so that it costs them nothing.
+_mode: ContextVar[Any] = ContextVar("gradcore's grad mode", default=True)
+_trace: ContextVar[Trace | None] = ContextVar("gradcore's trace", default=None)
 recording = _mode.get
 
 
@@ -88,7 +92,7 @@ class _SetGradMode(ContextDecorator, metaclass=_Callable):
         if given:
             name = type(self).__name__
             raise ArgumentError(f"{name} takes no arguments, and got {given[0]!r:.60}: write `@{name}()`")
-        self._before: list[bool] = []
+        self._before: list[Any] = []
 
     def _recreate_cm(self) -> Self:
         # A decorated function may run in several threads at once: each call gets a stack of its own.
@@ -96,7 +100,8 @@ class _SetGradMode(ContextDecorator, metaclass=_Callable):
 
     def __enter__(self) -> Self:
         self._before.append(recording())
-        _mode.set(self._value)
+        trace = _trace.get() if self._value else None
+        _mode.set(self._value if trace is None else trace)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -169,7 +174,42 @@ class enable_grad(_SetGradMode):  # noqa: N801
 
 def is_grad_enabled() -> bool:
     """Whether operations on Tensors that require a gradient are being recorded in this thread and task."""
-    return recording()
+    return recording() is not False
+
+
+class Trace(metaclass=_Callable):
+    """Base of what is informed of every recorded op and every rule called: within `with`, in this thread and task only."""
+
+    def __init__(self) -> None:
+        self._before: list[tuple[Any, Trace | None]] = []
+
+    def __enter__(self) -> Self:
+        self._before.append((recording(), _trace.get()))
+        _trace.set(self)
+        if recording() is not False:
+            _mode.set(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        mode, trace = self._before.pop()
+        _mode.set(mode)
+        _trace.set(trace)
+
+    def __bool__(self) -> bool:
+        return False
+
+    def recorded(self, node: Any) -> None:
+        """An op made this node."""
+
+    def pulled(self, node: Any, gy: Any, index: int, gx: Any) -> None:
+        """The rule of this node's op made `gx`, the cotangent of its input number `index`, of `gy`."""
+
+
+def inform(node: Any) -> None:
+    """Hand a node that no call of an op made to the trace, where one is on."""
+    trace = _trace.get()
+    if trace is not None:
+        trace.recorded(node)
 
 
 def unbroadcast(gx: Any, shape: tuple[int, ...]) -> Any:
@@ -301,6 +341,8 @@ def backward_pass(
     ] = {}  # creation number -> [node, cotangent so far, whether that sum is ours]
     heap: list[float] = []
     leaves: list[tuple[N, Any]] = []
+    trace = _trace.get()
+    slow = record or trace is not None
     if ready is not None:
         roots = list(roots)
         for number, milestone in _milestones(roots).items():
@@ -327,7 +369,7 @@ def backward_pass(
                 "retain_graph=True to the first backward, or compute the result again"
             )
         rules = op.rules
-        if not record and rules is not None:
+        if not slow and rules is not None:
             # The generator below, spelled out for the common case: this loop decides what small tensors cost.
             y = node.data
             params = node._params
@@ -359,6 +401,8 @@ def backward_pass(
                     raise _no_cotangent(op, i, gx)
                 if gx.shape != x.shape or gx.dtype != x.dtype:
                     gx = _fitted(gx, node, i, x)
+                if trace is not None:
+                    trace.pulled(node, gy, i, gx)
                 _add(pending, heap, parents[i], gx, record)
         if not (retain_graph or record):
             node._left = node._right = node._others = node._first = node._second = node._params = None

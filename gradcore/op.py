@@ -116,7 +116,7 @@ class Op(Generic[P, R]):
             if type(value) is Tensor:
                 like = value
                 arrays.append(value.data)
-                if enabled and value.requires_grad:
+                if enabled is not False and value.requires_grad:
                     parents.append(value)
                     recorded = True
                     continue
@@ -156,6 +156,8 @@ class Op(Generic[P, R]):
             out._first = tuple(arrays)
             out._second = None
             out._params = params or None
+            if not enabled:
+                enabled.recorded(out)
         else:
             out._op = out._left = out._right = out._others = out._first = out._second = out._params = None
         return out
@@ -295,6 +297,8 @@ def unary_method(made: Op[..., Any]) -> Callable[[Tensor], Tensor]:
         else:
             out.requires_grad = False
             out._op = out._left = out._first = None
+            if self.requires_grad:
+                _traced(out, made, (self,), (x, None))
         return out
 
     return method
@@ -333,6 +337,8 @@ def binary_method(made: Op[..., Any], *, swapped: bool = False) -> Callable[[Ten
         else:
             out.requires_grad = False
             out._op = out._left = out._right = out._first = out._second = None
+            if left is not None or right is not None:
+                _traced(out, made, (left, right), (a, b))
         return out
 
     if not swapped:
@@ -343,6 +349,18 @@ def binary_method(made: Op[..., Any], *, swapped: bool = False) -> Callable[[Ten
         return result
 
     return swapped_method
+
+
+def _traced(
+    out: Tensor, made: Op[..., Any], parents: tuple[Tensor | None, ...], arrays: tuple[Any, Any]
+) -> None:
+    """Record `out` where recording is off for the fast paths above only, as a trace is on."""
+    trace = recording()
+    if trace is not False:
+        out.requires_grad, out._op = True, made
+        out._left, out._right = parents if len(parents) == 2 else (parents[0], None)
+        out._first, out._second = arrays
+        trace.recorded(out)
 
 
 def composed(

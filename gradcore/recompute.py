@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcore.errors import ArgumentError, GraphError
-from gradcore.graph import backward_pass, enable_grad, next_order, walk
+from gradcore.graph import backward_pass, enable_grad, inform, next_order, walk
 from gradcore.tensor import Tensor
 from gradcore.variables import cut, name_of, variable
 
@@ -94,6 +94,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         out._others = parents[2:] if len(parents) > 2 else None
         out._first = tuple([t.data for t in (*tensors, *extras.values())])
         out.requires_grad = True
+        inform(out)
         return out
 
     return function

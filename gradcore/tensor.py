@@ -12,6 +12,7 @@ from gradcore.attached import Attached
 from gradcore.convert import as_array, plain
 from gradcore.errors import DtypeError, GraphError, ShapeError
 from gradcore.graph import backward_pass, next_order
+from gradcore.notebook import tensor_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -223,6 +224,10 @@ class Tensor(Attached):
         raise _no_rule(f"{func.__module__.replace('numpy', 'np', 1)}.{func.__name__}")
 
     # --- Python's protocols -------------------------------------------------------------------------------------------
+
+    def _repr_html_(self) -> str:
+        how = f", op={self._op.name}" if self._op is not None else ", requires_grad=True" * self.requires_grad
+        return tensor_table(self.data, f"{self.shape} {self.dtype}{how}")
 
     def __repr__(self) -> str:
         body = np.array2string(self.data, separator=", ", prefix="Tensor(", threshold=100, edgeitems=3)

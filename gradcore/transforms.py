@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcore.errors import ArgumentError, ShapeError
-from gradcore.graph import backward_pass, enable_grad, recording, walk
+from gradcore.graph import backward_pass, enable_grad, is_grad_enabled, walk
 from gradcore.ops.shape import concatenate
 from gradcore.tensor import Tensor
 from gradcore.variables import cut, filled, leaves_of, name_of, variable
@@ -35,7 +35,7 @@ def _pull(
     """
     roots = [(y, gy) for y, gy in roots if y.requires_grad]
     ours = {id(v) for v in variables}
-    record = recording() and (
+    record = is_grad_enabled() and (
         any(v._op is not None for v in variables)
         or any(type(gy) is Tensor and gy.requires_grad for _, gy in roots)
         or any(n._op is None and id(n) not in ours for y, _ in roots for n in walk(y))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcore.errors import DtypeError
-from gradcore.graph import recording
+from gradcore.graph import is_grad_enabled
 from gradcore.ops.shape import astype
 from gradcore.tensor import Tensor
 
@@ -41,7 +41,7 @@ def filled(tree: Tree, leaves: Iterator[Any]) -> Tree:
 
 def variable(value: Any, who: str) -> Tensor:
     """A new Tensor to differentiate by. One that stands for a recorded Tensor leads on to that: see `cut`."""
-    if type(value) is Tensor and value.requires_grad and recording():
+    if type(value) is Tensor and value.requires_grad and is_grad_enabled():
         linked: Tensor = astype(value, value.dtype)
         return linked
     data = value.data if type(value) is Tensor else np.asarray(value)

@@ -16,7 +16,7 @@ from gradcheck.diagnosis.snippet import literal
 from gradcheck.explore.domain import Around
 from gradcheck.explore.drawn import DrawnCall, Plan
 from gradcheck.report.report import Report
-from gradcheck.report.verification import Edge, Sample, Verification
+from gradcheck.report.verification import Edge, Sample, Tried, Verification
 from gradcheck.verdict.compare import Verdict
 
 ENOUGH = 5
@@ -226,4 +226,21 @@ def summary(
         seed=seed,
         reason=reason,
         evaluations=sum(r.evaluations for r in reports),
+        hidden=sum(i.hidden for r in good for i in r.inputs),
+        tried=tuple(
+            [
+                Tried(o.size, _scale(o.inputs), o.report.verdict.value, o.edge)
+                for o in outcomes
+                if o.report is not None
+            ]
+        ),
     )
+
+
+def _scale(inputs: tuple[Any, ...]) -> float:
+    """The typical size of the floating numbers among the inputs: the middle one, 0 where all are zero or none is there."""
+    found = [array_in(leaf) for _, leaf in leaves(inputs, "")]
+    sizes = [np.abs(a).reshape(-1) for a in found if a is not None and a.dtype.kind in "fc" and a.size]
+    every = np.concatenate([s.astype(np.float64) for s in sizes]) if sizes else np.zeros(0)
+    every = every[np.isfinite(every) & (every > 0)]
+    return float(np.median(every)) if every.size else 0.0

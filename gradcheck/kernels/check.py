@@ -11,6 +11,7 @@ import numpy as np
 from gradcheck.backends.arguments import seed_of
 from gradcheck.diagnosis.case import Cause
 from gradcheck.diagnosis.faults import Fault
+from gradcheck.diagnosis.pictures import Pictures, of_errors
 from gradcheck.errors import CallError, OutsideError, RuleError
 from gradcheck.kernels.allowance import Judged
 from gradcheck.kernels.causes import why
@@ -189,7 +190,17 @@ def _report(m: Measured, faults: list[Fault], claims: str) -> Report:
         evaluations=m.calls + m.references,
         pulls=m.pulls,
         ratio=ratio,
+        pictures=_pictures(m, wrong),
     )
+
+
+def _pictures(m: Measured, wrong: set[str]) -> Pictures | None:
+    """The map of the array that is wrong, or of the one with the largest error."""
+    judged = [j for j in m.judged if j.path in wrong] or m.judged
+    if not judged:
+        return None
+    worst = max(judged, key=lambda j: j.ratio)
+    return of_errors(worst.path, worst.ratios, worst.bad & (worst.path in wrong))
 
 
 def _input(m: Measured, path: str, wrong: bool) -> InputResult:

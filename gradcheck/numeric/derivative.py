@@ -101,6 +101,7 @@ def derivative(
         layout,
         line.evaluations,
         settled,
+        result.step,
     )
 
 
@@ -110,6 +111,7 @@ class _Result:
     def __init__(self, y: Values) -> None:
         self.value, self.left, self.right = np.zeros((3, y.size))
         self.bound, self.left_bound, self.right_bound = np.zeros((3, y.size))
+        self.step = np.full(y.size, np.nan)
         self.diagnosis = np.zeros(y.size, dtype=np.int8)
         self.inside = np.isfinite(y)
         if not self.inside.all():
@@ -222,8 +224,10 @@ class _Climb:
             fine = chosen.bound <= self.goal * np.abs(chosen.value)
             fine |= (chosen.bound <= 4.0 * chosen.noise) & ~chosen.noisy
             good[part] = fine & np.isfinite(chosen.bound)
+            at = part if self.open.size == self.y.size else self.open[part]
+            self.result.step[at] = self.scale * np.array(self.steps)[chosen.coarsest]
             self.result.put(
-                part if self.open.size == self.y.size else self.open[part],
+                at,
                 chosen.value / self.scale,
                 chosen.bound / self.scale,
                 chosen.noisy * np.int8(Diagnosis.NOISY),

@@ -161,6 +161,13 @@ def _rejected(low: Array, high: Array, known: NDArray[np.bool_], use: NDArray[np
     return result
 
 
+def estimates(samples: Samples) -> tuple[Array, Array]:
+    """Best estimate and its bound, (k - 1, m) each, for every choice of the coarsest step: what `select` chooses among."""
+    differences = (0.5 * samples.plus - 0.5 * samples.minus) / samples.steps[:, None]
+    value, bound, _ = _candidates(samples, differences, _rounding(samples, differences))
+    return value, bound
+
+
 def select(samples: Samples) -> Selection:
     """Derivative of every output at 0 with a bound, by Lepski's rule over Romberg estimates; needs 2 steps or more.
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.numeric.line import Layout, Values
+from gradcheck.numeric.notebook import html_table
 
 
 class Diagnosis(IntEnum):
@@ -54,6 +55,8 @@ class Derivative:
     evaluations: int
     settled: bool
     """Whether the finest step, tried where not all of them were affordable, moves every output that has a slope."""
+    flat_step: Values
+    """The largest step that the estimate of each output rests on; NaN where no step was chosen."""
 
     def _fold(self, flat: NDArray[Any], *, real: bool = False) -> Any:
         parts = self.layout.fold(flat, real=real)
@@ -113,6 +116,9 @@ class Derivative:
         parts = self.layout.fold(np.where(good, 0.0, 1.0), real=True)
         masks = tuple(np.asarray(part == 0.0) for part in parts)
         return masks[0] if self.layout.single else masks
+
+    def _repr_html_(self) -> str:
+        return html_table(self.y, self.value, self.bound, self.diagnosis)
 
     @property
     def worst(self) -> Diagnosis:

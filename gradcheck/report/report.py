@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import html
 import json
 import math
-from collections import Counter
+import os
+import sys
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gradcheck.contracts.base import ContractResult
 from gradcheck.diagnosis.faults import Fault
+from gradcheck.diagnosis.pictures import Pictures
+from gradcheck.report.page import LISTED, listed, report_cell, report_page
+from gradcheck.report.plot import plot_check
+from gradcheck.report.web import facts
 from gradcheck.verdict.compare import Verdict
+from gradcore.io import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SCHEMA = 1
-
-LISTED = 12
-"""Of more inputs than this, the others are counted."""
 
 _HEADLINES = {
     Verdict.PASS: "the gradient is right",
@@ -72,7 +77,7 @@ class Report:
     fault again. judged: of a pass, which part of the entries it covers, "" for all. at_kink: whether an output that
     counts is at a kink. excuses: why a difference from the
     numeric derivative is no mistake, by the names in `gradcheck.verdict.excuses`. second: the report on the second order,
-    where it was requested.
+    where it was requested. pictures: what `plot` draws, measured when it is wanted.
     """
 
     name: str
@@ -93,6 +98,7 @@ class Report:
     excuses: dict[str, str] = field(default_factory=dict)
     second: Report | None = field(default=None)
     gradient: str = ""
+    pictures: Pictures | None = field(default=None, repr=False, compare=False)
 
     @property
     def sensitivity(self) -> float:
@@ -133,14 +139,33 @@ class Report:
         return f"<Report {self.verdict.value} of {self.name}, order {self.order}, {self.evaluations} evaluations>"
 
     def _repr_html_(self) -> str:
-        return _html(self)
+        return report_cell(_plain(self), lambda fault: _because(self, fault["cause"]))
+
+    def to_html(self) -> str:
+        """The report as one HTML page that needs nothing else, with its pictures: see `gradcheck.report.page`."""
+        drawn = None if self.pictures is None else self.pictures.plain()
+        return report_page(_plain(self), drawn, facts(sys.modules))
+
+    def save_html(self, path: str | os.PathLike[str]) -> None:
+        """Write `to_html` to a file, whole or not at all. Raises `gradcore.errors.OutputError` where it can't be written."""
+        write_atomically(path, self.to_html().encode())
+
+    def plot(self) -> Figure:
+        """A matplotlib figure: why this step was chosen, and where the gradient is wrong. Needs the extra `plot`.
+
+        The error of differences against their step, with the bound drawn in, the chosen step and the error of the rule; and the
+        error of the gradient over the array, with the wrong entries marked. The function is called again for it, some hundred
+        times, at the values that it was checked with.
+        """
+        drawn = {"curve": None, "maps": []} if self.pictures is None else self.pictures.plain()
+        return plot_check(drawn, f"{self.verdict.value.upper()}  {self.name}")
 
     def to_json(self) -> str:
-        """The report as JSON text, one object with these keys (schema 1):
+        """The report as JSON text, one object with these keys (schema 1; `gradcheck.report.schema.schema("report")` is the JSON schema):
 
-        schema (1) · name · gradient · verdict ("pass", "subgradient", "fail", "inconclusive") · reason · note · judged · order · seed ·
+        schema (1) · name · gradient · verdict ("pass", "subgradient", "fail", "inconclusive") · headline · reason · note · judged · order · seed ·
         evaluations · pulls · sensitivity, worst (null: infinite) · ratio (null: infinite or nothing measured) · inputs:
-        list of {path, shape, dtype, verdict or null, sensitivity, worst, zero: numbers or null, vacuous, hidden} · contracts: list of {name, status ("held", "broken", "skipped"), text,
+        list of {path, shape, dtype, verdict or null, sensitivity, worst, zero: numbers or null, vacuous, hidden, text} · contracts: list of {name, status ("held", "broken", "skipped"), text,
         because: the broken one that it follows from, or ""} ·
         faults: list of {cause, text, input, index or null, analytic, numeric, bound: numbers or null; a complex number is
         [real, imaginary], and NaN and infinities are the texts "nan", "inf", "-inf"} · excuses: object of sentences by name ·
@@ -155,17 +180,16 @@ class Report:
 
 
 def _lines(r: Report) -> list[str]:
-    gradient = "gradient of the gradient" if r.order == 2 else "gradient"
     own = _own_verdict(r)
-    lines = [f"{own.value.upper()}  {r.name}: {_headline(r, own).replace('gradient', gradient, 1)}"]
+    lines = [f"{own.value.upper()}  {r.name}: {_headline(r, own)}"]
     if r.gradient:
         lines.append(f"  checked: {r.gradient}")
     if own is Verdict.INCONCLUSIVE:
         lines.append(f"  why: {r.reason}")
     for f in r.faults:
-        lines += [f"  {f.cause}: {f.text}", *[f"    {text}" for text in _because(r, f)]]
-    listed, others = _listed(r.inputs)
-    lines += [f"  {i.path}  {i.dtype} {i.shape}  {_words(i)}" for i in listed]
+        lines += [f"  {f.cause}: {f.text}", *[f"    {text}" for text in _because(r, f.cause)]]
+    shown, others = listed(r.inputs, _verdict, LISTED)
+    lines += [f"  {i.path}  {i.dtype} {i.shape}  {_words(i)}" for i in shown]
     lines += [f"  {others}"] * bool(others)
     lines += [f"  excused ({name}): {text}" for name, text in r.excuses.items()]
     if r.note:
@@ -195,10 +219,22 @@ def _own_verdict(r: Report) -> Verdict:
 
 
 def _headline(r: Report, own: Verdict) -> str:
+    gradient = "gradient of the gradient" if r.order == 2 else "gradient"
     if own is Verdict.FAIL:
-        return headline_of_fail(r)
+        return headline_of_fail(r).replace("gradient", gradient, 1)
     part = f" for the {r.judged} that could be judged" if r.judged else ""
-    return _HEADLINES[own].replace("is right", f"is right{part}")
+    return _HEADLINES[own].replace("is right", f"is right{part}").replace("gradient", gradient, 1)
+
+
+def _headlines(r: Report) -> str:
+    """The headline, with that of the second order where this makes the verdict."""
+    own = _own_verdict(r)
+    text = _headline(r, own)
+    return (
+        text
+        if r.second is None or own is r.verdict
+        else f"{text}, and {_headline(r.second, r.second.verdict)}"
+    )
 
 
 def headline_of_fail(r: Report) -> str:
@@ -225,21 +261,14 @@ def _of_values(r: Report, wrong: bool) -> str:
     return f"the values of the gradient {'are right' if right else 'cannot be judged'}"
 
 
-def _because(r: Report, f: Fault) -> list[str]:
+def _because(r: Report, cause: str) -> list[str]:
     """The contracts that follow from this fault, as no faults of their own."""
-    names = [c.name for c in r.contracts if c.because and c.because == f.cause]
+    names = [c.name for c in r.contracts if c.because and c.because == cause]
     return [f"not judged, as they would follow: {', '.join(names)}"] * bool(names)
 
 
-def _listed(inputs: tuple[InputResult, ...]) -> tuple[tuple[InputResult, ...], str]:
-    """The inputs to be listed one by one, those that are not right first, and a line that counts the others."""
-    if len(inputs) <= LISTED:
-        return inputs, ""
-    rank = [Verdict.FAIL, Verdict.INCONCLUSIVE, None, Verdict.SUBGRADIENT, Verdict.PASS]
-    ordered = sorted(inputs, key=lambda i: rank.index(i.verdict))
-    counts = Counter(["not judged" if i.verdict is None else i.verdict.value for i in ordered[LISTED:]])
-    words = ", ".join([f"{n} {word}" for word, n in counts.items()])
-    return tuple(ordered[:LISTED]), f"and {len(inputs) - LISTED} more inputs: {words}"
+def _verdict(i: InputResult) -> str | None:
+    return None if i.verdict is None else i.verdict.value
 
 
 def _words(i: InputResult) -> str:
@@ -259,36 +288,6 @@ def _words(i: InputResult) -> str:
     return "; ".join([i.verdict.value, *parts])
 
 
-def _html(r: Report) -> str:
-    color = {"pass": "#1a7f37", "subgradient": "#1a7f37", "fail": "#cf222e", "inconclusive": "#9a6700"}
-    cell = "style='text-align:left;padding:2px 8px'"
-    rows = "".join(
-        f"<tr><td {cell}><code>{html.escape(i.path)}</code></td><td {cell}>{html.escape(i.dtype)} {i.shape}</td>"
-        f"<td {cell}>{html.escape(_words(i))}</td></tr>"
-        for i in _listed(r.inputs)[0]
-    )
-    faults = "".join(
-        f"<li><b>{html.escape(f.cause)}</b>: {html.escape('; '.join([f.text, *_because(r, f)]))}</li>"
-        for f in r.faults
-    )
-    own = _own_verdict(r)
-    parts = [
-        f"<b style='color:{color[own.value]}'>{own.value.upper()}</b> {html.escape(r.name)}: {html.escape(_headline(r, own))}",
-        f"<p>checked: {html.escape(r.gradient)}</p>" if r.gradient else "",
-        f"<p>{html.escape(r.reason)}</p>" if r.reason else "",
-        f"<ul>{faults}</ul>" if faults else "",
-        f"<table>{rows}</table>{html.escape(_listed(r.inputs)[1])}",
-        "".join(f"<p>excused ({name}): {html.escape(text)}</p>" for name, text in r.excuses.items()),
-        f"<p>{html.escape(r.note)}</p>" if r.note else "",
-        f"<details><summary>to reproduce</summary><pre>{html.escape(r.snippet)}</pre></details>"
-        if r.snippet
-        else "",
-        f"<small>{r.evaluations} forward and {r.pulls} vjp calls, seed {r.seed}</small>",
-        _html(r.second) if r.second is not None else "",
-    ]
-    return f"<div>{''.join(parts)}</div>"
-
-
 def _number(value: float | complex | None) -> Any:
     if value is None:
         return None
@@ -306,6 +305,7 @@ def _plain(r: Report) -> dict[str, Any]:
         "name": r.name,
         "gradient": r.gradient,
         "verdict": r.verdict.value,
+        "headline": _headlines(r),
         "reason": r.reason,
         "note": r.note,
         "judged": r.judged,
@@ -327,6 +327,7 @@ def _plain(r: Report) -> dict[str, Any]:
                 "zero": size(i.zero),
                 "vacuous": i.vacuous,
                 "hidden": i.hidden,
+                "text": _words(i),
             }
             for i in r.inputs
         ],

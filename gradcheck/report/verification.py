@@ -5,11 +5,20 @@ from __future__ import annotations
 import html
 import json
 import math
+import os
+import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from gradcheck.report.page import verification_cell, verification_page
+from gradcheck.report.plot import plot_examples
 from gradcheck.report.report import Report, detected, headline_of_fail
+from gradcheck.report.web import facts
 from gradcheck.verdict.compare import Verdict
+from gradcore.io import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SCHEMA = 1
 
@@ -38,6 +47,19 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class Tried:
+    """An example in short: entries of its inputs, the typical size of its numbers (0: none), its verdict.
+
+    beyond: whether it lies beyond the example of the caller.
+    """
+
+    size: int
+    scale: float
+    verdict: str
+    beyond: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Verification:
     """The outcome of `verify`. True as a condition where the verdict is pass or subgradient.
 
@@ -48,7 +70,8 @@ class Verification:
     those that passed. vacuous: inputs whose gradient was zero at every example. causes: how often each cause was the first
     one reported. failures: the reports on the smallest failing example of up to three causes. edges: what is wrong only
     beyond the example. undecided: inconclusive examples. domain: what was drawn from. left_out: what was not tried.
-    reason: why the gradient could not be judged.
+    reason: why the gradient could not be judged. hidden: how many entries of the passes are too small to be judged. tried:
+    every example that was judged, in short.
     """
 
     name: str
@@ -73,6 +96,8 @@ class Verification:
     beyond: int = 0
     left_out: tuple[str, ...] = ()
     gradient: str = ""
+    hidden: int = 0
+    tried: tuple[Tried, ...] = ()
 
     @property
     def smallest(self) -> Report | None:
@@ -91,28 +116,44 @@ class Verification:
         return f"<Verification {self.verdict.value} of {self.name}, {self.examples} examples>"
 
     def _repr_html_(self) -> str:
-        failures = "".join([report._repr_html_() for report in self.failures])
-        edges = "".join([f"<p>edge {html.escape(e.words)}</p>{e.report._repr_html_()}" for e in self.edges])
-        return f"<pre>{html.escape(chr(10).join(_head(self)))}</pre>{failures}{edges}"
+        edges = [f"<p>edge {html.escape(e.words)}</p>{e.report._repr_html_()}" for e in self.edges]
+        return verification_cell(_plain(self), [*[r._repr_html_() for r in self.failures], *edges])
+
+    def to_html(self) -> str:
+        """The result as one HTML page that needs nothing else, with pictures: see `gradcheck.report.page`."""
+        reports = [*self.failures, *[edge.report for edge in self.edges]]
+        drawn = [None if r.pictures is None else r.pictures.plain() for r in reports]
+        return verification_page(_plain(self), facts(sys.modules), drawn)
+
+    def save_html(self, path: str | os.PathLike[str]) -> None:
+        """Write `to_html` to a file, whole or not at all. Raises `gradcore.errors.OutputError` where it can't be written."""
+        write_atomically(path, self.to_html().encode())
+
+    def plot(self) -> Figure:
+        """A matplotlib figure: the examples over their size and the scale of their values, by verdict. Needs the extra `plot`."""
+        return plot_examples(_plain(self)["tried"], f"{self.verdict.value.upper()}  {self.name}")
 
     def to_json(self) -> str:
-        """The result as JSON text, one object with these keys (schema 1):
+        """The result as JSON text, one object with these keys (schema 1; `gradcheck.report.schema.schema("verification")`):
 
-        schema (1) · name · gradient · verdict ("pass", "subgradient", "fail", "inconclusive") · reason · examples · set_aside ·
+        schema (1) · name · gradient · verdict ("pass", "subgradient", "fail", "inconclusive") · headline · reason · examples · set_aside ·
         verdicts: object of counts by verdict · aside: object of counts by why · beyond · sensitivity, median_sensitivity and
         ratio (null: infinite or unknown) · vacuous: list of inputs · causes: object of counts by cause · domain · left_out:
         list of sentences · seed · evaluations · failures: list of reports on the smallest example of each cause, as of
         `Report.to_json` · edges: list of {words, report} · undecided: list of {inputs, reason} ·
-        worst: {inputs, reason} or null.
+        worst: {inputs, reason} or null · hidden · tried: list of {size, scale, verdict, beyond}.
         """
         return json.dumps(_plain(self), indent=2, allow_nan=False)
+
+
+def _headline(v: Verification) -> str:
+    return _HEADLINES[v.verdict] if v.smallest is None else headline_of_fail(v.smallest)
 
 
 def _head(v: Verification) -> list[str]:
     counts = ", ".join([f"{n} {name}" for name, n in v.verdicts.items()])
     beside = f"; {len(v.edges)} edge{'s' * (len(v.edges) > 1)} below" if v.edges and not v.failures else ""
-    headline = _HEADLINES[v.verdict] if v.smallest is None else headline_of_fail(v.smallest)
-    lines = [f"{v.verdict.value.upper()}  {v.name}: {headline}{beside}"]
+    lines = [f"{v.verdict.value.upper()}  {v.name}: {_headline(v)}{beside}"]
     if v.gradient:
         lines.append(f"  checked: {v.gradient}")
     if v.reason:
@@ -164,6 +205,7 @@ def _plain(v: Verification) -> dict[str, Any]:
         "name": v.name,
         "gradient": v.gradient,
         "verdict": v.verdict.value,
+        "headline": _headline(v),
         "reason": v.reason,
         "examples": v.examples,
         "set_aside": v.set_aside,
@@ -183,4 +225,8 @@ def _plain(v: Verification) -> dict[str, Any]:
         "edges": [{"words": e.words, "report": json.loads(e.report.to_json())} for e in v.edges],
         "undecided": [{"inputs": u.inputs, "reason": u.reason} for u in v.undecided],
         "worst": None if v.worst is None else {"inputs": v.worst.inputs, "reason": v.worst.reason},
+        "hidden": v.hidden,
+        "tried": [
+            {"size": t.size, "scale": t.scale, "verdict": t.verdict, "beyond": t.beyond} for t in v.tried
+        ],
     }

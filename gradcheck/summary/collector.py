@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gradcheck.summary import page, table
+from gradcheck.summary import ci, table
 from gradcheck.summary.failures import in_words
 from gradcheck.summary.frames import Frames
-from gradcheck.summary.recording import OUTPUT, PROPERTY, UNRECORDED, Recording, records_in
+from gradcheck.summary.recording import LOADED, OUTPUT, PROPERTY, UNRECORDED, Recording, records_in
 from gradcheck.summary.results import Check, Summary, gathered
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ def install(config: pytest.Config) -> None:
         given = config.getoption(option)
         if given is not None and not config.getoption("collectonly"):
             files[option] = _writable(config.invocation_params.dir / given, option)
-    config.pluginmanager.register(Collector(files), "gradcheck-summary")
+    config.pluginmanager.register(Collector(config, files), "gradcheck-summary")
 
 
 def _writable(path: Path, option: str) -> Path:
@@ -64,8 +66,11 @@ def _writable(path: Path, option: str) -> Path:
 class Collector:
     """Watches pytest's reports; a plugin of the process that writes them (alone or xdist controller)."""
 
-    def __init__(self, files: dict[str, Path]) -> None:
+    def __init__(self, config: pytest.Config, files: dict[str, Path]) -> None:
+        self._config = config
         self._files = files
+        self._places: dict[str, tuple[str, int]] = {}
+        self._loaded: set[str] = set()  # by the workers
         self._checks: dict[str, list[Check]] = {}
         self._begun: dict[str, list[dict[str, Any]]] = {}
         self._outcomes: dict[str, tuple[str, float]] = {}
@@ -84,21 +89,29 @@ class Collector:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """Note it of an xdist worker's tests, which it reports when it ends."""
-        self._collected |= bool(getattr(node, "workeroutput", {}).get(OUTPUT))
+        output = getattr(node, "workeroutput", {})
+        self._collected |= bool(output.get(OUTPUT))
+        self._loaded.update(output.get(LOADED, ()))
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take in one phase of one test: what it recorded comes with the last one, or not at all if a worker crashes.
 
-        xdist reports a crash under the test that the worker ran; what the first phase brought identifies the check.
+        xdist reports a crash under the test that the worker ran; what the first phase brought identifies the check. Other
+        plugins, such as that of JUnit's XML, then find properties that can be read.
         """
         test = report.nodeid
+        records = _recorded(report)
+        if records:
+            report.user_properties[:] = [item for item in report.user_properties if item[0] != PROPERTY]
+            self._places[test] = (report.location[0], (report.location[1] or 0) + 1)
         if report.when not in ("setup", "call", "teardown"):
             begun = self._begun.pop(test, [])
             for row in begun[-1:]:
                 row.setdefault("failures", []).append(in_words("crash", "the process of this test has ended"))
             self._keep(test, begun, "crashed", report.duration)
         elif report.when == "setup":
-            self._begun[test] = _recorded(report)
+            self._begun[test] = records
             self._outcomes[test] = ("failed" if report.failed else "skipped", 0.0)
         elif report.when == "call":
             xfailed = report.skipped and hasattr(report, "wasxfail")
@@ -107,7 +120,8 @@ class Collector:
             self._begun.pop(test, None)
             outcome, seconds = self._outcomes.pop(test, ("skipped", 0.0))
             if report.failed or outcome != "skipped":
-                self._keep(test, _recorded(report), "failed" if report.failed else outcome, seconds)
+                self._keep(test, records, "failed" if report.failed else outcome, seconds)
+                report.user_properties += ci.properties(self._checks.get(test, ()))
 
     @property
     def _found(self) -> bool:
@@ -119,23 +133,39 @@ class Collector:
         if recorded:
             self._checks[test] = gathered(known, test, outcome, seconds)
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the files, unless no check was collected; a run whose files can't be written has failed."""
+        if self._found:
+            self._total()
         if not self._files or not self._found:
             return
+        from gradcheck.report.web import facts
+        from gradcheck.summary import page
         from gradcore.errors import OutputError
         from gradcore.io import ensure_writable, write_atomically
 
         words = {"--gradcheck-json": Summary.to_json, "--gradcheck-html": page.html_page}
+        known = facts({*sys.modules, *self._loaded}, project=self._config.rootpath.name)
+        found = Summary(self.summary.checks, known)
         for option, path in self._files.items():
             try:
                 if not path.parent.exists():
                     ensure_writable(path.parent)
-                write_atomically(path, words[option](self.summary).encode())
+                write_atomically(path, words[option](found).encode())
             except OutputError as error:
                 self._unwritten.append(f"{option}: {error}")
         if self._unwritten and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
+
+    def _total(self) -> None:
+        """Add what the whole run verified to JUnit's XML, where that is written."""
+        from _pytest.junitxml import xml_key
+
+        xml = self._config.stash.get(xml_key, None)
+        if xml is not None:
+            for name, value in ci.totals(self.summary).items():
+                xml.add_global_property(name, value)
 
     def pytest_terminal_summary(self, terminalreporter: TerminalReporter, config: pytest.Config) -> None:
         """Show the table, or under ``-q`` only what failed; where nothing was verified, nothing."""
@@ -144,6 +174,9 @@ class Collector:
             width, brief = shutil.get_terminal_size().columns, config.get_verbosity() < 0
             for line in table.lines(self.summary, width, brief):
                 terminalreporter.write_line(line.text, **line.markup)
+        if ci.on_github(os.environ):
+            for text in ci.errors(self.summary, self._places, config.rootpath, os.environ):
+                terminalreporter.write_line(text)
         for text in self._unwritten:
             terminalreporter.write_line(text, red=True)
         if not self._unwritten:

@@ -18,8 +18,8 @@ TEXT = 4_000
 """Most items and characters of a failure."""
 
 
-def of_result(result: Report | Verification) -> dict[str, Any]:
-    """The failure that a result with the verdict "fail" is: of many examples, the smallest one."""
+def of_result(result: Report | Verification, *, drawn: bool = False) -> dict[str, Any]:
+    """The failure that a result with the verdict "fail" is: of many examples, the smallest one. drawn: with its pictures."""
     plain = json.loads(result.to_json())
     examples = [*plain.get("failures", []), *[edge["report"] for edge in plain.get("edges", [])]]
     report = examples[0] if examples else plain
@@ -48,18 +48,28 @@ def of_result(result: Report | Verification) -> dict[str, Any]:
         "snippet": cut(report["snippet"], TEXT),
         "examples": plain.get("examples", 1),
         "seed": plain["seed"],
+        "pictures": _pictures(result) if drawn else None,
     }
 
 
-def of_error(error: BaseException) -> list[dict[str, Any]]:
+def _pictures(result: Any) -> dict[str, Any] | None:
+    report = getattr(result, "smallest", result)
+    if report is None:
+        return None
+    pictures = (report.second if not report.faults and report.second is not None else report).pictures
+    drawn: dict[str, Any] | None = None if pictures is None else pictures.plain()
+    return drawn
+
+
+def of_error(error: BaseException, *, drawn: bool = False) -> list[dict[str, Any]]:
     """The failures that an exception reports: those of a `GradientError`, of each error of a group, or its message."""
     if isinstance(error, BaseExceptionGroup):
-        return [failure for each in error.exceptions for failure in of_error(each)]
+        return [failure for each in error.exceptions for failure in of_error(each, drawn=drawn)]
     notes = list(map(str, getattr(error, "__notes__", ())))
     known = sys.modules.get("gradcheck.report.failure")
     if known is not None and isinstance(error, known.GradientError):
         result = error.report if error.verification is None else error.verification
-        found = of_result(result)
+        found = of_result(result, drawn=drawn)
         return [{**found, "text": cut("\n".join([found["text"], *notes]), TEXT)}]
     return [in_words(type(error).__name__, "\n".join([str(error), *notes]))]
 
@@ -73,6 +83,7 @@ def in_words(cause: str, text: str) -> dict[str, Any]:
         "snippet": "",
         "examples": 0,
         "seed": None,
+        "pictures": None,
     }
     return {"function": "", "cause": cut(cause, NAME), "text": cut(text, TEXT), **nothing}
 

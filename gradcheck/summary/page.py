@@ -1,139 +1,272 @@
-"""The summary as a web page that needs nothing else."""
+"""The summary of a run as one web page that needs nothing else, and stays below a megabyte however much was verified."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from typing import Any
 
-from gradcheck.summary.results import VERDICTS, Cell, Check, Entry, Summary
-from gradcheck.summary.table import cell_text, headline, sensitivity_text
+from gradcheck.report import svg, web
+from gradcheck.summary.results import Cell, Check, Entry, Summary
+from gradcheck.summary.table import BLUNT, cell_text, headline, sensitivity_text
 
-_STYLE = """
-:root { color-scheme: light dark; }
-body { font: 14px/1.4 system-ui, sans-serif; margin: 2em auto; max-width: 70em; padding: 0 1em; }
-table { border-collapse: collapse; margin: 1em 0 2em; }
-th, td { padding: 2px 10px; text-align: right; border-bottom: 1px solid #8884; font-variant-numeric: tabular-nums; }
-th:first-child, td:first-child, .test { text-align: left; font-family: ui-monospace, monospace; }
-thead th { position: sticky; top: 0; background: Canvas; }
-pre { white-space: pre-wrap; background: #8882; padding: .5em; }
-.fail { background: #cf222e; color: white; font-weight: bold; }
-.undecided { background: #9a670040; }
-.good { color: #1a7f37; } .bad { color: #cf222e; }
-"""
+FAILURES, BRIEF, ALL = 380_000, 90_000, 920_000
+"""Bytes for failures in full, for those in one line, and for both with the rows of the tables."""
+
+SLOWEST, NAMED = 50, 8
+"""So many tests are listed by their time; so many entries are named in a sentence."""
+
+LEGEND = (
+    "A cell gives how many examples were checked, and how many of them lie at a kink (k), are inconclusive (?) or have a zero "
+    "gradient (v). The last column is the smallest relative error in the median entry that the worst example would have shown."
+)
 
 
 def html_page(summary: Summary) -> str:
-    """One HTML document, self-contained: what failed and why, a table for each kind, and every check with its time."""
-    tables = "".join([_table(kind, entries, summary) for kind, entries in summary.kinds.items()])
-    first = headline(summary)
-    good = "bad" if summary.failed else "good"
-    verified = "Gradients verified" if summary else "No gradient verified"
-    title = "Gradient verification failed" if summary.failed else verified
-    return (
-        "<!DOCTYPE html>\n<html lang='en'><head><meta charset='utf-8'>"
-        f"<meta name='viewport' content='width=device-width'><title>{title}</title>"
-        f"<style>{_STYLE}</style></head>\n<body><h1>{title}</h1>\n"
-        f"<p class='{good}'><b>{escape(first.text if summary else 'nothing was verified')}</b></p>\n"
-        f"{_failures(summary)}"
-        "<p>A cell gives how many examples were checked, and how many of them lie at a kink (k), are inconclusive (?) or "
-        "have a zero gradient (v). The last column is the smallest relative error in the median entry that the worst example "
-        "would have shown.</p>\n"
-        f"{tables}{_checks(summary)}</body></html>\n"
+    """The page: the verdict, what makes a pass weak, what failed and why, a table for each kind, the slowest tests."""
+    verdict, title = _title(summary)
+    first = headline(summary).text if summary else "nothing was verified"
+    failed = _failures(summary)
+    main = (
+        web.section("weak", "What makes a pass weak", web.weak(weaknesses(summary)))
+        + (_tools() if summary else "")
+        + web.section("failures", "What failed", failed)
+        + web.section("entries", "Everything that was verified", _tables(summary, ALL - len(failed.encode())))
+        + web.section("checks", "Where the time went", _slowest(summary))
     )
+    known = {**summary.facts, "seed": _seeds(summary)}
+    project = summary.facts.get("project", "")
+    return web.document(
+        f"{title}{f' - {project}' if project else ''}", web.head(verdict, title, [f"{first}."], known), main
+    )
+
+
+def _title(summary: Summary) -> tuple[str, str]:
+    """The verdict, and the title that states it."""
+    total = len(summary.entries)
+    if summary.failed:
+        wrong = sum(entry.failed for entry in summary.entries)
+        return "fail", f"Failed: {wrong:,} of {_many(total, 'entry', 'entries')}"
+    if not summary:
+        return "inconclusive", "Nothing was verified"
+    return "pass", f"Passed: {_many(total, 'entry', 'entries')} verified"
+
+
+def _seeds(summary: Summary) -> str:
+    seeds = {failure["seed"] for _, failure in summary.failures if failure["seed"] is not None}
+    return ", ".join(map(str, sorted(seeds)))
+
+
+# --- what makes a pass weak -------------------------------------------------------------------------------------------
+
+
+def weaknesses(summary: Summary) -> list[str]:
+    """What the verdict of a run leaves open, a sentence each."""
+    unclear, vacuous, hidden = (_Counted(summary, count) for count in (_inconclusive, _vacuous, _hidden))
+    reason = next((c.reason for c in summary.checks if c.reason and c.counts["inconclusive"]), "")
+    unseen = [
+        f"{', '.join(paths)} of {entry.name}"
+        for entry in summary.entries
+        if (paths := entry.unseen) and not entry.failed and entry.name not in vacuous.names
+    ]
+    blunt = [entry.name for entry in summary.entries if (entry.sensitivity or 0.0) >= BLUNT]
+    found = []
+    if unclear.total:
+        first = f" The first: {reason}." if reason else ""
+        found.append(
+            f"Inconclusive: {_many(unclear.total, 'example')} decided nothing: in {_names(unclear.names)}.{first}"
+        )
+    if vacuous.total:
+        found.append(
+            f"Vacuous: {_many(vacuous.total, 'example')} had a gradient of zero, so that nothing else was compared: in "
+            f"{_names(vacuous.names)}."
+        )
+    if unseen:
+        found.append(f"Never seen: no example showed the gradient by {_names(unseen)}.")
+    if hidden.total:
+        found.append(
+            f"Out of sight: {_many(hidden.total, 'entry', 'entries')} of gradients, too small to be judged: in {_names(hidden.names)}."
+        )
+    if blunt:
+        found.append(f"Blunt: an error of {BLUNT:.0%} would not have been detected in {_names(blunt)}.")
+    return found
+
+
+class _Counted:
+    """How often something occurs in a run, and in which entries."""
+
+    def __init__(self, summary: Summary, count: Callable[[Check], int]) -> None:
+        found = [(check.entry, count(check)) for check in summary.checks]
+        self.total = sum([n for _, n in found])
+        self.names = {name: None for name, n in found if n}
+
+
+def _inconclusive(check: Check) -> int:
+    return check.counts["inconclusive"]
+
+
+def _vacuous(check: Check) -> int:
+    return check.counts["vacuous"]
+
+
+def _hidden(check: Check) -> int:
+    return check.hidden
+
+
+def _names(names: Iterable[str]) -> str:
+    every = list(dict.fromkeys(names))
+    more = len(every) - NAMED
+    return ", ".join([*every[:NAMED], *[f"{more:,} more"] * (more > 0)])
+
+
+def _many(n: int, one: str, many: str = "") -> str:
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+# --- what failed ------------------------------------------------------------------------------------------------------
 
 
 def _failures(summary: Summary) -> str:
-    parts = [_failure(check, failure) for check, failure in summary.failures]
-    more = sum([check.more for check in summary.checks])
-    parts += [f"<p>and {more} more failures</p>\n"] * bool(more)
-    return f"<h2>What failed</h2>\n{''.join(parts)}" if parts else ""
+    names = web.Names()
+    made = ((check, failure, _failure(check, failure, names())) for check, failure in summary.failures)
+    full, brief = [], []
+    room = FAILURES
+    for check, failure, text in made:
+        size = len(text.encode())
+        if size <= room:
+            room -= size
+            full.append(text)
+        else:
+            room = 0
+            brief.append(_one_line(check, failure))
+    lines, left = _within(brief, BRIEF)
+    more = left + sum([check.more for check in summary.checks])
+    parts = ["".join(full)]
+    if lines:
+        parts.append(f"<h3>In one line each</h3><ul>{''.join(lines)}</ul>")
+    if more:
+        parts.append(
+            f"<p>and {_many(more, 'more failure', 'more failures')}, of which --gradcheck-json has what is known.</p>"
+        )
+    return "".join(parts)
 
 
-def _failure(check: Check, failure: dict[str, Any]) -> str:
-    head = "".join(
-        [
-            f"<th>{name}</th>"
-            for name in ("where", "the rule gives", "the derivative is", "with error at most")
-        ]
-    )
-    rows = "".join(
-        [
-            f"<tr><td>{escape(_place(fault))}</td><td>{_number(fault['analytic'])}</td>"
-            f"<td>{_number(fault['numeric'])}</td><td>{_number(fault['bound'])}</td></tr>\n"
-            for fault in failure["faults"]
-            if fault["analytic"] is not None
-        ]
-    )
-    numbers = f"<table><thead><tr>{head}</tr></thead><tbody>\n{rows}</tbody></table>\n" if rows else ""
-    faults = "".join(
-        [f"<li><b>{escape(f['cause'])}</b>: {escape(f['text'])}</li>\n" for f in failure["faults"]]
-    )
-    inputs = ", ".join(
-        [f"{i['path']} {i['dtype']} ({', '.join(map(str, i['shape']))})" for i in failure["inputs"]]
-    )
-    example = "the smallest failing example" if failure["smallest"] else "the failing example"
+def _within(texts: Sequence[str], room: int) -> tuple[list[str], int]:
+    """The first texts that have room, and how many have none."""
+    kept: list[str] = []
+    for text in texts:
+        room -= len(text.encode())
+        if room < 0:
+            break
+        kept.append(text)
+    return kept, len(texts) - len(kept)
+
+
+def _one_line(check: Check, failure: dict[str, Any]) -> str:
+    text = f"{check.entry}, {check.checked}: {failure['cause'] or 'failed'} ({check.test})"
+    return f"<li data-find>{escape(text[:400])}</li>\n"
+
+
+def _failure(check: Check, failure: dict[str, Any], name: str) -> str:
+    text = failure["text"]
+    first, _, rest = text.partition("\n")
+    inputs = ", ".join([f"{i['path']} {i['dtype']} {svg.shape(i['shape'])}" for i in failure["inputs"]])
+    example = "The smallest failing example" if failure["smallest"] else "The failing example"
     return (
-        f"<section><h3>{escape(f'{check.entry}, {check.checked}')}: {escape(failure['cause'] or 'failed')}</h3>\n"
-        f"<p class='test'>{escape(check.test)}</p>\n<pre>{escape(failure['text'])}</pre>\n"
-        + (f"<ul>\n{faults}</ul>\n" if faults else "")
-        + numbers
-        + (f"<p>{example}: {escape(inputs)}</p>\n" if inputs else "")
-        + (f"<pre>{escape(failure['snippet'])}</pre>\n" if failure["snippet"] else "")
-        + "</section>\n"
+        f'<article data-find><h3>{escape(check.entry)}, {escape(check.checked)}: <span class="f">'
+        f"{escape(failure['cause'] or 'failed')}</span></h3>\n"
+        f'<p class="name dim">{escape(check.test)}</p><p>{escape(first)}</p>'
+        + (f'<pre class="fill" tabindex="0" aria-label="The message">{escape(rest)}</pre>' if rest else "")
+        + web.causes(failure["faults"])
+        + web.numbers(failure["faults"])
+        + (f"<p>{example}: {escape(inputs)}.</p>" if inputs else "")
+        + web.pictures(failure.get("pictures"))
+        + web.snippet(failure["snippet"], name)
+        + "</article>\n"
     )
 
 
-def _place(fault: dict[str, Any]) -> str:
-    index = f"[{', '.join(map(str, fault['index']))}]" if fault["index"] else ""
-    return f"{fault['input'] or 'all inputs'}{index}"
+# --- everything -------------------------------------------------------------------------------------------------------
 
 
-def _number(value: Any) -> str:
-    """A number as `Report.to_json` writes it: complex ones in two parts, and those that are not finite as text."""
-    if isinstance(value, list):
-        return " + ".join([_number(value[0]), _number(value[1]) + "i"])
-    return "" if value is None else f"{value:.10g}" if isinstance(value, float | int) else escape(str(value))
-
-
-def _table(kind: str, entries: list[Entry], summary: Summary) -> str:
-    columns = [name for name in summary.properties if any(name in entry.cells for entry in entries)]
-    head = "".join([f"<th>{escape(name)}</th>" for name in [kind, *columns, "detects"]])
-    rows = "".join(
-        [
-            f"<tr><td{_class(entry.failed, False)}>{escape(entry.name)}</td>"
-            + "".join([_cell(entry.cells.get(name)) for name in columns])
-            + f"<td>{sensitivity_text(entry.sensitivity)}</td></tr>\n"
-            for entry in entries
-        ]
+def _tools() -> str:
+    kinds = (("", "all"), ("f", "failed"), ("w", "weak"), ("r", "right"))
+    options = "".join([f'<option value="{value}">{text}</option>' for value, text in kinds])
+    return (
+        '<form id="tools" class="tools" role="search" aria-label="Entries and failures" hidden>'
+        '<div><label for="words">Search</label><input id="words" type="search" autocomplete="off" spellcheck="false"></div>'
+        f'<div><label for="which">Show</label><select id="which">{options}</select></div>'
+        '<p id="shown" role="status" aria-live="polite"></p></form>\n'
     )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>\n{rows}</tbody></table>\n"
+
+
+def _tables(summary: Summary, room: int) -> str:
+    if not summary:
+        return ""
+    columns = {
+        kind: [name for name in summary.properties if any(name in entry.cells for entry in entries)]
+        for kind, entries in summary.kinds.items()
+    }
+    rows = {
+        (kind, entry.name): _row(entry, columns[kind])
+        for kind, entries in summary.kinds.items()
+        for entry in entries
+    }
+    ranked = sorted(summary.entries, key=lambda entry: (not entry.failed, not is_weak(entry)))
+    kept = set()
+    for entry in ranked:
+        room -= len(rows[entry.kind, entry.name].encode())
+        if room < 0:
+            break
+        kept.add((entry.kind, entry.name))
+    parts = [f"<p>{escape(LEGEND)}</p>"]
+    for kind, entries in summary.kinds.items():
+        shown = [rows[kind, entry.name] for entry in entries if (kind, entry.name) in kept]
+        head = "".join([f'<th scope="col">{escape(name)}</th>' for name in [kind, *columns[kind], "detects"]])
+        table = f"<table><caption hidden>{escape(kind)}</caption><thead><tr>{head}</tr></thead><tbody>\n{''.join(shown)}</tbody></table>"
+        parts.append(
+            f'<div class="part">{web.scrolled(f"Entries of the kind {kind}", table)}</div>\n' if shown else ""
+        )
+    left = len(rows) - len(kept)
+    if left:
+        parts.append(f"<p>and {_many(left, 'more entry', 'more entries')}, which --gradcheck-json lists.</p>")
+    return "".join(parts)
+
+
+def _row(entry: Entry, columns: Sequence[str]) -> str:
+    """A row; HTML needs no end tags in it, and ten thousand rows are shorter without."""
+    name = ' class="f"' if entry.failed else ' class="w"' if is_weak(entry) else ""
+    cells = "".join([_cell(entry.cells.get(column)) for column in columns])
+    return f"<tr{name}><th scope=row>{escape(entry.name[:200])}{cells}<td>{sensitivity_text(entry.sensitivity)}\n"
 
 
 def _cell(cell: Cell | None) -> str:
     if cell is None:
-        return "<td></td>"
-    counts = ", ".join([f"{cell.counts[name]} {name}" for name in VERDICTS if cell.counts[name]])
-    title = escape(f"{counts or 'no example'}; {cell.seconds:.2f} s; {sensitivity_text(cell.sensitivity)}")
-    return f'<td{_class(cell.failed, cell.undecided)} title="{title}">{escape(cell_text(cell))}</td>'
+        return "<td>"
+    return f"<td{' class=f' * cell.failed}>{cell_text(cell)}"
 
 
-def _class(failed: bool, undecided: bool) -> str:
-    return " class='fail'" if failed else " class='undecided'" if undecided else ""
+def is_weak(entry: Entry) -> bool:
+    """Whether a pass of this entry shows little."""
+    return (
+        any(cell.undecided or cell.counts["inconclusive"] for cell in entry.cells.values())
+        or any(check.hidden for cell in entry.cells.values() for check in cell.checks)
+        or bool(entry.unseen)
+        or (entry.sensitivity or 0.0) >= BLUNT
+    )
 
 
-def _checks(summary: Summary) -> str:
+def _slowest(summary: Summary) -> str:
+    tests = summary.slowest_tests
     rows = "".join(
         [
-            f"<tr><td>{escape(check.test)}</td><td>{escape(check.entry)}</td><td>{escape(check.checked)}</td>"
-            f"<td{_class(check.outcome != 'passed', False)}>{check.outcome}</td><td>{check.examples}</td>"
-            f"<td>{check.seconds:.2f}</td></tr>\n"
-            for check in summary.slowest
+            f'<tr><th scope="row">{escape(test[:300])}</th><td>{seconds:.2f}</td><td>{examples:,}</td></tr>\n'
+            for test, seconds, examples in tests[:SLOWEST]
         ]
     )
-    head = "".join(
-        [f"<th>{name}</th>" for name in ("test", "entry", "property", "outcome", "examples", "seconds")]
-    )
-    return (
-        "<details><summary>every check, the slowest first</summary>"
-        f"<table><thead><tr>{head}</tr></thead><tbody>\n{rows}</tbody></table></details>\n"
-    )
+    if not rows:
+        return ""
+    head = "".join([f'<th scope="col">{name}</th>' for name in ("test", "seconds", "examples")])
+    table = f'<table class="nums"><thead><tr>{head}</tr></thead><tbody>\n{rows}</tbody></table>'
+    words = f"{'The slowest of ' if len(tests) > SLOWEST else ''}{_many(len(tests), 'test', 'tests')}"
+    return f"<details><summary>{words}</summary>{web.scrolled('Tests by their time', table)}</details>"

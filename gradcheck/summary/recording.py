@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,17 @@ UNRECORDED = "unrecorded"
 OUTPUT = "gradcheck_checks"
 """The key in xdist's `workeroutput`: whether a worker collected a test that uses the fixture."""
 
+LOADED = "gradcheck_loaded"
+"""The key in xdist's `workeroutput`: names of the modules that a worker loaded."""
+
 MOST = 5
 """Of more failures in one record than this, the others are counted."""
+
+NAMED = 8
+"""So many inputs are named whose gradient was seen, and was not."""
+
+WHY = ("why: ", "the first inconclusive example: ")
+"""With which the line of a report begins that has the reason."""
 
 
 class Record:
@@ -39,13 +49,20 @@ class Record:
     def store(self) -> None:
         """Bring the test's property up to date."""
         if self.tally is not None:
-            self.row.update(counts=dict(self.tally.counts), sensitivity=self.tally.sensitivity)
+            self.row.update(
+                counts=dict(self.tally.counts),
+                sensitivity=self.tally.sensitivity,
+                hidden=self.tally.hidden,
+                seen=sorted(self.tally.informed)[:NAMED],
+                unseen=sorted(self.tally.expected - self.tally.informed)[:NAMED],
+                reason=failures.cut(_why(self.tally.reasons), failures.SENTENCE),
+            )
         self._node.user_properties[self._place : self._place + 1] = [(PROPERTY, json.dumps(self.row))]
 
     def failed(self, result: Report | Verification) -> None:
         """Take in a result that failed."""
         self.pending.append(str(result))
-        self.note([failures.of_result(result)])
+        self.note([failures.of_result(result, drawn=is_drawn(self._node.config))])
 
     def note(self, found: list[dict[str, Any]]) -> None:
         """Keep failures, as far as there is room."""
@@ -129,7 +146,7 @@ class Recording:
         if not records or error is None or isinstance(error, pytest.skip.Exception):
             return
         if not any(record.raised for record in records):
-            records[-1].note(failures.of_error(error))
+            records[-1].note(failures.of_error(error, drawn=is_drawn(item.config)))
         for record in records:
             record.raised = False
             record.pending.clear()
@@ -140,10 +157,29 @@ class Recording:
         if output is not None:
             output[OUTPUT] = records_in(session)
 
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Report to xdist's controller which packages the tests used, whose versions the files state."""
+        output = getattr(session.config, "workeroutput", None)
+        if output is not None:
+            output[LOADED] = sorted([name for name in sys.modules if "." not in name])
+
 
 def records_in(session: pytest.Session) -> bool:
     """Whether a collected test uses the fixture."""
     return any("gradcheck_record" in getattr(item, "fixturenames", ()) for item in session.items)
+
+
+def _why(reasons: list[str]) -> str:
+    """Why the first inconclusive one of these reports is that, "" where none is."""
+    for line in [line.strip() for text in reasons for line in text.splitlines()]:
+        if line.startswith(WHY):
+            return line.partition(": ")[2]
+    return ""
+
+
+def is_drawn(config: pytest.Config) -> bool:
+    """Whether the run writes the page: its pictures take some more calls of what failed."""
+    return config.getoption("--gradcheck-html") is not None
 
 
 def _fail(records: list[Record]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -24,6 +24,8 @@ class Check:
     checked: the property, such as "gradient". counts: examples by verdict. sensitivity: the worst, None where there is
     none. outcome: "passed", "failed" or "crashed", the test's own. seconds: the test's, of which each of its checks has an
     equal part. failures: as `gradcheck.summary.failures` gives them; more: how many are left out.
+    hidden: entries of gradients that are too small to be judged. seen, unseen: inputs whose gradient some example showed, and none did. reason: of
+    the first inconclusive example.
     """
 
     kind: str
@@ -36,6 +38,10 @@ class Check:
     seconds: float
     failures: Sequence[dict[str, Any]] = ()
     more: int = 0
+    hidden: int = 0
+    seen: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
+    reason: str = ""
 
     @property
     def examples(self) -> int:
@@ -95,6 +101,13 @@ class Entry:
         return any(cell.failed for cell in self.cells.values())
 
     @property
+    def unseen(self) -> list[str]:
+        """Inputs whose gradient none of the checks showed."""
+        checks = [check for cell in self.cells.values() for check in cell.checks]
+        seen = {path for check in checks for path in check.seen}
+        return sorted({path for check in checks for path in check.unseen} - seen)
+
+    @property
     def sensitivity(self) -> float | None:
         """The worst; None where there is none."""
         return max([c.sensitivity for c in self.cells.values() if c.sensitivity is not None], default=None)
@@ -102,9 +115,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Summary:
-    """All that a run verified. False as a condition where that is nothing."""
+    """All that a run verified. False as a condition where that is nothing. facts: date, project, versions."""
 
     checks: Sequence[Check] = field(default_factory=tuple)
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.checks)
@@ -171,13 +185,14 @@ class Summary:
         return dict(sorted(spent.items(), key=lambda item: -item[1]))
 
     def to_json(self) -> str:
-        """The summary as JSON text, one object with these keys (schema 1):
+        """The summary as JSON text, one object with these keys (schema 1; `gradcheck.report.schema.schema("summary")`):
 
-        schema (1) · failed: whether anything failed · examples · entries: list of {kind, name, failed, sensitivity (null:
+        schema (1) · facts: object of texts: date, project, versions · failed: whether anything failed · examples · entries: list of {kind, name, failed, sensitivity (null:
         none), properties: object by property of {examples by verdict as pass, subgradient, inconclusive, vacuous, fail,
         where fail counts at least one for each test that failed · sensitivity (null: none) · seconds}} · checks: one
         for each test and property, the slowest first, list of {test: pytest's node id, kind, entry, property, outcome
-        ("passed", "failed", "crashed"), examples, seconds: those of the test, in equal parts where it has several checks} ·
+        ("passed", "failed", "crashed"), examples, seconds: those of the test, in equal parts where it has several checks, hidden: entries of gradients too small to be judged, seen and
+        unseen: inputs whose gradient some example showed, and none did, reason: of the first inconclusive example} ·
         failures: list of {test, kind, entry, property as in checks · function: what was checked, "" unknown · cause: the
         first fault's, or the name of the exception · text: the headline, or the exception's message · faults: list of
         {cause, text, input, index, analytic: what the rule gives, numeric: the derivative, bound} as in `Report.to_json` ·
@@ -195,6 +210,7 @@ def _rank(name: str, usual: tuple[str, ...]) -> int:
 def _plain(s: Summary) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
+        "facts": dict(s.facts),
         "failed": s.failed,
         "examples": s.examples,
         "entries": [
@@ -223,6 +239,10 @@ def _plain(s: Summary) -> dict[str, Any]:
                 "outcome": check.outcome,
                 "examples": check.examples,
                 "seconds": round(check.seconds, 3),
+                "hidden": check.hidden,
+                "seen": list(check.seen),
+                "unseen": list(check.unseen),
+                "reason": check.reason,
             }
             for check in s.slowest
         ],
@@ -232,7 +252,7 @@ def _plain(s: Summary) -> dict[str, Any]:
                 "kind": check.kind,
                 "entry": check.entry,
                 "property": check.checked,
-                **failure,
+                **{key: value for key, value in failure.items() if key != "pictures"},
             }
             for check, failure in s.failures
         ],
@@ -255,6 +275,10 @@ def gathered(records: Iterable[dict[str, Any]], test: str, outcome: str, seconds
             seconds / len(rows),
             () if outcome == "passed" else tuple(row.get("failures", ())),
             0 if outcome == "passed" else row.get("more", 0),
+            row.get("hidden", 0),
+            tuple(row.get("seen", ())),
+            tuple(row.get("unseen", ())),
+            row.get("reason", ""),
         )
         for row in rows
     ]

@@ -25,14 +25,16 @@ APART = 2.0**14
 class Observation:
     """A subject at its inputs. `arrays` are its values as given, `wide` the same values in double precision.
 
-    It is made and used within `np.errstate(all="ignore")`.
+    arrays: the values, where the subject's own may have changed since. It is made and used within
+    `np.errstate(all="ignore")`.
     """
 
-    def __init__(self, subject: Subject, seed: int) -> None:
+    def __init__(self, subject: Subject, seed: int, arrays: Sequence[Array] | None = None) -> None:
         self.subject = subject
         self.seed = seed
         self.rng = np.random.default_rng(seed)
-        self.arrays = [np.array(item.array, order="C") for item in subject.inputs]
+        own = [item.array for item in subject.inputs] if arrays is None else arrays
+        self.arrays = [np.array(a, order="C") for a in own]
         self.wide = tuple([wide(a) for a in self.arrays])
         self.wanted = tuple([item.wanted for item in subject.inputs])
         self.paths = tuple([item.path for item in subject.inputs])

@@ -25,7 +25,7 @@ class Tally:
     counts: examples by verdict, where "vacuous" is a pass whose every gradient is zero. sensitivity: that of the worst
     pass, None where none has one. inconclusive: examples that decided nothing, a kink among them where a smooth point was
     meant; reasons: their reports. informed, of expected: inputs whose gradient was seen. held: contracts that were examined
-    and held; skipped: why others were not.
+    and held; skipped: why others were not. hidden: entries of the passes that are too small to be judged.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Tally:
     reasons: list[str] = field(default_factory=list)
     held: set[str] = field(default_factory=set)
     skipped: dict[str, str] = field(default_factory=dict)
+    hidden: int = 0
 
     @property
     def examples(self) -> int:
@@ -111,11 +112,14 @@ class Tally:
         if unclear:
             self.inconclusive += 1
             self.reasons.append(str(report))
+        if report:
+            self.hidden += sum([i.hidden for i in report.inputs])
         if report.verdict is Verdict.PASS:
             self._worst(report.sensitivity)
 
     def _add_verification(self, found: Verification) -> None:
         self.counts.update(found.verdicts)
+        self.hidden += found.hidden
         if not math.isfinite(found.sensitivity):  # no pass had a gradient to see
             self.counts[VACUOUS] += self.counts.pop(Verdict.PASS.value, 0)
         unclear = found.verdicts.get(Verdict.INCONCLUSIVE.value, 0)

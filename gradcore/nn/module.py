@@ -10,6 +10,7 @@ from gradcore import names
 from gradcore.convert import plain
 from gradcore.errors import ArgumentError
 from gradcore.holding import assign
+from gradcore.notebook import module_table
 from gradcore.state import check_state
 from gradcore.tensor import Tensor
 
@@ -180,6 +181,15 @@ class Module:
 
     def __repr__(self) -> str:
         return "\n".join(self._tree(""))
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for path, module in self.named_modules():
+            own = {n: v for n, v in module._members() if isinstance(v, Tensor)}
+            shapes = ", ".join([f"{name} {value.shape}" for name, value in own.items()])
+            text = f"{type(module).__name__}({module.extra_repr()})"
+            rows.append((path, text, shapes, sum(p.size for p in own.values())))
+        return module_table(type(self).__name__, rows, sum(p.size for p in self.parameters()))
 
     def _tree(self, name: str) -> Iterator[str]:
         count = sum(p.size for p in self.parameters())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcore.errors import DtypeError, GraphError, ShapeError
-from gradcore.graph import recording
+from gradcore.graph import is_grad_enabled
 from gradcore.holding import assign
 from gradcore.tensor import Tensor
 
@@ -21,7 +21,7 @@ def _in_place(symbol: str, compute: Callable[[Any, Any], Any]) -> Callable[[Tens
         """As NumPy's: a leaf gets new values, whatever its names; the result of an op is left alone, and a new tensor made."""
         if not self.is_leaf:
             return compute(self, other)
-        if self.requires_grad and recording():
+        if self.requires_grad and is_grad_enabled():
             raise GraphError(
                 f"x {symbol}= ... on a tensor that requires a gradient: it would have to be recorded, and changed, at once. "
                 f"For a step of your own write it under `with gradcore.no_grad():`; to compute with it, y = x {symbol} ..."

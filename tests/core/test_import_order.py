@@ -14,10 +14,10 @@ ROOT = Path(gradcore.__file__).parent
 # A room is a file or a folder. It may import the rooms on lines above its own, and none on its own line.
 ROOMS = """
     errors
-    spec  state  extras  progress  data  names
+    spec  state  extras  progress  data  names  notebook
     registry  io  holding
     graph  figures
-    attached  convert
+    attached  convert  tracing
     tensor
     op  create
     distributed

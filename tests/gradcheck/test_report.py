@@ -94,7 +94,7 @@ def test_large_inputs_are_named_in_the_snippet_and_not_printed():
 
 def test_the_json_has_the_documented_keys_and_the_documented_version():
     written = json.loads(failed().to_json())
-    documented = "schema name gradient verdict reason note judged order seed evaluations pulls sensitivity worst ratio inputs contracts faults excuses snippet second"
+    documented = "schema name gradient verdict headline reason note judged order seed evaluations pulls sensitivity worst ratio inputs contracts faults excuses snippet second"
     assert list(written) == documented.split()
     assert all(key in Report.to_json.__doc__ for key in written)
     assert written["schema"] == 1
@@ -110,6 +110,7 @@ def test_the_json_has_the_documented_keys_and_the_documented_version():
         "zero",
         "vacuous",
         "hidden",
+        "text",
     ]
     assert list(written["contracts"][0]) == ["name", "status", "text", "because"]
 

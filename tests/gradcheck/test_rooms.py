@@ -20,6 +20,7 @@ ROOMS = (
     "kernels",
     "check",
     "grads",
+    "blame",
     "strategies",
     "graphs",
     "explore",

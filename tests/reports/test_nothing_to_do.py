@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
         ("reports/mistakes.py", ["sign", "keys not scald"], "nothing is called 'sign', 'keys not scald': there are"),
         ("reports/broken_rules.py", ["tanhh"], "the nearest called 'tanh'"),
         ("reports/side_by_side.py", ["tanhh"], "the nearest called 'tanh'"),
+        ("reports/blame.py", ["--models", "0"], "0 leaves nothing to do: give 1 or more"),
         ("reports/scale.py", ["--only", "tan"], "invalid choice: 'tan' (choose from"),
         ("reports/scale.py", ["--most", "0"], "0 leaves nothing to do: give 1 or more"),
         ("reports/cost.py", ["--most", "5"], "--most 5 leaves no size to time: the smallest is 10"),

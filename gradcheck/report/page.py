@@ -1,0 +1,266 @@
+"""The page of one report, and of a verification, and their short form for a notebook: from their plain data."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from typing import Any, TypeVar
+
+from gradcheck.report import svg, web
+
+Plain = Mapping[str, Any]
+Item = TypeVar("Item")
+
+LISTED, ON_A_PAGE = 12, 200
+"""Of more inputs than this, the others are counted."""
+
+COLORS = {"pass": "#1a7f37", "subgradient": "#1a7f37", "fail": "#d1242f", "inconclusive": "#9a6700"}
+"""In a notebook, which has no style of ours: each is legible on white and on black."""
+
+
+def report_page(r: Plain, pictures: Plain | None, facts: Mapping[str, str]) -> str:
+    """The page of a report. r: as `Report.to_json` has it. pictures: as `Pictures.plain` has them."""
+    names = web.Names()
+    main = (
+        web.section("weak", "What the verdict does not cover", web.weak(weaknesses(r)))
+        + web.section(
+            "failures", "What is wrong", _wrong(r, names, pictures) if r["verdict"] == "fail" else ""
+        )
+        + web.section(
+            "pictures", "How it was measured", web.pictures(pictures) if r["verdict"] != "fail" else ""
+        )
+        + web.section("inputs", "Inputs", _inputs(r))
+        + web.section("contracts", "Contracts", _contracts(r))
+    )
+    if r["second"] is not None:
+        second = r["second"]
+        body = f"<p>{web.badge(second['verdict'])}{escape(second['headline'])}</p>{_wrong(second, names, None)}{_inputs(second)}"
+        main += web.section("second", "The second order", body)
+    known = {**facts, "seed": str(r["seed"]), "calls": f"{r['evaluations']} forward, {r['pulls']} vjp"}
+    return web.document(
+        f"{_outcome(r['verdict'])}: {r['name']}",
+        web.head(r["verdict"], _title(r), _checked(r), known),
+        main,
+        FOOTER,
+    )
+
+
+FOOTER = (
+    "<p>The derivative is measured by differences over many steps, with a bound on its error. A rule fails where it is off by "
+    "more than the bound, and nothing else explains that.</p>"
+)
+
+
+def verification_page(v: Plain, facts: Mapping[str, str], pictures: Sequence[Plain | None]) -> str:
+    """The page of a verification. v: as `Verification.to_json` has it. pictures: of each failure and then of each edge."""
+    names = web.Names()
+    drawn = iter(pictures)
+    failures = "".join(
+        [
+            f"<article><h3>{'The smallest failing example' if not k else 'The smallest one of another cause'}</h3>"
+            f"{_wrong(r, names, next(drawn, None))}{_inputs(r)}</article>"
+            for k, r in enumerate(v["failures"])
+        ]
+    )
+    edges = "".join(
+        [
+            f"<article><h3>{escape(e['words'] or 'beyond the example')}</h3>{_wrong(e['report'], names, next(drawn, None))}</article>"
+            for e in v["edges"]
+        ]
+    )
+    tried = web.figure(
+        svg.examples(v["tried"]), svg.examples_words(v["tried"]), svg.examples_legend(v["tried"])
+    )
+    main = (
+        web.section("weak", "What the verdict does not cover", web.weak(verification_weaknesses(v)))
+        + web.section("failures", "What is wrong", failures)
+        + web.section("edges", "Wrong beyond the example", edges)
+        + web.section("tried", "What was tried", tried + _drawn(v))
+    )
+    counts = ", ".join([f"{n} {name}" for name, n in v["verdicts"].items()])
+    known = {**facts, "seed": str(v["seed"]), "examples": f"{v['examples']}: {counts}" if counts else "0"}
+    return web.document(
+        f"{_outcome(v['verdict'])}: {v['name']}",
+        web.head(v["verdict"], _title(v), _checked(v), known),
+        main,
+        FOOTER,
+    )
+
+
+def _outcome(verdict: str) -> str:
+    return {"fail": "Failed", "inconclusive": "Inconclusive"}.get(verdict, "Passed")
+
+
+def _title(r: Plain) -> str:
+    return f"{r['name']}: {r['headline']}"
+
+
+def _checked(r: Plain) -> list[str]:
+    return [f"Checked: {r['gradient']}." if r["gradient"] else "", r["reason"][:1].upper() + r["reason"][1:]]
+
+
+def weaknesses(r: Plain) -> list[str]:
+    """What a report's verdict leaves open, a sentence each."""
+    found = []
+    for i in r["inputs"]:
+        if i["vacuous"] and i["verdict"] != "inconclusive":
+            found.append(
+                f"Vacuous: the gradient by {i['path']} and its truth are zero at this point. Try another one."
+            )
+        if i["verdict"] == "inconclusive":
+            found.append(f"Inconclusive: the gradient by {i['path']} could not be judged.")
+        if i["hidden"]:
+            total = math.prod(i["shape"])
+            found.append(
+                f"Out of sight: {i['hidden']} of {total} entries of {i['path']} are too small to be judged."
+            )
+    if r["judged"]:
+        found.append(f"In part: the verdict covers {r['judged']}.")
+    found += [f"Excused ({name}): {text}." for name, text in r["excuses"].items()]
+    if r["note"]:
+        found.append(f"Note: {r['note']}.")
+    return found
+
+
+def verification_weaknesses(v: Plain) -> list[str]:
+    """What the verdict of a verification leaves open, a sentence each."""
+    found = []
+    if v["vacuous"]:
+        found.append(f"Vacuous: the gradient by {', '.join(v['vacuous'])} was zero at every example.")
+    if v["undecided"]:
+        first = v["undecided"][0]
+        n = v["verdicts"].get("inconclusive", len(v["undecided"]))
+        found.append(
+            f"Inconclusive: {n} of {v['examples']} examples. The first one: {first['inputs']}: {first['reason']}."
+        )
+    if v["hidden"]:
+        found.append(
+            f"Out of sight: {v['hidden']:,} entries, over all examples that passed, are too small to be judged."
+        )
+    if v["set_aside"]:
+        why = ", ".join([f"{n} x {text}" for text, n in v["aside"].items()])
+        n = v["set_aside"]
+        found.append(f"Set aside: {n} example{'s' * (n > 1)} outside of the domain of forward: {why}.")
+    return found + [f"Not tried: {text}." for text in v["left_out"]]
+
+
+def _wrong(r: Plain, names: Callable[[], str], pictures: Plain | None) -> str:
+    return (
+        web.causes(r["faults"])
+        + web.numbers(r["faults"])
+        + web.pictures(pictures)
+        + web.snippet(r["snippet"], names())
+    )
+
+
+def listed(
+    inputs: Sequence[Item], verdict: Callable[[Item], str | None], most: int
+) -> tuple[Sequence[Item], str]:
+    """The inputs to be listed one by one, those that are not right first, and a line that counts the others."""
+    if len(inputs) <= most:
+        return inputs, ""
+    rank = ["fail", "inconclusive", None, "subgradient", "pass"]
+    ordered = sorted(inputs, key=lambda i: rank.index(verdict(i)))
+    counts = Counter([verdict(i) or "not judged" for i in ordered[most:]])
+    words = ", ".join([f"{n} {word}" for word, n in counts.items()])
+    return ordered[:most], f"and {len(inputs) - most} more inputs: {words}"
+
+
+def _verdict(i: Plain) -> str | None:
+    found: str | None = i["verdict"]
+    return found
+
+
+def _inputs(r: Plain) -> str:
+    shown, others = listed(r["inputs"], _verdict, ON_A_PAGE)
+    rows = "".join(
+        [
+            f'<tr{_class(i["verdict"])}><th scope="row">{escape(i["path"])}</th><td>{escape(i["dtype"])} {svg.shape(i["shape"])}</td>'
+            f"<td>{escape(i['text'])}</td></tr>"
+            for i in shown
+        ]
+    )
+    head = "".join([f'<th scope="col">{text}</th>' for text in ("input", "dtype and shape", "verdict")])
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return web.scrolled("Inputs", table) + f"<p>{escape(others)}</p>" * bool(others) if rows else ""
+
+
+def _class(verdict: str | None) -> str:
+    return {"fail": ' class="f"', "inconclusive": ' class="w"'}.get(str(verdict), "")
+
+
+def _contracts(r: Plain) -> str:
+    if not r["contracts"]:
+        return ""
+    shown = [c for c in r["contracts"] if c["status"] != "held"]
+    held = [c["name"] for c in r["contracts"] if c["status"] == "held"]
+    rows = [f"<b>{escape(c['name'])}</b> ({c['status']}): {escape(c['text'])}" for c in shown]
+    return web.listed(rows) + f'<p class="dim">Held: {escape(", ".join(held) or "none")}.</p>'
+
+
+def _drawn(v: Plain) -> str:
+    worst = v["worst"]
+    texts = [
+        f"Domain: {v['domain']}." if v["domain"] else "",
+        f"{v['beyond']} more were tried beyond what the example shows." if v["beyond"] else "",
+        f"The example that would show the least: {worst['inputs']}: {worst['reason']}." if worst else "",
+    ]
+    return "".join([f"<p>{escape(text)}</p>" for text in texts if text])
+
+
+def report_cell(r: Plain, because: Callable[[Plain], Sequence[str]]) -> str:
+    """A report in a notebook. because: what follows from a fault."""
+    cell = "style='text-align:left;padding:2px 8px'"
+    shown, others = listed(r["inputs"], _verdict, LISTED)
+    rows = "".join(
+        [
+            f"<tr><td {cell}><code>{escape(i['path'])}</code></td><td {cell}>{escape(i['dtype'])} {svg.shape(i['shape'])}</td>"
+            f"<td {cell}>{escape(i['text'])}</td></tr>"
+            for i in shown
+        ]
+    )
+    faults = web.listed(
+        [f"<b>{escape(f['cause'])}</b>: {escape('; '.join([f['text'], *because(f)]))}" for f in r["faults"]]
+    )
+    parts = [
+        _line(r),
+        faults,
+        f"<table>{rows}</table>" if rows else "",
+        f"<p>{escape(others)}</p>" if others else "",
+        *[f"<p>excused ({escape(name)}): {escape(text)}</p>" for name, text in r["excuses"].items()],
+        f"<p>{escape(r['note'])}</p>" if r["note"] else "",
+        f"<details><summary>to reproduce</summary><pre>{escape(r['snippet'])}</pre></details>"
+        if r["snippet"]
+        else "",
+        f"<small>{r['evaluations']} forward and {r['pulls']} vjp calls, seed {r['seed']}</small>",
+        report_cell(r["second"], because) if r["second"] is not None else "",
+    ]
+    return f"<div>{''.join(parts)}</div>"
+
+
+def verification_cell(v: Plain, cells: Sequence[str]) -> str:
+    """A verification in a notebook. cells: of its failures and edges."""
+    rows = "".join(
+        [
+            f"<tr><td style='text-align:left;padding:2px 8px'>{escape(name)}</td><td style='padding:2px 8px'>{n}</td></tr>"
+            for name, n in v["verdicts"].items()
+        ]
+    )
+    parts = [
+        _line(v),
+        f"<table><thead><tr><th>verdict</th><th>examples</th></tr></thead><tbody>{rows}</tbody></table>"
+        if rows
+        else "",
+        web.listed([escape(text) for text in verification_weaknesses(v)]),
+        *cells,
+        f"<small>{v['evaluations']} forward calls, seed {v['seed']}</small>",
+    ]
+    return f"<div>{''.join(parts)}</div>"
+
+
+def _line(r: Plain) -> str:
+    style = f"background:{COLORS[r['verdict']]};color:white;padding:1px 8px;border-radius:8px"
+    texts = "".join([f"<p>{escape(text)}</p>" for text in _checked(r) if text])
+    return f"<p><b style='{style}'>{r['verdict'].upper()}</b> {escape(_title(r))}</p>{texts}"
