@@ -133,7 +133,6 @@ PACKAGE = {
     "cuda": "everything is on the CPU",
     "autograd": "write y.backward(), or an op with a rule of its own (gradcore.op)",
     "utils": "DataLoader is in gradcore.data",
-    "grad": "write y.backward(), and read x.grad",
     "inference_mode": "write gradcore.no_grad()",
 }
 

@@ -43,8 +43,7 @@ class _Recomputed:
             )
         ends = [*[v for v in variables if v.requires_grad], *self.extras]
         with cut(ends):
-            seeds = [(again, gy)] if again.requires_grad else []
-            found = {id(n): gx for n, gx in backward_pass(seeds, record=record)}
+            found = {id(n): gx for n, gx in backward_pass([(again, gy)], record=record)}
         zero = Tensor if record else np.asarray
         return tuple(
             [
@@ -89,9 +88,8 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         parents: list[Tensor | None] = [t if t.requires_grad else None for t in tensors]
         parents += extras.values()
         out._op = _Recomputed(f, len(tensors), list(extras.values()))
-        out._left = parents[0] if parents else None
-        out._right = parents[1] if len(parents) > 1 else None
-        out._others = parents[2:] if len(parents) > 2 else None
+        out._left, out._right, *_ = [*parents, None, None]
+        out._others = parents[2:]
         out._first = tuple([t.data for t in (*tensors, *extras.values())])
         out.requires_grad = True
         inform(out)

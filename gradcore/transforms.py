@@ -8,7 +8,7 @@ count as float64 here, as for NumPy. Where a derivative is itself differentiated
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp"]
 
-ArgNums = int | tuple[int, ...]
+ArgNums: TypeAlias = int | tuple[int, ...]
 
 
 def _pull(

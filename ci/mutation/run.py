@@ -1,4 +1,4 @@
-"""Changes the source of every rule, layer, loss and optimizer, one small change at a time, and runs the tests on it.
+"""Changes the source of every rule, layer, loss, optimizer and transform, one small change at a time, and runs the tests on it.
 
     python ci/mutation/run.py [--only FILE|FUNCTION ...] [--operator NAME ...] [--since REV] [--jobs N] [--near] [--fresh] [--list]
 
@@ -41,7 +41,8 @@ from warm import Functions, Server, can_wait
 HERE = Path(__file__).resolve().parent
 SOURCES = (
     "gradcore/ops/[!_r]*.py", "gradcore/ops/re[!f]*.py", "gradcore/ops/_windows.py", "gradcore/losses.py", "gradcore/nn/*.py",
-    "gradcore/optim/*.py", "gradcore/graph.py", "gradcore/op.py",
+    "gradcore/optim/*.py", "gradcore/graph.py", "gradcore/op.py", "gradcore/transforms.py", "gradcore/recompute.py",
+    "gradcore/variables.py",
 )  # fmt: skip
 TESTS = ("tests/verification", "tests/core", "tests/nn", "tests/optim")
 # These look at imports and run Python anew, or are about the checks rather than about gradcore.

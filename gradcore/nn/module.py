@@ -137,7 +137,7 @@ class Module:
         for prefix, module in self.named_modules():
             for name, value in list(module._members()):
                 if isinstance(value, np.ndarray):
-                    new = np.array(plain(state[f"{prefix}.{name}" if prefix else name]), value.dtype)
+                    new = np.array(plain(state[f"{prefix}.{name}" if prefix else name]))
                     if name in vars(module):
                         vars(module)[name] = new
                     else:  # in a list or tuple

@@ -46,7 +46,7 @@ class _Pool2d(Module):
     def __init__(self, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0) -> None:
         super().__init__()
         pair("kernel_size", kernel_size, 1)
-        pair("stride", 1 if stride is None else stride, 1)
+        pair("stride", kernel_size if stride is None else stride, 1)
         pair("padding", padding, 0)
         self.kernel_size = kernel_size
         self.stride = stride

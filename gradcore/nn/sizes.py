@@ -5,8 +5,6 @@ from __future__ import annotations
 import operator
 from typing import Any
 
-import numpy as np
-
 from gradcore.errors import DomainError
 
 
@@ -16,6 +14,6 @@ def size(owner: str, name: str, value: Any) -> int:
         found = operator.index(value)
     except TypeError:
         found = 0
-    if found < 1 or isinstance(value, bool | np.bool_):
+    if found < 1 or isinstance(value, bool):
         raise DomainError(f"{owner} got {name}={value!r:.60}: expected a whole number of at least 1")
     return found

@@ -120,7 +120,7 @@ class Optimizer(metaclass=_Sealed):
     def _meant(self, name: str) -> str | None:
         """The hyperparameter that `name` is a misspelling or another name of, if it is one."""
         meant = _ALIASES.get(name.lower())
-        close = [meant] if meant in self.hyper else difflib.get_close_matches(name.lower(), self.hyper, 1)
+        close = [meant] if meant in self.hyper else difflib.get_close_matches(name.lower(), self.hyper)
         return close[0] if close and not name.startswith("_") else None
 
     __dir__ = names.without_hints

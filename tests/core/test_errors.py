@@ -130,3 +130,12 @@ def test_every_error_is_one_of_ours_and_one_of_pythons():
             for base in error.__mro__
             if base.__module__ == "builtins" and base not in (Exception, BaseException, object)
         ]
+
+
+def test_an_op_that_may_do_without_an_array_is_not_blamed_for_its_lack():
+    def shifted(x, shift=None, /):
+        raise TypeError("of its own")
+
+    made = gradcore.Op(shifted, lambda *_: None, gradcore.relu.spec)
+    with pytest.raises(TypeError, match=r"^of its own$"):
+        made(Tensor([1.0]))

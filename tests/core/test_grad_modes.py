@@ -1,5 +1,6 @@
 """no_grad and enable_grad, and graphs in several threads."""
 
+import asyncio
 import threading
 
 import numpy as np
@@ -119,3 +120,16 @@ def test_graphs_of_different_threads_do_not_mix():
         thread.join()
     for k in range(4):
         assert results[k].tolist() == [201] * 4
+
+
+def test_decorated_generators_and_coroutines_get_all_their_arguments():
+    @gradcore.no_grad()
+    def numbers(start, *, stop):
+        yield from range(start, stop)
+
+    @gradcore.no_grad()
+    async def last(start, *, stop):
+        return [*range(start, stop)][-1]
+
+    assert list(numbers(1, stop=4)) == [1, 2, 3]
+    assert asyncio.run(last(1, stop=4)) == 3

@@ -22,7 +22,7 @@ FEW = settings(phases=[Phase.generate], derandomize=True, database=None)
 NOT_ENROLLED = {
     "tensor arange eye full full_like ones ones_like rand rand_like randn randn_like zeros zeros_like": "made from no Tensor",
     "Op Tensor op composed Module Optimizer": "what ops, layers and optimizers are made of",
-    "no_grad enable_grad is_grad_enabled": "modes",
+    "no_grad enable_grad is_grad_enabled anomaly": "modes",
     "concatenate": "calls the op of its name; see test_numpy_functions",
     "CrossEntropyLoss MSELoss": "call the losses; see test_its_module_is_the_loss",
     "Sequential functional_call mlp cnn": "call the layers that they are given, or are made of",
