@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,7 @@ CHANGES: dict[str, Any] = {
 }
 
 
+@functools.cache
 def function(name: str, wrong: tuple[int, str] | None = None) -> Any:
     """A custom Function; wrong: which of its cotangents is changed, and how."""
 

@@ -70,6 +70,10 @@ def explain(
         from gradcheck.blame import torch
 
         return torch.explained(call, subject)
+    if name == "JAX":
+        from gradcheck.blame import jax
+
+        return jax.explained(call)
     raise CallError(
         f"explain looks into graphs of gradcore, PyTorch and JAX, and {subject.name} is a function of {name}: check parts of it "
         "with gradcheck"

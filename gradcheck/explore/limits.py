@@ -16,6 +16,10 @@ class TooLong(BaseException):
     """A call took longer than its limit. Not an `Exception`: code under check may catch all of these."""
 
 
+AGAIN = 5.0
+"""Seconds after which it is raised again: it is lost where it arrives in a finalizer, whose errors Python only prints."""
+
+
 @contextmanager
 def limited(seconds: float) -> Iterator[None]:
     """Raise `TooLong` in this thread where the body takes longer than so many seconds.
@@ -27,11 +31,14 @@ def limited(seconds: float) -> Iterator[None]:
     running = True
 
     def watch() -> None:
-        if ended.acquire(timeout=min(max(seconds, 0.0), threading.TIMEOUT_MAX)):
-            return
-        with lock:
-            if running:
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(TooLong))
+        wait = min(max(seconds, 0.0), threading.TIMEOUT_MAX)
+        while not ended.acquire(timeout=wait):
+            with lock:
+                if running:
+                    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                        ctypes.c_ulong(thread), ctypes.py_object(TooLong)
+                    )
+            wait = AGAIN
 
     ended.acquire()
     # threading.Timer waits until its thread runs, which takes longer than many a body

@@ -105,14 +105,11 @@ Outputs = list[Array]
 class Interpreter:
     """One run. source: of the errors, None for none. stored: what the backward pass reads in place of the outputs.
 
-    narrow: the first result that was not in float64. opaque: primitives that were run as a whole. equal: what comparisons for
-    equality gave in turn; of an earlier run without errors: what was equal there stays equal.
+    narrow: the first result that was not in float64. opaque: primitives that were run as a whole.
     """
 
-    def __init__(self, source: Source | None, equal: Sequence[Array] = ()) -> None:
+    def __init__(self, source: Source | None) -> None:
         self._source = source
-        self.equal: list[Array] = []
-        self._settled = iter(equal)
         self.narrow = ""
         self.opaque: set[str] = set()
 
@@ -152,12 +149,6 @@ class Interpreter:
         for y in found:
             if jnp.issubdtype(y.dtype, jnp.inexact) and y.dtype != np.float64:
                 self.narrow = self.narrow or f"{y.dtype} (the result of {name})"
-        if name == "eq":
-            settled = next(self._settled, None)
-            if settled is not None and settled.shape == found[0].shape:
-                found = [found[0] | settled]
-            self.equal.append(found[0])
-            return found
         if self._source is None or name in EXACT:
             return found
         if name in SUMS:

@@ -78,7 +78,8 @@ class Recorded:
         edges = [(node, node._left) for node in tops.values()]
         for node in tops.values():
             node._left = None
-        if not same(before, self._gradients(probes)):
+        arrays = [x.data if isinstance(x, Tensor) else x for x in self._given]
+        if not same(before, self._gradients(probes), arrays, [(y.data, gy) for y, gy in probes]):
             for node, parent in edges:
                 node._left = parent
 

@@ -114,9 +114,21 @@ class TorchReference:
         ]
         self._exact = self._finished(self._run)
         if self._run.maxima.seen:
+            arrays = [_numbers(x) for x in self._arrays]
             constant = self._recorded(constant=True)
             without = self._finished(constant)
-            if all(same(a, b) for a, b in zip(self._exact.pulled, without.pulled, strict=True)):
+            if all(
+                same(
+                    a,
+                    b,
+                    arrays,
+                    [
+                        (y, None if gy is None else _numbers(gy))
+                        for y, gy in zip(self.outputs, gys, strict=True)
+                    ],
+                )
+                for a, b, gys in zip(self._exact.pulled, without.pulled, self._gys, strict=True)
+            ):
                 self._run = constant
 
     def at(self, arrays: Sequence[Array]) -> TorchReference:

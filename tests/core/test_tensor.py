@@ -172,14 +172,14 @@ def test_unary_operators():
     assert (+x).tolist() == [-1, 2]
 
 
-def test_in_place_addition_binds_the_name_anew_and_leaves_the_data_alone():
+def test_in_place_addition_to_a_result_binds_the_name_anew_and_leaves_the_data_alone():
     x = leaf([1, 2])
-    before = x
-    x += 1
-    assert x is not before
+    y = before = x * 1.0
+    y += 1
+    assert y is not before
     assert before.tolist() == [1, 2]
-    x.backward(np.ones(2))
-    assert before.grad.tolist() == [1, 1]
+    y.backward(np.ones(2))
+    assert x.grad.tolist() == [1, 1]
 
 
 @pytest.mark.parametrize("index", [0, slice(None), (..., None)])

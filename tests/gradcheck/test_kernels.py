@@ -31,6 +31,27 @@ def softmax_reference(x):
     return e / np.sum(e, axis=-1, keepdims=True)
 
 
+@pytest.mark.parametrize("framework", ["numpy", "torch", "jax"])
+def test_a_right_softmax_passes_where_all_but_one_entry_of_each_row_is_nearly_nothing(framework):
+    x = (np.random.default_rng(3).standard_normal((4, 33)) * 3).astype(BF16)
+    x[:, 0] = [60, 61, 60.5, 62]
+    x[:, 1] = x[:, 0].astype(np.float32) - 16.25
+
+    def in_torch(x):
+        e = torch.exp(x - x.amax(-1, keepdim=True))
+        return e / e.sum(-1, keepdim=True)
+
+    def in_jax(x):
+        e = jax.numpy.exp(x - jax.numpy.max(x, -1, keepdims=True))
+        return e / e.sum(-1, keepdims=True)
+
+    torch, jax = (pytest.importorskip(name) for name in ("torch", "jax"))
+    reference = {"numpy": softmax_reference, "torch": in_torch, "jax": in_jax}[framework]
+    for seed in range(4):
+        report = gradcheck(softmax, (x,), vjp=softmax_rule, reference=reference, seed=seed)
+        assert report.ratio < 0.9
+
+
 def product(a, b):
     return (a.astype(np.float32) @ b.astype(np.float32)).astype(a.dtype)
 

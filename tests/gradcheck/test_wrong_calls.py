@@ -393,11 +393,11 @@ def test_a_report_says_whose_gradient_was_checked(report, words):
     found = report()
     assert f"\n  checked: {words}\n" in str(found)
     assert json.loads(found.to_json())["gradient"] == words
-    assert f"checked: {html.escape(words)}<" in found._repr_html_()
+    assert f"Checked: {html.escape(words)}.<" in found._repr_html_()
 
 
 def test_what_verify_found_says_whose_gradient_was_checked():
     found = verify(softplus, like=(X,), vjp=softplus_rule, max_examples=5)
     assert "\n  checked: the rule softplus_rule of softplus\n" in str(found)
-    assert "checked: the rule softplus_rule of softplus\n" in found._repr_html_()
+    assert "Checked: the rule softplus_rule of softplus.<" in found._repr_html_()
     assert json.loads(found.to_json())["gradient"] == "the rule softplus_rule of softplus"

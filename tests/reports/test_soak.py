@@ -22,7 +22,7 @@ def keeps():
 def keeps_arrays():
     kept = []
     while True:
-        kept.append(bytearray(b"x" * 20_000))
+        kept.append(bytearray(b"x" * 200_000))
         yield
 
 

@@ -26,7 +26,7 @@ def test_a_run_leaves_its_settings_its_checkpoints_and_its_results(data, tmp_pat
     assert config["gradcore-run"] == 1
     assert config["settings"] == {
         "data": str(data), "model": "mlp", "hidden": [128, 64], "epochs": 3, "batch_size": 8, "optimizer": "sgd", "lr": 0.05,
-        "momentum": 0.9, "weight_decay": 0.0, "clip_norm": None, "schedule": "linear", "patience": None, "seed": 3,
+        "momentum": 0.9, "weight_decay": 0.0, "clip_norm": None, "schedule": "linear", "patience": None, "seed": 3, "sync_batch_norm": False,
         "checkpoint_every": 30.0,
     }  # fmt: skip
     assert {key: config["data"][key] for key in ("name", "train", "test")} == {

@@ -98,17 +98,15 @@ class DetachedInBackward(nn.Sigmoid):
 
 
 class BiasedVariance(nn.BatchNorm1d):
-    def _follow(self, x):
-        super()._follow(x)
-        count = x.size // self.features
-        axes = (0, *range(2, x.ndim))
-        self.running_var -= self.momentum * x.var(axes) / (count - 1)
+    def _follow(self, mean, variance, count):
+        super()._follow(mean, variance, count)
+        self.running_var -= self.momentum * variance / (count - 1)
 
 
 class MomentumSwapped(nn.BatchNorm2d):
-    def _follow(self, x):
+    def _follow(self, mean, variance, count):
         momentum, self.momentum = self.momentum, 1 - self.momentum
-        super()._follow(x)
+        super()._follow(mean, variance, count)
         self.momentum = momentum
 
 
@@ -171,9 +169,8 @@ class LeavesTraining(nn.Dropout):
 class TakesOne(nn.BatchNorm1d):
     """A single value per channel is passed off as a batch."""
 
-    def _follow(self, x):
-        if x.size > self.features:
-            super()._follow(x)
+    def _count(self, shape, rows):
+        return max(rows * int(np.prod(shape[2:])), 2)
 
 
 class RefusesOne(nn.Linear):
@@ -190,10 +187,11 @@ class DropsTheRowAxis(nn.Linear):
 
 
 class FollowsBeforeItRefuses(nn.BatchNorm1d):
-    def _follow(self, x):
+    def _count(self, shape, rows):
         self.running_mean += 1e-3
-        super()._follow(x)
+        found = super()._count(shape, rows)
         self.running_mean -= 1e-3
+        return found
 
 
 WRONG = [
@@ -263,7 +261,8 @@ class RefusesLate(nn.BatchNorm1d):
     """The batch is followed before it is looked at."""
 
     def forward(self, x):
-        self._follow(plain(x)[:, : self.features])
+        values = plain(x)[:, : self.features]
+        self._follow(values.mean(0), values.var(0), 2)
         return super().forward(x)
 
 

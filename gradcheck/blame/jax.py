@@ -1,0 +1,174 @@
+"""Which `custom_vjp` of a function in JAX is wrong: its jaxpr is evaluated equation by equation, and each call is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxpr_as_fun
+
+from gradcheck.backends import Call
+from gradcheck.blame.single import blame_of, judged, judged_whole, shapes_of
+from gradcheck.report.explanation import Explanation
+from gradcore.tracing import Source
+
+HOME = str(Path(jax.__file__).parent)
+ENTERED = ("jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint", "custom_jvp_call")
+"""Equations whose own jaxpr is evaluated in their place: what they do to derivatives, evaluating does not need."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One call of a function with a rule of its own, and the values that it got. place: its number among all equations."""
+
+    name: str
+    place: int
+    f: Callable[..., Any]
+    values: tuple[Any, ...]
+    made: tuple[Any, ...]
+    source: Source | None
+
+
+class _Evaluation:
+    def __init__(self) -> None:
+        self.seen: list[Seen] = []
+        self.hidden: list[str] = []
+        self.equations = 0
+
+    def run(self, jaxpr: Any, consts: Sequence[Any], args: Sequence[Any]) -> list[Any]:
+        env: dict[Any, Any] = {}
+        env.update(zip(jaxpr.constvars, consts, strict=True))
+        env.update(zip(jaxpr.invars, args, strict=True))
+        for eqn in jaxpr.eqns:
+            values = [v.val if isinstance(v, Literal) else env[v] for v in eqn.invars]
+            inner = _inner(eqn)
+            if inner is not None and eqn.primitive.name in ENTERED:
+                made = self.run(inner.jaxpr, inner.consts, values)
+            else:
+                self.equations += 1
+                made = _bound(jaxpr, eqn, values)
+                self._keep(jaxpr, eqn, values, made)
+            env.update(zip(eqn.outvars, made, strict=True))
+        return [v.val if isinstance(v, Literal) else env[v] for v in jaxpr.outvars]
+
+    def _keep(self, jaxpr: Any, eqn: Any, values: Sequence[Any], made: Sequence[Any]) -> None:
+        name = eqn.primitive.name
+        if name.startswith("custom_vjp_call"):
+            self.seen.append(
+                Seen(
+                    _name(eqn),
+                    self.equations,
+                    _callable(jaxpr, eqn),
+                    tuple(values),
+                    tuple(made),
+                    _source(eqn),
+                )
+            )
+            return
+        within = sorted({_name(e) for sub in _jaxprs(eqn) for e in _customs(sub)})
+        if within:
+            self.hidden.append(f"{', '.join(within)}: called within {name}, whose steps are not looked into")
+
+
+def explained(call: Call) -> Explanation:
+    """The `custom_vjp`s that f calls, each checked at the values that it saw; and where none is wrong, the whole."""
+    name = str(getattr(call.f, "__name__", "the function"))
+    inputs = call.inputs if isinstance(call.inputs, tuple) else (call.inputs,)
+
+    def whole(*args: Any) -> Any:
+        return call.f(*args, **(call.params or {}))
+
+    closed, found = jax.make_jaxpr(whole)(*inputs), _Evaluation()
+    found.run(closed.jaxpr, closed.consts, jax.tree_util.tree_leaves(inputs))
+    blamed, unjudged, verified = [], list(found.hidden), 0
+    for seen in found.seen:
+        outcome = judged(Call(seen.f, seen.values, seed=call.seed))
+        if outcome.report is not None:
+            shapes = shapes_of(*[[np.asarray(x) for x in some] for some in (seen.values, seen.made)])
+            report = replace(outcome.report, snippet="")  # it could not name the function
+            blamed.append(blame_of(report, seen.name, seen.place, seen.source, shapes))
+        elif outcome.reason:
+            unjudged.append(f"{seen.name}: {outcome.reason}")
+        verified += outcome.right
+    total = None if blamed else judged_whole(call)
+    return Explanation(
+        name,
+        found.equations,
+        verified,
+        tuple(blamed),
+        tuple(unjudged),
+        whole=None if total is None else total.report,
+        whole_right=total is not None and total.right,
+        trusted=found.equations - len(found.seen),
+    )
+
+
+def _inner(eqn: Any) -> Any:
+    for key in ("jaxpr", "call_jaxpr"):
+        inner = eqn.params.get(key)
+        if isinstance(inner, ClosedJaxpr):
+            return inner
+        if isinstance(inner, Jaxpr) and not inner.constvars:
+            return ClosedJaxpr(inner, ())
+    return None
+
+
+def _bound(jaxpr: Any, eqn: Any, values: Sequence[Any]) -> list[Any]:
+    """The results of one equation, evaluated as a jaxpr of its own: how a primitive is called differs between versions of JAX."""
+    given = {v: value for v, value in zip(eqn.invars, values, strict=True) if not isinstance(v, Literal)}
+    kept = [v for v in eqn.outvars if type(v).__name__ != "DropVar"]
+    alone = jaxpr.replace(
+        constvars=[],
+        invars=list(given),
+        outvars=kept,
+        eqns=[eqn],
+        debug_info=jaxpr.debug_info.with_unknown_names(),
+    )
+    made = iter(jaxpr_as_fun(ClosedJaxpr(alone, ()))(*given.values()))
+    return [next(made) if v in kept else None for v in eqn.outvars]
+
+
+def _callable(jaxpr: Any, eqn: Any) -> Callable[..., Any]:
+    def f(*values: Any) -> Any:
+        made = _bound(jaxpr, eqn, values)
+        return made[0] if len(made) == 1 else tuple(made)
+
+    f.__name__ = _name(eqn)
+    return f
+
+
+def _name(eqn: Any) -> str:
+    inner = _inner(eqn)
+    return str(getattr(getattr(inner and inner.jaxpr, "debug_info", None), "func_name", eqn.primitive.name))
+
+
+def _source(eqn: Any) -> Source | None:
+    """The user's line that made the call: the innermost frame that is not JAX's."""
+    trace = eqn.source_info.traceback
+    for frame in trace.frames if trace is not None else ():
+        if not frame.file_name.startswith(HOME):
+            return Source(frame.file_name, frame.line_num, frame.function_name)
+    return None
+
+
+def _jaxprs(eqn: Any) -> Iterator[Any]:
+    for value in eqn.params.values():
+        for one in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(one, ClosedJaxpr):
+                yield one.jaxpr
+            elif isinstance(one, Jaxpr):
+                yield one
+
+
+def _customs(jaxpr: Any) -> Iterator[Any]:
+    """The calls with rules of their own, at any depth."""
+    for eqn in jaxpr.eqns:
+        if eqn.primitive.name.startswith("custom_vjp_call"):
+            yield eqn
+        else:
+            for inner in _jaxprs(eqn):
+                yield from _customs(inner)
