@@ -99,3 +99,27 @@ def test_shards_are_nearly_even_and_cover_each_row_once(least):
             assert min(sizes) >= min(least, total)
             assert all(s.rows == min(least, total) and s.weight == 0.0 for s in shards if not s.counts)
             assert sum(s.weight for s in shards) == pytest.approx(1.0)
+
+
+def test_a_shard_without_a_group_is_normalised_by_its_own_rows():
+    x = np.random.default_rng(3).normal(size=(4, 3))
+    expected = made(nn.BatchNorm1d)(x).data
+    with on_shard(split(8, 0, 2, 1, None)):
+        np.testing.assert_array_equal(made(nn.BatchNorm1d)(x).data, expected)
+
+
+@pytest.mark.parametrize("each", [2, 3])
+def test_statistics_count_each_of_several_rows_of_an_example(each):
+    x = np.random.default_rng(4).normal(size=(5 * each, 3))
+    layer = made(nn.BatchNorm1d)
+    layer(x)
+
+    def on_rank(communicator):
+        group = Group(communicator)
+        shard, own = split(5, group.rank, 1, 1, group), made(nn.BatchNorm1d)
+        with on_shard(shard):
+            own(Tensor(x))
+        np.testing.assert_allclose(own.running_mean, layer.running_mean, rtol=1e-10)
+        np.testing.assert_allclose(own.running_var, layer.running_var, rtol=1e-10)
+
+    values(1, on_rank)
