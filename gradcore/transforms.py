@@ -56,7 +56,7 @@ def _as_given(gx: Any, value: Any) -> Any:
     """A gradient in the kind of the argument that it is by; recorded ones stay Tensors."""
     if type(gx) is Tensor and gx.requires_grad:
         return gx
-    return Tensor(plain(gx)) if type(value) is Tensor else plain(gx)
+    return Tensor(gx) if type(value) is Tensor else plain(gx)
 
 
 def _of_one(f: Callable[..., Any], result: Any, who: str) -> Tensor:
@@ -174,9 +174,9 @@ def vjp(f: Callable[..., Any], *args: Any) -> tuple[Any, Callable[[Any], tuple[A
 
     def pull(gy: Any) -> tuple[Any, ...]:
         gys = leaves_of(gy)
-        if [np.shape(plain(g)) for g in gys] != [o.shape for o in outputs]:
+        if [np.shape(g) for g in gys] != [o.shape for o in outputs]:
             raise ShapeError(
-                f"pull got cotangents of shapes {[np.shape(plain(g)) for g in gys]}, and the outputs have {[o.shape for o in outputs]}"
+                f"pull got cotangents of shapes {[np.shape(g) for g in gys]}, and the outputs have {[o.shape for o in outputs]}"
             )
         typed = [
             g if type(g) is Tensor else np.asarray(g, o.dtype) for g, o in zip(gys, outputs, strict=True)
@@ -194,7 +194,7 @@ def jvp(f: Callable[..., Any], args: Sequence[Any], tangents: Sequence[Any]) -> 
     >>> y.tolist(), dy.tolist()
     ([1.0, 4.0], [2.0, 2.0])
     """
-    moving = [np.shape(plain(a)) for a in leaves_of(tuple(args))]
+    moving = [np.shape(a) for a in leaves_of(tuple(args))]
     along = [t if type(t) is Tensor else np.asarray(t) for t in leaves_of(tuple(tangents))]
     if [t.shape for t in along] != moving:
         raise ShapeError(

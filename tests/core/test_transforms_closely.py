@@ -126,6 +126,8 @@ def test_a_cotangent_may_be_a_tensor_and_keeps_its_values():
     assert gx.requires_grad
     gx.sum().backward()
     assert seed.grad.tolist() == [2, 4]
+    with gradcore.no_grad():
+        assert pull(seed)[0].tolist() == [2, 40]
     (same,) = vjp(lambda x: x, V)[1](gy)
     same += 1
     assert gy.tolist() == [1, 10]
