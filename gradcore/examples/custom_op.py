@@ -36,34 +36,46 @@ def rule(gy, y, x):
     return gy * (1 + x / np.sqrt(x * x + 4)) / 2
 
 
-@gradcore.op(
-    vjp=rule,
-    spec=OpSpec(
-        case(reals("...")), reference=np.vectorize(lambda x: (x + math.hypot(x, 2)) / 2, otypes=[float])
-    ),
-)
-def squareplus(x, /):
-    """(x + sqrt(x^2 + 4)) / 2, entry by entry."""
-    return forward(x)
+def registered():
+    """The op, with its domain and a reference: from here on it is one of the registered ones, and verified like them."""
+
+    @gradcore.op(
+        vjp=rule,
+        spec=OpSpec(
+            case(reals("...")), reference=np.vectorize(lambda x: (x + math.hypot(x, 2)) / 2, otypes=[float])
+        ),
+    )
+    def squareplus(x, /):
+        """(x + sqrt(x^2 + 4)) / 2, entry by entry."""
+        return forward(x)
+
+    return squareplus
 
 
-class Squareplus(nn.Module):
-    """The op as a layer."""
+class Elementwise(nn.Module):
+    """An op of one array as a layer."""
+
+    def __init__(self, op):
+        super().__init__()
+        self.op = op
 
     def forward(self, x):
-        """squareplus(x), of any shape."""
-        return squareplus(x)
+        """The op of x, of any shape."""
+        return self.op(x)
 
 
 def main() -> None:
     """Check, verify, train."""
     picture = picture_of(__doc__)
+    squareplus = registered()
     x = np.array([[0.5, -1.0, 2.0], [1.5, 0.25, -0.5]])
     print(gradcheck(forward, (x,), vjp=first_try, raise_exception=False))
     print(gradcheck(forward, (x,), vjp=rule))
     print(verify(squareplus, max_examples=50))  # over its own spec, at both orders where it is declared
     digits = load("digits")
-    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 48, rng=0), Squareplus(), nn.Linear(48, 10, rng=1))
+    model = nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 48, rng=0), Elementwise(squareplus), nn.Linear(48, 10, rng=1)
+    )
     trainer = Trainer(model, optim.Adam(model.parameters(), lr=3e-3))
     batches = DataLoader(digits.train, batch_size=32, shuffle=True, seed=0)
     history = trainer.fit(batches, epochs=6, test=DataLoader(digits.test))

@@ -74,7 +74,12 @@ def test_an_error_outside_of_the_check_is_no_verdict(call, words):
 def test_an_interrupted_check_leaves_no_process_and_no_verdict(sent, status):
     call = ["check", "mine_to_check:hangs", "--vjp", "mine_to_check:rule", "--shapes", "3"]
     started = subprocess.Popen(
-        [sys.executable, "-m", "gradcheck", *call], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "gradcheck", *call],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell that runs the tests in the background has SIGINT ignored, and its children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     pid = int(started.stdout.readline().split()[1])  # what the function prints comes at once
     started.send_signal(sent)
