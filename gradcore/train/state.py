@@ -186,12 +186,11 @@ def _position(state: Mapping[str, Any]) -> Position:
     seen = _field(state, "seen", list)
     if [type(value) for value in seen] not in ([float, int, int, bool], [int, int, int, bool]):
         raise CheckpointError(f"damaged checkpoint: 'seen' is {seen!r:.80}")
-    if not 0 <= seen[2] <= seen[1] < _MOST or (seen[1] == 0) != (_count(state, "batch") == 0):
-        raise CheckpointError(f"damaged checkpoint: 'seen' is {seen!r:.80} after {state['batch']} batches")
+    batch = _count(state, "batch")
+    if not 0 <= seen[2] <= seen[1] < _MOST or (seen[1] == 0) != (batch == 0):
+        raise CheckpointError(f"damaged checkpoint: 'seen' is {seen!r:.80} after {batch} batches")
     seconds = float(_field(state, "seconds", int, float))
-    return Position(
-        _count(state, "step"), _count(state, "batch"), seconds, Average(float(seen[0]), *seen[1:])
-    )
+    return Position(_count(state, "step"), batch, seconds, Average(float(seen[0]), *seen[1:]))
 
 
 def _history(state: Mapping[str, Any]) -> list[Record]:

@@ -383,6 +383,18 @@ def test_a_state_that_makes_no_sense_is_refused_and_changes_nothing(tmp_path, fi
     assert (result(trainer), batches.state_dict()) == (before, position)
 
 
+@pytest.mark.parametrize("missing", sorted(CHANGES))
+def test_a_state_that_lacks_one_field_where_another_makes_no_sense_is_refused(tmp_path, missing):
+    fit(make(tmp_path))
+    snapshot = read_checkpoint(tmp_path / "checkpoint-0000000004.safetensors")
+    trainer, batches, _ = make(None)
+    for field in CHANGES.keys() - {missing}:
+        state = {**snapshot.state, field: CHANGES[field][2]}
+        del state[missing]
+        with pytest.raises((CheckpointError, StateError, DataError)):
+            restore(snapshot._replace(state=state), trainer.model, trainer.optimizer, batches)
+
+
 @pytest.mark.parametrize(
     "change",
     [
