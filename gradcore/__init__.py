@@ -30,8 +30,8 @@ from gradcore.create import (
     zeros,
     zeros_like,
 )
-from gradcore.graph import enable_grad, is_grad_enabled, no_grad
 from gradcore.losses import cross_entropy, mse_loss
+from gradcore.modes import enable_grad, is_grad_enabled, no_grad
 from gradcore.op import Op, composed, op
 from gradcore.ops import *  # noqa: F403
 from gradcore.ops import __all__ as _ops

@@ -1,4 +1,4 @@
-"""The recorded graph: creation order, the backward pass, undoing broadcasts, and the grad mode.
+"""The recorded graph: creation order, the backward pass, and undoing broadcasts.
 
 Every node takes a number when it is made, so an input's number is always below its consumers': visiting pending nodes
 from the highest number down is a topological order, with no sort and no recursion.
@@ -6,20 +6,17 @@ from the highest number down is a topological order, with no sort and no recursi
 
 from __future__ import annotations
 
-import functools
-import inspect
 import itertools
-from contextlib import ContextDecorator
-from contextvars import ContextVar
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
-from gradcore.errors import ArgumentError, GraphError
+from gradcore.errors import GraphError
+from gradcore.modes import tracing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -68,150 +65,6 @@ class Node:
 N = TypeVar("N", bound=Node)
 
 
-# True, False, or the trace that is on. A trace is false as a condition: ops that record on their fast path where the mode
-# is true look whether it is one elsewhere only, so that it costs them nothing.
-_mode: ContextVar[Any] = ContextVar("gradcore's grad mode", default=True)
-_trace: ContextVar[Trace | None] = ContextVar("gradcore's trace", default=None)
-recording = _mode.get
-
-
-class _Callable(type):
-    """Type of the grad modes: `with no_grad:` lacks the parentheses."""
-
-    def __enter__(cls) -> NoReturn:
-        raise ArgumentError(f"{cls.__name__} was used without parentheses: write `with {cls.__name__}():`")
-
-    def __exit__(cls, *_: object) -> None:
-        """Python demands it of what `with` is used on, and never calls it."""
-
-
-class _SetGradMode(ContextDecorator, metaclass=_Callable):
-    _value: bool
-
-    def __init__(self, *given: Any) -> None:
-        if given:
-            name = type(self).__name__
-            raise ArgumentError(f"{name} takes no arguments, and got {given[0]!r:.60}: write `@{name}()`")
-        self._before: list[Any] = []
-
-    def _recreate_cm(self) -> Self:
-        # A decorated function may run in several threads at once: each call gets a stack of its own.
-        return type(self)()
-
-    def __enter__(self) -> Self:
-        self._before.append(recording())
-        trace = _trace.get() if self._value else None
-        _mode.set(self._value if trace is None else trace)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        _mode.set(self._before.pop())
-
-    def __call__(self, function: Any) -> Any:
-        """The function with this mode inside; a generator function has it while it runs, and not where it is suspended."""
-        if inspect.isgeneratorfunction(function):
-            return _stepwise(function, type(self))
-        if inspect.iscoroutinefunction(function):
-            return _awaited(function, type(self))
-        return super().__call__(function)
-
-
-def _stepwise(function: Callable[..., Any], mode: type[_SetGradMode]) -> Callable[..., Any]:
-    @functools.wraps(function)
-    def generator(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        inner = function(*args, **kwargs)
-        resume, sent = inner.send, None
-        try:
-            while True:
-                try:
-                    with mode():
-                        value = resume(sent)
-                except StopIteration as end:
-                    return end.value
-                try:
-                    resume, sent = inner.send, (yield value)
-                except GeneratorExit:
-                    raise
-                except BaseException as error:  # noqa: BLE001 (what was thrown in is the inner generator's)
-                    resume, sent = inner.throw, error
-        finally:
-            with mode():
-                inner.close()
-
-    return generator
-
-
-def _awaited(function: Callable[..., Any], mode: type[_SetGradMode]) -> Callable[..., Any]:
-    @functools.wraps(function)
-    async def coroutine(*args: Any, **kwargs: Any) -> Any:
-        with mode():
-            return await function(*args, **kwargs)
-
-    return coroutine
-
-
-class no_grad(_SetGradMode):  # noqa: N801
-    """Context manager and decorator: nothing inside is recorded, in this thread and this asyncio task only.
-
-    A generator shares the mode of whoever runs it, as all of Python's contexts do: a `with no_grad()` that is open at a
-    `yield` holds for the caller too. Decorate the generator function instead.
-
-    >>> x = gradcore.ones((2,), requires_grad=True)
-    >>> with gradcore.no_grad():
-    ...     y = x * 2
-    >>> y.requires_grad
-    False
-    """
-
-    _value = False
-
-
-class enable_grad(_SetGradMode):  # noqa: N801
-    """Context manager and decorator: records again inside a `no_grad` block, in this thread and task only."""
-
-    _value = True
-
-
-def is_grad_enabled() -> bool:
-    """Whether operations on Tensors that require a gradient are being recorded in this thread and task."""
-    return recording() is not False
-
-
-class Trace(metaclass=_Callable):
-    """Base of what is informed of every recorded op and every rule called: within `with`, in this thread and task only."""
-
-    def __init__(self) -> None:
-        self._before: list[tuple[Any, Trace | None]] = []
-
-    def __enter__(self) -> Self:
-        self._before.append((recording(), _trace.get()))
-        _trace.set(self)
-        if recording() is not False:
-            _mode.set(self)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        mode, trace = self._before.pop()
-        _mode.set(mode)
-        _trace.set(trace)
-
-    def __bool__(self) -> bool:
-        return False
-
-    def recorded(self, node: Any) -> None:
-        """An op made this node."""
-
-    def pulled(self, node: Any, gy: Any, index: int, gx: Any) -> None:
-        """The rule of this node's op made `gx`, the cotangent of its input number `index`, of `gy`."""
-
-
-def inform(node: Any) -> None:
-    """Hand a node that no call of an op made to the trace, where one is on."""
-    trace = _trace.get()
-    if trace is not None:
-        trace.recorded(node)
-
-
 def unbroadcast(gx: Any, shape: tuple[int, ...]) -> Any:
     """Sum `gx` over the axes that broadcasting added or stretched, so that it has `shape` again.
 
@@ -230,7 +83,7 @@ def _fitted(gx: Any, node: Node, index: int, x: np.ndarray[Any, Any]) -> Any:
     """`gx` with the shape and dtype of input number `index`: undoes broadcasting and promotion, refuses all else."""
     op = node._op
     if gx.shape != x.shape:
-        if not (op.broadcasts and _broadcasts_to(x.shape, gx.shape)):
+        if not (op.broadcasts and broadcasts_to(x.shape, gx.shape)):
             raise GraphError(
                 f"the rule of {op.name} gave a cotangent of shape {gx.shape} for input {index}, whose shape is "
                 f"{x.shape}: a vjp returns one cotangent per input, each with its input's shape"
@@ -255,7 +108,8 @@ def _no_cotangent(op: Any, index: int, gx: Any) -> GraphError:
     )
 
 
-def _broadcasts_to(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
+def broadcasts_to(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
+    """Whether an array of the first shape broadcasts to the second one."""
     added = len(large) - len(small)
     if added < 0:
         return False
@@ -341,7 +195,7 @@ def backward_pass(
     ] = {}  # creation number -> [node, cotangent so far, whether that sum is ours]
     heap: list[float] = []
     leaves: list[tuple[N, Any]] = []
-    trace = _trace.get()
+    trace = tracing()
     slow = record or trace is not None
     if ready is not None:
         roots = list(roots)

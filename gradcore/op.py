@@ -10,7 +10,8 @@ import numpy as np
 from gradcore import registry
 from gradcore.convert import unmixed
 from gradcore.errors import ArgumentError, ShapeError, SpecError
-from gradcore.graph import next_order, recording
+from gradcore.graph import next_order
+from gradcore.modes import recording
 from gradcore.spec import OpSpec
 from gradcore.tensor import FUNCTIONS, UFUNCS, Tensor
 

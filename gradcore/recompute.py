@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcore.errors import ArgumentError, GraphError
-from gradcore.graph import backward_pass, enable_grad, inform, next_order, walk
+from gradcore.graph import backward_pass, next_order, walk
+from gradcore.modes import enable_grad, inform
 from gradcore.tensor import Tensor
 from gradcore.variables import cut, name_of, variable
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 
 from gradcore.errors import NonFiniteError
-from gradcore.graph import Trace
+from gradcore.modes import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -14,7 +14,8 @@ import numpy as np
 
 from gradcore.convert import plain
 from gradcore.errors import ArgumentError, ShapeError
-from gradcore.graph import backward_pass, enable_grad, is_grad_enabled, walk
+from gradcore.graph import backward_pass, walk
+from gradcore.modes import enable_grad, is_grad_enabled
 from gradcore.ops.shape import concatenate
 from gradcore.tensor import Tensor
 from gradcore.variables import cut, filled, leaves_of, name_of, variable

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcore.errors import DtypeError
-from gradcore.graph import is_grad_enabled
+from gradcore.modes import is_grad_enabled
 from gradcore.ops.shape import astype
 from gradcore.tensor import Tensor
 

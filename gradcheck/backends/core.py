@@ -10,7 +10,8 @@ import numpy as np
 from gradcheck.backends.protocol import Array, Input, Traits, differentiable
 from gradcheck.backends.tree import described, leaves, name_of, rebuild
 from gradcheck.errors import CallError, RuleError
-from gradcore.graph import backward_pass, enable_grad, no_grad
+from gradcore.graph import backward_pass
+from gradcore.modes import enable_grad, no_grad
 from gradcore.tensor import Tensor
 
 

@@ -13,7 +13,7 @@ from gradcheck.backends.protocol import Array, Input, Traits, differentiable
 from gradcheck.backends.registered import children_of
 from gradcheck.backends.tree import aligned, described, leaves, name_of, rebuild
 from gradcheck.errors import CallError, RuleError
-from gradcore.graph import _broadcasts_to, unbroadcast
+from gradcore.graph import broadcasts_to, unbroadcast
 from gradcore.op import Op
 
 
@@ -178,6 +178,6 @@ def _fitted(op: Op[..., Any], gx: Any, y: Any, x: Any) -> Any:
     """What the engine does to a cotangent: sums over broadcast axes, undoes promotion; leaves all else to be judged."""
     if gx is None or x is None:
         return gx
-    if op.broadcasts and gx.shape != x.shape and _broadcasts_to(x.shape, gx.shape):
+    if op.broadcasts and gx.shape != x.shape and broadcasts_to(x.shape, gx.shape):
         gx = unbroadcast(gx, x.shape)
     return gx.astype(x.dtype) if gx.dtype != x.dtype and y.dtype != x.dtype else gx

@@ -16,7 +16,8 @@ from gradcheck.blame.core_lost import lost, recorded
 from gradcheck.blame.single import blame_of, judged, judged_whole, shapes_of
 from gradcheck.errors import CallError
 from gradcheck.report.explanation import Blame, Explanation
-from gradcore.graph import Trace, backward_pass, walk
+from gradcore.graph import backward_pass, walk
+from gradcore.modes import Trace
 from gradcore.nn.module import Module, functional_call
 from gradcore.op import Op
 from gradcore.tensor import Tensor

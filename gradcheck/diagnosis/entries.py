@@ -12,6 +12,7 @@ from gradcheck.diagnosis.case import Case, Cause
 from gradcheck.diagnosis.locate import Located
 from gradcheck.numeric.result import Derivative
 from gradcheck.verdict.evidence import Evidence
+from gradcore.graph import broadcasts_to
 
 COARSE = 2e-3
 """The largest relative error that counts as a loss of precision."""
@@ -21,12 +22,6 @@ CLEAR = 8.0
 
 OTHERS = 3
 """So many other entries have to be differentiated like the located one for the diagonal to be all that is there."""
-
-
-def broadcasts(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
-    """Whether an array of the first shape broadcasts to the second one."""
-    pairs = zip(reversed(small), reversed(large), strict=False)
-    return len(small) <= len(large) and all(n in (1, m) for n, m in pairs)
 
 
 def digits(case: Case, at: Located) -> Cause | None:
@@ -75,7 +70,7 @@ def one_term(case: Case, at: Located) -> Cause | None:
             f"{count} outputs depend on this entry, and only the one at its own place arrived: the function mixes "
             "entries, so its derivative is no elementwise product",
         )
-    stretched = any(broadcasts(shape, y.shape) and shape != y.shape for y in obs.outputs)
+    stretched = any(broadcasts_to(shape, y.shape) and shape != y.shape for y in obs.outputs)
     if stretched:
         return Cause(
             "unsummed broadcast",

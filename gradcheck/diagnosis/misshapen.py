@@ -10,10 +10,9 @@ import numpy as np
 
 from gradcheck.backends.protocol import Array
 from gradcheck.diagnosis.case import Cause
-from gradcheck.diagnosis.entries import broadcasts
 from gradcheck.verdict.compare import Verdict
 from gradcheck.verdict.observation import Observation
-from gradcore.graph import unbroadcast
+from gradcore.graph import broadcasts_to, unbroadcast
 
 
 def cause_of_shape(obs: Observation, i: int) -> Cause | None:
@@ -23,7 +22,7 @@ def cause_of_shape(obs: Observation, i: int) -> Cause | None:
     if gx is None:
         return None
     candidates: list[tuple[str, str, Callable[[Array], Array]]] = []
-    if gx.size >= x.size and len(gx.shape) >= len(x.shape) and broadcasts(x.shape, gx.shape):
+    if gx.size >= x.size and broadcasts_to(x.shape, gx.shape):
         text = f"sum it over the axes that broadcasting {x.shape} to {gx.shape} added or stretched"
         candidates.append(("unsummed broadcast", text, lambda g: np.asarray(unbroadcast(g, x.shape))))
     for axes in itertools.islice(itertools.permutations(range(gx.ndim)), 1, 24):

@@ -21,7 +21,8 @@ from gradcheck.kernels.formats import Claims
 from gradcheck.kernels.noise import Pool, Source, bare, noisy
 from gradcheck.kernels.results import Results, same
 from gradcore.errors import GradcoreError, GraphError
-from gradcore.graph import backward_pass, no_grad, walk
+from gradcore.graph import backward_pass, walk
+from gradcore.modes import no_grad
 from gradcore.op import operand
 from gradcore.tensor import Tensor
 

@@ -14,6 +14,7 @@ from gradcheck.verification import at_fault
 from gradcheck.verification.outcome import VerificationError
 from gradcheck.verification.reverse import Tape
 from gradcore import graph as engine
+from gradcore import modes
 from gradcore.errors import GradcoreError, GraphError
 from gradcore.ops import add, mul
 from gradcore.ops import sum as total_of
@@ -252,9 +253,9 @@ def _check_freed(graph: Graph) -> None:
 
 def _check_modes(graph: Graph) -> None:
     recorded = _Recorded(graph)
-    with engine.no_grad():
+    with modes.no_grad():
         plain = _Recorded(graph)
-        with engine.enable_grad():
+        with modes.enable_grad():
             inside = _Recorded(graph)
     for i in graph.nodes:
         for run, records in ((recorded, True), (plain, False), (inside, True)):

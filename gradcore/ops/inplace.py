@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcore.errors import DtypeError, GraphError, ShapeError
-from gradcore.graph import is_grad_enabled
 from gradcore.holding import assign
+from gradcore.modes import is_grad_enabled
 from gradcore.tensor import Tensor
 
 if TYPE_CHECKING:

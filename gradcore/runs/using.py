@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcore.data import DataLoader, load
-from gradcore.graph import no_grad
 from gradcore.model_file import load_model
+from gradcore.modes import no_grad
 from gradcore.ops.reduce import softmax
 from gradcore.runs.images import check_fits, read_examples
 from gradcore.runs.own import make_own

@@ -9,8 +9,9 @@ import numpy as np
 
 from gradcore.convert import plain
 from gradcore.errors import DataError, DivergenceError
-from gradcore.graph import no_grad, walk
+from gradcore.graph import walk
 from gradcore.losses import cross_entropy
+from gradcore.modes import no_grad
 from gradcore.tensor import Tensor
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 from gradcore.errors import DivergenceError
-from gradcore.graph import enable_grad
+from gradcore.modes import enable_grad
 from gradcore.tensor import Tensor
 from gradcore.train.arguments import no_loss
 from gradcore.train.evaluation import Average, evaluate, explain_nonfinite

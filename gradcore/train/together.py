@@ -15,7 +15,8 @@ from gradcore.distributed.group import Group
 from gradcore.distributed.shard import count_rows, on_shard, own_numbers, split
 from gradcore.distributed.sums import all_sum
 from gradcore.errors import ArgumentError, DataError, DivergenceError, StateError
-from gradcore.graph import backward_pass, no_grad
+from gradcore.graph import backward_pass
+from gradcore.modes import no_grad
 from gradcore.nn.activation import Dropout
 from gradcore.nn.norm import BatchNorm1d, BatchNorm2d
 from gradcore.tensor import Tensor

@@ -15,7 +15,7 @@ ROOT = Path(gradcore.__file__).parent
 ROOMS = """
     errors
     spec  state  extras  progress  data  names  notebook
-    registry  io  holding
+    registry  io  holding  modes
     graph  figures
     attached  convert  tracing
     tensor

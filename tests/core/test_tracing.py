@@ -8,7 +8,7 @@ import pytest
 import gradcore
 from gradcore import Tensor
 from gradcore.errors import ArgumentError, NonFiniteError
-from gradcore.graph import Trace
+from gradcore.modes import Trace
 from gradcore.spec import OpSpec, case, reals
 from gradcore.tracing import Sources, source_of
 

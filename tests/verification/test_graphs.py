@@ -184,7 +184,7 @@ def changes_a_held_grad(monkeypatch):
 
 
 def records_always(monkeypatch):
-    monkeypatch.setattr(engine.no_grad, "_value", True)
+    monkeypatch.setattr(gradcore.no_grad, "_value", True)
 
 
 def grad_for_nodes(monkeypatch):
