@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from gradcheck.cli.printing import print_out
 from gradcheck.cli.status import INTERRUPTED, MISCALLED, RIGHT, UNDECIDED, WRONG
+from gradcheck.cli.termination import status_of, termination_raised
 from gradcheck.errors import CallError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
 
     from gradcheck.campaigns.campaign import Campaign
 
 STATUS = {"pass": RIGHT, "fail": WRONG, "none": MISCALLED, "inconclusive": UNDECIDED}
 
 
-class _Terminated(KeyboardInterrupt):
-    """A request to end came, as `kill` and job queues send it."""
-
-
 def run(options: argparse.Namespace) -> int:
     """Carry out `gradcheck run`; its exit status."""
     try:
-        with _termination_raised():
+        with termination_raised():
             found = _within_mpi(options) if _is_rank(options) else _campaign(options, _executor(options))
     except CallError as error:
         _message(str(error))
@@ -40,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
             else ""
         )
         _message(f"interrupted{kept}")
-        return 128 + signal.SIGTERM if isinstance(error, _Terminated) else INTERRUPTED
+        return status_of(error, INTERRUPTED)
     if found is None:
         return RIGHT
     print_out(found.to_json() if options.json else found)
@@ -106,20 +99,3 @@ def _within_mpi(options: argparse.Namespace) -> Campaign | None:
 
 def _message(text: str) -> None:
     print(f"gradcheck: {text}", file=sys.stderr, flush=True)
-
-
-@contextmanager
-def _termination_raised() -> Iterator[None]:
-    """SIGTERM as an interruption, so that results are kept and processes ended."""
-
-    def terminated(*_: object) -> NoReturn:
-        raise _Terminated
-
-    if threading.current_thread() is not threading.main_thread():  # only there can signals be handled
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, terminated)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

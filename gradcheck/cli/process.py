@@ -11,34 +11,30 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from gradcheck.campaigns.interpreter import ending, interpreter
 from gradcheck.cli.status import INTERRUPTED, MISCALLED, RIGHT, UNDECIDED, WRONG
+from gradcheck.cli.termination import status_of, termination_raised
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 RESULT = "result"
 MAIN = "from gradcheck.cli.process import main; main()"
 
 
-class _Terminated(BaseException):
-    """A request to end came, as `kill` and job queues send it."""
-
-
 def judged_apart(command: str, arguments: Sequence[str]) -> int:
     """Run `python -m gradcheck` with these arguments in a new process, on the same streams; its exit status."""
     try:
-        with _termination_raised(), tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        with termination_raised(), tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             code = _run([*interpreter(MAIN), folder, *arguments])
             status = _written(Path(folder))
-    except (KeyboardInterrupt, _Terminated) as error:
+    except KeyboardInterrupt as error:
         print(f"gradcheck {command}: interrupted", file=sys.stderr)
-        return INTERRUPTED if isinstance(error, KeyboardInterrupt) else 128 + signal.SIGTERM
+        return status_of(error, INTERRUPTED)
     except Exception as error:  # noqa: BLE001 - Python's own status for it would be a verdict
         print(
             f"gradcheck {command}: the check can't be started ({type(error).__name__}: {error})",
@@ -93,20 +89,3 @@ def _written(folder: Path) -> int | None:
         return None
     every = {f"status {n}\n": n for n in (RIGHT, WRONG, MISCALLED, UNDECIDED, INTERRUPTED)}
     return every.get(text)
-
-
-@contextmanager
-def _termination_raised() -> Iterator[None]:
-    """SIGTERM as an exception, so that the new process is ended too."""
-
-    def terminated(*_: object) -> NoReturn:
-        raise _Terminated
-
-    if threading.current_thread() is not threading.main_thread():  # only there can signals be handled
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, terminated)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
