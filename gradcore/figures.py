@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["save_curves", "save_mistakes"]
+__all__ = ["new_figure", "save_curves", "save_figure", "save_mistakes"]
 
 _PathLike = str | os.PathLike[str]
 _TRAIN, _TEST, _INK, _FAINT = "#3b6ea5", "#d1662a", "#222222", "#dddddd"
@@ -31,14 +31,14 @@ def save_curves(path: _PathLike, history: Sequence[Mapping[str, Any]], *, title:
     A record of `history` holds `epoch` and any of `train_loss`, `test_loss` and `train_accuracy`, `test_accuracy`
     (from 0 to 1). What no record holds is left out; what is missing or not finite in some is a gap.
     """
-    figure = _figure((10, 4.2))
+    figure = new_figure((10, 4.2))
     if title:
         figure.suptitle(title, color=_INK, fontsize=12)
     left, right = figure.subplots(1, 2)
     epochs = [record["epoch"] for record in history]
     _draw_curves(left, epochs, history, "loss")
     _draw_curves(right, epochs, history, "accuracy")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def save_mistakes(
@@ -99,16 +99,16 @@ def _headline(n: int, wrong: int, shown: int, *, ranked: bool) -> str:
 
 def _draw_page(path: _PathLike, pictures: npt.NDArray[Any], titles: list[str], headline: str) -> None:
     if not titles:
-        figure = _figure((6, 1.5))
+        figure = new_figure((6, 1.5))
         figure.text(0.5, 0.5, headline, color=_INK, fontsize=13, ha="center", va="center")
-        _save(figure, path)
+        save_figure(figure, path)
         return
     widest = max(len(line) for title in titles for line in title.split("\n"))
     columns = min(8, max(4, len(titles)))
     rows = math.ceil(len(titles) / columns)
     cell = max(1.2, 0.066 * widest)
     lines = 1 + max(title.count("\n") for title in titles)
-    figure = _figure((cell * columns, (cell - 0.12 + 0.155 * lines) * rows + 0.4))
+    figure = new_figure((cell * columns, (cell - 0.12 + 0.155 * lines) * rows + 0.4))
     figure.suptitle(headline, color=_INK, fontsize=12)
     figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)  # type: ignore[union-attr, call-arg]
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -119,7 +119,7 @@ def _draw_page(path: _PathLike, pictures: npt.NDArray[Any], titles: list[str], h
         ax.set_title(title, fontsize=8.5, color=_INK, pad=3)
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set_color(_FAINT)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _draw_curves(ax: Axes, epochs: list[int], history: Sequence[Mapping[str, Any]], what: str) -> None:
@@ -170,13 +170,15 @@ def _name(classes: Sequence[str] | None, index: Any) -> str:
     return str(index) if classes is None else classes[index]
 
 
-def _figure(size: tuple[float, float]) -> Figure:
+def new_figure(size: tuple[float, float]) -> Figure:
+    """An empty figure of this size in inches; MissingExtraError without matplotlib."""
     figure: Figure = load_extra("matplotlib.figure", "drawing figures").Figure(
         figsize=size, dpi=_DPI, layout="constrained", facecolor="white"
     )
     return figure
 
 
-def _save(figure: Figure, path: _PathLike) -> None:
+def save_figure(figure: Figure, path: _PathLike) -> None:
+    """Write it as a PNG file, whole or not at all."""
     # The default metadata names matplotlib's version; without it the same data gives the same bytes.
     write_atomically(path, lambda file: figure.savefig(file, format="png", metadata={"Software": None}))

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gradcore.figures import new_figure, save_figure
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 def picture_of(description: str) -> Path | None:
     """The file of `--picture FILE.png`, None without it."""
     parser = argparse.ArgumentParser(description=description.strip().splitlines()[0])
-    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the result into a PNG or SVG")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the result as a PNG")
     found: Path | None = parser.parse_args().picture
     return found
 
@@ -22,9 +24,7 @@ def draw(path: Path | None, paint: Callable[[Any], None]) -> None:
     """Let `paint` draw on matplotlib's axes, and save them."""
     if path is None:
         return
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.0, 3.6), layout="constrained")
+    figure = new_figure((6.0, 3.6))
     paint(figure.add_subplot())
-    figure.savefig(path)
+    save_figure(figure, path)
     print(f"drawn: {path}")
