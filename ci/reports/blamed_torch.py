@@ -11,6 +11,7 @@ from blamed_models import COLUMNS, ROWS, Drawn
 
 from gradcheck import explain
 from gradcheck.blame.torch_calls import nodes_behind
+from gradcheck.verification.breaking import CHANGES as NUMPY_CHANGES
 
 OWN = {
     "sin": torch.sin,
@@ -46,18 +47,12 @@ SHARE = 0.45
 """Of the calls that may be of a custom Function."""
 
 
-def _one_entry(gx: Any) -> Any:
-    changed = gx.clone()
-    flat = changed.view(-1)
-    flat[int(gx.reshape(-1).abs().argmax())] *= 1.001
-    return changed
+def _in_torch(change: Any) -> Any:
+    return lambda gx: torch.from_numpy(np.asarray(change(gx.detach().numpy())))
 
 
 CHANGES: dict[str, Any] = {
-    "sign": lambda gx: -gx,
-    "factor 1.001": lambda gx: gx * 1.001,
-    "one entry by 0.1 %": _one_entry,
-    "zero": lambda gx: gx * 0,
+    **{name: _in_torch(change) for name, change in NUMPY_CHANGES.items()},
     "twice": lambda gx: gx * 2,
 }
 

@@ -37,37 +37,19 @@ TOLERANCE = 5e-5
 CONFIGURATIONS = {
     "mlp": ["--batch-size", "32"],
     "own": [
-        "--model", "mpi_training:own", "--optimizer", "sgd", "--clip-norm", "1", "--sync-batch-norm", "--batch-size", "38",
+        "--model", "small_runs:own", "--optimizer", "sgd", "--clip-norm", "1", "--sync-batch-norm", "--batch-size", "38",
     ],
     "cnn": ["--model", "cnn", "--optimizer", "rmsprop", "--batch-size", "48", "--epochs", "2"],
 }  # fmt: skip
 
 
-def own(shape: tuple[int, ...], classes: int, rng: Any) -> Any:
-    """A model with random numbers and statistics over the batch."""
-    from gradcore import nn
-
-    return nn.Sequential(
-        nn.Flatten(),
-        nn.Linear(int(np.prod(shape)), 32, rng=rng),
-        nn.BatchNorm1d(32),
-        nn.Dropout(0.3, rng=rng),
-        nn.ReLU(),
-        nn.Linear(32, classes, rng=rng),
-    )
-
-
 def be_a_rank(arguments: list[str]) -> int:
     """What mpiexec starts: the command, without the pictures, whose drawing takes ten times as long as the run."""
+    from small_runs import draw_nothing
+
     from gradcore import cli
-    from gradcore.io import write_atomically
-    from gradcore.runs import training
 
-    def write_picture(path: Path, *_: Any, **__: Any) -> None:
-        write_atomically(path, b"a picture")
-
-    training.save_curves = training.save_mistakes = write_picture
-    sys.modules["mpi_training"] = sys.modules["__main__"]  # where the run looks for its model
+    draw_nothing()
     return cli.main(arguments)
 
 
@@ -125,7 +107,7 @@ class Bench:
         ] = {}  # by configuration and number of ranks, 0 for one process
         self.number = 0
         sys.path.insert(0, str(Path(__file__).parent))
-        from killed_runs import write_data
+        from small_runs import write_data
 
         write_data(root / "data")
 

@@ -38,3 +38,16 @@ class Product(torch.autograd.Function):
     def backward(ctx, gy):
         x, y = ctx.saved_tensors
         return gy * y, gy * x
+
+
+class Sine(torch.autograd.Function):
+    """sin(x)."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x.sin()
+
+    @staticmethod
+    def backward(ctx, gy):
+        return gy * ctx.saved_tensors[0].cos()

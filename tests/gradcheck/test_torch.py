@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
-from tensors import Product, drawn  # noqa: E402
+from tensors import Product, Sine, drawn  # noqa: E402
 
 from gradcheck import gradcheck, gradgradcheck, verify  # noqa: E402
 
@@ -20,17 +20,6 @@ class Negated(Product):
     def backward(ctx, gy):
         x, y = ctx.saved_tensors
         return gy * y, -gy * x
-
-
-class Sine(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x):
-        ctx.save_for_backward(x)
-        return x.sin()
-
-    @staticmethod
-    def backward(ctx, gy):
-        return gy * ctx.saved_tensors[0].cos()
 
 
 @pytest.mark.parametrize("f", [Product, Product.apply, torch.mul, lambda x, y: x * y])
