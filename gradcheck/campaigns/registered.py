@@ -17,12 +17,11 @@ from gradcheck import verification as v
 from gradcheck.report.report import Report
 from gradcheck.strategies import cotangents, examples, parameters
 from gradcheck.verification import cases
+from gradcheck.verification.drawing import DTYPES, SEEDS, inputs, layer_calls, problems
 from gradcheck.verification.machines import optimizer_machine
 from gradcore import Op, registry
 
 EXAMPLES = 20
-DTYPES = (np.float64, np.float32)
-SEEDS = st.integers(0, 2**32 - 1)
 QUIET: dict[str, Any] = {
     "database": None,
     "deadline": None,
@@ -82,16 +81,12 @@ def drawn(
     return tally, None
 
 
-def _typed(unit: cases.Unit, **more: Any) -> st.SearchStrategy[Any]:
-    return st.sampled_from(DTYPES).flatmap(lambda dtype: examples(unit.case, dtype=dtype, **more))
-
-
 def _float64(unit: cases.Unit) -> st.SearchStrategy[Any]:
     return examples(unit.case)
 
 
 def _with_data(unit: cases.Unit) -> st.SearchStrategy[Any]:
-    return st.tuples(_typed(unit), st.data())
+    return st.tuples(inputs(unit), st.data())
 
 
 def _recording(unit: cases.Unit) -> Callable[[Any], None]:
@@ -109,8 +104,8 @@ def _differentiable(unit: cases.Unit) -> bool:
     return unit.takes_gradient
 
 
-_VALUE = Property("value", _typed, lambda u: lambda e: v.check_value(u.entry, e, u.name))
-_GRADIENT = Property("gradient", _typed, lambda u: lambda e: v.check_gradient(u.entry, e), _differentiable)
+_VALUE = Property("value", inputs, lambda u: lambda e: v.check_value(u.entry, e, u.name))
+_GRADIENT = Property("gradient", inputs, lambda u: lambda e: v.check_gradient(u.entry, e), _differentiable)
 _RECORDING = Property("recording", _with_data, _recording, _differentiable)
 _SECOND = Property(
     "2nd order",
@@ -124,7 +119,7 @@ OPS = (
     _GRADIENT,
     Property(
         "kinks",
-        lambda u: _typed(u, mode="kinks"),
+        lambda u: inputs(u, mode="kinks"),
         lambda u: lambda e: v.check_gradient(u.entry, e),
         lambda u: u.takes_gradient and u.kinked,
         smooth=False,
@@ -133,7 +128,7 @@ OPS = (
     _SECOND,
     Property(
         "methods",
-        _typed,
+        inputs,
         lambda u: lambda e: v.check_fast_method(u.entry, e),
         lambda u: isinstance(u.entry, Op) and u.entry.plain and u.entry.n_arrays < 3,
     ),
@@ -142,18 +137,7 @@ LOSSES = (_VALUE, _GRADIENT, _RECORDING, _SECOND)
 
 
 def _calls(training: bool, dtypes: Sequence[Any] = DTYPES) -> Callable[[cases.Unit], st.SearchStrategy[Any]]:
-    def calls(unit: cases.Unit) -> st.SearchStrategy[Any]:
-        return st.builds(
-            lambda example, style, seed: (
-                v.LayerCall.draw(unit.entry, example, training, style, seed),
-                example,
-            ),
-            st.sampled_from(dtypes).flatmap(lambda dtype: examples(unit.case, dtype=dtype)),
-            st.sampled_from(["random", "zeros"]),
-            SEEDS,
-        )
-
-    return calls
+    return lambda unit: layer_calls(unit, training, dtypes)
 
 
 def _of_layers() -> Iterator[Property]:
@@ -180,13 +164,10 @@ LAYERS = tuple(_of_layers())
 
 
 def _problems(steps: int, axis: int, dtypes: Sequence[Any]) -> Callable[[type], st.SearchStrategy[Any]]:
-    def problems(optimizer: Any) -> st.SearchStrategy[Any]:
-        shape = st.lists(st.integers(0, axis), max_size=2).map(tuple)
-        shapes = st.lists(shape, min_size=1, max_size=3)
-        problem = st.builds(v.Problem.draw, shapes, st.integers(1, steps), SEEDS, st.sampled_from(dtypes))
-        return st.tuples(problem, parameters(optimizer.spec.params))
+    def given(optimizer: Any) -> st.SearchStrategy[Any]:
+        return st.tuples(problems(st.integers(1, steps), axis, dtypes), parameters(optimizer.spec.params))
 
-    return problems
+    return given
 
 
 OPTIMIZERS = (

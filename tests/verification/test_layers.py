@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from gradcheck.strategies import examples
 from gradcheck.verification import (
-    LayerCall,
     cases,
     check_layer_gradient,
     check_layer_misfit,
@@ -16,6 +15,7 @@ from gradcheck.verification import (
     check_layer_state,
     check_layer_value,
 )
+from gradcheck.verification.drawing import layer_calls
 from gradcore.spec import Size
 
 LAYERS = cases.layers()
@@ -27,16 +27,6 @@ def each(units):
 
 EACH = each(LAYERS)
 MODES = pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
-
-
-def calls(unit, training, dtypes=(np.float64, np.float32)):
-    """Examples of the layer's inputs, with the layer in a drawn state."""
-    return st.builds(
-        lambda example, style, seed: (LayerCall.draw(unit.entry, example, training, style, seed), example),
-        st.sampled_from(dtypes).flatmap(lambda dtype: examples(unit.case, dtype=dtype)),
-        st.sampled_from(["random", "zeros"]),
-        st.integers(0, 2**32 - 1),
-    )
 
 
 def given_axes(unit):
@@ -53,14 +43,14 @@ def given_axes(unit):
 @MODES
 @EACH
 def test_the_output_is_the_references(unit, training, verify):
-    verify(calls(unit, training), lambda drawn: check_layer_value(*drawn))
+    verify(layer_calls(unit, training), lambda drawn: check_layer_value(*drawn))
 
 
 @pytest.mark.checks("gradient")
 @MODES
 @EACH
 def test_every_input_and_every_parameter_gets_the_numeric_gradient(unit, training, verify):
-    verify(calls(unit, training), lambda drawn: check_layer_gradient(*drawn)).conclude()
+    verify(layer_calls(unit, training), lambda drawn: check_layer_gradient(*drawn)).conclude()
 
 
 @pytest.mark.checks("2nd order")
@@ -68,7 +58,7 @@ def test_every_input_and_every_parameter_gets_the_numeric_gradient(unit, trainin
 @each([u for u in LAYERS if u.entry.spec.second_order])
 def test_the_gradient_is_itself_differentiable(unit, training, verify):
     found = verify(
-        calls(unit, training, dtypes=(np.float64,)),
+        layer_calls(unit, training, dtypes=(np.float64,)),
         lambda drawn: check_layer_second_order(*drawn),
         share=0.25,
     )
@@ -89,14 +79,14 @@ def test_a_new_layer_holds_what_its_spec_says(unit, verify):
 @MODES
 @EACH
 def test_a_call_changes_what_its_spec_says_and_nothing_in_evaluation(unit, training, verify):
-    verify(calls(unit, training), lambda drawn: check_layer_state(*drawn), share=0.5)
+    verify(layer_calls(unit, training), lambda drawn: check_layer_state(*drawn), share=0.5)
 
 
 @pytest.mark.checks("batches")
 @MODES
 @each([u for u in LAYERS if u.case.arrays[0].shape.split(" ")[0] == "n"])
 def test_a_batch_of_one_or_none_is_right_or_refused(unit, training, verify):
-    verify(calls(unit, training), lambda drawn: check_layer_rows(*drawn), share=0.5)
+    verify(layer_calls(unit, training), lambda drawn: check_layer_rows(*drawn), share=0.5)
 
 
 @pytest.mark.checks("misfits")
@@ -104,4 +94,4 @@ def test_a_batch_of_one_or_none_is_right_or_refused(unit, training, verify):
 @each([u for u in LAYERS if given_axes(u)])
 def test_an_input_of_another_size_than_given_is_refused(unit, training, verify):
     axes = given_axes(unit)
-    verify(calls(unit, training), lambda drawn: check_layer_misfit(*drawn, axes), share=0.25)
+    verify(layer_calls(unit, training), lambda drawn: check_layer_misfit(*drawn, axes), share=0.25)

@@ -13,6 +13,7 @@ from gradcheck.verification import (
     check_tensor_method,
     check_value,
 )
+from gradcheck.verification.drawing import inputs
 from gradcore import nn, registry
 from gradcore.errors import DomainError, ShapeError
 
@@ -21,20 +22,16 @@ LOSSES = cases.losses()
 EACH = pytest.mark.parametrize("unit", LOSSES, ids=lambda unit: unit.id)
 
 
-def drawn(unit):
-    return st.sampled_from([np.float64, np.float32]).flatmap(lambda dtype: examples(unit.case, dtype=dtype))
-
-
 @pytest.mark.checks("value")
 @EACH
 def test_the_value_is_the_references(unit, verify):
-    verify(drawn(unit), lambda example: check_value(unit.entry, example, unit.name))
+    verify(inputs(unit), lambda example: check_value(unit.entry, example, unit.name))
 
 
 @pytest.mark.checks("gradient")
 @EACH
 def test_the_gradient_is_the_numeric_one(unit, verify):
-    verify(drawn(unit), lambda example: check_gradient(unit.entry, example)).conclude()
+    verify(inputs(unit), lambda example: check_gradient(unit.entry, example)).conclude()
 
 
 @pytest.mark.checks("recording")
@@ -45,7 +42,7 @@ def test_tensors_give_what_arrays_give(unit, verify):
         y = unit.entry(*example.arrays, **example.params)
         check_recording(unit.entry, example, data.draw(cotangents(np.shape(y), y.dtype)), unit.name)
 
-    verify(st.tuples(drawn(unit), st.data()), check)
+    verify(st.tuples(inputs(unit), st.data()), check)
 
 
 @pytest.mark.checks("2nd order")
@@ -64,7 +61,7 @@ def test_its_module_is_the_loss(unit, verify):
         return module(*tensors)
 
     verify(
-        drawn(unit),
+        inputs(unit),
         lambda e: check_tensor_method(call, unit.entry, e, MODULES[unit.name].__name__),
         share=0.5,
     )

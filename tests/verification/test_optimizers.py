@@ -8,22 +8,12 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from gradcheck.strategies import parameters
 from gradcheck.verification import Problem, check_numeric_trajectory, check_refusals, check_trajectory
+from gradcheck.verification.drawing import problems
 from gradcheck.verification.machines import optimizer_machine
 from gradcore import optim, registry
 from gradcore.optim import base
 
 EACH = pytest.mark.parametrize("cls", registry.optimizers.values(), ids=registry.optimizers)
-
-
-def problems(steps, axis=3, dtypes=(np.float64, np.float32)):
-    shape = st.lists(st.integers(0, axis), max_size=2).map(tuple)
-    return st.builds(
-        Problem.draw,
-        st.lists(shape, min_size=1, max_size=3),
-        steps,
-        st.integers(0, 2**32 - 1),
-        st.sampled_from(dtypes),
-    )
 
 
 @pytest.mark.checks("trajectory")
