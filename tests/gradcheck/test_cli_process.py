@@ -12,6 +12,14 @@ from commands import command, folder_with_modules  # noqa: F401
 
 from gradcheck.cli import MISCALLED, WRONG
 
+# A shell that runs the tests in the background has SIGINT ignored, and its children inherit that. A `preexec_fn` would
+# fork, of which JAX warns where an earlier test has imported it.
+AS_FROM_A_TERMINAL = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.executable, [sys.executable, "-m", "gradcheck", *sys.argv[1:]])
+"""
+
 pytestmark = pytest.mark.usefixtures("folder_with_modules")
 
 
@@ -74,12 +82,10 @@ def test_an_error_outside_of_the_check_is_no_verdict(call, words):
 def test_an_interrupted_check_leaves_no_process_and_no_verdict(sent, status):
     call = ["check", "mine_to_check:hangs", "--vjp", "mine_to_check:rule", "--shapes", "3"]
     started = subprocess.Popen(
-        [sys.executable, "-m", "gradcheck", *call],
+        [sys.executable, "-c", AS_FROM_A_TERMINAL, *call],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # A shell that runs the tests in the background has SIGINT ignored, and its children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     pid = int(started.stdout.readline().split()[1])  # what the function prints comes at once
     started.send_signal(sent)

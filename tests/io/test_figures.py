@@ -21,8 +21,10 @@ HISTORY = [
 def drawn(monkeypatch):
     """The figures saved in a test, as objects."""
     saved = []
-    save = figures._save
-    monkeypatch.setattr(figures, "_save", lambda figure, path: (saved.append(figure), save(figure, path)))
+    save = figures.save_figure
+    monkeypatch.setattr(
+        figures, "save_figure", lambda figure, path: (saved.append(figure), save(figure, path))
+    )
     return saved
 
 
