@@ -34,6 +34,12 @@ class Source(NamedTuple):
         """The code of the line, "" where the file can't be read."""
         return linecache.getline(self.file, self.line).strip()
 
+    @property
+    def short(self) -> str:
+        """The name of the file without its folders, the number of the line, and its code."""
+        name = self.file.replace("\\", "/").rpartition("/")[2]
+        return f"{name}:{self.line}{f': {self.text}' if self.text else ''}"
+
     def __str__(self) -> str:
         code = f": {self.text}" if self.text else ""
         return f'File "{self.file}", line {self.line}, in {self.function}{code}'

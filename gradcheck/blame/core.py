@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,10 +12,12 @@ import numpy as np
 from gradcheck.backends import Call, as_subject
 from gradcheck.backends.core import Core, as_tensors
 from gradcheck.backends.protocol import Array
+from gradcheck.blame.core_graph import graph_of, indices
 from gradcheck.blame.core_lost import lost, recorded
 from gradcheck.blame.single import blame_of, judged, judged_whole, shapes_of
 from gradcheck.errors import CallError
 from gradcheck.report.explanation import Blame, Explanation
+from gradcheck.report.graph import State
 from gradcore.graph import backward_pass, walk
 from gradcore.modes import Trace
 from gradcore.nn.module import Module, functional_call
@@ -26,6 +28,8 @@ from gradcore.tracing import source_of
 UNLIKE = 1.25
 """Inputs times this, and a little more, are other inputs: a rule that gives the same for them does not read them."""
 
+
+_NO_NAMES: Mapping[int, str] = {}
 
 WHOLE = "what it computes is not recorded op by op: explain the function without gradcore.checkpoint"
 
@@ -57,13 +61,16 @@ def of_function(call: Call) -> Explanation:
         roots = [y for y in here.outputs if y.requires_grad]
         behind = {node._order for root in roots for node in walk(root)}
         nodes = [node for node in here.nodes if node._order in behind]
-        found = of_nodes(nodes, roots, call.gy, call.seed, subject.name)
+        others = [node for node in here.nodes if node._order not in behind]
+        names = {id(x): item.path for x, item in zip(here.leaves, subject.inputs, strict=True)}
+        found = of_nodes(nodes, roots, call.gy, call.seed, subject.name, others, names)
         if found.blamed:
             return found
         whole = judged_whole(call)
         if whole.report is None:
             return replace(found, whole_right=whole.right, note=whole.reason)
-        blamed, note = lost(subject, here, nodes, _cotangents(roots, call.gy), call.seed)
+        index = indices([*nodes, *others])
+        blamed, note = lost(subject, here, nodes, _cotangents(roots, call.gy), call.seed, index)
     return replace(found, whole=whole.report, blamed=blamed, note=note)
 
 
@@ -81,11 +88,19 @@ def _by_parameters(call: Call) -> Call:
     return replace(call, f=function, inputs=(values, *as_tensors(call.arguments)))
 
 
-def of_nodes(nodes: Sequence[Tensor], roots: Sequence[Tensor], gy: Any, seed: int, name: str) -> Explanation:
-    """These nodes, each verified by itself."""
+def of_nodes(
+    nodes: Sequence[Tensor],
+    roots: Sequence[Tensor],
+    gy: Any,
+    seed: int,
+    name: str,
+    others: Sequence[Tensor] = (),
+    names: Mapping[int, str] = _NO_NAMES,
+) -> Explanation:
+    """These nodes, each verified by itself. others: what was recorded besides. names: of leaves, by identity."""
     cotangents = _cotangents(roots, gy)
     blamed: list[Blame] = []
-    unjudged, right = [], 0
+    unjudged, states = [], list[State]()
     changed = _changed(nodes)
     for place, node in enumerate(nodes, 1):
         title, source, shapes = node._op.name, source_of(node), shapes_of(node._arrays, [node.data])
@@ -99,10 +114,12 @@ def of_nodes(nodes: Sequence[Tensor], roots: Sequence[Tensor], gy: Any, seed: in
                     "changed in place",
                     str(source or ""),
                     shapes,
+                    at=place - 1,
                 )
             )
         if not isinstance(node._op, Op):
             unjudged.append(f"{title} (call {place}): {WHOLE}")
+            states.append("unjudged")
             continue
         own = cotangents.get(node._order)
         found = judged(call_of(node, seed), () if own is None else (own,))
@@ -110,8 +127,17 @@ def of_nodes(nodes: Sequence[Tensor], roots: Sequence[Tensor], gy: Any, seed: in
             blamed.append(blame_of(found.report, title, place, source, shapes))
         elif found.reason:
             unjudged.append(f"{title} (call {place}): {found.reason}")
-        right += found.right and node._order not in changed
-    return Explanation(name, len(nodes), right, tuple(blamed), tuple(unjudged))
+        wrong = found.report is not None or node._order in changed
+        states.append("wrong" if wrong else "right" if found.right else "unjudged")
+    return Explanation(
+        name,
+        len(nodes),
+        states.count("right"),
+        tuple(blamed),
+        tuple(unjudged),
+        seed=seed,
+        graph=graph_of(nodes, states, others, names),
+    )
 
 
 def call_of(node: Tensor, seed: int) -> Call:

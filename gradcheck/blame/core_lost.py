@@ -11,7 +11,7 @@ import numpy as np
 
 from gradcheck.backends.core import Core
 from gradcheck.backends.protocol import Array
-from gradcheck.blame.single import shapes_of
+from gradcheck.blame.single import near, shapes_of
 from gradcheck.report.explanation import Blame
 from gradcore.tensor import Tensor
 from gradcore.tracing import Sources, source_of
@@ -55,9 +55,17 @@ def recorded(subject: Core, arrays: Sequence[Array]) -> Recording:
 
 
 def lost(
-    subject: Core, here: Recording, nodes: Sequence[Tensor], cotangents: Mapping[int, Array], seed: int
+    subject: Core,
+    here: Recording,
+    nodes: Sequence[Tensor],
+    cotangents: Mapping[int, Array],
+    seed: int,
+    index: Mapping[int, int],
 ) -> tuple[tuple[Blame, ...], str]:
-    """The places at which an op takes as a constant what depends on the inputs, and a note where this can't be found out."""
+    """The places at which an op takes as a constant what depends on the inputs, and a note where this can't be found out.
+
+    index: of each Tensor in the graph, by identity.
+    """
     there = _near(subject, here, seed)
     if there is None:
         return (
@@ -85,13 +93,16 @@ def lost(
                 "lost",
                 str(source_of(node) or ""),
                 shapes_of(node._arrays, [node.data]),
+                at=index[id(node)],
+                origin=index.get(id(maker[2]), -1),
             )
         )
     for y, z in zip(here.outputs, there.outputs, strict=True):
         if not y.requires_grad and y.dtype.kind == "f" and not np.array_equal(y.data, z.data, equal_nan=True):
             maker = _maker(y.data, None, here)
             words = f"the result changes with the inputs of {subject.name}, and nothing was recorded for it{maker[1]}: {HINT}"
-            found.append(Blame("lost", f"between {maker[0]} and the result", len(nodes), words, "lost"))
+            between = f"between {maker[0]} and the result"
+            found.append(Blame("lost", between, len(nodes), words, "lost", at=index.get(id(maker[2]), -1)))
     return tuple(found), ""
 
 
@@ -100,11 +111,7 @@ def _near(subject: Core, here: Recording, seed: int) -> Recording | None:
     rng = np.random.default_rng(seed)
     for part in MOVES:
         arrays = [
-            x + (part * np.maximum(np.abs(x), part) * rng.choice((-1.0, 1.0), x.shape)).astype(x.dtype)
-            if item.wanted
-            else x.copy()
-            for item in subject.inputs
-            for x in [np.asarray(item.array)]
+            near(item.array, part, rng) if item.wanted else np.array(item.array) for item in subject.inputs
         ]
         there = recorded(subject, arrays)
         if [n._op for n in there.nodes] == [n._op for n in here.nodes]:
@@ -141,8 +148,8 @@ def _share(node: Tensor, i: int, other: Tensor, gy: Array | None) -> float:
     return float(np.sum(np.asarray(gx, np.float64) * moved))
 
 
-def _maker(x: Array, user: Tensor | None, here: Recording) -> tuple[str, str]:
-    """What recorded op or input the values are of: how to call it, and its line; by memory, or else by value."""
+def _maker(x: Array, user: Tensor | None, here: Recording) -> tuple[str, str, Tensor | None]:
+    """What recorded op or input the values are of: how to call it, its line, and itself; by memory, or else by value."""
     earlier = [n for n in here.nodes if user is None or n._order < user._order]
     leaves = [t for t in here.leaves if t is not None and t.requires_grad]
     for same in (np.may_share_memory, lambda a, b: np.array_equal(a, b)):
@@ -152,8 +159,9 @@ def _maker(x: Array, user: Tensor | None, here: Recording) -> tuple[str, str]:
                 return (
                     node._op.name,
                     f" (they are the result of {node._op.name}{'' if source is None else f', {source}'})",
+                    node,
                 )
         for leaf in leaves:
             if same(leaf.data, x):
-                return "an input", " (they are those of an input)"
-    return "an unrecorded value", ""
+                return "an input", " (they are those of an input)", leaf
+    return "an unrecorded value", "", None

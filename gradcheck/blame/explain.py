@@ -17,6 +17,7 @@ from gradcheck.blame.single import blame_of, shapes_of
 from gradcheck.check import gradcheck
 from gradcheck.errors import CallError
 from gradcheck.report.explanation import Explanation
+from gradcheck.report.graph import GraphOp, State
 from gradcheck.verdict.compare import Verdict
 from gradcore.nn.module import Module
 from gradcore.tensor import Tensor
@@ -112,4 +113,10 @@ def _of_pair(call: Call, subject: Subject) -> Explanation:
         else ()
     )
     unjudged = (report.reason,) if report.verdict is Verdict.INCONCLUSIVE else ()
-    return Explanation(subject.name, 1, int(bool(report)), blamed, unjudged)
+    state: State = "wrong" if blamed else "unjudged" if unjudged else "right"
+    made = ", ".join(
+        [f"{y.dtype} {y.shape}" for y in subject.values([item.array for item in subject.inputs])]
+    )
+    inputs = [GraphOp(i.path, 0, f"{i.array.dtype} {i.array.shape}", "", (), "input") for i in subject.inputs]
+    graph = (GraphOp(subject.name, 1, made, "", tuple(range(1, len(inputs) + 1)), state), *inputs)
+    return Explanation(subject.name, 1, int(bool(report)), blamed, unjudged, seed=call.seed, graph=graph)

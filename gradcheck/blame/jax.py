@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxpr_as_fun
 from gradcheck.backends import Call
 from gradcheck.blame.single import blame_of, judged, judged_whole, shapes_of
 from gradcheck.report.explanation import Explanation
+from gradcheck.report.graph import GraphOp, State
 from gradcore.tracing import Source
 
 HOME = str(Path(jax.__file__).parent)
@@ -37,23 +38,31 @@ class _Evaluation:
     def __init__(self) -> None:
         self.seen: list[Seen] = []
         self.hidden: list[str] = []
-        self.equations = 0
+        self.ops: list[GraphOp] = []
 
-    def run(self, jaxpr: Any, consts: Sequence[Any], args: Sequence[Any]) -> list[Any]:
+    def run(
+        self, jaxpr: Any, consts: Sequence[Any], args: Sequence[Any], origins: Sequence[int | None]
+    ) -> tuple[list[Any], list[int | None]]:
+        """The results. origins: for each argument the number of the op or input that it comes from; returned for each result too."""
         env: dict[Any, Any] = {}
+        maker: dict[Any, int | None] = dict(zip(jaxpr.invars, origins, strict=True))
         env.update(zip(jaxpr.constvars, consts, strict=True))
         env.update(zip(jaxpr.invars, args, strict=True))
         for eqn in jaxpr.eqns:
             values = [v.val if isinstance(v, Literal) else env[v] for v in eqn.invars]
+            takes = [None if isinstance(v, Literal) else maker.get(v) for v in eqn.invars]
             inner = _inner(eqn)
             if inner is not None and eqn.primitive.name in ENTERED:
-                made = self.run(inner.jaxpr, inner.consts, values)
+                made, makers = self.run(inner.jaxpr, inner.consts, values, takes)
             else:
-                self.equations += 1
                 made = _bound(jaxpr, eqn, values)
+                makers = [len(self.ops)] * len(made)
+                self.ops.append(_graph_op(eqn, len(self.ops) + 1, takes))
                 self._keep(jaxpr, eqn, values, made)
             env.update(zip(eqn.outvars, made, strict=True))
-        return [v.val if isinstance(v, Literal) else env[v] for v in jaxpr.outvars]
+            maker.update(zip(eqn.outvars, makers, strict=True))
+        outs = [(v.val, None) if isinstance(v, Literal) else (env[v], maker.get(v)) for v in jaxpr.outvars]
+        return [value for value, _ in outs], [k for _, k in outs]
 
     def _keep(self, jaxpr: Any, eqn: Any, values: Sequence[Any], made: Sequence[Any]) -> None:
         name = eqn.primitive.name
@@ -61,7 +70,7 @@ class _Evaluation:
             self.seen.append(
                 Seen(
                     _name(eqn),
-                    self.equations,
+                    len(self.ops),
                     _callable(jaxpr, eqn),
                     tuple(values),
                     tuple(made),
@@ -83,8 +92,10 @@ def explained(call: Call) -> Explanation:
         return call.f(*args, **(call.params or {}))
 
     closed, found = jax.make_jaxpr(whole)(*inputs), _Evaluation()
-    found.run(closed.jaxpr, closed.consts, jax.tree_util.tree_leaves(inputs))
+    given = jax.tree_util.tree_flatten_with_path(inputs)[0]
+    found.run(closed.jaxpr, closed.consts, [x for _, x in given], [-1 - k for k in range(len(given))])
     blamed, unjudged, verified = [], list(found.hidden), 0
+    states: dict[int, State] = {}
     for seen in found.seen:
         outcome = judged(Call(seen.f, seen.values, seed=call.seed))
         if outcome.report is not None:
@@ -94,17 +105,51 @@ def explained(call: Call) -> Explanation:
         elif outcome.reason:
             unjudged.append(f"{seen.name}: {outcome.reason}")
         verified += outcome.right
+        wrong = outcome.report is not None
+        states[seen.place] = "wrong" if wrong else "right" if outcome.right else "unjudged"
     total = None if blamed else judged_whole(call)
+    named = [(f"inputs{jax.tree_util.keystr(path)}", x) for path, x in given]
     return Explanation(
         name,
-        found.equations,
+        len(found.ops),
         verified,
         tuple(blamed),
         tuple(unjudged),
         whole=None if total is None else total.report,
         whole_right=total is not None and total.right,
-        trusted=found.equations - len(found.seen),
+        trusted=len(found.ops) - len(found.seen),
+        seed=call.seed,
+        graph=_graph(found.ops, states, named),
     )
+
+
+def _graph_op(eqn: Any, place: int, takes: Sequence[int | None]) -> GraphOp:
+    """An equation. takes: inputs by negative numbers, which `_graph` puts behind the ops."""
+    name = _name(eqn) if eqn.primitive.name.startswith("custom_vjp_call") else eqn.primitive.name
+    source = _source(eqn)
+    made = ", ".join([f"{v.aval.dtype} {v.aval.shape}" for v in eqn.outvars if hasattr(v.aval, "dtype")])
+    known = tuple(dict.fromkeys([k for k in takes if k is not None]))
+    return GraphOp(name, place, made, "" if source is None else source.short, known, "trusted")
+
+
+def _graph(
+    ops: Sequence[GraphOp], states: Mapping[int, State], inputs: Sequence[tuple[str, Any]]
+) -> tuple[GraphOp, ...]:
+    """The ops with their states, by place, and the inputs behind them."""
+    n = len(ops)
+    found = [
+        replace(
+            op,
+            takes=tuple([k if k >= 0 else n - 1 - k for k in op.takes]),
+            state=states.get(op.place, "trusted"),
+        )
+        for op in ops
+    ]
+    return (*found, *[GraphOp(name, 0, _shape(x), "", (), "input") for name, x in inputs])
+
+
+def _shape(x: Any) -> str:
+    return f"{jax.numpy.result_type(x)} {np.shape(x)}"
 
 
 def _inner(eqn: Any) -> Any:

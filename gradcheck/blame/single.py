@@ -123,6 +123,13 @@ def judged_whole(call: Call) -> Judged:
     return Judged(reason="" if report else report.reason)
 
 
+def near(x: Array, part: float, rng: np.random.Generator) -> Array:
+    """Values moved by this part of their size, each by another amount: equal ones would cancel in a sum."""
+    moves = rng.choice((-1.0, 1.0), x.shape) * rng.uniform(0.5, 1.0, x.shape)
+    found: Array = x + (part * np.maximum(np.abs(x), 2.0**-10) * moves).astype(x.dtype)
+    return found
+
+
 def blame_of(report: Report, op: str, place: int, source: object = None, shapes: str = "") -> Blame:
     """The blame for an op whose report is a fail."""
     fault = report.faults[0]
@@ -135,6 +142,7 @@ def blame_of(report: Report, op: str, place: int, source: object = None, shapes:
         "" if source is None else str(source),
         shapes,
         replace(report, name=op),
+        at=place - 1,
     )
 
 

@@ -13,10 +13,12 @@ import torch
 from gradcheck.backends import Call
 from gradcheck.backends.framed import Framed
 from gradcheck.backends.framework import innermost, outputs_of
-from gradcheck.blame.single import Judged, blame_of, judged, judged_whole
+from gradcheck.blame.single import Judged, blame_of, judged, judged_whole, near
 from gradcheck.blame.torch_calls import Event, Recorder, copies, fingerprint, functions_behind, tensors
+from gradcheck.blame.torch_graph import graph_of, ordered
 from gradcheck.blame.torch_lost import hooked, lost, overwritten
 from gradcheck.report.explanation import Blame, Explanation
+from gradcheck.report.graph import State
 from gradcheck.report.report import Report
 
 MOVES = (2.0**-10, 2.0**-20, 2.0**-30)
@@ -100,10 +102,7 @@ class Watched:
         rng = np.random.default_rng(self.seed)
         for part in MOVES:
             arrays = [
-                a
-                + (part * np.maximum(np.abs(a), 2.0**-10) * rng.choice((-1.0, 1.0), a.shape)).astype(a.dtype)
-                if item.wanted
-                else a
+                near(a, part, rng) if item.wanted else a
                 for a, item in zip(self.arrays, self.subject.inputs, strict=True)
             ]
             other = self.forward(arrays)
@@ -135,6 +134,8 @@ def explained(call: Call, subject: Framed) -> Explanation:
     if not any(y.requires_grad for y in made.outputs):
         calls = made.events
     places = {id(event): place for place, event in enumerate(calls, 1)}
+    order = ordered(made.events, calls)
+    index = {id(event): k for k, event in enumerate(order)}
 
     def blame(
         kind: Any, event: Event, text: str, cause: str, op: str = "", place: Event | None = None
@@ -147,10 +148,11 @@ def explained(call: Call, subject: Framed) -> Explanation:
             cause,
             event.where,
             shapes_of(event),
+            at=index[id(event)],
         )
 
     found: list[Blame] = []
-    unjudged, right = [], 0
+    unjudged, right, states = [], 0, dict[int, State]()
     for event in calls:
         if event.custom is None:
             continue
@@ -164,6 +166,7 @@ def explained(call: Call, subject: Framed) -> Explanation:
         elif changed:
             found.append(blame("changed", event, changed, "changed in place"))
         right += outcome.right and not changed
+        states[id(event)] = "right" if outcome.right and not changed else "unjudged"
     if not found:
         found = [blame("nonfinite", event, text, "nonfinite") for event, text in _nonfinite(made)]
     note, whole = "", None if found else judged_whole(call)
@@ -189,8 +192,21 @@ def explained(call: Call, subject: Framed) -> Explanation:
         note = f"the backward pass raised {made.error}"
     trusted = sum(event.custom is None for event in calls)
     report, right_whole = (None, False) if whole is None else (whole.report, whole.right)
+    states.update({id(order[b.at]): "wrong" for b in found})
+    inputs = {item.path: x for item, x in zip(subject.inputs, made.leaves, strict=True)}
+    graph = graph_of(made.events, calls, states, inputs)
     return Explanation(
-        subject.name, len(calls), right, tuple(found), tuple(unjudged), report, right_whole, note, trusted
+        subject.name,
+        len(calls),
+        right,
+        tuple(found),
+        tuple(unjudged),
+        report,
+        right_whole,
+        note,
+        trusted,
+        seed,
+        graph,
     )
 
 

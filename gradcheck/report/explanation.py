@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import json
+import os
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
+from gradcheck.report import web
+from gradcheck.report.graph import GraphOp, neighbourhood
+from gradcheck.report.page import explanation_cell, explanation_page
+from gradcheck.report.plot import plot_graphs
 from gradcheck.report.report import Report
 from gradcheck.verdict.compare import Verdict
+from gradcore.io import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Kind = Literal["rule", "changed", "lost", "nonfinite", "hook"]
 """A wrong rule; values that were changed after the forward; a derivative lost between ops; NaN or infinity made; a hook."""
 
+SCHEMA = 1
+
 LISTED = 8
 """Of more places than this, the others are counted."""
+
+DRAWN = 3
+"""Most graphs in a picture: one for each place at fault that no other one shows."""
 
 _HEADLINES = {
     "rule": "the rule of {op} is wrong",
@@ -30,7 +46,8 @@ class Blame:
     op: the name of the op, or "between A and B" where the derivative is lost there. place: its number in the order of the
     calls, from 1. source: the user's line that called it, "" where it is unknown. shapes: its inputs and its output, in
     words. text: what is wrong, with the numbers. cause: a word of `gradcheck.diagnosis.causes.CAUSES`, of the contracts, or the
-    kind itself. report: of `gradcheck` on this op alone, where its rule is wrong.
+    kind itself. report: of `gradcheck` on this op alone, where its rule is wrong. at: its index in the explanation's graph. origin: that
+    of the op whose values come without a derivative, -1 for none.
     """
 
     kind: Kind
@@ -41,6 +58,8 @@ class Blame:
     source: str = ""
     shapes: str = ""
     report: Report | None = None
+    at: int = -1
+    origin: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +67,9 @@ class Explanation:
     """Which ops of a recorded computation are at fault; true as a condition where none is and the gradient was verified.
 
     name: of what was explained. ops: how many ops were recorded. verified: how many of them have a rule that is right at the
-    values that it saw. trusted: how many are the framework's own, and were taken for right. blamed: the places at fault, in the order of the calls. unjudged: ops on which there is no verdict,
-    with the reason. whole: the report on the gradient of the whole, where that is not right. whole_right: whether it was checked, and is.
+    values that it saw. trusted: how many are the framework's own, and were taken for right. blamed: the places at fault, in the
+    order of the calls. unjudged: ops on which there is no verdict, with the reason. whole: the report on the gradient of the
+    whole, where that is not right. whole_right: whether it was checked, and is. graph: the recorded ops and their inputs.
     """
 
     name: str
@@ -61,6 +81,8 @@ class Explanation:
     whole_right: bool = False
     note: str = ""
     trusted: int = 0
+    seed: int = 0
+    graph: tuple[GraphOp, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def verdict(self) -> Verdict:
@@ -80,6 +102,53 @@ class Explanation:
         names = ", ".join([b.op for b in self.blamed]) or "nothing"
         return f"<Explanation of {self.name}: {names} blamed, {self.verified} of {self.ops} ops verified>"
 
+    def _repr_html_(self) -> str:
+        return explanation_cell(_plain(self))
+
+    def plans(self) -> list[dict[str, Any]]:
+        """For each place at fault the ops around it, laid out (see `gradcheck.report.graph`); of the result where none is.
+
+        A place that another one's graph shows has none of its own.
+        """
+        lost = [(b.origin, b.at) for b in self.blamed if b.origin >= 0 and b.at >= 0]
+        ops = [k for k, op in enumerate(self.graph) if op.state != "input" and op.place]
+        centres = [b.at for b in self.blamed if b.at >= 0] or ops[-1:]
+        found: list[dict[str, Any]] = []
+        seen: set[int] = set()
+        for at in centres:
+            if at not in seen and len(found) < DRAWN:
+                plan = neighbourhood(self.graph, at, lost)
+                seen |= {box["op"] for box in plan["boxes"]}
+                found.append(plan)
+        return found
+
+    def plot(self) -> Figure:
+        """A matplotlib figure: the ops around each that is at fault, this one in red. Needs the extra `plot`.
+
+        Each box has an op's name, the dtype and shape of its result and the line that called it. Of a large graph those near
+        are drawn, and the others counted.
+        """
+        return plot_graphs(self.plans(), f"{self.verdict.value.upper()}  {self.name}: {_headline(self)}")
+
+    def to_html(self) -> str:
+        """One web page that needs no network: the verdict, what is wrong, and the graph of ops around it."""
+        reports = [b.report for b in self.blamed[:DRAWN]]
+        drawn = [None if r is None or r.pictures is None else r.pictures.plain() for r in reports]
+        return explanation_page(_plain(self), self.plans(), drawn, web.facts(sys.modules))
+
+    def save_html(self, path: str | os.PathLike[str]) -> None:
+        """Write `to_html` to a file, whole or not at all. Raises `gradcore.errors.OutputError` where it can't be written."""
+        write_atomically(path, self.to_html().encode())
+
+    def to_json(self) -> str:
+        """The explanation as JSON text, one object with these keys (schema 1; `gradcheck.report.schema.schema("explanation")`):
+
+        schema (1) · name · verdict ("pass", "fail", "inconclusive") · headline · checked: list of
+        sentences · ops · verified · trusted · blamed: list of {kind, op, place, text, cause, source, shapes, report: as of `Report.to_json`, or null} · unjudged: list of texts ·
+        whole: such a report or null · whole_right · note · seed.
+        """
+        return json.dumps(_plain(self), indent=2, allow_nan=False)
+
 
 def _lines(e: Explanation) -> list[str]:
     lines = [f"{e.verdict.value.upper()}  {e.name}: {_headline(e)}"]
@@ -95,16 +164,55 @@ def _lines(e: Explanation) -> list[str]:
         lines.append(f"  and {len(e.unjudged) - LISTED} more without a verdict")
     if e.note:
         lines.append(f"  note: {e.note}")
-    own = e.ops - e.trusted
-    if own or not e.trusted:
-        lines.append(f"  {e.verified} of {own} ops were verified at the values that they saw")
-    if e.trusted:
-        whole = "; the gradient of the whole is right" if e.whole_right else ""
-        lines.append(f"  {e.trusted} of the framework's own were taken for right{whole}")
+    lines += [f"  {text}" for text in _counts(e)]
     snippets = [b.report.snippet for b in e.blamed if b.report is not None and b.report.snippet]
     if snippets:
         lines += ["  to reproduce:", *("    " + line for line in snippets[0].splitlines())]
     return lines
+
+
+def _counts(e: Explanation) -> list[str]:
+    own, found = e.ops - e.trusted, []
+    if own or not e.trusted:
+        found.append(f"{e.verified} of {own} ops were verified at the values that they saw")
+    if e.trusted:
+        whole = "; the gradient of the whole is right" if e.whole_right else ""
+        found.append(f"{e.trusted} of the framework's own were taken for right{whole}")
+    return found
+
+
+def _plain(e: Explanation) -> dict[str, Any]:
+    def of(report: Report | None) -> Any:
+        return None if report is None else json.loads(report.to_json())
+
+    return {
+        "schema": SCHEMA,
+        "name": e.name,
+        "verdict": e.verdict.value,
+        "headline": _headline(e),
+        "checked": _counts(e),
+        "ops": e.ops,
+        "verified": e.verified,
+        "trusted": e.trusted,
+        "blamed": [
+            {
+                "kind": b.kind,
+                "op": b.op,
+                "place": b.place,
+                "text": b.text,
+                "cause": b.cause,
+                "source": b.source,
+                "shapes": b.shapes,
+                "report": of(b.report),
+            }
+            for b in e.blamed
+        ],
+        "unjudged": list(e.unjudged),
+        "whole": of(e.whole),
+        "whole_right": e.whole_right,
+        "note": e.note,
+        "seed": e.seed,
+    }
 
 
 def _headline(e: Explanation) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any, TypeVar
 
-from gradcheck.report import svg, web
+from gradcheck.report import svg, svg_graph, web
 
 Plain = Mapping[str, Any]
 Item = TypeVar("Item")
@@ -87,6 +87,72 @@ def verification_page(v: Plain, facts: Mapping[str, str], pictures: Sequence[Pla
         main,
         FOOTER,
     )
+
+
+def explanation_page(
+    e: Plain, plans: Sequence[Plain], pictures: Sequence[Plain | None], facts: Mapping[str, str]
+) -> str:
+    """The page of an explanation. e: as `Explanation.to_json` has it. plans: as `Explanation.plans` has them. pictures: of the first
+
+    places at fault.
+    """
+    names = web.Names()
+    drawn = iter(pictures)
+    known = {**facts, "seed": str(e["seed"])}
+    title = "What is wrong" if e["verdict"] == "fail" else "The ops around the result"
+    blamed = "".join([_blamed(b, names, next(drawn, None)) for b in e["blamed"][:ON_A_PAGE]])
+    if len(e["blamed"]) > ON_A_PAGE:
+        blamed += f"<p>and {len(e['blamed']) - ON_A_PAGE} more places</p>"
+    whole = ""
+    if e["whole"] is not None:
+        w = e["whole"]
+        whole = f"<p>{web.badge(w['verdict'])}{escape(_title(w))}</p>{_wrong(w, names, None)}{_inputs(w)}"
+    main = (
+        web.section("weak", "What the verdict does not cover", web.weak(explanation_weaknesses(e)))
+        + web.section("graph", title, graphs(plans))
+        + web.section("failures", "At fault", blamed)
+        + web.section("whole", "The gradient of the whole", whole)
+    )
+    return web.document(
+        f"{_outcome(e['verdict'])}: {e['name']}",
+        web.head(e["verdict"], _title(e), [f"{text}." for text in e["checked"]], known),
+        main,
+        FOOTER,
+    )
+
+
+def explanation_weaknesses(e: Plain) -> list[str]:
+    """What an explanation leaves open, a sentence each."""
+    found = [f"No verdict: {text}." for text in e["unjudged"][:ON_A_PAGE]]
+    more = len(e["unjudged"]) - ON_A_PAGE
+    found += [f"No verdict on {more} more ops."] * (more > 0)
+    return found + [f"Note: {e['note']}."] * bool(e["note"])
+
+
+def graphs(plans: Sequence[Plain]) -> str:
+    """The graphs of an explanation."""
+    return "".join(
+        [
+            web.figure(
+                svg_graph.graph(plan),
+                svg_graph.graph_words(plan),
+                svg_graph.graph_legend(plan),
+                f"The ops around {plan['name']}",
+            )
+            for plan in plans
+        ]
+    )
+
+
+def _blamed(b: Plain, names: Callable[[], str], pictures: Plain | None) -> str:
+    call = f", call {b['place']}" if b["place"] else ""
+    of_rule = "" if b["report"] is None else _wrong(b["report"], names, pictures)
+    where = f'<p class="name">{escape(b["source"])}</p>' if b["source"] else ""
+    shapes = f'<p class="name dim">{escape(b["shapes"])}</p>' if b["shapes"] else ""
+    text = (
+        "" if b["report"] is not None else web.listed([f"<b>{escape(b['cause'])}</b>: {escape(b['text'])}"])
+    )
+    return f"<article><h3>{escape(b['op'])}{call}</h3>{where}{shapes}{text}{of_rule}</article>"
 
 
 def _outcome(verdict: str) -> str:
@@ -225,7 +291,7 @@ def report_cell(r: Plain, because: Callable[[Plain], Sequence[str]]) -> str:
         [f"<b>{escape(f['cause'])}</b>: {escape('; '.join([f['text'], *because(f)]))}" for f in r["faults"]]
     )
     parts = [
-        _line(r),
+        _line(r, _checked(r)),
         faults,
         f"<table>{rows}</table>" if rows else "",
         f"<p>{escape(others)}</p>" if others else "",
@@ -249,7 +315,7 @@ def verification_cell(v: Plain, cells: Sequence[str]) -> str:
         ]
     )
     parts = [
-        _line(v),
+        _line(v, _checked(v)),
         f"<table><thead><tr><th>verdict</th><th>examples</th></tr></thead><tbody>{rows}</tbody></table>"
         if rows
         else "",
@@ -260,7 +326,17 @@ def verification_cell(v: Plain, cells: Sequence[str]) -> str:
     return f"<div>{''.join(parts)}</div>"
 
 
-def _line(r: Plain) -> str:
+def explanation_cell(e: Plain) -> str:
+    """An explanation in a notebook, whose style is not ours: in words."""
+    places = [
+        f"<b>{escape(b['op'])}</b>, {escape(b['cause'])}: {escape('; '.join([t for t in (b['text'], b['source'], b['shapes']) if t]))}"
+        for b in e["blamed"][:LISTED]
+    ]
+    others = [escape(text) for text in explanation_weaknesses(e)[:LISTED]]
+    return f"<div>{_line(e, e['checked'])}{web.listed(places)}{web.listed(others)}</div>"
+
+
+def _line(r: Plain, sentences: Sequence[str]) -> str:
     style = f"background:{COLORS[r['verdict']]};color:white;padding:1px 8px;border-radius:8px"
-    texts = "".join([f"<p>{escape(text)}</p>" for text in _checked(r) if text])
+    texts = "".join([f"<p>{escape(text)}</p>" for text in sentences if text])
     return f"<p><b style='{style}'>{r['verdict'].upper()}</b> {escape(_title(r))}</p>{texts}"

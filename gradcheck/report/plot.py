@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradcheck.report import svg
+from gradcheck.report import svg, svg_graph
 from gradcore.extras import load_extra
 
 if TYPE_CHECKING:
@@ -72,6 +74,92 @@ def plot_examples(tried: Sequence[Mapping[str, Any]], title: str) -> Figure:
     if tried:
         ax.legend(frameon=False, fontsize=9)
     return figure
+
+
+STATES = {
+    "wrong": (BAD, "#fdecea", 2.4),
+    "right": (GOOD, "white", 1.2),
+    "unjudged": (WARN, "white", 1.2),
+    "trusted": (DIM, "white", 1.0),
+    "input": (LINE, "#f6f8fa", 1.0),
+}
+"""Of a box in a graph of ops: edge, fill and width of the edge."""
+
+PIXELS = 80
+"""Of a graph's plan, in an inch."""
+
+
+def plot_graphs(plans: Sequence[Mapping[str, Any]], title: str) -> Figure:
+    """Graphs of ops below each other. plans: as `gradcheck.report.graph.neighbourhood` makes them."""
+    wide = max([plan["width"] for plan in plans], default=400) / PIXELS
+    heights = [plan["height"] / PIXELS + 0.7 for plan in plans]
+    lines = textwrap.wrap(title, int(12 * max(wide, 5.0)))
+    figure = _figure((max(wide, 5.0) + 0.2, sum(heights) + 0.4 + 0.25 * len(lines)), "\n".join(lines))
+    if not plans:
+        figure.text(0.5, 0.45, "nothing was recorded that could be drawn", ha="center", color=DIM)
+        return figure
+    all_axes = figure.subplots(len(plans), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for ax, plan in zip(all_axes, plans, strict=True):
+        draw_graph(ax, plan)
+    return figure
+
+
+def draw_graph(ax: Axes, plan: Mapping[str, Any]) -> None:
+    """The ops around one: boxes, arrows from an op to those that take its result, what is left out."""
+    patches = load_extra("matplotlib.patches", "explanation.plot()", "plot")
+    paths = load_extra("matplotlib.path", "explanation.plot()", "plot")
+    for link in plan["links"]:
+        color, style = (BAD, "--") if link["lost"] else (DIM, "-")
+        points, codes = [link["points"][0]], [paths.Path.MOVETO]
+        for (x, y), (right, down) in itertools.pairwise(link["points"]):
+            middle = (y + down) / 2
+            points += [(x, middle), (right, middle), (right, down)]
+            codes += [paths.Path.CURVE4] * 3
+        line = paths.Path(points, codes)
+        ax.add_patch(
+            patches.FancyArrowPatch(
+                path=line,
+                arrowstyle="-|>",
+                mutation_scale=9,
+                color=color,
+                linestyle=style,
+                shrinkA=0,
+                shrinkB=0,
+            )
+        )
+    for box in plan["groups"]:
+        _draw_box(ax, patches, box, (DIM, "white", 1.0), "--")
+    for box in plan["boxes"]:
+        _draw_box(ax, patches, box, STATES[box["state"]], "-")
+    ax.set(xlim=(0, plan["width"]), ylim=(plan["height"], 0), aspect="equal")
+    ax.set_axis_off()
+    marks = [
+        (s, words) for s, words in svg_graph.STATES.items() if any(b["state"] == s for b in plan["boxes"])
+    ]
+    keys = [patches.Patch(facecolor=STATES[s][1], edgecolor=STATES[s][0], label=words) for s, words in marks]
+    if any(link["lost"] for link in plan["links"]):
+        keys.append(patches.Patch(facecolor="none", edgecolor=BAD, linestyle="--", label=svg_graph.LOST))
+    ax.legend(
+        handles=keys, frameon=False, fontsize=8.5, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=4
+    )
+    ax.set_title(svg_graph.graph_words(plan), fontsize=9.5, color=DIM)
+
+
+def _draw_box(
+    ax: Axes, patches: Any, box: Mapping[str, Any], look: tuple[str, str, float], style: str
+) -> None:
+    edge, fill, width = look
+    corner = patches.FancyBboxPatch(
+        (box["x"], box["y"]), box["w"], box["h"], boxstyle="round,pad=0,rounding_size=5",
+        edgecolor=edge, facecolor=fill, linewidth=width, linestyle=style, zorder=2,
+    )  # fmt: skip
+    ax.add_patch(corner)
+    for k, text in enumerate(box["lines"]):
+        ax.text(
+            box["x"] + box["w"] / 2, box["y"] + 13 + 16 * k, text, ha="center", va="center",
+            color=INK if not k else DIM, fontsize=9 if not k else 8, zorder=3, parse_math=False,
+            weight="bold" if box.get("state") == "wrong" and not k else "normal",
+        )  # fmt: skip
 
 
 def draw_curve(ax: Axes, c: Mapping[str, Any]) -> None:

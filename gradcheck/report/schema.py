@@ -6,11 +6,12 @@ import json
 from importlib import resources
 from typing import Any
 
-NAMES = ("report", "verification", "summary")
+NAMES = ("report", "verification", "explanation", "summary")
 
 
 def schema(name: str) -> dict[str, Any]:
-    """The schema of `Report.to_json` ("report"), `Verification.to_json` ("verification") or `--gradcheck-json` ("summary").
+    """The schema of `Report.to_json` ("report"), `Verification.to_json` ("verification"), `Explanation.to_json` ("explanation") or
+    `--gradcheck-json` ("summary").
 
     Raises ValueError for another name.
     """

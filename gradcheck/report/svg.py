@@ -52,7 +52,7 @@ def curve(c: Mapping[str, Any]) -> str:
     if rule:
         name = "rule bad" if c["wrong"] else "rule"
         parts.append(f'<path class="{name}" d="M{LEFT} {plot.y(rule):.1f}H{WIDTH - RIGHT}"/>')
-    return _svg(WIDTH, HEIGHT, curve_words(c), parts)
+    return drawing(WIDTH, HEIGHT, curve_words(c), parts)
 
 
 def curve_words(c: Mapping[str, Any]) -> str:
@@ -107,7 +107,7 @@ def heat(m: Mapping[str, Any]) -> str:
         parts.append(
             f'<rect class="named" x="{left + k * size - 1}" y="{top + r * size - 1}" width="{size + 1}" height="{size + 1}"/>'
         )
-    return _svg(max(left + columns * size + 6, 120), top + rows * size + 6, heat_words(m), parts)
+    return drawing(max(left + columns * size + 6, 120), top + rows * size + 6, heat_words(m), parts)
 
 
 def heat_words(m: Mapping[str, Any]) -> str:
@@ -152,7 +152,7 @@ def examples(tried: Sequence[Mapping[str, Any]]) -> str:
         x = plot.x(1 + t["size"]) + 5 * math.sin(2.4 * k)
         y = plot.y(t["scale"] or 1.0) + 5 * math.cos(2.4 * k)
         parts.append(mark(t["verdict"], x, y, hollow=t["beyond"]))
-    return _svg(WIDTH, HEIGHT, examples_words(tried), parts)
+    return drawing(WIDTH, HEIGHT, examples_words(tried), parts)
 
 
 def mark(verdict: str, x: float, y: float, *, hollow: bool = False) -> str:
@@ -252,7 +252,8 @@ def _range(n: int) -> str:
     return "0" if n == 1 else f"0 to {n - 1}"
 
 
-def _svg(width: float, height: float, words: str, parts: Sequence[str]) -> str:
+def drawing(width: float, height: float, words: str, parts: Sequence[str]) -> str:
+    """A picture with its description."""
     return (
         f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" aria-label="{escape(words)}">'
         f"{''.join(parts)}</svg>"

@@ -86,9 +86,9 @@ def listed(items: Sequence[str]) -> str:
     return f"<ul>{''.join([f'<li>{item}</li>' for item in items])}</ul>" if items else ""
 
 
-def scrolled(name: str, table: str) -> str:
-    """A table that scrolls by itself where the screen is narrow, also by keyboard."""
-    return f'<div class="scroll" tabindex="0" role="group" aria-label="{escape(name)}">{table}</div>'
+def scrolled(name: str, wide: str) -> str:
+    """A table or picture that scrolls by itself where the screen is narrow, also by keyboard."""
+    return f'<div class="scroll" tabindex="0" role="group" aria-label="{escape(name)}">{wide}</div>'
 
 
 def snippet(code: str, name: str, title: str = "Code that shows it again") -> str:
@@ -159,12 +159,14 @@ def pictures(plain: Mapping[str, Any] | None) -> str:
     return f'<div class="pictures">{"".join(figures)}</div>' if any(figures) else ""
 
 
-def figure(drawn: str, words: str, legend: Sequence[tuple[str, str]]) -> str:
-    """A picture with its legend and a sentence."""
+def figure(drawn: str, words: str, legend: Sequence[tuple[str, str]], scrolls: str = "") -> str:
+    """A picture with its legend and a sentence. scrolls: the name of one that keeps its size where the screen is narrow."""
     if not drawn:
         return ""
+    kind = ' class="wide"' if scrolls else ""
+    drawn = scrolled(scrolls, drawn) if scrolls else drawn
     marks = "".join([f"<li>{_mark(name)}{escape(text)}</li>" for name, text in legend])
-    return f'<figure>{drawn}<ul class="legend">{marks}</ul><figcaption>{escape(words)}</figcaption></figure>'
+    return f'<figure{kind}>{drawn}<ul class="legend">{marks}</ul><figcaption>{escape(words)}</figcaption></figure>'
 
 
 def _mark(name: str) -> str:
@@ -176,7 +178,7 @@ def _mark(name: str) -> str:
         inside = '<path class="cross" d="M5 3l8 8m0-8l-8 8"/>'
     elif name == "beyond":
         inside = '<circle class="v-pass beyond" cx="9" cy="7" r="3.4"/>'
-    elif name in {"bounds", "bound", "chosen", "rule", "rule bad"}:
+    elif name in {"bounds", "bound", "chosen", "rule", "rule bad", "link lost"}:
         inside = f'<path class="{name}" d="M0 7H18"/>'
     else:
         inside = f'<rect class="{name}" x="2" y="1" width="13" height="12"/>'

@@ -159,6 +159,13 @@ def test_where_the_derivative_is_lost_is_named(f, between):
     assert "lambda x: (x.sin()" in found.blamed[0].source
 
 
+def test_a_lost_sum_of_equal_values_is_named_whatever_the_seed():
+    for seed in range(3):
+        x = Tensor(np.ones((2, 3)), requires_grad=True)
+        found = explain(lambda x: (x.sin() * x.detach().sum()).sum(), (x,), seed=seed)
+        assert [b.kind for b in found.blamed] == ["lost"], str(found)
+
+
 def test_a_result_for_which_nothing_was_recorded_is_lost():
     found = explain(lambda x: ((x * 2).sum(), x.exp().detach()), (leaf(3),))
     assert [b.op for b in found.blamed] == ["between exp and the result"]

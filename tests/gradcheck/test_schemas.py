@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from gradcheck import gradcheck, verify
+from gradcheck import explain, gradcheck, verify
 from gradcheck.report.report import Fault, Report
 from gradcheck.report.schema import NAMES, schema
 from gradcheck.summary import failures
@@ -28,6 +28,9 @@ def right(gy, y, x):
 
 FAILED = gradcheck(np.sin, (X,), vjp=wrong, raise_exception=False)
 VERIFIED = verify(np.sin, like=(X,), vjp=wrong, max_examples=3, raise_exception=False)
+
+
+EXPLAINED = explain(np.sin, (X,), vjp=wrong)
 
 
 def fits(name, text):
@@ -57,7 +60,7 @@ def test_each_schema_is_one(name):
 
 def test_a_schema_that_is_not_there_is_named():
     with pytest.raises(
-        ValueError, match="there is no schema 'page': pass one of report, verification, summary"
+        ValueError, match="there is no schema 'page': pass one of report, verification, explanation, summary"
     ):
         schema("page")
 
@@ -99,6 +102,7 @@ def test_a_summary_fits_and_has_no_pictures():
     [
         ("report", FAILED.to_json),
         ("verification", VERIFIED.to_json),
+        ("explanation", EXPLAINED.to_json),
         ("summary", lambda: summary().to_json()),
     ],
 )
