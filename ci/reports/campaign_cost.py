@@ -113,6 +113,7 @@ REQUEST: dict[str, Any] = {
     "id": "gradcore.ops.elementwise:relu value",
     "seed": 0,
     "limit": 300.0,
+    "drawn": False,
     "root": "/home/someone/project",
 }
 RESULT: dict[str, Any] = {

@@ -14,9 +14,12 @@ from gradcheck.campaigns import ranks, table
 from gradcheck.campaigns.carry_out import Settings, carried_out
 from gradcheck.campaigns.check import Unchecked
 from gradcheck.campaigns.executors import cores, place_of
+from gradcheck.campaigns.page import campaign_page
 from gradcheck.campaigns.plan import Plan, collect
 from gradcheck.campaigns.progress import Progress
 from gradcheck.errors import CallError
+from gradcheck.report import web
+from gradcore.io import write_atomically
 
 SCHEMA = 1
 LIMIT = 300.0
@@ -64,22 +67,35 @@ class Campaign:
     def __repr__(self) -> str:
         return f"<Campaign {self.verdict} of {self.plan.target}, {len(self.results)} checks>"
 
-    def to_json(self) -> str:
-        """As JSON text, one object (schema 1): schema, target, seed, versions, verdict, counts, results, unchecked: list of
+    def to_html(self) -> str:
+        """One web page that needs no network: the verdict, what is weak, what failed and why, every check."""
+        return campaign_page(self._plain(), web.now())
 
+    def save_html(self, path: str | os.PathLike[str]) -> None:
+        """Write `to_html` to a file, whole or not at all. Raises `gradcore.errors.OutputError` where it can't be written."""
+        write_atomically(path, self.to_html().encode())
+
+    def to_json(self) -> str:
+        """As JSON text, one object (schema 1; `gradcheck.report.schema.schema("campaign")` is the JSON schema): schema, target,
+
+        seed, versions, verdict, counts, results: see `gradcheck.campaigns.results.Results`, without pictures, unchecked: list of
         {name, words}.
         """
-        plain = {
+        plain = self._plain()
+        plain["results"] = [{k: v for k, v in r.items() if k != "pictures"} for r in self.results]
+        return json.dumps(plain, indent=2, allow_nan=False)
+
+    def _plain(self) -> dict[str, Any]:
+        return {
             "schema": SCHEMA,
             "target": self.plan.target,
             "seed": self.seed,
             "versions": self.plan.versions,
             "verdict": self.verdict,
             "counts": dict(self.counts),
-            "results": self.results,
+            "results": list(self.results),
             "unchecked": [{"name": u.name, "words": u.words} for u in self.unchecked],
         }
-        return json.dumps(plain, indent=2, allow_nan=False)
 
 
 def campaign(
@@ -93,6 +109,7 @@ def campaign(
     examples: int | None = None,
     limit: float = LIMIT,
     batch: int = 1,
+    pictures: bool = False,
     scheduler: str | None = None,
     mpiexec: str = "mpiexec",
     progress: Progress | None = None,
@@ -109,7 +126,7 @@ def campaign(
     examples and versions.
     seed: each check has its own, from this one and its name: no order and no number of workers changes a result.
     limit: seconds after which a check is ended, and reported as hung. batch: checks in a task; more than one pays off where
-    there are hundreds of workers.
+    there are hundreds of workers. pictures: measure those of what fails as well, for `Campaign.save_html`.
     progress: shows results as they come (ranks print lines instead). message: gets a sentence on what is out of the ordinary.
 
     Raises `CallError` for a call that can't be carried out.
@@ -118,7 +135,7 @@ def campaign(
     >>> bool(found), found.counts["pass"]
     (True, 6)
     """
-    settings = Settings(seed, float(limit), batch, resume)
+    settings = Settings(seed, float(limit), batch, resume, pictures)
     if resume and results is None:
         raise CallError(
             "resume=True (--resume) goes on with a file of results: name it by results= (--results)"

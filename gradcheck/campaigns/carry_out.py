@@ -19,12 +19,13 @@ from gradcheck.errors import CallError
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Of a campaign, wherever it runs. Raises `CallError` for what can't be."""
+    """Of a campaign, wherever it runs. drawn: whether results have pictures. Raises `CallError` for what can't be."""
 
     seed: int
     limit: float
     batch: int
     resume: bool
+    drawn: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.limit < float("inf"):
@@ -102,6 +103,7 @@ def _request(check: Check, settings: Settings) -> Request:
         "id": check.id,
         "seed": settings.seed,
         "limit": settings.limit,
+        "drawn": settings.drawn,
         "root": os.getcwd(),
     }
 

@@ -80,7 +80,7 @@ def answered(request: dict[str, Any]) -> dict[str, Any]:
         from gradcheck.campaigns.judge import judged
 
         start = time.process_time()
-        result = judged(Check(**request["check"]), request["seed"])
+        result = judged(Check(**request["check"]), request["seed"], request["drawn"])
         return result | {"cpu": round(time.process_time() - start, 4)}
     from gradcheck.campaigns.target import collected
 

@@ -25,8 +25,9 @@ class Results:
 
     Lines of the file (schema 1): first {campaign: 1, target, seed, examples, checks: their number, versions: object}; then for
     each check {check: its name, kind, verdict ("pass", "subgradient", "fail", "inconclusive", or without a verdict "crashed",
-    "hung", "error"), text, examples, verdicts: object of counts, sensitivity or null, seed: its own, report: as of
-    `Report.to_json` or `Verification.to_json`, or null, output: what was printed before a crash, seconds, cpu: processor time, where there is a verdict, worker, tries}; and
+    "hung", "error"), text, examples, verdicts: object of counts, sensitivity or null, seed: its own, weak:
+    sentences on what a pass leaves open, report: as of `Report.to_json` or `Verification.to_json`, or null, pictures: where they
+    were requested, of each failure in it, output: what was printed before a crash, seconds, cpu: processor time, where there is a verdict, worker, tries}; and
     {started: list of names} where the death of a worker ends the whole job.
 
     found: results that were there, by name. started: how often a check without a result was started. dropped: how many

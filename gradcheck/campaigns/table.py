@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ PRINTED = 12
 
 
 def lines(
-    target: str, seed: int, results: Sequence[dict[str, Any]], unchecked: Sequence[Unchecked]
+    target: str, seed: int, results: Sequence[Mapping[str, Any]], unchecked: Sequence[Unchecked]
 ) -> Iterator[str]:
     """The summary, line by line."""
     yield from _counts(results)
@@ -41,7 +41,7 @@ def lines(
     yield headline(target, seed, results)
 
 
-def headline(target: str, seed: int, results: Sequence[dict[str, Any]]) -> str:
+def headline(target: str, seed: int, results: Sequence[Mapping[str, Any]]) -> str:
     """One line: how many checks, and what came of them."""
     counts = Counter([r["verdict"] for r in results])
     words = ", ".join([f"{counts[name]:,} {name}" for name in VERDICTS if counts[name]])
@@ -51,7 +51,7 @@ def headline(target: str, seed: int, results: Sequence[dict[str, Any]]) -> str:
     return f"{target}: {len(results):,} {several} on {examples:,} examples, seed {seed}, {seconds:,.0f} s of workers: {words}"
 
 
-def _counts(results: Sequence[dict[str, Any]]) -> Iterator[str]:
+def _counts(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     found = [name for name in VERDICTS if any(r["verdict"] == name for r in results)]
     rows = [["KIND", "checks", *found, "examples", "seconds"]]
     for kind in dict.fromkeys([r["kind"] for r in results]):
@@ -68,7 +68,7 @@ def _counts(results: Sequence[dict[str, Any]]) -> Iterator[str]:
         )
 
 
-def _in_full(result: dict[str, Any]) -> Iterator[str]:
+def _in_full(result: Mapping[str, Any]) -> Iterator[str]:
     """A result that is no pass; what it printed before it ended, where it did."""
     first, *others = result["text"].splitlines() or [""]
     prefix = f"{result['verdict'].upper()}  "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gradcheck.cli.printing import print_out
@@ -22,6 +23,7 @@ def run(options: argparse.Namespace) -> int:
     """Carry out `gradcheck run`; its exit status."""
     try:
         with termination_raised():
+            _ensure_writable(options.html)
             found = _within_mpi(options) if _is_rank(options) else _campaign(options, _executor(options))
     except CallError as error:
         _message(str(error))
@@ -37,7 +39,37 @@ def run(options: argparse.Namespace) -> int:
     if found is None:
         return RIGHT
     print_out(found.to_json() if options.json else found)
-    return STATUS[found.verdict]
+    return STATUS[found.verdict] if _written(found, options.html) else MISCALLED
+
+
+def _ensure_writable(page: str | None) -> None:
+    """Raises `CallError` where the page could not be written after all the work."""
+    from gradcore.errors import OutputError
+    from gradcore.io import ensure_writable
+
+    if page is None:
+        return
+    path = Path(page)
+    if path.is_dir():
+        raise CallError(f"--html {page} is a folder: name a file in it, as {path / 'gradients.html'}")
+    try:
+        ensure_writable(path.parent)
+    except OutputError as error:
+        raise CallError(f"--html: {error}") from error
+
+
+def _written(found: Campaign, page: str | None) -> bool:
+    """Whether the page was written, or none was requested."""
+    from gradcore.errors import OutputError
+
+    if page is None:
+        return True
+    try:
+        found.save_html(page)
+    except OutputError as error:
+        _message(f"--html: {error}")
+        return False
+    return True
 
 
 def _campaign(options: argparse.Namespace, executor: Any) -> Campaign:
@@ -54,6 +86,7 @@ def _campaign(options: argparse.Namespace, executor: Any) -> Campaign:
         examples=options.examples,
         limit=options.limit,
         batch=options.batch,
+        pictures=options.html is not None,
         scheduler=options.scheduler,
         mpiexec=options.mpiexec,
         progress=automatic(),
@@ -90,7 +123,8 @@ def _within_mpi(options: argparse.Namespace) -> Campaign | None:
             return None
         if options.resume and options.results is None:
             raise CallError("--resume goes on with a file of results: name it by --results")
-        settings = Settings(options.seed, options.limit, options.batch, options.resume)
+        drawn = options.html is not None
+        settings = Settings(options.seed, options.limit, options.batch, options.resume, drawn)
         plan = collect(options.target, examples=options.examples)
         place = place_within(executor)
         found, there = carried_out(plan, settings, place, options.results, Lines(), _message)

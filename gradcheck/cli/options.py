@@ -140,6 +140,11 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         "--batch", type=at_least(1), default=1, metavar="N", help="checks in each task (default: %(default)s)"
     )
     run.add_argument("--json", action="store_true", help="print the campaign as JSON")
+    run.add_argument(
+        "--html",
+        metavar="FILE",
+        help="write one web page: verdict, failures with their pictures, every check",
+    )
 
 
 def _add_function(command: argparse.ArgumentParser, *, required: bool) -> argparse._MutuallyExclusiveGroup:

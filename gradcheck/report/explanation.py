@@ -132,8 +132,7 @@ class Explanation:
 
     def to_html(self) -> str:
         """One web page that needs no network: the verdict, what is wrong, and the graph of ops around it."""
-        reports = [b.report for b in self.blamed[:DRAWN]]
-        drawn = [None if r is None or r.pictures is None else r.pictures.plain() for r in reports]
+        drawn = [None if b.report is None else b.report.drawn()[0] for b in self.blamed[:DRAWN]]
         return explanation_page(_plain(self), self.plans(), drawn, web.facts(sys.modules))
 
     def save_html(self, path: str | os.PathLike[str]) -> None:

@@ -26,17 +26,17 @@ def report_page(r: Plain, pictures: Plain | None, facts: Mapping[str, str]) -> s
     main = (
         web.section("weak", "What the verdict does not cover", web.weak(weaknesses(r)))
         + web.section(
-            "failures", "What is wrong", _wrong(r, names, pictures) if r["verdict"] == "fail" else ""
+            "failures", "What is wrong", wrong(r, names, pictures) if r["verdict"] == "fail" else ""
         )
         + web.section(
             "pictures", "How it was measured", web.pictures(pictures) if r["verdict"] != "fail" else ""
         )
-        + web.section("inputs", "Inputs", _inputs(r))
+        + web.section("inputs", "Inputs", inputs_table(r))
         + web.section("contracts", "Contracts", _contracts(r))
     )
     if r["second"] is not None:
         second = r["second"]
-        body = f"<p>{web.badge(second['verdict'])}{escape(second['headline'])}</p>{_wrong(second, names, None)}{_inputs(second)}"
+        body = f"<p>{web.badge(second['verdict'])}{escape(second['headline'])}</p>{wrong(second, names, None)}{inputs_table(second)}"
         main += web.section("second", "The second order", body)
     known = {**facts, "seed": str(r["seed"]), "calls": f"{r['evaluations']} forward, {r['pulls']} vjp"}
     return web.document(
@@ -60,13 +60,13 @@ def verification_page(v: Plain, facts: Mapping[str, str], pictures: Sequence[Pla
     failures = "".join(
         [
             f"<article><h3>{'The smallest failing example' if not k else 'The smallest one of another cause'}</h3>"
-            f"{_wrong(r, names, next(drawn, None))}{_inputs(r)}</article>"
+            f"{wrong(r, names, next(drawn, None))}{inputs_table(r)}</article>"
             for k, r in enumerate(v["failures"])
         ]
     )
     edges = "".join(
         [
-            f"<article><h3>{escape(e['words'] or 'beyond the example')}</h3>{_wrong(e['report'], names, next(drawn, None))}</article>"
+            f"<article><h3>{escape(e['words'] or 'beyond the example')}</h3>{wrong(e['report'], names, next(drawn, None))}</article>"
             for e in v["edges"]
         ]
     )
@@ -106,7 +106,7 @@ def explanation_page(
     whole = ""
     if e["whole"] is not None:
         w = e["whole"]
-        whole = f"<p>{web.badge(w['verdict'])}{escape(_title(w))}</p>{_wrong(w, names, None)}{_inputs(w)}"
+        whole = f"<p>{web.badge(w['verdict'])}{escape(_title(w))}</p>{wrong(w, names, None)}{inputs_table(w)}"
     main = (
         web.section("weak", "What the verdict does not cover", web.weak(explanation_weaknesses(e)))
         + web.section("graph", title, graphs(plans))
@@ -146,7 +146,7 @@ def graphs(plans: Sequence[Plain]) -> str:
 
 def _blamed(b: Plain, names: Callable[[], str], pictures: Plain | None) -> str:
     call = f", call {b['place']}" if b["place"] else ""
-    of_rule = "" if b["report"] is None else _wrong(b["report"], names, pictures)
+    of_rule = "" if b["report"] is None else wrong(b["report"], names, pictures)
     where = f'<p class="name">{escape(b["source"])}</p>' if b["source"] else ""
     shapes = f'<p class="name dim">{escape(b["shapes"])}</p>' if b["shapes"] else ""
     text = (
@@ -212,7 +212,8 @@ def verification_weaknesses(v: Plain) -> list[str]:
     return found + [f"Not tried: {text}." for text in v["left_out"]]
 
 
-def _wrong(r: Plain, names: Callable[[], str], pictures: Plain | None) -> str:
+def wrong(r: Plain, names: Callable[[], str], pictures: Plain | None) -> str:
+    """What is wrong in a report: causes, numbers, pictures, code."""
     return (
         web.causes(r["faults"])
         + web.numbers(r["faults"])
@@ -239,7 +240,8 @@ def _verdict(i: Plain) -> str | None:
     return found
 
 
-def _inputs(r: Plain) -> str:
+def inputs_table(r: Plain) -> str:
+    """The inputs of a report with their verdicts."""
     shown, others = listed(r["inputs"], _verdict, ON_A_PAGE)
     rows = "".join(
         [

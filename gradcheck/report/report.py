@@ -143,8 +143,11 @@ class Report:
 
     def to_html(self) -> str:
         """The report as one HTML page that needs nothing else, with its pictures: see `gradcheck.report.page`."""
-        drawn = None if self.pictures is None else self.pictures.plain()
-        return report_page(_plain(self), drawn, facts(sys.modules))
+        return report_page(_plain(self), self.drawn()[0], facts(sys.modules))
+
+    def drawn(self) -> list[dict[str, Any] | None]:
+        """Its pictures as plain data (see `gradcheck.diagnosis.pictures`), one item, for a page."""
+        return [None if self.pictures is None else self.pictures.plain()]
 
     def save_html(self, path: str | os.PathLike[str]) -> None:
         """Write `to_html` to a file, whole or not at all. Raises `gradcore.errors.OutputError` where it can't be written."""

@@ -6,12 +6,12 @@ import json
 from importlib import resources
 from typing import Any
 
-NAMES = ("report", "verification", "explanation", "summary")
+NAMES = ("report", "verification", "explanation", "campaign", "summary")
 
 
 def schema(name: str) -> dict[str, Any]:
-    """The schema of `Report.to_json` ("report"), `Verification.to_json` ("verification"), `Explanation.to_json` ("explanation") or
-    `--gradcheck-json` ("summary").
+    """The schema of `Report.to_json` ("report"), `Verification.to_json` ("verification"), `Explanation.to_json` ("explanation"),
+    `Campaign.to_json` ("campaign") or `--gradcheck-json` ("summary").
 
     Raises ValueError for another name.
     """

@@ -121,9 +121,12 @@ class Verification:
 
     def to_html(self) -> str:
         """The result as one HTML page that needs nothing else, with pictures: see `gradcheck.report.page`."""
+        return verification_page(_plain(self), facts(sys.modules), self.drawn())
+
+    def drawn(self) -> list[dict[str, Any] | None]:
+        """The pictures of each failure and then of each edge, for a page."""
         reports = [*self.failures, *[edge.report for edge in self.edges]]
-        drawn = [None if r.pictures is None else r.pictures.plain() for r in reports]
-        return verification_page(_plain(self), facts(sys.modules), drawn)
+        return [drawn for report in reports for drawn in report.drawn()]
 
     def save_html(self, path: str | os.PathLike[str]) -> None:
         """Write `to_html` to a file, whole or not at all. Raises `gradcore.errors.OutputError` where it can't be written."""

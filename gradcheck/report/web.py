@@ -40,12 +40,12 @@ def _hash(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def head(verdict: str, headline: str, under: Sequence[str], known: Mapping[str, str]) -> str:
-    """The verdict with its headline, some sentences, and what is known of the run."""
+def head(verdict: str, headline: str, under: Sequence[str], known: Mapping[str, str], words: str = "") -> str:
+    """The verdict, or other words for it, with its headline, some sentences, and what is known of the run."""
     sentences = "".join([f"<p>{escape(text)}</p>" for text in under if text])
     rows = "".join([f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in known.items() if v])
     facts_ = f'<dl class="facts">{rows}</dl>' if rows else ""
-    return f"<h1>{badge(verdict)}{escape(headline)}</h1>{sentences}{facts_}"
+    return f"<h1>{badge(verdict, words)}{escape(headline)}</h1>{sentences}{facts_}"
 
 
 def badge(verdict: str, words: str = "") -> str:
@@ -55,7 +55,7 @@ def badge(verdict: str, words: str = "") -> str:
 
 def facts(loaded: Iterable[str], **more: str) -> dict[str, str]:
     """Date and versions, and what else is known. loaded: names of modules, as in `sys.modules`."""
-    found = {"date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), **more}
+    found = {"date": now(), **more}
     known = set(loaded)
     import platform
 
@@ -69,6 +69,11 @@ def facts(loaded: Iterable[str], **more: str) -> dict[str, str]:
     return found
 
 
+def now() -> str:
+    """Date and time, to the minute."""
+    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
 def section(name: str, title: str, body: str) -> str:
     """A landmark with its heading; nothing where it would be empty."""
     if not body:
@@ -79,6 +84,48 @@ def section(name: str, title: str, body: str) -> str:
 def weak(texts: Sequence[str]) -> str:
     """What makes a pass weak, one sentence each."""
     return "".join([f'<p class="weak">{escape(text)}</p>' for text in texts])
+
+
+def tools(what: str) -> str:
+    """The search above a table with the id "entries", and the articles with the id "failures"."""
+    kinds = (("", "all"), ("f", "failed"), ("w", "weak"), ("r", "right"))
+    options = "".join([f'<option value="{value}">{text}</option>' for value, text in kinds])
+    return (
+        f'<form id="tools" class="tools" role="search" aria-label="{escape(what)}" hidden>'
+        '<div><label for="words">Search</label><input id="words" type="search" autocomplete="off" spellcheck="false"></div>'
+        f'<div><label for="which">Show</label><select id="which">{options}</select></div>'
+        '<p id="shown" role="status" aria-live="polite"></p></form>\n'
+    )
+
+
+def bounded(items: Iterable[tuple[str, str]], room: int, brief: int) -> tuple[str, int]:
+    """Articles as far as there is room, from the first that has none in one line each; and how many have no room for that either.
+
+    items: the article, and its line. room, brief: bytes for articles and for lines.
+    """
+    articles, lines = [], []
+    for article, line in items:
+        size = len(article.encode())
+        if size <= room:
+            room -= size
+            articles.append(article)
+        else:
+            room = 0
+            lines.append(f"<li data-find>{escape(line[:400])}</li>\n")
+    kept, left = within(lines, brief)
+    more = f"<h3>In one line each</h3><ul>{''.join(kept)}</ul>" if kept else ""
+    return "".join(articles) + more, left
+
+
+def within(texts: Sequence[str], room: int) -> tuple[list[str], int]:
+    """The first texts that have room in so many bytes, and how many have none."""
+    kept: list[str] = []
+    for text in texts:
+        room -= len(text.encode())
+        if room < 0:
+            break
+        kept.append(text)
+    return kept, len(texts) - len(kept)
 
 
 def listed(items: Sequence[str]) -> str:

@@ -29,7 +29,7 @@ def html_page(summary: Summary) -> str:
     failed = _failures(summary)
     main = (
         web.section("weak", "What makes a pass weak", web.weak(weaknesses(summary)))
-        + (_tools() if summary else "")
+        + (web.tools("Entries and failures") if summary else "")
         + web.section("failures", "What failed", failed)
         + web.section("entries", "Everything that was verified", _tables(summary, ALL - len(failed.encode())))
         + web.section("checks", "Where the time went", _slowest(summary))
@@ -128,43 +128,16 @@ def _many(n: int, one: str, many: str = "") -> str:
 
 def _failures(summary: Summary) -> str:
     names = web.Names()
-    made = ((check, failure, _failure(check, failure, names())) for check, failure in summary.failures)
-    full, brief = [], []
-    room = FAILURES
-    for check, failure, text in made:
-        size = len(text.encode())
-        if size <= room:
-            room -= size
-            full.append(text)
-        else:
-            room = 0
-            brief.append(_one_line(check, failure))
-    lines, left = _within(brief, BRIEF)
+    items = ((_failure(c, failure, names()), _one_line(c, failure)) for c, failure in summary.failures)
+    text, left = web.bounded(items, FAILURES, BRIEF)
     more = left + sum([check.more for check in summary.checks])
-    parts = ["".join(full)]
-    if lines:
-        parts.append(f"<h3>In one line each</h3><ul>{''.join(lines)}</ul>")
     if more:
-        parts.append(
-            f"<p>and {_many(more, 'more failure', 'more failures')}, of which --gradcheck-json has what is known.</p>"
-        )
-    return "".join(parts)
-
-
-def _within(texts: Sequence[str], room: int) -> tuple[list[str], int]:
-    """The first texts that have room, and how many have none."""
-    kept: list[str] = []
-    for text in texts:
-        room -= len(text.encode())
-        if room < 0:
-            break
-        kept.append(text)
-    return kept, len(texts) - len(kept)
+        text += f"<p>and {_many(more, 'more failure', 'more failures')}, of which --gradcheck-json has what is known.</p>"
+    return text
 
 
 def _one_line(check: Check, failure: dict[str, Any]) -> str:
-    text = f"{check.entry}, {check.checked}: {failure['cause'] or 'failed'} ({check.test})"
-    return f"<li data-find>{escape(text[:400])}</li>\n"
+    return f"{check.entry}, {check.checked}: {failure['cause'] or 'failed'} ({check.test})"
 
 
 def _failure(check: Check, failure: dict[str, Any], name: str) -> str:
@@ -187,17 +160,6 @@ def _failure(check: Check, failure: dict[str, Any], name: str) -> str:
 
 
 # --- everything -------------------------------------------------------------------------------------------------------
-
-
-def _tools() -> str:
-    kinds = (("", "all"), ("f", "failed"), ("w", "weak"), ("r", "right"))
-    options = "".join([f'<option value="{value}">{text}</option>' for value, text in kinds])
-    return (
-        '<form id="tools" class="tools" role="search" aria-label="Entries and failures" hidden>'
-        '<div><label for="words">Search</label><input id="words" type="search" autocomplete="off" spellcheck="false"></div>'
-        f'<div><label for="which">Show</label><select id="which">{options}</select></div>'
-        '<p id="shown" role="status" aria-live="polite"></p></form>\n'
-    )
 
 
 def _tables(summary: Summary, room: int) -> str:

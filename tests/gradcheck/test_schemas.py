@@ -3,10 +3,12 @@
 import copy
 import json
 
+import campaigns
 import numpy as np
 import pytest
 
 from gradcheck import explain, gradcheck, verify
+from gradcheck.campaigns.check import Unchecked
 from gradcheck.report.report import Fault, Report
 from gradcheck.report.schema import NAMES, schema
 from gradcheck.summary import failures
@@ -30,6 +32,16 @@ FAILED = gradcheck(np.sin, (X,), vjp=wrong, raise_exception=False)
 VERIFIED = verify(np.sin, like=(X,), vjp=wrong, max_examples=3, raise_exception=False)
 
 
+CAMPAIGN = campaigns.of(
+    [
+        campaigns.result(
+            "m:f", "fail", report=json.loads(FAILED.to_json()), pictures=FAILED.drawn(), cpu=0.1
+        ),
+        campaigns.result("m:g", "fail", report=json.loads(VERIFIED.to_json())),
+        campaigns.result("m:h", "crashed", seed=None),
+    ],
+    [Unchecked("m:k", "no example")],
+)
 EXPLAINED = explain(np.sin, (X,), vjp=wrong)
 
 
@@ -60,7 +72,8 @@ def test_each_schema_is_one(name):
 
 def test_a_schema_that_is_not_there_is_named():
     with pytest.raises(
-        ValueError, match="there is no schema 'page': pass one of report, verification, explanation, summary"
+        ValueError,
+        match="there is no schema 'page': pass one of report, verification, explanation, campaign, summary",
     ):
         schema("page")
 
@@ -103,6 +116,7 @@ def test_a_summary_fits_and_has_no_pictures():
         ("report", FAILED.to_json),
         ("verification", VERIFIED.to_json),
         ("explanation", EXPLAINED.to_json),
+        ("campaign", CAMPAIGN.to_json),
         ("summary", lambda: summary().to_json()),
     ],
 )
