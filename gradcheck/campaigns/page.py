@@ -42,12 +42,12 @@ def campaign_page(c: Mapping[str, Any], date: str) -> str:
     unchecked = [f"<b>{escape(u['name'])}</b>, {escape(u['words'])}" for u in c["unchecked"]]
     main = (
         web.section("weak", "What makes a pass weak", web.weak(weak(results)))
-        + (web.tools("Checks and failures") if results else "")
+        + (web.tools("checks") if results else "")
         + web.section("failures", "What failed", failed)
         + web.section("unchecked", "Not checked", web.listed(unchecked))
         + web.section("entries", "Every check", _table(results, ALL - len(failed.encode())))
     )
-    versions = {k: v for k, v in c["versions"].items() if k != "source"}
+    versions = {k.replace("python", "Python"): v for k, v in c["versions"].items() if k != "source"}
     known = {"date": date, **versions, "seed": str(c["seed"])}
     badge = "no verdict" if c["verdict"] == "none" else ""
     head = web.head(c["verdict"], title, [table.headline(c["target"], c["seed"], results)], known, badge)
@@ -69,7 +69,7 @@ def weak(results: Sequence[Result]) -> list[str]:
     found: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for r in results:
         if r["verdict"] == "inconclusive":
-            reason = (r["text"].splitlines() or [""])[0]
+            reason = (r["text"].splitlines() or [""])[0].removeprefix(f"{r['check']}: ")
             found["Inconclusive checks"].append((r["check"], reason))
         elif r["verdict"] == "pass":
             for text in r["weak"]:
@@ -103,7 +103,7 @@ def _article(r: Result, names: Callable[[], str]) -> str:
         parts.append(f'<pre class="fill" tabindex="0" aria-label="What was printed">{escape(shown)}</pre>')
     seed = "" if r["seed"] is None else f", seed {r['seed']}"
     return (
-        f'<article data-find><h3>{escape(r["check"])}: <span class="f">{escape(_what(r))}</span></h3>\n'
+        f'<article data-find><h3><bdi>{escape(r["check"])}</bdi>: <span class="f">{escape(_what(r))}</span></h3>\n'
         f'<p class="name dim">{escape(r["kind"])}, {_many(r["examples"])}{seed}</p><p>{escape(first)}</p>'
         f"{''.join(parts)}</article>\n"
     )

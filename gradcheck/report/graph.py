@@ -19,7 +19,7 @@ STEPS, WIDE = 3, 3
 SMALL = 12
 """A graph of no more ops and inputs is drawn whole, as far as it leads to the one or follows from it."""
 
-BOX, TALL, SHORT, GAP, ROW, LANE, EDGE = 196, 56, 40, 16, 44, 18, 8
+BOX, TALL, SHORT, GAP, ROW, LANE, EDGE = 212, 56, 40, 16, 44, 18, 8
 """Of a box: width and heights with three and with two lines; the gaps beside and below it; width of a line that passes by."""
 
 LETTERS, BOLD = 28, 25

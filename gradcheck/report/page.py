@@ -16,6 +16,9 @@ Item = TypeVar("Item")
 LISTED, ON_A_PAGE = 12, 200
 """Of more inputs than this, the others are counted."""
 
+UNJUDGED = 6
+"""Of more ops without a verdict than this, the others are counted."""
+
 COLORS = {"pass": "#1a7f37", "subgradient": "#1a7f37", "fail": "#d1242f", "inconclusive": "#9a6700"}
 """In a notebook, which has no style of ours: each is legible on white and on black."""
 
@@ -123,8 +126,8 @@ def explanation_page(
 
 def explanation_weaknesses(e: Plain) -> list[str]:
     """What an explanation leaves open, a sentence each."""
-    found = [f"No verdict: {text}." for text in e["unjudged"][:ON_A_PAGE]]
-    more = len(e["unjudged"]) - ON_A_PAGE
+    found = [f"No verdict: {text}." for text in e["unjudged"][:UNJUDGED]]
+    more = len(e["unjudged"]) - UNJUDGED
     found += [f"No verdict on {more} more ops."] * (more > 0)
     return found + [f"Note: {e['note']}."] * bool(e["note"])
 

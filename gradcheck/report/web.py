@@ -87,14 +87,14 @@ def weak(texts: Sequence[str]) -> str:
 
 
 def tools(what: str) -> str:
-    """The search above a table with the id "entries", and the articles with the id "failures"."""
+    """The search above a table with the id "entries", and the articles with the id "failures". what: what its rows are, "checks"."""
     kinds = (("", "all"), ("f", "failed"), ("w", "weak"), ("r", "right"))
     options = "".join([f'<option value="{value}">{text}</option>' for value, text in kinds])
     return (
-        f'<form id="tools" class="tools" role="search" aria-label="{escape(what)}" hidden>'
+        f'<form id="tools" class="tools" role="search" aria-label="{escape(what.capitalize())} and failures" hidden>'
         '<div><label for="words">Search</label><input id="words" type="search" autocomplete="off" spellcheck="false"></div>'
         f'<div><label for="which">Show</label><select id="which">{options}</select></div>'
-        '<p id="shown" role="status" aria-live="polite"></p></form>\n'
+        f'<p id="shown" data-what="{escape(what)}" role="status" aria-live="polite"></p></form>\n'
     )
 
 

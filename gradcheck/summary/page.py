@@ -29,7 +29,7 @@ def html_page(summary: Summary) -> str:
     failed = _failures(summary)
     main = (
         web.section("weak", "What makes a pass weak", web.weak(weaknesses(summary)))
-        + (web.tools("Entries and failures") if summary else "")
+        + (web.tools("entries") if summary else "")
         + web.section("failures", "What failed", failed)
         + web.section("entries", "Everything that was verified", _tables(summary, ALL - len(failed.encode())))
         + web.section("checks", "Where the time went", _slowest(summary))
@@ -146,7 +146,7 @@ def _failure(check: Check, failure: dict[str, Any], name: str) -> str:
     inputs = ", ".join([f"{i['path']} {i['dtype']} {svg.shape(i['shape'])}" for i in failure["inputs"]])
     example = "The smallest failing example" if failure["smallest"] else "The failing example"
     return (
-        f'<article data-find><h3>{escape(check.entry)}, {escape(check.checked)}: <span class="f">'
+        f'<article data-find><h3><bdi>{escape(check.entry)}</bdi>, <bdi>{escape(check.checked)}</bdi>: <span class="f">'
         f"{escape(failure['cause'] or 'failed')}</span></h3>\n"
         f'<p class="name dim">{escape(check.test)}</p><p>{escape(first)}</p>'
         + (f'<pre class="fill" tabindex="0" aria-label="The message">{escape(rest)}</pre>' if rest else "")

@@ -14,10 +14,15 @@ if TYPE_CHECKING:
 
 def picture_of(description: str) -> Path | None:
     """The file of `--picture FILE.png`, None without it."""
+    found: Path | None = parser_of(description).parse_args().picture
+    return found
+
+
+def parser_of(description: str) -> argparse.ArgumentParser:
+    """The parser of an example with options of its own, besides `--picture`."""
     parser = argparse.ArgumentParser(description=description.strip().splitlines()[0])
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the result as a PNG")
-    found: Path | None = parser.parse_args().picture
-    return found
+    return parser
 
 
 def draw(path: Path | None, paint: Callable[[Any], None]) -> None:

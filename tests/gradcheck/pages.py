@@ -1,14 +1,19 @@
 """Pages for the tests: of a run that failed, one that passed, and one report, made of real reports where that matters."""
 
+import json
 from collections import Counter
 from functools import cache
 
+import campaigns
 import numpy as np
 
-from gradcheck import gradcheck
+from gradcheck import explain, gradcheck
+from gradcheck.campaigns.check import Unchecked
 from gradcheck.summary import failures
 from gradcheck.summary.page import html_page
 from gradcheck.summary.results import Check, Summary
+from gradcheck.verification import CHANGES, broken
+from gradcore import Tensor, registry
 
 ODD = "</script><img src=x onerror=alert(1)>\"' & `${1}`\u202e"
 """What a name must not become."""
@@ -37,6 +42,57 @@ def report():
     """A report on a rule that is wrong in one row."""
     x = np.random.default_rng(1).normal(size=(4, 6))
     return gradcheck(softplus, (x,), vjp=wrong_rule, raise_exception=False)
+
+
+def far_off(x, w):
+    """A hundred ops, one of which has a wrong rule, in the middle."""
+    y = x
+    for k in range(20):
+        h = WRONG(y @ w) if k == 10 else (y @ w).tanh()
+        y = y + h * 0.1 + (y * y).mean() * 0.01
+    return (y * y).sum()
+
+
+WRONG = broken(registry.ops["tanh"], 0, CHANGES["sign"])
+
+
+@cache
+def explanation():
+    """Of that function."""
+    rng = np.random.default_rng(0)
+    return explain(far_off, [Tensor(rng.standard_normal(shape)) for shape in ((2, 3), (3, 3))])
+
+
+def campaign():
+    """The page of a campaign with a fail, checks that crashed or hung, a weak pass, and what can't be checked."""
+    found = report()
+    plain = {
+        "report": json.loads(found.to_json()),
+        "pictures": found.drawn(),
+        "text": str(found),
+        "examples": 1,
+    }
+    output = (
+        "Fatal Python error: Aborted\n" + "  File with a long name, in a function with a long name too\n" * 20
+    )
+    results = [
+        campaigns.result("mine:sine", sensitivity=2e-10, examples=20),
+        campaigns.result(
+            "mine:floored", weak=["Vacuous: the gradient by inputs[0] was zero at every example."]
+        ),
+        campaigns.result("mine:softplus", "fail", **plain),
+        campaigns.result(
+            "mine:quits", "crashed", text="mine:quits: the process ended before there was a verdict"
+        ),
+        campaigns.result(
+            "mine:hangs", "hung", text="mine:hangs: no end after its limit of 15 s", output=output
+        ),
+        campaigns.result("mine:noise", "inconclusive", text="mine:noise: the values scatter"),
+        campaigns.result(f"mine:a_function_with_a_long_name_{ODD}_{'x' * 90}", "error", text=ODD, seed=None),
+    ]
+    return campaigns.page_of(
+        results, [Unchecked("mine.Function", "no example: write @gradcheck.checked(like=...)")]
+    )
 
 
 def check(name, kind="op", checked="gradient", outcome="passed", counts=None, **more):
@@ -104,4 +160,16 @@ def write(folder, name, text):
     return path
 
 
-__all__ = ["FACTS", "ODD", "check", "failing", "html_page", "many", "passing", "report", "write"]
+__all__ = [
+    "FACTS",
+    "ODD",
+    "campaign",
+    "check",
+    "explanation",
+    "failing",
+    "html_page",
+    "many",
+    "passing",
+    "report",
+    "write",
+]

@@ -15,6 +15,8 @@ pytestmark = pytest.mark.skipif(
 AXE = os.environ.get("AXE_CORE", "")
 """The path of axe.min.js, of the package axe-core of npm."""
 
+NAMES = ["fail", "pass", "report", "explanation", "campaign"]
+
 LOOKS = pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 
 CONTRAST = """(() => {
@@ -34,6 +36,11 @@ CONTRAST = """(() => {
   }
   return low; })()"""
 
+OVER = """[...document.querySelectorAll(".wide svg g")].flatMap(g => {
+  const box = g.querySelector("rect").getBoundingClientRect();
+  return [...g.querySelectorAll("text")].filter(t => { const r = t.getBoundingClientRect();
+    return r.left < box.left + 1 || r.right > box.right - 1 || r.top < box.top || r.bottom > box.bottom; }).map(t => t.textContent); })"""
+
 UNNAMED = """[...document.querySelectorAll("button, input, select, [role=img], [role=group], section")].filter(e =>
   !(e.getAttribute("aria-label") || document.getElementById(e.getAttribute("aria-labelledby"))?.textContent.trim()
     || e.labels?.length || (e.matches("button") && e.textContent.trim()))).map(e => e.outerHTML.slice(0, 80))"""
@@ -46,6 +53,8 @@ def files(tmp_path_factory):
         "fail": pages.html_page(pages.failing()),
         "pass": pages.html_page(pages.passing()),
         "report": pages.report().to_html(),
+        "explanation": pages.explanation().to_html(),
+        "campaign": pages.campaign(),
     }
     return {name: pages.write(folder, name, text) for name, text in made.items()}
 
@@ -86,6 +95,51 @@ def test_it_filters_by_words_and_by_verdict_and_says_how_many_are_left(tab, file
         assert (shown(tab, "#entries tbody tr"), shown(tab, "#failures article")) == (rows, articles)
 
 
+def test_a_campaign_is_filtered_too(tab, files):
+    tab.open(files["campaign"])
+    for kind, rows, articles in (("f", 4, 4), ("w", 2, 0), ("r", 1, 0), ("", 7, 4)):
+        tab.run(f"which.value = '{kind}'; which.dispatchEvent(new Event('change'))")
+        assert (shown(tab, "#entries tbody tr"), shown(tab, "#failures article")) == (rows, articles)
+    tab.run("words.value = 'marked HUNG'; words.dispatchEvent(new Event('input'))")
+    tab.wait("document.getElementById('shown').textContent.startsWith('0 of 7 checks, 1 of 4')")
+    tab.run("words.value = 'mine:hangs'; words.dispatchEvent(new Event('input'))")
+    tab.wait("document.getElementById('shown').textContent.startsWith('1 of 7 checks, 1 of 4')")
+
+
+def test_a_graph_keeps_its_size_on_a_phone_and_scrolls_by_keyboard(tab, files):
+    tab.open(files["explanation"], 390, 844)
+    graph = "document.querySelector('.wide .scroll')"
+    natural = tab.run(f"+{graph}.querySelector('svg').getAttribute('width')")
+    assert tab.run(f"{graph}.querySelector('svg').getBoundingClientRect().width") == natural > 358
+    tab.run(f"{graph}.focus()")
+    tab.press("ArrowRight")
+    tab.wait(f"{graph}.scrollLeft > 0")
+
+
+def test_a_long_name_hides_no_verdict_on_a_phone(tab, files):
+    tab.open(files["campaign"], 390, 844)
+    ends = "Math.max(...[...document.querySelectorAll('#entries tbody td:nth-child(2)')].map(e => e.getBoundingClientRect().right))"
+    assert 100 < tab.run(ends) < 390
+
+
+@pytest.mark.parametrize("name", ["campaign", "explanation", "fail", "report"])
+def test_the_words_in_a_picture_can_be_read_on_a_phone(tab, files, name):
+    tab.open(files[name], 390, 844)
+    sizes = """[...document.querySelectorAll("figure svg[role=img] text")].map(t => { const svg = t.closest("svg");
+      return parseFloat(getComputedStyle(t).fontSize) * svg.getBoundingClientRect().width / svg.getAttribute("width"); })"""
+    found = tab.run(sizes)
+    assert len(found) > 10
+    assert min(found) > 9.5
+
+
+def test_no_text_of_a_graph_leaves_its_box(tab, files):
+    tab.open(files["explanation"])
+    over = tab.run(OVER)
+    assert over == []
+    tab.run("document.querySelector('.o-name').textContent += ' and much more that has no room there'")
+    assert len(tab.run(OVER)) == 1
+
+
 def test_it_copies_a_snippet_by_keyboard_and_says_so(tab, files):
     tab.open(files["fail"])
     tab.run("window.kept = []; navigator.clipboard.writeText = async text => { window.kept.push(text); }")
@@ -122,7 +176,7 @@ def test_the_keyboard_reaches_everything_and_shows_where_it_is(tab, files):
 
 
 @LOOKS
-@pytest.mark.parametrize("name", ["fail", "pass", "report"])
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("width", [1280, 390])
 def test_it_fits_the_screen_and_can_be_read(tab, files, name, width, dark):
     tab.open(files[name], width, 844, dark)
@@ -165,9 +219,10 @@ def test_without_scripts_all_of_it_is_there(tab, files):
 
 @pytest.mark.skipif(not AXE, reason="AXE_CORE names no axe.min.js: npm pack axe-core")
 @LOOKS
-@pytest.mark.parametrize("name", ["fail", "pass", "report"])
-def test_axe_finds_nothing(tab, files, name, dark):
-    tab.open(files[name], 1280, 900, dark)
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_nothing(tab, files, name, width, dark):
+    tab.open(files[name], width, 900, dark)
     tab.run(Path(AXE).read_text(encoding="utf-8"))
     found = tab.run(
         "axe.run().then(r => r.violations.map(v => v.id + ': ' + v.nodes.map(n => n.html.slice(0, 90)).join(' | ')))"

@@ -109,7 +109,7 @@ def test_a_weakness_of_many_checks_is_one_sentence():
     assert weak([*many, result("m:z", "inconclusive", text="m:z: too noisy\nmore")]) == [
         "Out of sight: 9 checks: m:0, m:1, m:2, m:3, m:4, m:5 and 3 more. The first one: 3 entries.",
         "Vacuous: 9 checks: m:0, m:1, m:2, m:3, m:4, m:5 and 3 more. The first one: all.",
-        "Inconclusive checks: m:z: m:z: too noisy",
+        "Inconclusive checks: m:z: too noisy",
     ]
     assert weak([result("m:f", "fail", weak=["Vacuous: all."])]) == []
 

@@ -48,7 +48,7 @@ if (tools) {
       article.hidden = !fits;
       failures += fits;
     }
-    shown.textContent = `${count.toLocaleString("en")} of ${rows.length.toLocaleString("en")} entries` +
+    shown.textContent = `${count.toLocaleString("en")} of ${rows.length.toLocaleString("en")} ${shown.dataset.what}` +
       (articles.length ? `, ${failures} of ${articles.length} failures` : "") + " shown";
   }
   let wait;
