@@ -222,7 +222,15 @@ def test_numpy_functions_on_tensors_are_their_ops(function):
 
 @pytest.mark.parametrize(
     ("symbol", "name"),
-    [("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div"), ("pow", "pow"), ("matmul",) * 2],
+    [
+        ("add", "add"),
+        ("sub", "sub"),
+        ("mul", "mul"),
+        ("truediv", "div"),
+        ("pow", "pow"),
+        ("matmul",) * 2,
+        ("mod", "remainder"),
+    ],
 )
 def test_operators_are_their_ops_from_either_side(symbol, name):
     entry, infix = registry.ops[name], getattr(operator, symbol)
