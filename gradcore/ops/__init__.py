@@ -26,15 +26,21 @@ from gradcore.ops.axes import squeeze, swapaxes, unsqueeze
 from gradcore.ops.choice import clip, fmax, fmin, maximum, minimum, where
 from gradcore.ops.conv import conv2d, conv2d_input, conv2d_weight
 from gradcore.ops.conv_transpose import conv_transpose2d
+from gradcore.ops.diagonals import diag, diagonal, trace, tril, triu
 from gradcore.ops.elementwise import abs, cbrt, neg, reciprocal, sqrt, square
 from gradcore.ops.exponential import exp, exp2, expm1, log, log1p, log2, log10, logaddexp, logaddexp2, sigmoid
 from gradcore.ops.index import getitem, scatter_add
+from gradcore.ops.joining import array_split, concatenate, dstack, hstack, split, stack, vstack
 from gradcore.ops.linalg import linear, matmul
 from gradcore.ops.normalize import batch_norm
 from gradcore.ops.pool import avg_pool2d, avg_pool2d_input, max_pool2d, max_pool2d_input, max_pool2d_pick
+from gradcore.ops.rearrange import flip, fliplr, flipud, moveaxis, pad, ravel, repeat, roll, rot90, tile
 from gradcore.ops.reduce import log_softmax, logsumexp, max, mean, min, softmax, sum
-from gradcore.ops.shape import astype, broadcast_to, concatenate, reshape, transpose
+from gradcore.ops.scan import cummax, cummin, cumprod, cumsum, diff, prod
+from gradcore.ops.select import sort, take, take_along_axis, topk
+from gradcore.ops.shape import astype, broadcast_to, reshape, transpose
 from gradcore.ops.special import digamma, erf, erfc, lgamma, polygamma
+from gradcore.ops.statistics import median, quantile, std, var, vector_norm
 from gradcore.ops.trigonometric import (
     arccos,
     arccosh,
@@ -65,6 +71,7 @@ __all__ = [
     "arctan",
     "arctan2",
     "arctanh",
+    "array_split",
     "astype",
     "avg_pool2d",
     "avg_pool2d_input",
@@ -80,15 +87,26 @@ __all__ = [
     "conv_transpose2d",
     "cos",
     "cosh",
+    "cummax",
+    "cummin",
+    "cumprod",
+    "cumsum",
     "deg2rad",
+    "diag",
+    "diagonal",
+    "diff",
     "digamma",
     "div",
+    "dstack",
     "elu",
     "erf",
     "erfc",
     "exp",
     "exp2",
     "expm1",
+    "flip",
+    "fliplr",
+    "flipud",
     "fmax",
     "fmin",
     "fmod",
@@ -98,6 +116,7 @@ __all__ = [
     "hardsigmoid",
     "hardswish",
     "hardtanh",
+    "hstack",
     "hypot",
     "leaky_relu",
     "lgamma",
@@ -118,20 +137,29 @@ __all__ = [
     "max_pool2d_pick",
     "maximum",
     "mean",
+    "median",
     "min",
     "minimum",
     "mish",
+    "moveaxis",
     "mul",
     "neg",
+    "pad",
     "polygamma",
     "pow",
     "prelu",
+    "prod",
+    "quantile",
     "rad2deg",
+    "ravel",
     "reciprocal",
     "relu",
     "relu6",
     "remainder",
+    "repeat",
     "reshape",
+    "roll",
+    "rot90",
     "scatter_add",
     "selu",
     "sigmoid",
@@ -142,15 +170,29 @@ __all__ = [
     "softmax",
     "softplus",
     "softsign",
+    "sort",
+    "split",
     "sqrt",
     "square",
     "squeeze",
+    "stack",
+    "std",
     "sub",
     "sum",
     "swapaxes",
+    "take",
+    "take_along_axis",
     "tan",
     "tanh",
+    "tile",
+    "topk",
+    "trace",
     "transpose",
+    "tril",
+    "triu",
     "unsqueeze",
+    "var",
+    "vector_norm",
+    "vstack",
     "where",
 ]  # fmt: skip
