@@ -89,6 +89,7 @@ def _stacked_by_loop(*arrays: Any, axis: int = 0) -> Any:
     ),
 )
 def _stack(*arrays: Array, axis: int = 0) -> Array:
+    """`stack` with the arrays as arguments of their own."""
     shapes = {np.shape(x) for x in arrays}
     if len(shapes) != 1:
         raise ShapeError(
@@ -126,6 +127,7 @@ def _flat(x: Array, ndim: int) -> Array:
     ),
 )
 def _hstack(*arrays: Array) -> Array:
+    """`hstack` with the arrays as arguments of their own."""
     arrays = tuple([_flat(x, 1) for x in arrays])
     return concatenate_op(*arrays, axis=0 if len(np.shape(arrays[0])) == 1 else 1)
 
@@ -144,6 +146,7 @@ def hstack(arrays: Sequence[Array]) -> Array:
     ),
 )
 def _vstack(*arrays: Array) -> Array:
+    """`vstack` with the arrays as arguments of their own."""
     return concatenate_op(*[_flat(x, 2) for x in arrays], axis=0)
 
 
@@ -161,6 +164,7 @@ def vstack(arrays: Sequence[Array]) -> Array:
     ),
 )
 def _dstack(*arrays: Array) -> Array:
+    """`dstack` with the arrays as arguments of their own."""
     return concatenate_op(*[_flat(x, 3) for x in arrays], axis=2)
 
 
