@@ -365,12 +365,12 @@ def _traced(
 
 
 def composed(
-    *, spec: OpSpec, numpy: tuple[Any, ...] = (), methods: tuple[str, ...] = ()
+    *, spec: OpSpec, name: str | None = None, numpy: tuple[Any, ...] = (), methods: tuple[str, ...] = ()
 ) -> Callable[[Callable[P, R]], Callable[P, Any]]:
     """Decorator that enrolls a function composed of ops: it needs no rule, and is verified like an op all the same."""
 
     def register(function: Callable[P, R]) -> Callable[P, Any]:
-        registry.enroll(registry.ops, "op", function.__name__, function, spec, OpSpec)
+        registry.enroll(registry.ops, "op", name or function.__name__, function, spec, OpSpec)
         function.spec = spec  # type: ignore[attr-defined]
         for called in numpy:
             (UFUNCS if isinstance(called, np.ufunc) else FUNCTIONS)[called] = function

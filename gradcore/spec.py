@@ -20,7 +20,7 @@ registries demand one with every entry.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from gradcore.errors import SpecError
@@ -217,6 +217,12 @@ class Case:
 def case(*arrays: Array, **more: Any) -> Case:
     """A `Case` written briefly: `case(reals("m k"), reals("k n"))`; keywords are the other fields of `Case`."""
     return Case(arrays, **more)
+
+
+def pair(domain: Array) -> tuple[Case, Case]:
+    """Two arrays of one domain that broadcast against each other: the second to the first, and the other way round."""
+    whole, part = replace(domain, shape="..."), replace(domain, shape="~...")
+    return case(whole, part), case(part, whole)
 
 
 class _Cases:

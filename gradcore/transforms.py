@@ -16,7 +16,7 @@ from gradcore.convert import plain
 from gradcore.errors import ArgumentError, ShapeError
 from gradcore.graph import backward_pass, walk
 from gradcore.modes import enable_grad, is_grad_enabled
-from gradcore.ops.shape import concatenate
+from gradcore.ops.joining import concatenate
 from gradcore.tensor import Tensor
 from gradcore.variables import cut, filled, leaves_of, name_of, variable
 

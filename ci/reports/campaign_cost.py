@@ -104,13 +104,13 @@ def nothing(requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
 REQUEST: dict[str, Any] = {
     "check": {
         "kind": "op",
-        "module": "gradcore.ops.elementwise",
+        "module": "gradcore.ops.activations",
         "name": "relu",
         "what": "value",
         "file": "",
         "examples": 0,
     },
-    "id": "gradcore.ops.elementwise:relu value",
+    "id": "gradcore.ops.activations:relu value",
     "seed": 0,
     "limit": 300.0,
     "drawn": False,

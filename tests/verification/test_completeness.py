@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import gradcore
 from gradcheck.strategies import examples
 from gradcheck.verification import cases, check_gradient, check_tensor_method, positions
-from gradcore import Op, Tensor, nn, op, optim, registry
+from gradcore import Op, Tensor, names, nn, op, optim, registry
 from gradcore.errors import SpecError
 from gradcore.op import composed
 from gradcore.tensor import FUNCTIONS, UFUNCS
@@ -23,7 +23,8 @@ NOT_ENROLLED = {
     "tensor arange eye full full_like ones ones_like rand rand_like randn randn_like zeros zeros_like": "made from no Tensor",
     "Op Tensor op composed Module Optimizer": "what ops, layers and optimizers are made of",
     "no_grad enable_grad is_grad_enabled anomaly": "modes",
-    "concatenate": "calls the op of its name; see test_numpy_functions",
+    "concatenate stack hstack vstack dstack": "take a list of arrays, and call the op of their name; see test_numpy_functions",
+    "split array_split": "give a list of slices; see tests/core/test_split.py",
     "CrossEntropyLoss MSELoss": "call the losses; see test_its_module_is_the_loss",
     "Sequential functional_call mlp cnn": "call the layers that they are given, or are made of",
     "check_model": "verifies the model that it is given",
@@ -193,7 +194,7 @@ def test_a_rules_parameters_default_to_what_forwards_do(entry):
 # --- by every name ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [n for n in registry.ops if hasattr(Tensor, n)])
+@pytest.mark.parametrize("name", [n for n in registry.ops if hasattr(Tensor, n) and n not in names.TENSOR])
 def test_a_method_is_its_op(name):
     entry = registry.ops[name]
     takes_tensor_first = st.sampled_from(
@@ -211,18 +212,34 @@ def test_a_method_is_its_op(name):
     each_example(takes_tensor_first, check)
 
 
-@pytest.mark.parametrize("function", [*UFUNCS, *FUNCTIONS], ids=lambda f: f"np.{f.__name__}")
+OF_LISTS = (np.concatenate, np.stack, np.hstack, np.vstack, np.dstack)
+INTO_LISTS = (np.split, np.array_split)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [f for f in [*UFUNCS, *FUNCTIONS] if f not in INTO_LISTS],
+    ids=lambda f: f"np.{f.__name__}",
+)
 def test_numpy_functions_on_tensors_are_their_ops(function):
     entry = {**UFUNCS, **FUNCTIONS}[function]
     call = function
-    if function is np.concatenate:
-        entry, call = registry.ops["concatenate"], lambda *arrays, axis: np.concatenate(arrays, axis)
+    if function in OF_LISTS:
+        entry, call = registry.ops[function.__name__], lambda *arrays, **params: function(arrays, **params)
     each_example(cases_of(entry), lambda e: check_tensor_method(call, entry, e, f"np.{function.__name__}"))
 
 
 @pytest.mark.parametrize(
     ("symbol", "name"),
-    [("add", "add"), ("sub", "sub"), ("mul", "mul"), ("truediv", "div"), ("pow", "pow"), ("matmul",) * 2],
+    [
+        ("add", "add"),
+        ("sub", "sub"),
+        ("mul", "mul"),
+        ("truediv", "div"),
+        ("pow", "pow"),
+        ("matmul",) * 2,
+        ("mod", "remainder"),
+    ],
 )
 def test_operators_are_their_ops_from_either_side(symbol, name):
     entry, infix = registry.ops[name], getattr(operator, symbol)

@@ -1,0 +1,218 @@
+"""Arrays joined, and taken apart."""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gradcore.errors import ShapeError
+from gradcore.op import Array, composed, op, our_names
+from gradcore.ops.axes import axis_of, unsqueeze
+from gradcore.ops.index import getitem
+from gradcore.ops.shape import reshape
+from gradcore.spec import Axis, Derived, Env, OneOf, OpSpec, case, reals
+from gradcore.tensor import FUNCTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def _concatenate_rule(gy: Array, _y: Array, *arrays: Array, axis: int = 0) -> tuple[Array, ...]:
+    axis %= gy.ndim
+    before = (slice(None),) * axis
+    cotangents = []
+    start = 0
+    for x in arrays:
+        stop = start + x.shape[axis]
+        cotangents.append(gy[(*before, slice(start, stop))])
+        start = stop
+    return tuple(cotangents)
+
+
+def _concatenated_by_rows(*arrays: Any, axis: int = 0) -> Any:
+    rows = [row for x in arrays for row in np.moveaxis(x, axis, 0)]
+    rest = np.moveaxis(arrays[0], axis, 0).shape[1:]
+    return np.moveaxis(np.array(rows).reshape((len(rows), *rest)), 0, axis)
+
+
+@op(
+    name="concatenate",
+    vjp=_concatenate_rule,
+    spec=OpSpec(
+        case(reals("n"), variadic=(1, 3), params={"axis": OneOf(0, -1)}),
+        case(reals("n m k"), variadic=(1, 3), params={"axis": Axis()}),
+        case(reals("n m"), reals("k m"), params={"axis": OneOf(0, -2)}),
+        case(reals("m n"), reals("m 1"), reals("m k"), params={"axis": OneOf(1, -1)}),
+        reference=_concatenated_by_rows,
+    ),
+)
+def concatenate_op(*arrays: Array, axis: int = 0) -> Array:
+    """`concatenate` with the arrays as arguments of their own."""
+    axis = operator.index(axis)  # None would flatten
+    try:
+        return np.concatenate(arrays, axis)
+    except ValueError as error:
+        raise ShapeError(
+            f"can't concatenate the shapes {[a.shape for a in arrays]} along axis {axis}: they must agree in every "
+            f"other axis ({error})"
+        ) from None
+
+
+def concatenate(arrays: Sequence[Array], axis: int = 0, **named: Any) -> Array:
+    """Arrays joined along an axis that they have: `concatenate([x, y], axis=1)`."""
+    if named:
+        axis = our_names("concatenate", ("axis",), {"axis": axis}, named)["axis"]
+    return concatenate_op(*arrays, axis=axis)
+
+
+FUNCTIONS[np.concatenate] = concatenate
+
+
+def _new_axes(env: Env) -> list[int]:
+    ndim = len(env.shapes[0]) + 1
+    return list(range(-ndim, ndim))
+
+
+def _stacked_by_loop(*arrays: Any, axis: int = 0) -> Any:
+    return np.moveaxis(
+        np.array([x.tolist() for x in arrays]).reshape((len(arrays), *arrays[0].shape)), 0, axis
+    )
+
+
+@composed(
+    name="stack",
+    spec=OpSpec(
+        case(reals(), variadic=(1, 3), params={"axis": Derived(_new_axes)}),
+        reference=_stacked_by_loop,
+    ),
+)
+def _stack(*arrays: Array, axis: int = 0) -> Array:
+    """`stack` with the arrays as arguments of their own."""
+    shapes = {np.shape(x) for x in arrays}
+    if len(shapes) != 1:
+        raise ShapeError(
+            f"stack got the shapes {[np.shape(x) for x in arrays]}: they must be equal; concatenate joins along an axis"
+        )
+    (shape,) = shapes
+    axis = axis_of("stack", axis, len(shape) + 1, shape)
+    return concatenate_op(*[unsqueeze(x, axis) for x in arrays], axis=axis)
+
+
+def stack(arrays: Sequence[Array], axis: int = 0, **named: Any) -> Array:
+    """Arrays of one shape joined along a new axis: `stack([x, y], axis=-1)`. Raises ShapeError where shapes differ."""
+    if named:
+        axis = our_names("stack", ("axis",), {"axis": axis}, named)["axis"]
+    return _stack(*arrays, axis=axis)
+
+
+def _flat(x: Array, ndim: int) -> Array:
+    """With axes of size 1, as `np.atleast_1d` and the others put them."""
+    shape = np.shape(x)
+    if len(shape) >= ndim:
+        return x
+    wider = {0: (1,) * ndim, 1: (1, *shape, 1)[:ndim] if ndim == 3 else (1, *shape), 2: (*shape, 1)}[
+        len(shape)
+    ]
+    return reshape(x, wider)
+
+
+@composed(
+    name="hstack",
+    spec=OpSpec(
+        case(reals(), variadic=(1, 3)),
+        case(reals("m n"), reals("m k")),
+        reference=lambda *arrays: np.hstack(arrays),
+    ),
+)
+def _hstack(*arrays: Array) -> Array:
+    """`hstack` with the arrays as arguments of their own."""
+    arrays = tuple([_flat(x, 1) for x in arrays])
+    return concatenate_op(*arrays, axis=0 if len(np.shape(arrays[0])) == 1 else 1)
+
+
+def hstack(arrays: Sequence[Array]) -> Array:
+    """Arrays side by side: joined along axis 1, vectors along their only axis."""
+    return _hstack(*arrays)
+
+
+@composed(
+    name="vstack",
+    spec=OpSpec(
+        case(reals(), variadic=(1, 3)),
+        case(reals("n m"), reals("k m")),
+        reference=lambda *arrays: np.vstack(arrays),
+    ),
+)
+def _vstack(*arrays: Array) -> Array:
+    """`vstack` with the arrays as arguments of their own."""
+    return concatenate_op(*[_flat(x, 2) for x in arrays], axis=0)
+
+
+def vstack(arrays: Sequence[Array]) -> Array:
+    """Arrays on top of each other: joined along axis 0, vectors as rows."""
+    return _vstack(*arrays)
+
+
+@composed(
+    name="dstack",
+    spec=OpSpec(
+        case(reals(), variadic=(1, 3)),
+        case(reals("n m k"), reals("n m j")),
+        reference=lambda *arrays: np.dstack(arrays),
+    ),
+)
+def _dstack(*arrays: Array) -> Array:
+    """`dstack` with the arrays as arguments of their own."""
+    return concatenate_op(*[_flat(x, 3) for x in arrays], axis=2)
+
+
+def dstack(arrays: Sequence[Array]) -> Array:
+    """Arrays one behind the other: joined along axis 2."""
+    return _dstack(*arrays)
+
+
+def array_split(x: Array, sections: int | Sequence[int], axis: int = 0) -> list[Array]:
+    """As `split`, for a number of parts that need not divide the size: the first ones are longer by one."""
+    shape = np.shape(x)
+    axis = axis_of("array_split", axis, len(shape), shape)
+    if isinstance(sections, int | np.integer):
+        if sections < 1:
+            raise ShapeError(f"array_split got {sections} sections: at least one is needed")
+        size, longer = divmod(shape[axis], int(sections))
+        ends = [k * size + min(k, longer) for k in range(1, int(sections))]
+    else:
+        ends = list(sections)
+    before = (slice(None),) * axis
+    return [
+        getitem(x, (*before, slice(start, stop)))
+        for start, stop in zip([0, *ends], [*ends, None], strict=True)
+    ]
+
+
+def split(x: Array, sections: int | Sequence[int], axis: int = 0) -> list[Array]:
+    """The parts of x along `axis`: a number of equal ones, or cut before each index listed, as NumPy's.
+
+    Raises ShapeError where the number does not divide the size; `array_split` takes it.
+    """
+    shape = np.shape(x)
+    axis = axis_of("split", axis, len(shape), shape)
+    if isinstance(sections, int | np.integer) and (sections < 1 or shape[axis] % sections):
+        raise ShapeError(
+            f"split can't cut axis {axis} of shape {shape} into {sections} equal parts: array_split cuts into unequal ones, "
+            "and a list of indices says where to cut"
+        )
+    return array_split(x, sections, axis)
+
+
+FUNCTIONS.update(
+    {
+        np.stack: stack,
+        np.hstack: hstack,
+        np.vstack: vstack,
+        np.dstack: dstack,
+        np.split: split,
+        np.array_split: array_split,
+    }
+)

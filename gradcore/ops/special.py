@@ -1,0 +1,148 @@
+"""The error function, and the logarithm of the gamma function with its derivatives."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from gradcore.errors import DomainError
+from gradcore.op import Array, op
+from gradcore.ops.reference import elementwise
+from gradcore.spec import OneOf, OpSpec, case, interval
+
+_SLOPE = 2 / math.sqrt(math.pi)
+_erf, _erfc, _lgamma = (np.frompyfunc(f, 1, 1) for f in (math.erf, math.erfc, math.lgamma))
+
+
+def _by_series(x: float) -> float:
+    """Erf by its series, or by the continued fraction of erfc (Abramowitz and Stegun 1964, 7.1.5 and 7.1.14)."""
+    z = math.fabs(x)
+    if z < 2.5:
+        term = total = x
+        for n in range(1, 60):
+            term *= -x * x / n
+            total += term / (2 * n + 1)
+        return total * _SLOPE
+    return math.copysign(1 - _tail(z), x)
+
+
+def _tail(z: float) -> float:
+    fraction = z
+    for n in range(120, 0, -1):
+        fraction = z + n / 2 / fraction
+    return math.exp(-z * z) / fraction / math.sqrt(math.pi)
+
+
+@op(
+    vjp=lambda gy, _y, x: gy * _SLOPE * np.exp(-(x * x)),
+    spec=OpSpec(case(interval(-4.0, 4.0)), reference=elementwise(_by_series)),
+    methods=("erf",),
+)
+def erf(x: Array, /) -> Array:
+    """The error function: 2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x."""
+    return np.asarray(_erf(x), x.dtype)  # an array of Python numbers
+
+
+@op(
+    vjp=lambda gy, _y, x: gy * -_SLOPE * np.exp(-(x * x)),
+    spec=OpSpec(
+        case(interval(-4.0, 8.0)), reference=elementwise(lambda x: _tail(x) if x > 2.5 else 1 - _by_series(x))
+    ),
+    methods=("erfc",),
+)
+def erfc(x: Array, /) -> Array:
+    """1 - erf(x), accurate in the right tail."""
+    return np.asarray(_erfc(x), x.dtype)  # an array of Python numbers
+
+
+def _integral(n: int, x: float) -> float:
+    """The polygamma function of order n as an integral (Abramowitz and Stegun 1964, 6.3.21 and 6.4.1), by tanh-sinh's rule."""
+    total = []
+    for k in range(-350, 351):
+        s = k / 80
+        t = math.exp(math.pi / 2 * math.sinh(s))  # from 0 to infinity
+        weight = t * math.pi / 2 * math.cosh(s) / 80
+        if n:
+            total.append(weight * t**n * math.exp(-x * t) / -math.expm1(-t))
+        else:
+            total.append(weight * (math.exp(-t) / t - math.exp(-x * t) / -math.expm1(-t)))
+    return math.fsum(total) * (1.0 if n % 2 or not n else -1.0)
+
+
+_SHIFT = 12
+_BERNOULLI = (
+    1 / 6,
+    -1 / 30,
+    1 / 42,
+    -1 / 30,
+    5 / 66,
+    -691 / 2730,
+    7 / 6,
+    -3617 / 510,
+    43867 / 798,
+    -174611 / 330,
+)
+
+
+def _polygamma(x: Array, n: int) -> Array:
+    """By its recurrence up to x + 12 + n, then its asymptotic series (Abramowitz and Stegun 1964, 6.4.6 and 6.4.11)."""
+    sign = 1.0 if n % 2 else -1.0
+    steps = _SHIFT + n
+    x = np.where(x > 0, x, np.nan).astype(np.float64)
+    below = sum_of([(x + k) ** -(n + 1.0) for k in range(steps)]) * math.factorial(n)
+    z = x + steps
+    first = -np.log(z) if n == 0 else math.factorial(n - 1) * z ** -float(n)
+    series = first + math.factorial(n) / 2 * z ** -(n + 1.0)
+    for k, b in enumerate(_BERNOULLI, 1):
+        series = series + b * (math.factorial(2 * k + n - 1) / math.factorial(2 * k)) * z ** -(2.0 * k + n)
+    return sign * (below + series)
+
+
+def sum_of(terms: list[Array]) -> Array:
+    """Their sum, the smallest first."""
+    total = terms[-1]
+    for term in terms[-2::-1]:
+        total = total + term
+    return total
+
+
+def _polygamma_rule(gy: Array, _y: Array, x: Array, n: int) -> Array:
+    return gy * polygamma(x, n + 1)
+
+
+@op(
+    vjp=_polygamma_rule,
+    spec=OpSpec(
+        case(interval(0.3, 30.0, specials=(1.0,)), params={"n": OneOf(0, 1, 2, 3)}),
+        reference=lambda x, n: elementwise(lambda v: _integral(n, v))(x),
+    ),
+)
+def polygamma(x: Array, /, n: int) -> Array:
+    """The derivative of order n + 1 of log gamma(x), for x > 0; NaN elsewhere. DomainError for a negative n."""
+    if n < 0:
+        raise DomainError(f"polygamma got n={n}: the order is 0 (the digamma function) or above")
+    return _polygamma(x, n).astype(x.dtype)
+
+
+@op(
+    vjp=lambda gy, _y, x: gy * polygamma(x, 1),
+    spec=OpSpec(case(interval(0.3, 30.0, specials=(1.0,))), reference=elementwise(lambda x: _integral(0, x))),
+    methods=("digamma",),
+)
+def digamma(x: Array, /) -> Array:
+    """The derivative of log gamma(x), for x > 0; NaN elsewhere."""
+    return _polygamma(x, 0).astype(x.dtype)
+
+
+@op(
+    vjp=lambda gy, _y, x: gy * polygamma(x, 0),
+    spec=OpSpec(
+        case(interval(0.3, 30.0, specials=(1.0, 2.0))),
+        reference=elementwise(lambda x: math.log(math.gamma(x))),
+    ),
+    methods=("lgamma",),
+)
+def lgamma(x: Array, /) -> Array:
+    """log |gamma(x)|; its derivative is there for x > 0."""
+    return np.asarray(_lgamma(x), x.dtype)  # an array of Python numbers
