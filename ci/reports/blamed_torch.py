@@ -88,6 +88,12 @@ def _summed(gx: Any, x: Any) -> Any:
 RIGHT = {name: function(name) for name in OWN}
 
 
+@functools.cache
+def _is_custom(seed: int, place: int) -> bool:
+    """Whether a call may be of a custom Function. Kept, so that a model's time is that of its ops."""
+    return bool(np.random.default_rng([seed, 3, place]).random() < SHARE)
+
+
 class Torch(Drawn):
     """Of PyTorch's functions."""
 
@@ -99,8 +105,7 @@ class Torch(Drawn):
             return (
                 arrays[0].sum(**params) if not params else arrays[0].sum(params["axis"], params["keepdims"])
             )
-        custom = np.random.default_rng([self.seed, 3, place]).random() < SHARE
-        if not custom or any(x.shape[-2:] != (ROWS, COLUMNS) for x in arrays[:1]):
+        if not _is_custom(self.seed, place) or any(x.shape[-2:] != (ROWS, COLUMNS) for x in arrays[:1]):
             return OWN[name](*arrays)
         planted = self.wrong is not None and place == self.wrong[0]
         y = (function(name, self.wrong[1:]) if planted else RIGHT[name]).apply(*arrays)

@@ -45,12 +45,13 @@ def derivative(
     thorough: bool = False,
     y: Any = None,
     gy: Any = None,
+    scale: float | None = None,
 ) -> Derivative:
     """Derivative of `t -> f(x + t v)` at t = 0, for every output element on its own, with a bound on its error.
 
     Central differences over a ladder of steps, extrapolated by Neville's scheme, the step chosen by Lepski's rule.
     A smooth function takes 9 to 14 evaluations; finer steps are added only while a bound is neither below `goal`
-    times its value nor all rounding. The length of `v` does not matter: the first step moves a typical entry by an
+    times its value nor all rounding. The length of `v` does not matter without `scale`: the first step moves a typical entry by an
     eighth of its own size. Entries of `v` with few significant bits (as `gradcheck.numeric.probes.directions` draws them)
     make `x ± h v` exact; what other directions lose to rounding is charged to the bound.
 
@@ -67,6 +68,8 @@ def derivative(
         y: f(x) where it is known already, from the same arithmetic (float64 for widened inputs); saves an evaluation.
         gy: a cotangent, an array for every output array. Only `<gy, J v>` is then needed: outputs of weight 0 do not
             matter, and no step is added for those whose bounds, all together, matter less than those already settled.
+
+        scale: of the steps, in lengths of `v`; by default so that the length does not matter.
 
     Raises:
         ShapeError: `v` does not fit `x`, or f's output changes its shape.
@@ -85,7 +88,7 @@ def derivative(
         result, settled = _Result(center), True
         if line.moves() and center.size:
             weight = None if gy is None else np.abs(line.like_output(gy))
-            settled = _Climb(line, center, result, max_evaluations, goal, weight).run(thorough)
+            settled = _Climb(line, center, result, max_evaluations, goal, weight, scale).run(thorough)
     layout = line.layout
     if layout is None:
         raise RuntimeError("f was never evaluated")
@@ -129,12 +132,19 @@ class _Climb:
     """One run of `derivative`: the samples of the elements still open, and the steps taken for them."""
 
     def __init__(
-        self, line: Line, y: Values, result: _Result, budget: int, goal: float, weight: Values | None
+        self,
+        line: Line,
+        y: Values,
+        result: _Result,
+        budget: int,
+        goal: float,
+        weight: Values | None,
+        scale: float | None,
     ) -> None:
         self.weight = weight
         self.line, self.result, self.goal = line, result, goal
         self.budget, self.y = budget, y
-        self.scale = line.scale()
+        self.scale = line.scale() if scale is None else scale
         self.open = np.flatnonzero(result.inside)
         self.steps: list[float] = []
         self.slips: list[float] = []

@@ -19,6 +19,9 @@ EVENED = 100
 REACH = 32
 """Powers of two by which an entry moves further than its own size, at most: what a fine step has to undo, to see it."""
 
+NEAREST = -20
+"""Powers of two of its size by which an entry moves at least where it is to contribute little: shorter steps would round."""
+
 
 def _largest(dtype: np.dtype[Any]) -> float:
     """What no entry of a cotangent exceeds, so that what a rule multiplies and adds up stays in the dtype's range."""
@@ -100,6 +103,32 @@ def unit_direction(
         size = _size(point)
         typical = median(size) if size.size else 1.0
         result.append(_draw(point, np.minimum(size * 2.0**REACH, typical), rng))
+    return tuple(result)
+
+
+def wide_direction(
+    x: Any, rng: np.random.Generator, *, target: float, gx: Any = None, wrt: tuple[bool, ...] | None = None
+) -> tuple[Array | None, ...]:
+    """Random direction for steps as long as itself, in which every entry contributes `target` to `<gx, v>`.
+
+    No entry moves by more than its size or 1, and those with a claim of 0 by that. An entry of 1e-17 moves as far as the claim
+    says is seen: exp does not change over a step of the entry's size. Other arguments as for `direction`.
+    """
+    points = [np.asarray(point) for point in as_tuple(x)]
+    moving = wrt if wrt is not None else (True,) * len(points)
+    claims = as_tuple(gx) if gx is not None else (None,) * len(points)
+    result: list[Array | None] = []
+    for point, g, move in zip(points, claims, moving, strict=True):
+        if not move or point.dtype.kind not in "fc":
+            result.append(None)
+            continue
+        own = _size(point)
+        size = most = np.maximum(np.where(point == 0, 0.0, own), 1.0)
+        if g is not None:
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                size = np.exp2(np.floor(np.log2(target / np.abs(np.asarray(g)).astype(np.float64))))
+            size = np.clip(np.where(np.isfinite(size), size, most), np.minimum(own, 1.0) * 2.0**NEAREST, most)
+        result.append(_draw(point, size, rng))
     return tuple(result)
 
 

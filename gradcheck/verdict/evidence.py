@@ -19,6 +19,9 @@ Direction = tuple[Array | None, ...]
 
 EPS = float(np.finfo(np.float64).eps)
 
+APART = 2.0**14
+"""Normally distributed outputs are evened by less than this: it is for scales that differ, not for chance."""
+
 Witness: TypeAlias = Literal["random", "given", "tie"]
 """Where a cotangent and a direction come from: drawn; the cotangent is the caller's; entries that tie move together."""
 
@@ -98,6 +101,12 @@ def same(a: Sequence[Array | None], b: Sequence[Array | None]) -> bool:
 def equal(x: Array, y: Array) -> bool:
     """Whether two arrays have the same shape and entries, NaN equal to NaN."""
     return x.shape == y.shape and bool((x == y).all() or np.array_equal(x, y, equal_nan=True))
+
+
+def far_apart(gys: Sequence[Array]) -> bool:
+    """Whether the entries of one cotangent differ in size by so much that a flat one hides the effect of some."""
+    sizes = [np.abs(gy[gy != 0]) for gy in gys]
+    return any(s.size > 0 and bool(s.max() > APART * s.min()) for s in sizes)
 
 
 def constant_along(x: Array) -> Array:

@@ -17,19 +17,20 @@ from gradcheck.verdict.excuses import excuse
 from gradcheck.verdict.jumps import free_choice, measurable, seek_jumps
 from gradcheck.verdict.measure import (
     COMPOSE,
+    FURTHER,
+    SHARP,
+    hides,
     leave_out,
     measured,
     measured_again,
     measured_throughout,
     on_usable_outputs,
     pulled_and_compared,
+    widen,
 )
 from gradcheck.verdict.observation import Observation
-from gradcheck.verdict.rounding import is_nothing
+from gradcheck.verdict.rounding import is_dust, is_nothing
 from gradcheck.verdict.witnesses import at_ties, with_given
-
-SHARP = 1e-3
-"""A pass as sharp as this needs no more evaluations, and the second direction gets the fewest that give a bound."""
 
 FEW = 16
 """Evaluations along the first direction, at first."""
@@ -86,6 +87,8 @@ def judge(obs: Observation) -> ValueResult:
     dtype, and run in double precision on the same values, which shows wrong mathematics that rounding would hide.
     """
     note, usable = _two_directions(obs)
+    if usable is None:
+        _with_wider_steps(obs)
     merged = merge([e.comparison for e in obs.evidence])
     if merged.verdict is Verdict.FAIL and seek_jumps(obs):
         obs.evidence = []
@@ -115,8 +118,11 @@ def judge(obs: Observation) -> ValueResult:
         merged = replace(merged, reason="free")
     n = len(obs.wanted)
     result = ValueResult(merged, merged.reason, [None] * n, [False] * n, precision=precision, note=note)
-    (_each_of_a_fail if merged.verdict is Verdict.FAIL else _each_of_a_pass)(obs, result)
-    return result
+    if merged.verdict is Verdict.FAIL:
+        _each_of_a_fail(obs, result)
+        return result
+    _each_of_a_pass(obs, result)
+    return result if usable is not None or result.failed else _hidden(obs, result)
 
 
 def _two_directions(obs: Observation) -> tuple[str, tuple[Array, ...] | None]:
@@ -148,6 +154,64 @@ def _two_directions(obs: Observation) -> tuple[str, tuple[Array, ...] | None]:
         others = obs.draw(usable=usable)
         obs.evidence += pulled_and_compared(obs, obs.numeric(v, evaluations=few, gys=others), v, others)
     return note, usable
+
+
+def _with_wider_steps(obs: Observation) -> None:
+    """Evidence along a third direction, where the two show nothing: exp at 1e-17 does not change over steps of that size.
+
+    Where it shows no derivative either, and nothing is claimed but what rounding leaves, the evidence is a vacuous pass.
+    """
+    noise = any(e.comparison.reason == "noise" for e in obs.evidence)
+    seen = not all(e.comparison.reason == "noise" or e.comparison.vacuous for e in obs.evidence)
+    if seen or not (noise or hides(obs, obs.evidence, further=FURTHER)):
+        return
+    found = _widely(obs)
+    e = found[-1]
+    nothing = obs.held(e.numeric, [None] * len(e.gx), e.v, e.gys)
+    if noise and nothing.verdict is Verdict.PASS and is_dust(obs, list(e.gx), e.gys, e.v):
+        obs.evidence = [replace(e, comparison=replace(nothing, analytic=e.comparison.analytic))]
+    elif noise or _mistaken(found):
+        obs.evidence += found
+    else:
+        obs.target = None
+
+
+def _mistaken(found: Sequence[Evidence]) -> bool:
+    """Whether one of these fails, and no step of them reaches a kink."""
+    return bool(_failing(found)) and not any(e.at_kink() for e in found)
+
+
+def _widely(obs: Observation) -> list[Evidence]:
+    widen(obs, obs.second_gys)
+    wide_gx = obs.wide_gxs[1] if obs.wide_gxs else None
+    return measured_throughout(obs, obs.aim(obs.second_gx), obs.second_gys, obs.second_gx, wide_gx)
+
+
+def _hidden(obs: Observation, result: ValueResult) -> ValueResult:
+    """The same with the entries that the directions of a pass hide: a third one moves them further."""
+    overall = merge([e.comparison for e in obs.evidence])
+    seen = [*obs.evidence, *result.alone.values()]
+    if overall.verdict is not Verdict.PASS or obs.target is not None or not hides(obs, seen, further=FURTHER):
+        return result
+    found, before = _widely(obs), obs.evidence
+    if _mistaken(found):
+        obs.evidence = [*before, *found]
+        merged, precision = _upheld(obs, merge([e.comparison for e in obs.evidence]))
+        if merged.verdict is Verdict.FAIL:
+            n = len(obs.wanted)
+            wrong = ValueResult(merged, merged.reason, [None] * n, [False] * n, precision=precision)
+            _each_of_a_fail(obs, wrong)
+            return wrong
+        obs.evidence = before
+    elif all(e.comparison.verdict is Verdict.PASS and not e.at_kink() for e in found):
+        obs.evidence = [*before, *found]
+        for i, verdict in enumerate(result.verdicts):
+            if verdict is not None and min(_sensitivity(e, i) for e in found) < DULL:
+                result.verdicts[i], result.vacuous[i] = Verdict.PASS, False
+        if result.comparison.verdict is not Verdict.FAIL and Verdict.INCONCLUSIVE not in result.verdicts:
+            result.comparison = overall
+    obs.target = None
+    return result
 
 
 def _sharp(obs: Observation, seen: Sequence[Evidence]) -> bool:

@@ -8,11 +8,21 @@ import numpy as np
 
 from gradcheck.backends.protocol import Array, wide
 from gradcheck.numeric.derivative import BUDGET
+from gradcheck.numeric.quantiles import median
 from gradcheck.numeric.result import Derivative, Diagnosis
 from gradcheck.verdict.compare import Verdict
 from gradcheck.verdict.evidence import Cotangents, Direction, Evidence, better_than, marked
 from gradcheck.verdict.jumps import measurable
 from gradcheck.verdict.observation import Observation
+
+SHARP = 1e-3
+"""An error of this part of the gradient is to be seen: more evaluations are not worth it where it is."""
+
+SHOWN = 2.0**20
+"""Units of rounding that one entry shows at best next to some others: in single precision no error of `SHARP` has to be seen."""
+
+FURTHER = 16.0
+"""Wider steps are tried for entries that they move so many times as far."""
 
 COMPOSE = "compose f with something that does not depend on it, such as V @ V.T for eigenvectors V"
 
@@ -27,8 +37,18 @@ def evidence_on(
     in_double: bool = False,
 ) -> Evidence:
     """The evidence on a claim; `in_double`: it was made from inputs in double precision, not from those given."""
-    gx = gx if in_double else obs.narrowed(gx)
+    gx = gx if in_double else _narrowed(obs, gx)
     return Evidence(v, numeric, tuple(gys), tuple(gx), obs.held(numeric, gx, v, gys))
+
+
+def _narrowed(obs: Observation, gx: Sequence[Array | None]) -> Cotangents:
+    """The cotangents of narrow inputs in their dtype, whatever wider one a constant promoted them to."""
+    return [
+        g.astype(x.dtype)
+        if g is not None and g.dtype.kind == x.dtype.kind == "f" and g.dtype.itemsize > x.dtype.itemsize
+        else g
+        for g, x in zip(gx, obs.arrays, strict=True)
+    ]
 
 
 def measured(
@@ -85,6 +105,44 @@ def _without_chance(flat: Evidence, evened: Evidence) -> list[Evidence]:
     """The evened evidence, but for a kink that the flat one does not see: next to the others it is their rounding."""
     chance = evened.comparison.verdict is Verdict.SUBGRADIENT and flat.comparison.verdict is Verdict.PASS
     return [] if chance else [evened]
+
+
+def widen(obs: Observation, gys: Sequence[Array]) -> None:
+    """From now on, entries move as far as the claim says a typical output is changed by its own size, or by 1."""
+    sizes = [np.abs(wide(gy) * np.where(y == 0, 1.0, y)) for gy, y in zip(gys, obs.here, strict=True)]
+    every = np.concatenate([s.reshape(-1) for s in sizes])
+    every = every[np.isfinite(every) & (every > 0)]
+    obs.target = median(every) if every.size else 1.0
+
+
+def hides(obs: Observation, seen: Sequence[Evidence], *, further: float = 0.0) -> bool:
+    """Whether an error of `SHARP` in one entry may be hidden from all of these passes, though the dtype could show it.
+
+    Or a whole input whose gradient is zero, as long as entries move by their own size. further: of entries only that wider steps
+    move more than so many times as far.
+    """
+    passed = [e for e in seen if e.comparison.verdict is Verdict.PASS]
+    limit = max(SHARP, SHOWN * min([obs.eps(e.gx, e.gys) for e in passed], default=0.0))
+    for i, (x, out) in enumerate(zip(obs.arrays, obs.left_out, strict=True)):
+        if not obs.wanted[i]:
+            continue
+        least, nonzero, moved = np.full(x.shape, np.inf), np.zeros(x.shape, bool), np.zeros(x.shape)
+        for e in passed:
+            gx, v = e.gx[i], e.v[i]
+            if v is None:
+                continue
+            moved = np.maximum(moved, np.abs(v))
+            if gx is not None and gx.shape == v.shape:
+                terms = np.abs((gx if v.dtype.kind == "c" else gx.real) * v)
+                least = np.fmin(least, 2.0 * e.comparison.bound / terms)
+                nonzero |= gx != 0
+        hidden = nonzero & (least > limit)
+        if obs.target is None and not nonzero.any():
+            hidden = ~nonzero
+        hidden &= np.maximum(np.abs(x), 1.0) > further * moved
+        if bool(np.any(hidden & (True if out is None else ~out))):
+            return True
+    return False
 
 
 def leave_out(obs: Observation, gx: Cotangents) -> str:

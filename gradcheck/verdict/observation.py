@@ -12,14 +12,20 @@ from gradcheck.backends import StraightThrough, first_run
 from gradcheck.backends.protocol import Array, Run, Subject, differentiable, spread, wide
 from gradcheck.errors import CallError, ForwardError, RuleError
 from gradcheck.numeric.derivative import BUDGET, derivative
-from gradcheck.numeric.probes import cotangents, direction, unit_direction
+from gradcheck.numeric.probes import cotangents, direction, unit_direction, wide_direction
 from gradcheck.numeric.result import Derivative
 from gradcheck.verdict.compare import Comparison, Verdict, compare
-from gradcheck.verdict.evidence import Cotangents, Direction, Evidence, Excuse, constant_along, copied, same
+from gradcheck.verdict.evidence import (
+    Cotangents,
+    Direction,
+    Evidence,
+    Excuse,
+    constant_along,
+    copied,
+    far_apart,
+    same,
+)
 from gradcore.errors import GradcoreError
-
-APART = 2.0**14
-"""Normally distributed outputs are evened by less than this: it is for scales that differ, not for chance."""
 
 
 class Observation:
@@ -83,6 +89,9 @@ class Observation:
         self.other_gx: Cotangents | None = (
             None  # pulled there from cotangents that are constant along an axis
         )
+        self.target: float | None = (
+            None  # set where entries move as far as the claim says is seen: see `widen`
+        )
         self.sought_jumps = False  # see `jumps`
         self.turning: tuple[NDArray[np.bool_], ...] | None = None  # outputs that jump by a free choice
         self.excuses: list[Excuse] = []  # what made a difference no mistake
@@ -113,7 +122,7 @@ class Observation:
         self.second_gx = self.pulled(self.second_gys, later)
         even = self.draw(even=True)
         several = [self.first_gys, self.second_gys]
-        if not _far_apart(even):
+        if not far_apart(even):
             self.wide_gxs = self.pulled_in_double(several)
         elif self.in_double:
             even = tuple([gy.astype(y.dtype) for gy, y in zip(even, self.outputs, strict=True)])
@@ -246,10 +255,15 @@ class Observation:
         """A random direction for the wanted inputs, or for one of them."""
         moving = self.wanted if only is None else tuple([i == only for i in range(len(self.wanted))])
         fitted = None if gx is None else tuple(self.fitted(gx))
+        if self.target is not None:
+            v = wide_direction(self.wide, self.rng, gx=fitted, target=self.target, wrt=moving)
+            return self._within(v)
         return self._within(direction(self.wide, self.rng, gx=fitted, wrt=moving))
 
     def aim_evenly(self) -> Direction:
         """A random direction in which every entry of an array moves alike."""
+        if self.target is not None:
+            return self.aim()
         return self._within(unit_direction(self.wide, self.rng, wrt=self.wanted))
 
     def _within(self, v: Direction) -> Direction:
@@ -273,15 +287,6 @@ class Observation:
             else:
                 result.append(g if out is None else np.where(out, g.dtype.type(0), g))
         return result
-
-    def narrowed(self, gx: Sequence[Array | None]) -> Cotangents:
-        """The cotangents of narrow inputs in their dtype, whatever wider one a constant promoted them to."""
-        return [
-            g.astype(x.dtype)
-            if g is not None and g.dtype.kind == x.dtype.kind == "f" and g.dtype.itemsize > x.dtype.itemsize
-            else g
-            for g, x in zip(gx, self.arrays, strict=True)
-        ]
 
     def nothing_left(self, left_out: Sequence[NDArray[np.bool_] | None] | None = None) -> bool:
         """Whether every entry of every wanted input was left out of the check; or is among these ones."""
@@ -307,6 +312,7 @@ class Observation:
                 thorough=thorough,
                 y=self._center,
                 gy=None if gys is None else tuple(gys),
+                scale=None if self.target is None else 1.0,
             )
         except (CallError, GradcoreError):
             raise
@@ -390,9 +396,3 @@ class Observation:
             if c.verdict not in (Verdict.PASS, Verdict.SUBGRADIENT) or c.vacuous:
                 return False
         return bool(seen)
-
-
-def _far_apart(gys: Sequence[Array]) -> bool:
-    """Whether the entries of one cotangent differ in size by so much that a flat one hides the effect of some."""
-    sizes = [np.abs(gy[gy != 0]) for gy in gys]
-    return any(s.size > 0 and bool(s.max() > APART * s.min()) for s in sizes)

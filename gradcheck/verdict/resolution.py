@@ -41,6 +41,9 @@ STEPS = 72
 
 HALVINGS = 40
 
+SLIPS = 4.0
+"""So many times the part of a step that rounding of x ± h v takes away is no other slope: of a difference of inputs it is more."""
+
 LOOKED_AT = 4
 """So many outputs that did not move are examined."""
 
@@ -134,6 +137,7 @@ def _other_slope(obs: Observation, e: Evidence, powers: Sequence[float]) -> bool
     Of the outputs that all three of them move.
     """
     center, weights = flatten(obs.here), flatten(e.gys)
+    line = Line(obs.outputs_at, obs.wide, e.v)
     changes: list[tuple[Array, Array]] = []
     for power in powers:
         sides = _sides(obs, e.v, power)
@@ -150,9 +154,11 @@ def _other_slope(obs: Observation, e: Evidence, powers: Sequence[float]) -> bool
     noise = 64 * EPS * float(np.abs(weights) @ np.abs(center[moved]))
     seen: list[list[float]] = [[], [], []]
     for power, (right, left) in zip(powers, changes, strict=True):
+        slipped = SLIPS * line.slip(2.0**power)
         for slopes, change, width in zip(seen, (right + left, right, left), (2, 1, 1), strict=True):
             step, total = width * 2.0**power, float(weights @ change[moved])
-            slopes.append(total / step if abs(total - step * measured) > noise else np.nan)
+            lost = noise + slipped * float(np.abs(weights) @ np.abs(change[moved]))
+            slopes.append(total / step if abs(total - step * measured) > lost else np.nan)
     return any(
         max(slopes) - min(slopes) <= 0.3 * (apart := min(abs(slope - measured) for slope in slopes))
         and apart > 4 * bound

@@ -84,7 +84,7 @@ def of_comparison(obs: Observation, e: Evidence) -> float:
             at_kink = e.at_kink() or e.witness == "tie"
             seen = rounding("inputs", jumps=eps > EPS and not at_kink)
             center_ys, near_ys = values[0], values[1 : SAMPLES + 1]
-            seen += rounding("outputs", jumps=False) + rounding("cotangents", jumps=True)
+            seen += rounding("outputs", jumps=False) + rounding("cotangents", jumps=False)
         except Exception:  # noqa: BLE001 - the edge of the domain is next to this point, and no measure of rounding
             return 0.0
         # A narrow rule is judged in double precision as well; in its own, terms of this size may cancel for all values close by.

@@ -249,3 +249,29 @@ def test_a_checkpointed_function_is_left_without_a_verdict():
     assert found.verdict is Verdict.INCONCLUSIVE
     assert "explain the function without gradcore.checkpoint" in str(found)
     assert found.whole_right
+
+
+DECADES = np.geomspace(1e-9, 0.5, 20).reshape(4, 5)
+
+OUTWEIGHED = {
+    "neg": (np.random.default_rng(0).standard_normal((4, 5)),),
+    "tanh": (np.linspace(3.9, 6.6, 20).reshape(4, 5),),
+    "exp": (np.random.default_rng(0).standard_normal((4, 5)) * 1e-17,),
+    "mul": (DECADES, DECADES),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("name", OUTWEIGHED)
+def test_an_error_in_one_entry_is_named_where_others_outweigh_it(name, dtype):
+    inputs = [Tensor(x.astype(dtype), requires_grad=True) for x in OUTWEIGHED[name]]
+    assert explain(registry.ops[name](*inputs).sum()).verified == 2
+    found = explain(wrong(name, "one entry by 0.1 %")(*inputs).sum())
+    assert [(b.kind, b.op, b.place) for b in found.blamed] == [("rule", name, 1)]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_wrong_cotangent_of_a_term_that_is_nothing_beside_the_other_is_named(change):
+    x, y = leaf(4, 5), Tensor(np.random.default_rng(1).standard_normal((4, 5)) * 1e-17, requires_grad=True)
+    found = explain((wrong("add", change, 1)(x, y) * x).sum())
+    assert [(b.kind, b.op, b.place) for b in found.blamed] == [("rule", "add", 1)]

@@ -259,3 +259,16 @@ def test_other_threads_are_left_alone_while_a_function_is_watched():
         Sine.apply(leaf(2))
     assert [e.name for e in recorder.events if e.custom is not None] == ["Sine"]
     assert np.allclose(results[0].detach(), leaf(2).detach().sin())
+
+
+def test_the_rounding_of_many_ops_in_single_precision_takes_few_calls_of_the_whole():
+    calls = []
+
+    def f(x):
+        calls.append(1)
+        for k in range(12):
+            x = Sine.apply(x * 3.0) + 0.1 * (k % 7)
+        return x.sum()
+
+    assert explain(f, (leaf(4, dtype=torch.float32),))
+    assert len(calls) < 100
