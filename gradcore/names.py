@@ -120,10 +120,6 @@ PACKAGE = {
 NN = {
     "Parameter": "write gradcore.Tensor(array, requires_grad=True)",
     "Conv1d": "write nn.Conv2d with a kernel (1, k)",
-    "NLLLoss": "write nn.CrossEntropyLoss, which takes the logits themselves",
-    "BCELoss": "write -(t * p.log() + (1 - t) * (1 - p).log()).mean()",
-    "BCEWithLogitsLoss": "write (gradcore.maximum(x, 0) - x * t + (-abs(x)).exp().log1p()).mean()",
-    "L1Loss": "write abs(x - y).mean()",
     "AdaptiveAvgPool2d": "write x.mean((2, 3)) for an output of 1 x 1",
     "LSTM": "write a Module that goes over the steps in a loop",
     "GRU": "write a Module that goes over the steps in a loop",

@@ -3,7 +3,7 @@
 Layers: Linear, Conv2d, Embedding, MaxPool2d, AvgPool2d, Dropout, Flatten, Identity, Standardize.
 Normalisation: BatchNorm1d, BatchNorm2d, LayerNorm, RMSNorm, GroupNorm, InstanceNorm1d, InstanceNorm2d.
 Activations: ReLU, LeakyReLU, GELU, SiLU, Sigmoid, Tanh, Softmax and others, which are the ops of their names.
-Losses: CrossEntropyLoss, MSELoss. Containers: Module, Sequential, ModuleList, ModuleDict. Models: mlp, cnn. Initial weights: init.
+Losses: CrossEntropyLoss, NLLLoss, BCEWithLogitsLoss, MSELoss, L1Loss, HuberLoss and others. Containers: Module, Sequential, ModuleList, ModuleDict. Models: mlp, cnn. Initial weights: init.
 `functional` holds functions under PyTorch's names, and `functional_call` puts other tensors in place of parameters.
 """
 
@@ -39,7 +39,20 @@ from gradcore.nn.conv import Conv2d
 from gradcore.nn.dropout import Dropout
 from gradcore.nn.embedding import Embedding
 from gradcore.nn.linear import Linear
-from gradcore.nn.losses import CrossEntropyLoss, MSELoss
+from gradcore.nn.losses import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CosineEmbeddingLoss,
+    CrossEntropyLoss,
+    HingeLoss,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
+    MSELoss,
+    NLLLoss,
+    SmoothL1Loss,
+    TripletMarginLoss,
+)
 from gradcore.nn.models import cnn, mlp
 from gradcore.nn.module import Module, functional_call
 from gradcore.nn.norm import BatchNorm1d, BatchNorm2d, Standardize
@@ -54,9 +67,12 @@ __all__ = [
     "GLU",
     "SELU",
     "AvgPool2d",
+    "BCELoss",
+    "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
     "Conv2d",
+    "CosineEmbeddingLoss",
     "CrossEntropyLoss",
     "Dropout",
     "Embedding",
@@ -65,9 +81,13 @@ __all__ = [
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
+    "HingeLoss",
+    "HuberLoss",
     "Identity",
     "InstanceNorm1d",
     "InstanceNorm2d",
+    "KLDivLoss",
+    "L1Loss",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
@@ -79,17 +99,20 @@ __all__ = [
     "Module",
     "ModuleDict",
     "ModuleList",
+    "NLLLoss",
     "RMSNorm",
     "ReLU",
     "ReLU6",
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "SmoothL1Loss",
     "Softmax",
     "Softplus",
     "Softsign",
     "Standardize",
     "Tanh",
+    "TripletMarginLoss",
     "cnn",
     "functional_call",
     "init",

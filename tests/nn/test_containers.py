@@ -84,7 +84,10 @@ def test_a_name_that_can_not_be_one_is_refused(name):
     ("make", "words"),
     [
         (lambda: nn.ModuleList([gradcore.relu]), "ModuleList takes modules, and entry 0 is"),
-        (lambda: nn.ModuleDict({"a": 3}), "ModuleDict takes modules, and entry 'a' is 3: wrap a function in a Module"),
+        (
+            lambda: nn.ModuleDict({"a": 3}),
+            "ModuleDict takes modules, and entry 'a' is 3: wrap a function in a Module",
+        ),
         (lambda: nn.Sequential(nn.ReLU(), abs), "Sequential takes modules, and argument 1 is"),
     ],
 )
