@@ -30,7 +30,8 @@ from gradcore.create import (
     zeros,
     zeros_like,
 )
-from gradcore.losses import cross_entropy, mse_loss
+from gradcore.losses import *  # noqa: F403
+from gradcore.losses import __all__ as _losses
 from gradcore.modes import enable_grad, is_grad_enabled, no_grad
 from gradcore.op import Op, composed, op
 from gradcore.ops import *  # noqa: F403
@@ -42,9 +43,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Op", "Tensor", "anomaly", "arange", "composed", "enable_grad", "errors", "eye", "full", "full_like", "is_grad_enabled",
-    "cross_entropy", "mse_loss", "nn", "no_grad", "ones", "ones_like", "op", "optim", "rand", "rand_like", "randn", "randn_like", "registry", "spec", "tensor",
+    "nn", "no_grad", "ones", "ones_like", "op", "optim", "rand", "rand_like", "randn", "randn_like", "registry", "spec", "tensor",
     "checkpoint", "grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp",
-    "zeros", "zeros_like", "check_model", "data", "io", "load_into", "save", "train", *_ops,
+    "zeros", "zeros_like", "check_model", "data", "io", "load_into", "save", "train", *_losses, *_ops,
 ]  # fmt: skip
 
 if _typing.TYPE_CHECKING:

@@ -40,7 +40,7 @@ from warm import Functions, Server, can_wait
 
 HERE = Path(__file__).resolve().parent
 SOURCES = (
-    "gradcore/ops/[!_r]*.py", "gradcore/ops/re[!f]*.py", "gradcore/ops/_windows.py", "gradcore/losses.py", "gradcore/nn/*.py",
+    "gradcore/ops/[!_r]*.py", "gradcore/ops/re[!f]*.py", "gradcore/ops/_windows.py", "gradcore/losses/*.py", "gradcore/nn/*.py",
     "gradcore/optim/*.py", "gradcore/graph.py", "gradcore/modes.py", "gradcore/op.py", "gradcore/transforms.py", "gradcore/recompute.py",
     "gradcore/variables.py",
 )  # fmt: skip

@@ -175,7 +175,8 @@ class _Climb:
             self._settle()
         if self.open.size and len(self.steps) > 0:
             self._finish()
-        if self.line.failure is not None and not np.isfinite(self.result.bound).any():
+        whole = self.budget >= WHOLE  # else finer steps, which stay in f's domain, may not have been taken
+        if whole and self.line.failure is not None and not np.isfinite(self.result.bound).any():
             raise self.line.failure
         return settled
 

@@ -47,7 +47,8 @@ class LayerCall:
     @classmethod
     def draw(cls, layer: type[Module], example: Example, training: bool, style: str, seed: int) -> LayerCall:
         """A call for this example; style: "random" parameters, or "zeros" for half of their entries."""
-        dtype = np.result_type(*[a.dtype for a in example.arrays if a is not None and a.dtype.kind == "f"])
+        floats = [a.dtype for a in example.arrays if a is not None and a.dtype.kind == "f"]
+        dtype = np.result_type(*floats or [np.dtype(np.float64)])  # an Embedding takes whole numbers alone
         made = _built(layer, example.params, dtype)
         names = [name for name, _ in made.named_parameters()]
         rng = np.random.default_rng(seed)

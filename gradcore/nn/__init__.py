@@ -1,7 +1,9 @@
 """Layers, losses as modules, initialisers, and ready-made models.
 
-Layers: Linear, Conv2d, BatchNorm1d, BatchNorm2d, Standardize, MaxPool2d, AvgPool2d, Dropout, Flatten, ReLU, Sigmoid, Tanh.
-Losses: CrossEntropyLoss, MSELoss. Containers: Module, Sequential. Models: mlp, cnn. Initial weights: init.
+Layers: Linear, Conv2d, Embedding, MaxPool2d, AvgPool2d, Dropout, Flatten, Identity, Standardize.
+Normalisation: BatchNorm1d, BatchNorm2d, LayerNorm, RMSNorm, GroupNorm, InstanceNorm1d, InstanceNorm2d.
+Activations: ReLU, LeakyReLU, GELU, SiLU, Sigmoid, Tanh, Softmax and others, which are the ops of their names.
+Losses: CrossEntropyLoss, NLLLoss, BCEWithLogitsLoss, MSELoss, L1Loss, HuberLoss and others. Containers: Module, Sequential, ModuleList, ModuleDict. Models: mlp, cnn. Initial weights: init.
 `functional` holds functions under PyTorch's names, and `functional_call` puts other tensors in place of parameters.
 """
 
@@ -10,18 +12,111 @@ from typing import Any
 
 from gradcore import names as _names
 from gradcore.nn import init
-from gradcore.nn.activation import Dropout, Flatten, ReLU, Sigmoid, Tanh
+from gradcore.nn.activation import (
+    CELU,
+    ELU,
+    GELU,
+    GLU,
+    SELU,
+    Hardsigmoid,
+    Hardswish,
+    Hardtanh,
+    LeakyReLU,
+    LogSigmoid,
+    LogSoftmax,
+    Mish,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Softsign,
+    Tanh,
+)
+from gradcore.nn.containers import ModuleDict, ModuleList, Sequential
 from gradcore.nn.conv import Conv2d
+from gradcore.nn.dropout import Dropout
+from gradcore.nn.embedding import Embedding
 from gradcore.nn.linear import Linear
-from gradcore.nn.losses import CrossEntropyLoss, MSELoss
+from gradcore.nn.losses import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CosineEmbeddingLoss,
+    CrossEntropyLoss,
+    HingeLoss,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
+    MSELoss,
+    NLLLoss,
+    SmoothL1Loss,
+    TripletMarginLoss,
+)
 from gradcore.nn.models import cnn, mlp
-from gradcore.nn.module import Module, Sequential, functional_call
+from gradcore.nn.module import Module, functional_call
 from gradcore.nn.norm import BatchNorm1d, BatchNorm2d, Standardize
 from gradcore.nn.pool import AvgPool2d, MaxPool2d
+from gradcore.nn.shaping import Flatten, Identity
+from gradcore.nn.within import GroupNorm, InstanceNorm1d, InstanceNorm2d, LayerNorm, RMSNorm
 
 __all__ = [
-    "AvgPool2d", "BatchNorm1d", "BatchNorm2d", "Conv2d", "CrossEntropyLoss", "Dropout", "Flatten", "Linear", "MSELoss",
-    "MaxPool2d", "Module", "ReLU", "Sequential", "Sigmoid", "Standardize", "Tanh", "cnn", "functional_call", "init", "mlp",
+    "CELU",
+    "ELU",
+    "GELU",
+    "GLU",
+    "SELU",
+    "AvgPool2d",
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "Conv2d",
+    "CosineEmbeddingLoss",
+    "CrossEntropyLoss",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "GroupNorm",
+    "Hardsigmoid",
+    "Hardswish",
+    "Hardtanh",
+    "HingeLoss",
+    "HuberLoss",
+    "Identity",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "KLDivLoss",
+    "L1Loss",
+    "LayerNorm",
+    "LeakyReLU",
+    "Linear",
+    "LogSigmoid",
+    "LogSoftmax",
+    "MSELoss",
+    "MaxPool2d",
+    "Mish",
+    "Module",
+    "ModuleDict",
+    "ModuleList",
+    "NLLLoss",
+    "RMSNorm",
+    "ReLU",
+    "ReLU6",
+    "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "SmoothL1Loss",
+    "Softmax",
+    "Softplus",
+    "Softsign",
+    "Standardize",
+    "Tanh",
+    "TripletMarginLoss",
+    "cnn",
+    "functional_call",
+    "init",
+    "mlp",
 ]  # fmt: skip
 
 

@@ -1,121 +1,209 @@
-"""Layers without parameters: activations, Flatten, Dropout."""
+"""Activations as layers: each calls the op of its name, whose domain and reference are its own."""
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ClassVar, Literal
 
-import numpy as np
-
-from gradcore.distributed.shard import current_shard
-from gradcore.errors import DomainError
-from gradcore.nn.init import Rng
 from gradcore.nn.module import Module
-from gradcore.ops.activations import relu
-from gradcore.ops.exponential import sigmoid
-from gradcore.ops.shape import reshape
-from gradcore.ops.trigonometric import tanh
+from gradcore.ops import activations, exponential, reduce, trigonometric
 from gradcore.registry import layer
-from gradcore.spec import LayerSpec, OneOf, case, interval, reals
+from gradcore.spec import LayerSpec, OpSpec
 
 
-@layer(spec=LayerSpec(case(reals(kinks=(0.0,))), reference=lambda _s, _t, x: (x + np.abs(x)) / 2))
-class ReLU(Module):
+def _of(function: Any) -> LayerSpec:
+    """The spec of a layer that is an op."""
+    spec: OpSpec = function.spec
+
+    @wraps(spec.reference)
+    def reference(_state: Any, _training: bool, *arrays: Any, **params: Any) -> Any:
+        return spec.reference(*arrays, **params)
+
+    return LayerSpec(*spec.cases, reference=reference)
+
+
+class _Activation(Module):
+    """A layer that calls an op, with the static parameters that it was made with."""
+
+    function: ClassVar[Callable[..., Any]]
+
+    def forward(self, x: Any) -> Any:
+        """The op of x."""
+        params = {name: value for name, value in vars(self).items() if name != "training"}
+        return type(self).function(x, **params)
+
+    def extra_repr(self) -> str:
+        return ", ".join([f"{name}={value!r}" for name, value in vars(self).items() if name != "training"])
+
+
+@layer(spec=_of(activations.relu))
+class ReLU(_Activation):
     """max(x, 0), entry by entry."""
 
-    def forward(self, x: Any) -> Any:
-        """max(x, 0)."""
-        return relu(x)
+    function = staticmethod(activations.relu)
 
 
-@layer(spec=LayerSpec(case(interval(-20.0, 5.0)), reference=lambda _s, _t, x: np.exp(-np.logaddexp(0, -x))))
-class Sigmoid(Module):
+@layer(spec=_of(activations.relu6))
+class ReLU6(_Activation):
+    """min(max(x, 0), 6), entry by entry."""
+
+    function = staticmethod(activations.relu6)
+
+
+@layer(spec=_of(activations.leaky_relu))
+class LeakyReLU(_Activation):
+    """x where x > 0, `slope` x elsewhere, entry by entry."""
+
+    function = staticmethod(activations.leaky_relu)
+
+    def __init__(self, slope: float = 0.01) -> None:
+        super().__init__()
+        self.slope = slope
+
+
+@layer(spec=_of(activations.elu))
+class ELU(_Activation):
+    """x where x > 0, alpha (e^x - 1) elsewhere, entry by entry."""
+
+    function = staticmethod(activations.elu)
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        super().__init__()
+        self.alpha = alpha
+
+
+@layer(spec=_of(activations.celu))
+class CELU(_Activation):
+    """x where x > 0, alpha (e^(x / alpha) - 1) elsewhere, entry by entry."""
+
+    function = staticmethod(activations.celu)
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        super().__init__()
+        self.alpha = alpha
+
+
+@layer(spec=_of(activations.selu))
+class SELU(_Activation):
+    """The scaled elu that keeps mean 0 and variance 1, entry by entry."""
+
+    function = staticmethod(activations.selu)
+
+
+@layer(spec=_of(activations.gelu))
+class GELU(_Activation):
+    """x Phi(x), with Phi the normal distribution function, or its approximation by tanh, entry by entry."""
+
+    function = staticmethod(activations.gelu)
+
+    def __init__(self, approximate: Literal["none", "tanh"] = "none") -> None:
+        super().__init__()
+        self.approximate = approximate
+
+
+@layer(spec=_of(activations.silu))
+class SiLU(_Activation):
+    """x sigmoid(x), entry by entry."""
+
+    function = staticmethod(activations.silu)
+
+
+@layer(spec=_of(activations.mish))
+class Mish(_Activation):
+    """x tanh(softplus(x)), entry by entry."""
+
+    function = staticmethod(activations.mish)
+
+
+@layer(spec=_of(activations.softplus))
+class Softplus(_Activation):
+    """log(1 + e^(beta x)) / beta, entry by entry."""
+
+    function = staticmethod(activations.softplus)
+
+    def __init__(self, beta: float = 1.0) -> None:
+        super().__init__()
+        self.beta = beta
+
+
+@layer(spec=_of(activations.softsign))
+class Softsign(_Activation):
+    """x / (1 + |x|), entry by entry."""
+
+    function = staticmethod(activations.softsign)
+
+
+@layer(spec=_of(exponential.sigmoid))
+class Sigmoid(_Activation):
     """1 / (1 + e^-x), entry by entry."""
 
-    def forward(self, x: Any) -> Any:
-        """1 / (1 + e^-x)."""
-        return sigmoid(x)
+    function = staticmethod(exponential.sigmoid)
 
 
-@layer(
-    spec=LayerSpec(
-        case(interval(-3.0, 3.0)), reference=lambda _s, _t, x: -np.expm1(-2 * x) / (1 + np.exp(-2 * x))
-    )
-)
-class Tanh(Module):
+@layer(spec=_of(activations.logsigmoid))
+class LogSigmoid(_Activation):
+    """log(1 / (1 + e^-x)), entry by entry."""
+
+    function = staticmethod(activations.logsigmoid)
+
+
+@layer(spec=_of(trigonometric.tanh))
+class Tanh(_Activation):
     """tanh x, entry by entry."""
 
-    def forward(self, x: Any) -> Any:
-        """Tanh x."""
-        return tanh(x)
+    function = staticmethod(trigonometric.tanh)
 
 
-@layer(
-    spec=LayerSpec(
-        case(reals("n c h w")),
-        case(reals("n c")),
-        case(reals("n")),
-        reference=lambda _s, _t, x: np.array([row.ravel() for row in x]).reshape(
-            x.shape[0], math.prod(x.shape[1:])
-        ),
-    )
-)
-class Flatten(Module):
-    """(n, ...) to (n, features): all axes but the first become one, in row-major order."""
+@layer(spec=_of(activations.hardtanh))
+class Hardtanh(_Activation):
+    """min(max(x, -1), 1), entry by entry."""
 
-    def forward(self, x: Any) -> Any:
-        """X as (n, features)."""
-        return x if len(x.shape) == 2 else reshape(x, (x.shape[0], math.prod(x.shape[1:])))
+    function = staticmethod(activations.hardtanh)
 
 
-def _dropped(state: Any, training: bool, x: Any, *, p: float = 0.5, rng: Any = None) -> Any:
-    if not training:
-        return x
-    draws = np.random.default_rng(rng).random(x.size)
-    kept = [
-        value / (1 - p) if draw >= p else 0.0 for value, draw in zip(x.ravel().tolist(), draws, strict=True)
-    ]
-    return np.array(kept).reshape(x.shape)
+@layer(spec=_of(activations.hardsigmoid))
+class Hardsigmoid(_Activation):
+    """min(max(x / 6 + 1 / 2, 0), 1), entry by entry."""
+
+    function = staticmethod(activations.hardsigmoid)
 
 
-def _drawn(state: Any, x: Any, *, p: float = 0.5, rng: Any = None) -> Any:
-    """A generator that is past one number for each entry."""
-    bits = np.random.PCG64(rng)
-    return {"rng": np.random.Generator(bits.advance(x.size if p else 0))}
+@layer(spec=_of(activations.hardswish))
+class Hardswish(_Activation):
+    """x hardsigmoid(x), entry by entry."""
+
+    function = staticmethod(activations.hardswish)
 
 
-@layer(
-    spec=LayerSpec(
-        case(reals(), params={"p": OneOf(0.5, 0.0, 0.2, 0.9), "rng": OneOf(0, 1, 2)}),
-        reference=_dropped,
-        state_after=_drawn,
-    )
-)
-class Dropout(Module):
-    """Zeroes each entry with probability p in training and divides the others by 1 - p; does nothing in evaluation.
+@layer(spec=_of(activations.glu))
+class GLU(_Activation):
+    """a sigmoid(b) for the halves a, b of x along `axis`."""
 
-    Srivastava et al. 2014, section 10 (scaling at training time). rng: a `numpy.random.Generator` or a seed; each
-    forward pass in training draws from it anew. Where ranks share a batch, each draws for the whole batch and takes its
-    rows, so that the same entries are dropped as in one process. Raises DomainError unless 0 <= p < 1.
-    """
+    function = staticmethod(activations.glu)
 
-    def __init__(self, p: float = 0.5, *, rng: Rng = None) -> None:
+    def __init__(self, axis: int = -1) -> None:
         super().__init__()
-        if not 0 <= p < 1:
-            raise DomainError(
-                f"Dropout got p={p}: the probability of dropping an entry must lie in 0 <= p < 1"
-            )
-        self.p = p
-        self.rng = np.random.default_rng(rng)
+        self.axis = axis
 
-    def forward(self, x: Any) -> Any:
-        """X with entries dropped in training, x itself in evaluation."""
-        if not self.training or self.p == 0:
-            return x
-        shard = current_shard()
-        drawn = self.rng.random(x.shape) if shard is None else shard.drawn(self.rng.random, x.shape)
-        kept = drawn >= self.p
-        return x * (kept / (1 - self.p)).astype(x.dtype)
 
-    def extra_repr(self) -> str:  # noqa: D102
-        return f"p={self.p}"
+@layer(spec=_of(reduce.softmax))
+class Softmax(_Activation):
+    """e^x / sum e^x along `axis`."""
+
+    function = staticmethod(reduce.softmax)
+
+    def __init__(self, axis: int = -1) -> None:
+        super().__init__()
+        self.axis = axis
+
+
+@layer(spec=_of(reduce.log_softmax))
+class LogSoftmax(_Activation):
+    """log softmax of x along `axis`."""
+
+    function = staticmethod(reduce.log_softmax)
+
+    def __init__(self, axis: int = -1) -> None:
+        super().__init__()
+        self.axis = axis

@@ -3,7 +3,20 @@
 `linear` is not among them: PyTorch's takes the weight transposed, as (out_features, in_features).
 """
 
-from gradcore.losses import cross_entropy, mse_loss
+from gradcore.losses import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cosine_embedding_loss,
+    cross_entropy,
+    hinge_loss,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    nll_loss,
+    smooth_l1_loss,
+    triplet_margin_loss,
+)
 from gradcore.ops.activations import (
     celu,
     elu,
@@ -30,7 +43,9 @@ from gradcore.ops.reduce import log_softmax, softmax
 from gradcore.ops.trigonometric import tanh
 
 __all__ = [
-    "avg_pool2d", "celu", "conv2d", "cross_entropy", "elu", "gelu", "glu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu",
-    "log_softmax", "logsigmoid", "max_pool2d", "mish", "mse_loss", "prelu", "relu", "relu6", "selu", "sigmoid", "silu", "softmax",
-    "softplus", "softsign", "tanh",
+    "avg_pool2d", "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "conv2d",
+    "cosine_embedding_loss", "cross_entropy", "elu", "gelu", "glu", "hardsigmoid", "hardswish", "hardtanh",
+    "hinge_loss", "huber_loss", "kl_div", "l1_loss", "leaky_relu", "log_softmax", "logsigmoid", "max_pool2d",
+    "mish", "mse_loss", "nll_loss", "prelu", "relu", "relu6", "selu", "sigmoid", "silu", "smooth_l1_loss",
+    "softmax", "softplus", "softsign", "tanh", "triplet_margin_loss",
 ]  # fmt: skip

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcore.errors import ArgumentError, DomainError, ShapeError
-from gradcore.nn.activation import Flatten, ReLU
+from gradcore.nn.activation import ReLU
+from gradcore.nn.containers import Sequential
 from gradcore.nn.conv import Conv2d
 from gradcore.nn.init import kaiming_uniform
 from gradcore.nn.linear import Linear
-from gradcore.nn.module import Module, Sequential
+from gradcore.nn.module import Module
 from gradcore.nn.norm import Standardize
 from gradcore.nn.pool import MaxPool2d
+from gradcore.nn.shaping import Flatten
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

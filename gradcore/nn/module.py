@@ -230,31 +230,3 @@ def functional_call(module: Module, parameters: Mapping[str, Tensor], *inputs: A
     finally:
         for attributes, name, tensor in before:
             attributes[name] = tensor
-
-
-class Sequential(Module):
-    """Modules applied one after another: `Sequential(a, b)(x)` is `b(a(x))`. Indexable, iterable and sized."""
-
-    def __init__(self, *modules: Module) -> None:
-        super().__init__()
-        for i, module in enumerate(modules):
-            if not isinstance(module, Module):
-                raise TypeError(
-                    f"Sequential takes modules, and argument {i} is {module!r}: wrap a function in a Module"
-                )
-            setattr(self, str(i), module)
-
-    def forward(self, x: Any) -> Any:
-        """The last module's output."""
-        for module in self:
-            x = module(x)
-        return x
-
-    def __iter__(self) -> Iterator[Module]:
-        return (value for value in vars(self).values() if isinstance(value, Module))
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-    def __getitem__(self, index: int) -> Module:
-        return list(self)[index]

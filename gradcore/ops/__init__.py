@@ -32,7 +32,7 @@ from gradcore.ops.exponential import exp, exp2, expm1, log, log1p, log2, log10, 
 from gradcore.ops.index import getitem, scatter_add
 from gradcore.ops.joining import array_split, concatenate, dstack, hstack, split, stack, vstack
 from gradcore.ops.linalg import linear, matmul
-from gradcore.ops.normalize import batch_norm
+from gradcore.ops.normalize import batch_norm, group_norm, layer_norm, rms_norm
 from gradcore.ops.pool import avg_pool2d, avg_pool2d_input, max_pool2d, max_pool2d_input, max_pool2d_pick
 from gradcore.ops.rearrange import flip, fliplr, flipud, moveaxis, pad, ravel, repeat, roll, rot90, tile
 from gradcore.ops.reduce import log_softmax, logsumexp, max, mean, min, softmax, sum
@@ -113,11 +113,13 @@ __all__ = [
     "gelu",
     "getitem",
     "glu",
+    "group_norm",
     "hardsigmoid",
     "hardswish",
     "hardtanh",
     "hstack",
     "hypot",
+    "layer_norm",
     "leaky_relu",
     "lgamma",
     "linear",
@@ -158,6 +160,7 @@ __all__ = [
     "remainder",
     "repeat",
     "reshape",
+    "rms_norm",
     "roll",
     "rot90",
     "scatter_add",

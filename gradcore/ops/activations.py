@@ -187,7 +187,7 @@ def gelu(x: Array, approximate: Literal["none", "tanh"] = "none") -> Array:
     raise DomainError(f"gelu got approximate={approximate!r}: it is 'none' or 'tanh'")
 
 
-@composed(spec=OpSpec(case(reals()), reference=elementwise(lambda x: x / (1 + math.fabs(x)))))
+@composed(spec=OpSpec(case(reals(kinks=(0.0,))), reference=elementwise(lambda x: x / (1 + math.fabs(x)))))
 def softsign(x: Array) -> Array:
     """x / (1 + |x|)."""
     return x / (np.absolute(x) + 1)

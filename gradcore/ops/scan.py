@@ -173,6 +173,7 @@ def diff(x: Array, n: int = 1, axis: int = -1, **named: Any) -> Array:
         raise DomainError(f"diff got n={n}: how often to take differences is 0 or more")
     axis = axis_of("diff", axis, len(np.shape(x)), np.shape(x))
     before = (slice(None),) * axis
+    y = getitem(x, ...)
     for _ in range(n):
-        x = getitem(x, (*before, slice(1, None))) - getitem(x, (*before, slice(None, -1)))
-    return x
+        y = getitem(y, (*before, slice(1, None))) - getitem(y, (*before, slice(None, -1)))
+    return y

@@ -7,7 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from gradcore.errors import DomainError
-from gradcore.nn.module import Module, Sequential
+from gradcore.nn.containers import Sequential
+from gradcore.nn.module import Module
 from gradcore.nn.norm import Standardize
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from gradcore.distributed.sums import all_sum
 from gradcore.errors import ArgumentError, DataError, DivergenceError, StateError
 from gradcore.graph import backward_pass
 from gradcore.modes import no_grad
-from gradcore.nn.activation import Dropout
+from gradcore.nn.dropout import Dropout
 from gradcore.nn.norm import BatchNorm1d, BatchNorm2d
 from gradcore.tensor import Tensor
 from gradcore.train.arguments import no_loss

@@ -314,3 +314,20 @@ def test_noise_that_may_hide_a_gradient_is_more_than_rounding(monkeypatch):
     assert not is_nothing(obs, replace(e, comparison=replace(e.comparison, bound=1e-9)))
     assert not is_nothing(obs, replace(e, comparison=replace(e.comparison, numeric=1e-9)))
     assert not is_nothing(obs, replace(e, gx=[e.gx[0], np.full(3, 1e-9)]))
+
+
+@pytest.mark.parametrize("outside", ["raises", "is not finite"])
+def test_a_right_rule_passes_next_to_the_edge_of_the_domain(outside):
+    def entropy(p):
+        if outside == "raises" and not ((p >= 0) & (p <= 1)).all():
+            raise ValueError("these are no probabilities")
+        with np.errstate(invalid="ignore"):
+            return (-np.log(p) - 0.3 * np.log1p(-p)).sum()
+
+    def rule(gy, y, p):
+        return gy * (-1 / p + 0.3 / (1 - p))
+
+    for seed in range(20):
+        p = np.random.default_rng(seed).uniform(0.9, 1.0, 3)
+        gradcheck(entropy, (p,), vjp=rule, seed=seed)
+        assert not gradcheck(entropy, (p,), vjp=lambda *a: 1.001 * rule(*a), seed=seed, raise_exception=False)

@@ -130,7 +130,7 @@ def test_one_class_costs_nothing():
 @pytest.mark.parametrize(
     ("logits", "labels", "error", "message"),
     [
-        (np.zeros(3), [0], ShapeError, r"logits of shape \(n, classes\), and got \(3,\)"),
+        (np.zeros(3), [0], ShapeError, r"logits of shape \(n, classes\) or \(n, classes, ...\), and got \(3,\)"),
         (np.zeros((2, 3)), [0], ShapeError, r"\(2, 3\) and labels of shape \(1,\).*\(2,\), would fit \(integers, not one-hot"),
         (np.zeros((2, 3)), np.eye(3, dtype=int)[:2], ShapeError, r"labels of shape \(2, 3\)"),
         (np.zeros((2, 3)), np.zeros(2), DtypeError, r"whole numbers as labels, and got float64.*labels\.astype\(int\)"),

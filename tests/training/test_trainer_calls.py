@@ -60,7 +60,9 @@ def test_an_optimizer_of_some_of_the_parameters_will_do():
 def test_the_preflight_refuses_a_wrong_gradient_and_changes_nothing(monkeypatch):
     made = trainer()
     before = made.model.state_dict()
-    monkeypatch.setattr(gradcore.losses.cross_entropy_op, "rules", (lambda gy, y, x, t, **p: gy * x, None))
+    monkeypatch.setattr(
+        gradcore.losses.classes.cross_entropy_op, "rules", (lambda gy, y, x, t, **p: gy * x, None)
+    )
     with pytest.raises(gradcore.errors.GradcoreError, match="the gradients of this model and loss are wrong"):
         made.fit(BATCHES, 1, preflight=True)
     for name, array in made.model.state_dict().items():

@@ -17,7 +17,20 @@ from gradcheck.verification.drawing import inputs
 from gradcore import nn, registry
 from gradcore.errors import DomainError, ShapeError
 
-MODULES = {"mse_loss": nn.MSELoss, "cross_entropy": nn.CrossEntropyLoss}
+MODULES = {
+    "mse_loss": nn.MSELoss,
+    "l1_loss": nn.L1Loss,
+    "huber_loss": nn.HuberLoss,
+    "smooth_l1_loss": nn.SmoothL1Loss,
+    "cross_entropy": nn.CrossEntropyLoss,
+    "nll_loss": nn.NLLLoss,
+    "binary_cross_entropy": nn.BCELoss,
+    "binary_cross_entropy_with_logits": nn.BCEWithLogitsLoss,
+    "kl_div": nn.KLDivLoss,
+    "hinge_loss": nn.HingeLoss,
+    "cosine_embedding_loss": nn.CosineEmbeddingLoss,
+    "triplet_margin_loss": nn.TripletMarginLoss,
+}
 LOSSES = cases.losses()
 EACH = pytest.mark.parametrize("unit", LOSSES, ids=lambda unit: unit.id)
 
@@ -55,8 +68,8 @@ def test_the_gradient_is_itself_differentiable(unit, verify):
 @pytest.mark.checks("modules")
 @EACH
 def test_its_module_is_the_loss(unit, verify):
-    def call(*tensors, reduction):
-        module = MODULES[unit.name](reduction)
+    def call(*tensors, **params):
+        module = MODULES[unit.name](**params)
         assert not module.state_dict()
         return module(*tensors)
 

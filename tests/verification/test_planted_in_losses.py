@@ -16,7 +16,7 @@ from gradcheck.verification import (
 from gradcheck.verification.planted import detected
 from gradcore import Tensor, cross_entropy, mse_loss, nn, ops, registry
 from gradcore.convert import plain
-from gradcore.losses import cross_entropy_op
+from gradcore.losses.classes import cross_entropy_op
 
 REDUCTIONS = ["mean", "sum", "none"]
 
