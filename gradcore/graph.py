@@ -16,7 +16,7 @@ from gradcore.errors import GraphError
 from gradcore.modes import tracing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -156,7 +156,7 @@ class _Milestone(Node):
         self._op = None
 
 
-def _milestones(roots: list[tuple[N, Any]]) -> dict[float, _Milestone]:
+def _milestones(roots: Sequence[tuple[N, Any]]) -> dict[float, _Milestone]:
     """For each leaf behind the roots the moment from which on nothing is added to it, half a number below that node's."""
     last: dict[int, tuple[float, Any]] = {}
     for root, _ in roots:
@@ -173,7 +173,7 @@ def _milestones(roots: list[tuple[N, Any]]) -> dict[float, _Milestone]:
 
 
 def backward_pass(
-    roots: Iterable[tuple[N, Any]],
+    roots: Sequence[tuple[N, Any]],
     *,
     retain_graph: bool = False,
     record: bool = False,
@@ -198,7 +198,6 @@ def backward_pass(
     trace = tracing()
     slow = record or trace is not None
     if ready is not None:
-        roots = list(roots)
         for number, milestone in _milestones(roots).items():
             pending[number] = [milestone, None, False]
             heappush(heap, -number)

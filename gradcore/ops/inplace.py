@@ -27,9 +27,7 @@ def _in_place(symbol: str, compute: Callable[[Any, Any], Any]) -> Callable[[Tens
                 f"For a step of your own write it under `with gradcore.no_grad():`; to compute with it, y = x {symbol} ..."
             )
         y = compute(self, other)
-        if (
-            type(y) is not Tensor or y.requires_grad
-        ):  # a constant, to which something recorded is added: total += loss
+        if y.requires_grad:  # a constant, to which something recorded is added: total += loss
             return y
         if y.shape != self.shape:
             raise ShapeError(

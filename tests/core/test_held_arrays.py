@@ -223,6 +223,17 @@ def test_results_and_sums_of_losses_get_new_tensors():
     assert x.grad.tolist() == [6.0, 6.0]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [operator.iadd, operator.isub, operator.imul, operator.itruediv, operator.ipow, operator.imatmul],
+)
+def test_each_change_in_place_of_a_result_computes_what_it_computes_on_arrays(change):
+    x, other = np.array([[1.5, 2.0], [0.5, 3.0]]), np.array([[2.0, 0.5], [1.0, 3.0]])
+    y = change(Tensor(x, requires_grad=True) * 1.0, other)
+    assert y.requires_grad
+    np.testing.assert_array_equal(y.data, change(x.copy(), other))
+
+
 def test_a_change_in_place_that_needs_another_shape_or_dtype_is_refused():
     x = Tensor(np.ones(3, np.float32))
     with pytest.raises(ShapeError, match=r"shape \(3,\) into one of shape \(2, 3\): write x = x \+ y"):

@@ -93,6 +93,22 @@ def test_outside_of_the_block_nothing_raises_and_nothing_is_kept():
     assert source_of(inside).text == "inside = x * 2"
 
 
+def test_a_backward_pass_after_the_block_is_not_traced():
+    class Pulled(Trace):
+        count = 0
+
+        def pulled(self, node, gy, index, gx):
+            self.count += 1
+
+    with Pulled() as trace:
+        y = leaf([1.0]) * 2
+    y.backward(np.ones(1))
+    assert trace.count == 0
+    with trace:
+        (leaf([1.0]) * 2).sum().backward()
+    assert trace.count == 2
+
+
 def test_grad_modes_inside_hold_and_tracing_goes_on_after_them():
     x = leaf([1.0])
     with Sources():

@@ -54,6 +54,27 @@ def test_statistics_over_all_ranks_are_those_of_the_whole_batch(kind, shape, siz
     np.testing.assert_allclose(sum(b for _, b in found), bias, rtol=1e-9)
 
 
+def test_statistics_count_all_rows_that_a_layer_makes_of_each_example():
+    rng = np.random.default_rng(0)
+    x, gy = rng.normal(2.0, size=(5 * 3, 3)), rng.normal(size=(5 * 3, 3))
+    y, gx, _, _, mean, variance = whole(nn.BatchNorm1d, x, gy)
+
+    def on_rank(communicator):
+        group = Group(communicator)
+        shard = split(5, group.rank, 2, 1, group)
+        rows = slice(shard.start * 3, (shard.start + shard.rows) * 3)
+        layer, part = made(nn.BatchNorm1d), Tensor(x[rows], requires_grad=True)
+        with on_shard(shard):
+            out = layer(part)
+        out.backward(gy[rows])
+        np.testing.assert_allclose(out.data, y[rows], rtol=1e-10)
+        np.testing.assert_allclose(part.grad, gx[rows], rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(layer.running_mean, mean, rtol=1e-10)
+        np.testing.assert_allclose(layer.running_var, variance, rtol=1e-10)
+
+    values(2, on_rank)
+
+
 def test_one_value_per_channel_in_the_whole_batch_is_refused():
     def on_rank(communicator):
         group = Group(communicator)
