@@ -128,9 +128,6 @@ NN = {
 
 OPTIM = {
     "lr_scheduler": "schedules are functions in gradcore.optim.schedules: Trainer(..., schedule=schedules.cosine), or set optimizer.lr",
-    "Adagrad": "write optim.RMSprop or optim.Adam",
-    "Adadelta": "write optim.RMSprop or optim.Adam",
-    "NAdam": "write optim.Adam or optim.AdamW",
     "LBFGS": "write optim.Adam",
 }
 
