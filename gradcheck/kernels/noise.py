@@ -7,13 +7,14 @@ cancel, the second is what n roundings of growing partial sums come to. Comparis
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from gradcheck.backends.protocol import Array
 from gradcheck.kernels.formats import Claims
+from gradcore.op import Op
 
 POOL = 1 << 18
 """So many normal numbers are drawn at least, and twice as many as the largest array has entries."""
@@ -125,6 +126,8 @@ class Noisy(np.ndarray[Any, np.dtype[np.float64]]):
         if method == "at":  # in place, on an array of its own
             return _added_at(self.source, ufunc, plain)
         y = getattr(ufunc, method)(*plain, **kwargs)
+        if isinstance(y, np.ndarray) and y.dtype == object:  # np.frompyfunc, as of math.erf
+            y = y.astype(np.float64)
         if isinstance(y, tuple) or not _inexact(ufunc, method, y):
             made = y
         else:
@@ -136,6 +139,10 @@ class Noisy(np.ndarray[Any, np.dtype[np.float64]]):
         return noisy(made, self.source)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if func.__module__ == "numpy.linalg":
+            # Nothing inside can be seen: errors of what goes in and of what comes out.
+            moved = [self.source.rounded(bare(a)) if isinstance(a, Noisy) else a for a in args]
+            return _each(func(*moved, **kwargs), lambda y: noisy(self.source.rounded(y), self.source))
         if func in _PRODUCTS:
             plain = [bare(a) for a in args]
             y = func(*plain, **kwargs)
@@ -144,7 +151,32 @@ class Noisy(np.ndarray[Any, np.dtype[np.float64]]):
         return noisy(super().__array_function__(func, types, args, kwargs), self.source)
 
 
+def _each(result: Any, change: Callable[[Any], Any]) -> Any:
+    """Of several arrays, as of np.linalg.svd, each changed; of one, that one."""
+    return tuple([change(y) for y in result]) if isinstance(result, tuple) else change(result)
+
+
 _PRODUCTS = {np.dot, np.inner, np.outer, np.vdot, np.tensordot, np.einsum, np.cumsum, np.trace, np.convolve}
+
+
+def _area(*_: Array, kernel_size: Any = 2, **__: Any) -> int:
+    return int(np.prod(np.broadcast_to(kernel_size, (2,))))
+
+
+_OWN_SUMS: dict[str, Callable[..., int]] = {
+    "avg_pool2d": _area,
+    "avg_pool2d_input": _area,
+    "conv2d_weight": lambda gy, _x, **_: gy.size // max(gy.shape[1], 1),
+}
+"""gradcore's ops that add up in buffers of their own, where no operation is seen: how many terms each sum has."""
+
+
+def run(made: Op[..., Any], arrays: Sequence[Any], params: Mapping[str, Any], source: Source) -> Array:
+    """An op's result with its errors."""
+    if made.name not in _OWN_SUMS:
+        return np.asarray(bare(made.forward(*[noisy(a, source) for a in arrays], **params)))
+    terms = made.forward(*[np.abs(a) for a in arrays], **params)
+    return source.rounded(made.forward(*arrays, **params), terms, _OWN_SUMS[made.name](*arrays, **params))
 
 
 def noisy(y: Any, source: Source) -> Any:
@@ -162,7 +194,8 @@ def bare(x: Any) -> Any:
 
 
 def _inexact(ufunc: np.ufunc, method: str, y: Any) -> bool:
-    return np.asarray(y).dtype.kind == "f" and ufunc not in EXACT
+    # np.clip's own ufunc has no public name.
+    return np.asarray(y).dtype.kind == "f" and ufunc not in EXACT and ufunc.__name__ != "clip"
 
 
 def _terms(ufunc: np.ufunc, method: str, plain: list[Any], kwargs: Any) -> Any:

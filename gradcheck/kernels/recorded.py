@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 
 from gradcheck.backends.protocol import Array
-from gradcheck.backends.tree import described, leaves, name_of, rebuild
+from gradcheck.backends.tree import described, leaves, name_of
 from gradcheck.errors import CallError
-from gradcheck.kernels.composed import composing, inside
 from gradcheck.kernels.formats import Claims
-from gradcheck.kernels.noise import Pool, Source, bare, noisy
+from gradcheck.kernels.noise import Pool, Source, run
 from gradcheck.kernels.results import Results, same
-from gradcore.errors import GradcoreError, GraphError
+from gradcore.errors import GradcoreError
 from gradcore.graph import backward_pass, walk
 from gradcore.modes import no_grad
 from gradcore.op import operand
@@ -40,30 +39,18 @@ class Recorded:
         self.name, self._g, self._call = name_of(g), g, call
         self._pool = Pool(seed)
         self._given = [Tensor(a, requires_grad=True) if a.dtype.kind == "f" else a for a in arrays]
-        self._composing = False
         try:
-            result = self._called(self._given)
-        except (GraphError, AttributeError, TypeError):  # of a function that Tensors do not take
-            self._composing = True
-            try:
-                result = self._called(self._given)
-            except (GraphError, AttributeError) as error:
-                raise CallError(
-                    f"the reference {self.name} could not be differentiated: {str(error).partition(': write it')[0]}. Write it with functions "
-                    "that gradcore has rules for (`gradcheck/guide/kernels.md` lists them and those that are composed), or in PyTorch or JAX"
-                ) from error
+            result = self._call(list(self._given))
+        except (GradcoreError, AttributeError) as error:
+            raise CallError(
+                f"the reference {self.name} could not be differentiated: {str(error).partition(': write it')[0]}. Write it with functions "
+                "that gradcore has rules for (`gradcore.registry.ops` lists them), or in PyTorch or JAX"
+            ) from error
         self._ys = [self._output(path, leaf) for path, leaf in leaves(result, "output")]
         self.outputs = tuple([y.data for y in self._ys])
         self._cut_shifts()
         self._cotangents: list[list[Tensor]] = []
         self._pulled: list[list[Tensor | None]] = []
-
-    def _called(self, arrays: Sequence[Any]) -> Any:
-        """What the reference returns, as Tensors."""
-        if not self._composing:
-            return self._call(list(arrays))
-        result = self._call([composing(a) for a in arrays])
-        return rebuild(result, iter([inside(leaf) for _, leaf in leaves(result, "")]))
 
     def _cut_shifts(self) -> None:
         """Take maxima for constants where that leaves the derivative as it is."""
@@ -135,7 +122,7 @@ class Recorded:
     def values(self, arrays: Sequence[Array]) -> list[Array]:
         """The outputs for other arrays, nothing recorded."""
         with no_grad():
-            result = self._called([Tensor(a) if a.dtype.kind == "f" else a for a in arrays])
+            result = self._call([Tensor(a) if a.dtype.kind == "f" else a for a in arrays])
         return [self._output(path, leaf).data for path, leaf in leaves(result, "output")]
 
     def exact(self) -> Results:
@@ -158,10 +145,10 @@ class Recorded:
             else:
                 seen = read if order > self._forward else {}
                 arrays = [
-                    noisy(a, source) if p is None else noisy(seen.get(p._order, values[p._order]), source)
+                    a if p is None else seen.get(p._order, values[p._order])
                     for p, a in zip(node._parents, node._arrays, strict=True)
                 ]
-                values[order] = bare(node._op.forward(*arrays, **(node._params or {})))
+                values[order] = run(node._op, arrays, node._params or {}, source)
             if order in outputs:
                 read[order] = source.stored(values[order], units[outputs[order]])
             for p in node._parents:

@@ -2,7 +2,8 @@
 
 Layers: Linear, Conv2d, Embedding, MaxPool2d, AvgPool2d, Dropout, Flatten, Identity, Standardize.
 Normalisation: BatchNorm1d, BatchNorm2d, LayerNorm, RMSNorm, GroupNorm, InstanceNorm1d, InstanceNorm2d.
-Activations: ReLU, LeakyReLU, GELU, SiLU, Sigmoid, Tanh, Softmax and others, which are the ops of their names.
+Activations, which are the ops of their names: ReLU, ReLU6, LeakyReLU, ELU, CELU, SELU, GELU, SiLU, Mish, GLU, Softplus, Softsign,
+Sigmoid, LogSigmoid, Tanh, Hardtanh, Hardsigmoid, Hardswish, Softmax, LogSoftmax.
 Losses: CrossEntropyLoss, NLLLoss, BCEWithLogitsLoss, MSELoss, L1Loss, HuberLoss and others. Containers: Module, Sequential, ModuleList, ModuleDict. Models: mlp, cnn. Initial weights: init.
 `functional` holds functions under PyTorch's names, and `functional_call` puts other tensors in place of parameters.
 """

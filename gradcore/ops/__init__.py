@@ -22,9 +22,9 @@ from gradcore.ops.activations import (
     softsign,
 )
 from gradcore.ops.arithmetic import add, div, fmod, mul, pow, remainder, sub
-from gradcore.ops.axes import squeeze, swapaxes, unsqueeze
-from gradcore.ops.choice import clip, fmax, fmin, maximum, minimum, where
-from gradcore.ops.contractions import cross, dot, inner, kron, outer, tensordot
+from gradcore.ops.axes import matrix_transpose, squeeze, swapaxes, unsqueeze
+from gradcore.ops.choice import clip, fmax, fmin, maximum, minimum, nan_to_num, where
+from gradcore.ops.contractions import cross, dot, inner, kron, outer, tensordot, vdot
 from gradcore.ops.conv import conv2d, conv2d_input, conv2d_weight
 from gradcore.ops.conv_transpose import conv_transpose2d
 from gradcore.ops.decompositions import eigh, eigvalsh, norm, qr, svd, svdvals
@@ -50,11 +50,11 @@ from gradcore.ops.pool import avg_pool2d, avg_pool2d_input, max_pool2d, max_pool
 from gradcore.ops.products import linear, matmul
 from gradcore.ops.rearrange import flip, fliplr, flipud, moveaxis, pad, ravel, repeat, roll, rot90, tile
 from gradcore.ops.reduce import log_softmax, logsumexp, max, mean, min, softmax, sum
-from gradcore.ops.scan import cummax, cummin, cumprod, cumsum, diff, prod
+from gradcore.ops.scan import cummax, cummin, cumprod, cumsum, cumulative_sum, diff, prod
 from gradcore.ops.select import sort, take, take_along_axis, topk
 from gradcore.ops.shape import astype, broadcast_to, reshape, transpose
 from gradcore.ops.special import digamma, erf, erfc, lgamma, polygamma
-from gradcore.ops.statistics import median, quantile, std, var, vector_norm
+from gradcore.ops.statistics import average, median, ptp, quantile, std, var, vector_norm, weighted_average
 from gradcore.ops.trigonometric import (
     arccos,
     arccosh,
@@ -87,6 +87,7 @@ __all__ = [
     "arctanh",
     "array_split",
     "astype",
+    "average",
     "avg_pool2d",
     "avg_pool2d_input",
     "batch_norm",
@@ -107,6 +108,7 @@ __all__ = [
     "cummin",
     "cumprod",
     "cumsum",
+    "cumulative_sum",
     "deg2rad",
     "det",
     "diag",
@@ -159,6 +161,7 @@ __all__ = [
     "logsumexp",
     "matmul",
     "matrix_power",
+    "matrix_transpose",
     "max",
     "max_pool2d",
     "max_pool2d_input",
@@ -171,6 +174,7 @@ __all__ = [
     "mish",
     "moveaxis",
     "mul",
+    "nan_to_num",
     "neg",
     "norm",
     "outer",
@@ -180,6 +184,7 @@ __all__ = [
     "pow",
     "prelu",
     "prod",
+    "ptp",
     "qr",
     "quantile",
     "rad2deg",
@@ -231,7 +236,9 @@ __all__ = [
     "triu",
     "unsqueeze",
     "var",
+    "vdot",
     "vector_norm",
     "vstack",
+    "weighted_average",
     "where",
 ]  # fmt: skip

@@ -109,7 +109,7 @@ def _pow_exponent(gy: Array, out: Array, x: Array, _y: Array) -> Array:
 )
 def pow(x: Array, y: Array, /) -> Array:
     """Power, elementwise: x^y. With respect to y it needs x >= 0; at x = 0 that derivative is taken as 0."""
-    return _power(np.asarray(x), np.asarray(y))
+    return _power(np.asanyarray(x), np.asanyarray(y))
 
 
 def _remainder_by_loop(a: float, b: float) -> float:

@@ -108,3 +108,18 @@ def swapaxes(x: Array, axis1: int, axis2: int) -> Array:
     i, j = (axis_of("swapaxes", k, len(axes), np.shape(x)) for k in (axis1, axis2))
     axes[i], axes[j] = axes[j], axes[i]
     return transpose(x, tuple(axes))
+
+
+@composed(
+    spec=OpSpec(
+        case(reals("n m")),
+        case(reals("b n m")),
+        reference=lambda x: (
+            np.stack([x[..., j] for j in range(x.shape[-1])], -2) if x.size else x.swapaxes(-1, -2)
+        ),
+    ),
+    numpy=(np.matrix_transpose,),
+)
+def matrix_transpose(x: Array) -> Array:
+    """Each matrix transposed: the last two axes swapped."""
+    return swapaxes(x, -1, -2)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gradcore.convert import plain
 from gradcore.errors import ArgumentError, DtypeError
 from gradcore.op import Array, composed, op
 from gradcore.ops.reference import elementwise
@@ -148,3 +149,15 @@ def where(condition: Array, x: Array, y: Array, /) -> Array:
             f"where takes a condition of booleans, and got {np.asarray(condition).dtype}: compare first, as in c != 0"
         )
     return np.where(condition, x, y)
+
+
+@composed(
+    spec=OpSpec(
+        case(reals(), params={"nan": OneOf(0.0, 2.5)}),
+        reference=lambda x, nan=0.0: elementwise(lambda v: nan if math.isnan(v) else v)(x),
+    ),
+    numpy=(np.nan_to_num,),
+)
+def nan_to_num(x: Array, nan: float = 0.0) -> Array:
+    """x with `nan` where it is NaN, where it gets no gradient; infinities are left alone, unlike NumPy's."""
+    return where(~np.isnan(plain(x)), x, nan)

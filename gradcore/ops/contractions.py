@@ -198,3 +198,16 @@ def cross(x: Array, y: Array, axis: int = -1) -> Array:
     return turned(x, -1, places[0]) * turned(y, 1, places[1]) - turned(x, 1, places[0]) * turned(
         y, -1, places[1]
     )
+
+
+@composed(
+    spec=OpSpec(
+        case(reals("n"), reals("n")),
+        case(reals("n m"), reals("n m")),
+        reference=lambda a, b: np.array(math.fsum([p * q for p, q in zip(a.flat, b.flat, strict=True)])),
+    ),
+    numpy=(np.vdot,),
+)
+def vdot(x: Array, y: Array) -> Array:
+    """The sum of products of all entries."""
+    return tensordot(ravel(x), ravel(y), 1)

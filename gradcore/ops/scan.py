@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcore.convert import plain
-from gradcore.errors import DomainError
+from gradcore.errors import DomainError, ShapeError
 from gradcore.op import Array, composed, op, our_names
 from gradcore.ops.axes import axis_of, unsqueeze
 from gradcore.ops.choice import where
@@ -20,6 +20,7 @@ from gradcore.ops.reference import along
 from gradcore.ops.select import take_along_axis
 from gradcore.ops.shape import reshape
 from gradcore.spec import Axis, OneOf, OpSpec, case, flags, interval, reals
+from gradcore.tensor import FUNCTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -177,3 +178,16 @@ def diff(x: Array, n: int = 1, axis: int = -1, **named: Any) -> Array:
     for _ in range(n):
         y = getitem(y, (*before, slice(1, None))) - getitem(y, (*before, slice(None, -1)))
     return y
+
+
+def cumulative_sum(x: Array, *, axis: int | None = None) -> Array:
+    """`cumsum` as the array API has it: an axis is needed where there are several."""
+    if axis is None and len(np.shape(x)) != 1:
+        raise ShapeError(
+            f"cumulative_sum got shape {np.shape(x)} and no axis: say along which; cumsum takes none"
+        )
+    return cumsum(x, axis)
+
+
+if hasattr(np, "cumulative_sum"):  # from NumPy 2.1 on
+    FUNCTIONS[np.cumulative_sum] = cumulative_sum

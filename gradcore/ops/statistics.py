@@ -14,8 +14,9 @@ from gradcore.ops.index import getitem
 from gradcore.ops.reduce import count_over, kept_shape, max, mean, min, sum
 from gradcore.ops.reference import along
 from gradcore.ops.select import sort
-from gradcore.ops.shape import reshape, transpose
+from gradcore.ops.shape import broadcast_to, reshape, transpose
 from gradcore.spec import Axis, Env, OneOf, OpSpec, case, flags, positives, reals
+from gradcore.tensor import FUNCTIONS
 
 if TYPE_CHECKING:
     from gradcore.attached import Axes
@@ -170,6 +171,58 @@ def median(x: Array, axis: Axes = None, keepdims: bool = False, **named: Any) ->
     return quantile(x, 0.5, axis, keepdims, **named)
 
 
+def _weighted_by_loop(x: Any, weights: Any, axis: Any = None) -> Any:
+    weights = (
+        weights
+        if axis is None or weights.ndim == x.ndim
+        else weights.reshape([-1 if i == axis % x.ndim else 1 for i in range(x.ndim)])
+    )
+    total = along(math.fsum)(np.broadcast_to(weights, x.shape), axis)
+    return along(math.fsum)(x * weights, axis) / total
+
+
+@composed(
+    spec=OpSpec(
+        case(
+            reals("n m"),
+            positives("n m", low=0.1, high=10.0),
+            params={"axis": OneOf(0, 1, None)},
+            where=_not_empty,
+        ),
+        case(
+            reals("n m"), positives("m", low=0.1, high=10.0), params={"axis": OneOf(1, -1)}, where=_not_empty
+        ),
+        reference=_weighted_by_loop,
+    )
+)
+def weighted_average(x: Array, weights: Array, axis: int | None = None) -> Array:
+    """sum w x / sum w over `axis`; weights: of x's shape, or one for each entry along the axis."""
+    shape = np.shape(x)
+    if len(np.shape(weights)) < len(shape) and axis is not None:
+        weights = reshape(weights, tuple([n if i == axis % len(shape) else 1 for i, n in enumerate(shape)]))
+    return sum(x * weights, axis) / sum(broadcast_to(weights, shape), axis)
+
+
+def average(x: Array, axis: Axes = None, weights: Any = None, keepdims: bool = False) -> Array:
+    """The mean over `axis`, weighted where there are weights: of x's shape, or one for each entry along the axis."""
+    if weights is None:
+        return mean(x, axis, keepdims)
+    y = weighted_average(x, weights, axis)  # type: ignore[arg-type]
+    return reshape(y, kept_shape(np.shape(x), axis)) if keepdims else y
+
+
+@composed(
+    spec=OpSpec(
+        case(reals(distinct=True), params=_OVER, where=_not_empty),
+        reference=along(lambda v: sorted(v)[-1] - sorted(v)[0]),
+    ),
+    numpy=(np.ptp,),
+)
+def ptp(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
+    """The largest entry over `axis` minus the smallest."""
+    return max(x, axis, keepdims) - min(x, axis, keepdims)
+
+
 def _length_rule(gy: Array, y: Array, x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     shape = kept_shape(x.shape, axis)
     y = np.reshape(y, shape)
@@ -229,3 +282,6 @@ def vector_norm(x: Array, ord: Any = None, axis: Axes = None, keepdims: bool = F
     if ord in (math.inf, -math.inf):
         return (max if ord > 0 else min)(size, axis, keepdims)
     return sum(size**ord, axis, keepdims) ** (1 / ord)
+
+
+FUNCTIONS[np.average] = average

@@ -53,9 +53,11 @@ def test_every_special_class_is_reached_within_a_default_run(some):
     assert set(counts) == set(CLASSES)
 
 
-def test_most_ops_are_reached_within_a_default_run_without_being_requested(some):
-    reached = {graph.steps[i].op for graph in some for i in graph.reached() if i in graph.nodes}
-    assert len(reached) > 0.8 * len(OPS)
+def test_ops_are_reached_about_evenly_within_a_default_run_without_being_requested(some):
+    """Of m ops, n even draws reach m (1 - e^(-n / m)), on average."""
+    reached = [graph.steps[i].op for graph in some for i in graph.reached() if i in graph.nodes]
+    even = len(OPS) * (1 - np.exp(-len(reached) / len(OPS)))
+    assert len(set(reached)) > 0.7 * even
 
 
 @pytest.mark.nightly(each_time=7)
