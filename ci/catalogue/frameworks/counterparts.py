@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F  # noqa: N812
 
+from ci.catalogue.frameworks.matrices import MATRICES
+
 
 def _axes(x: Any, axis: Any) -> Any:
     return tuple(range(x.ndim)) if axis is None else axis
@@ -98,7 +100,134 @@ def _transpose(x: Any, axes: Any = None) -> Any:
     return x.permute(tuple(reversed(range(x.ndim))) if axes is None else axes)
 
 
+def _elementwise_names() -> Mapping[str, Callable[..., Any]]:
+    """Those that PyTorch calls by the same name."""
+    names = [
+        "arccos",
+        "arccosh",
+        "arcsin",
+        "arcsinh",
+        "arctan",
+        "arctan2",
+        "arctanh",
+        "cos",
+        "cosh",
+        "deg2rad",
+        "digamma",
+        "erf",
+        "erfc",
+        "exp2",
+        "fmax",
+        "fmin",
+        "fmod",
+        "hypot",
+        "lgamma",
+        "log10",
+        "log2",
+        "logaddexp",
+        "logaddexp2",
+        "rad2deg",
+        "reciprocal",
+        "remainder",
+        "sinc",
+        "sinh",
+        "square",
+        "tan",
+    ]
+    activations = [
+        "hardsigmoid",
+        "hardswish",
+        "hardtanh",
+        "logsigmoid",
+        "mish",
+        "prelu",
+        "relu6",
+        "selu",
+        "silu",
+        "softsign",
+    ]
+    found = {name: getattr(torch, name) for name in names}
+    return found | {name: getattr(F, name) for name in activations}
+
+
+def _prod(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    for a in sorted([a % x.ndim for a in axes], reverse=True):
+        x = torch.prod(x, a, keepdim=keepdims)
+    return x
+
+
+def _running(function: Callable[..., Any]) -> Callable[..., Any]:
+    def running(x: Any, axis: Any = None) -> Any:
+        return function(x.flatten(), 0) if axis is None else function(x, axis)
+
+    return running
+
+
+def _spread(function: Callable[..., Any]) -> Callable[..., Any]:
+    def spread(x: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Any:
+        return function(x, _axes(x, axis), correction=ddof, keepdim=keepdims)
+
+    return spread
+
+
+def _quantile(x: Any, q: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    axes = [
+        a % x.ndim for a in (range(x.ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,))
+    ]
+    kept = [i for i in range(x.ndim) if i not in axes]
+    rows = x.permute((*kept, *axes)).reshape([x.shape[i] for i in kept] + [-1])
+    y = torch.quantile(rows, torch.tensor(q, dtype=x.dtype), dim=-1)
+    if not keepdims:
+        return y
+    return y.reshape(np.shape(q) + tuple([1 if i in axes else n for i, n in enumerate(x.shape)]))
+
+
+def _weighted_average(x: Any, weights: Any, axis: Any = None) -> Any:
+    if weights.ndim < x.ndim and axis is not None:
+        weights = weights.reshape([-1 if i == axis % x.ndim else 1 for i in range(x.ndim)])
+    weights = weights.expand(x.shape)
+    return torch.sum(x * weights, _axes(x, axis)) / torch.sum(weights, _axes(x, axis))
+
+
+def _clip(x: Any, min: Any = None, max: Any = None) -> Any:  # noqa: A002
+    return x if min is None and max is None else torch.clip(x, min, max)
+
+
+def _group_norm(x: Any, weight: Any, bias: Any, groups: int, eps: float = 1e-5) -> Any:
+    return F.group_norm(x, groups, weight, bias, eps)
+
+
 COUNTERPARTS: Mapping[str, Callable[..., Any]] = {
+    **_elementwise_names(),
+    **MATRICES,
+    "cbrt": lambda x: torch.sign(x) * torch.abs(x) ** (1 / 3),
+    "celu": lambda x, alpha=1.0: F.celu(x, alpha),
+    "clip": _clip,
+    "clip_numbers": _clip,
+    "cummax": lambda x, axis: torch.cummax(x, axis)[0],
+    "cummin": lambda x, axis: torch.cummin(x, axis)[0],
+    "cumprod": _running(torch.cumprod),
+    "cumsum": _running(torch.cumsum),
+    "diff": lambda x, n=1, axis=-1: torch.diff(x, n, axis) if n else x * 1,
+    "elu": lambda x, alpha=1.0: F.elu(x, alpha),
+    "gelu": lambda x, approximate="none": F.gelu(x, approximate=approximate),
+    "glu": lambda x, axis=-1: F.glu(x, axis),
+    "group_norm": _group_norm,
+    "layer_norm": lambda x, weight, bias, eps=1e-5: F.layer_norm(x, weight.shape, weight, bias, eps),
+    "leaky_relu": lambda x, slope=0.01: F.leaky_relu(x, slope),
+    "length": _over(lambda x, axes, keepdim: torch.linalg.vector_norm(x, 2, axes, keepdim)),
+    "median": lambda x, axis=None, keepdims=False: _quantile(x, 0.5, axis, keepdims),
+    "nan_to_num": lambda x, nan=0.0: torch.nan_to_num(x, nan, torch.inf, -torch.inf),
+    "polygamma": lambda x, n: torch.polygamma(n, x),
+    "prod": _prod,
+    "ptp": _over(lambda x, axes, keepdim: torch.amax(x, axes, keepdim) - torch.amin(x, axes, keepdim)),
+    "quantile": _quantile,
+    "rms_norm": lambda x, weight, eps=1e-5: F.rms_norm(x, weight.shape, weight, eps),
+    "softplus": lambda x, beta=1.0: F.softplus(x, beta, threshold=1e9),
+    "std": _spread(torch.std),
+    "var": _spread(torch.var),
+    "weighted_average": _weighted_average,
     "abs": torch.abs,
     "add": torch.add,
     "astype": lambda x, dtype: x.to(getattr(torch, dtype)),
