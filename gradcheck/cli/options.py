@@ -149,7 +149,11 @@ def _add_run(run: argparse.ArgumentParser) -> None:
 
 def _add_function(command: argparse.ArgumentParser, *, required: bool) -> argparse._MutuallyExclusiveGroup:
     """The options that name a function, its rule and how it is called; returns the group of those that give inputs."""
-    command.add_argument("function", metavar="MODULE:FUNCTION", help="the forward function, or a gradcore op")
+    command.add_argument(
+        "function",
+        metavar="MODULE:FUNCTION",
+        help="the forward function, or a gradcore op; FILE.py in place of MODULE here and below takes it from a file",
+    )
     rule = command.add_mutually_exclusive_group()
     rule.add_argument("--vjp", metavar="MODULE:RULE", help="its rule(gy, y, *inputs), for a NumPy function")
     rule.add_argument(
@@ -170,6 +174,11 @@ def _add_function(command: argparse.ArgumentParser, *, required: bool) -> argpar
         help="of random inputs (default: %(default)s)",
     )
     command.add_argument("--json", action="store_true", help="print the report as JSON")
+    command.add_argument(
+        "--html",
+        metavar="FILE",
+        help="write one web page: the verdict, each failure with its pictures and code",
+    )
     point = command.add_mutually_exclusive_group(required=required)
     point.add_argument(
         "--shapes",
