@@ -14,14 +14,16 @@ if TYPE_CHECKING:
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
-    found = argparse.ArgumentParser(
+    found = _Parser(
         prog="gradcheck",
         description="Prove gradients numerically.",
         epilog=EXPLAINED,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     found.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
-    commands = found.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = found.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=argparse.ArgumentParser
+    )
 
     def command(name: str, words: str) -> argparse.ArgumentParser:
         added = commands.add_parser(
@@ -200,6 +202,19 @@ def at_least(least: int) -> Callable[[str], int]:
 
     whole_number.__name__ = "whole number"
     return whole_number
+
+
+class _Parser(argparse.ArgumentParser):
+    """Where options are unknown, names the page of help that lists those of the command."""
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As any parser; exits with status 2 where an argument is unknown."""
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            self.error(
+                f"unrecognized arguments: {' '.join(unknown)}: `{self.prog} {found.command} --help` lists what it takes"
+            )
+        return found
 
 
 class _Version(argparse.Action):

@@ -146,6 +146,10 @@ def test_a_scalar_shape_is_written_as_nothing():
         (["op", "relu", "--examples", "0"], "0 is below 1"),
         (["check", "numpy:sin", "--shapes", "3", "--seed", "-1"], "-1 is below 0"),
         (["check", "numpy:sin", "--shapes", "3", "--dtype", "foo"], "invalid choice: 'foo'"),
+        (
+            ["verify", "numpy:sin", "--inputs", "m:x"],
+            "--inputs m:x: `gradcheck verify --help` lists what it takes",
+        ),
     ],
 )
 def test_an_option_out_of_range_is_a_wrong_call(arguments, message, capsys):
