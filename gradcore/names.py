@@ -34,8 +34,7 @@ TENSOR = {
     "mm": "write x @ y",
     "bmm": "write x @ y",
     "mv": "write x @ y",
-    "dot": "write x @ y",
-    "norm": "write (x * x).sum().sqrt()",
+    "norm": "write gradcore.norm(x, ord, axis)",
     "rsqrt": "write x.sqrt().reciprocal()",
     "expand": "write x.broadcast_to(shape)",
     "expand_as": "write x.broadcast_to(other.shape)",
@@ -100,8 +99,6 @@ PACKAGE = {
     "empty": "write gradcore.zeros(shape)",
     "mm": "write x @ y",
     "bmm": "write x @ y",
-    "dot": "write x @ y",
-    "einsum": "write x @ y, with transpose and reshape",
     "flatten": "write x.flatten()",
     "permute": "write gradcore.transpose(x, axes)",
     "argmax": "write x.argmax(axis)",
@@ -131,9 +128,6 @@ NN = {
 
 OPTIM = {
     "lr_scheduler": "schedules are functions in gradcore.optim.schedules: Trainer(..., schedule=schedules.cosine), or set optimizer.lr",
-    "Adagrad": "write optim.RMSprop or optim.Adam",
-    "Adadelta": "write optim.RMSprop or optim.Adam",
-    "NAdam": "write optim.Adam or optim.AdamW",
     "LBFGS": "write optim.Adam",
 }
 

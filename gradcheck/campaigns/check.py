@@ -25,7 +25,7 @@ class Check:
 
     @property
     def id(self) -> str:
-        """The name in results: "mine:softplus", "gradcore.ops.linalg:matmul-3 2nd order"."""
+        """The name in results: "mine:softplus", "gradcore.ops.products:matmul-3 2nd order"."""
         return f"{self.module}:{self.name} {self.what}".rstrip()
 
     def plain(self) -> dict[str, Any]:

@@ -76,8 +76,10 @@ def of_every_subject() -> set[str]:
     return {name for name, kind in OF.items() if kind is object}
 
 
-def close(a: Sequence[Array | None], b: Sequence[Array | None], units: float = REORDERED) -> bool:
-    """Whether two lists of arrays agree to within so many eps of their largest entry; None counts as zero."""
+def close(
+    a: Sequence[Array | None], b: Sequence[Array | None], units: float = REORDERED, size: float = 0.0
+) -> bool:
+    """Whether two lists of arrays agree to within so many eps of their largest entry, or of `size`; None counts as zero."""
     for x, y in zip(a, b, strict=True):
         if x is None or y is None:
             rest = y if x is None else x
@@ -88,9 +90,9 @@ def close(a: Sequence[Array | None], b: Sequence[Array | None], units: float = R
         elif not equal(x, y):
             if x.dtype.kind not in "fc":
                 return False
-            size = np.abs(x[np.isfinite(x)]).max(initial=0.0)
+            largest = max(np.abs(x[np.isfinite(x)]).max(initial=0.0), size)
             eps = max(float(np.finfo(t.dtype).eps) for t in (x, y) if t.dtype.kind in "fc")
-            far = np.abs(x - y) > units * eps * size
+            far = np.abs(x - y) > units * eps * largest
             if not np.array_equal(np.isfinite(x), np.isfinite(y)) or far.any():
                 return False
     return True

@@ -19,6 +19,7 @@ from gradcheck.contracts.base import Skip, agrees, alike, close, contract
 from gradcheck.errors import CallError, RuleError
 from gradcheck.verdict.evidence import Cotangents, constant_along, copied
 from gradcheck.verdict.observation import Observation
+from gradcheck.verdict.spreads import spreads
 
 
 def fortran(x: Array) -> Array:
@@ -197,6 +198,8 @@ def _on_views(obs: Observation) -> tuple[str, str]:
         ), text
     if alike(obs, obs.other_arrays, gys, (outputs, expected), (run.outputs, gx)):
         return "", ""
+    if spreads(obs, obs.other_arrays, gys) is None:
+        raise Skip("constant values of these shapes, as singular matrices, lie at the edge of the domain")
     return "broadcast_views", "gives other values than on a contiguous copy"
 
 
@@ -252,7 +255,11 @@ def aliased_arguments(obs: Observation) -> str | None:
     if not all(np.isfinite(y).all() for y in run.outputs) or not _finite(expected):
         raise Skip(f"not finite at equal values for {obs.paths[i]} and {obs.paths[j]}")
     gx = obs.fitted(obs.pulled(obs.first_gys, aliased))
-    if not close(aliased.outputs, run.outputs) or not close([_total(gx, i, j)], [_total(expected, i, j)]):
+    # The partial derivatives may cancel, as those of the vector product x * x do: their rounding does not.
+    parts = [g for g in (expected[i], expected[j]) if g is not None]
+    size = max([float(np.abs(g).max(initial=0.0)) for g in parts], default=0.0)
+    totals = [_total(gx, i, j)], [_total(expected, i, j)]
+    if not close(aliased.outputs, run.outputs) or not close(*totals, size=size):
         return (
             f"with one array as {obs.paths[i]} and {obs.paths[j]} the result is another than with two equal arrays: "
             "distinguish inputs by position, not by identity"

@@ -78,7 +78,7 @@ def _huber_by_loop(y: Any, t: Any, reduction: str = "mean", delta: float = 1.0) 
 
 @loss(spec=LossSpec(*_pairs(delta=OneOf(1.0, 0.3, 3.0)), reference=_huber_by_loop))
 def huber_loss(prediction: Array, target: Array, reduction: Reduction = "mean", delta: float = 1.0) -> Array:
-    """d^2 / 2 where |d| <= delta, delta (|d| - delta / 2) elsewhere, with d = prediction - target: Huber 1964, equation 3.
+    """d^2 / 2 where |d| <= delta, delta (|d| - delta / 2) elsewhere, with d = prediction - target: Huber 1964.
 
     Raises ShapeError as `mse_loss`, DomainError unless delta > 0.
     """

@@ -71,7 +71,7 @@ def _ones(normalized_shape: Any) -> Any:
     )
 )
 class LayerNorm(_OverLastAxes):
-    """(x - mean) / sqrt(variance + eps) * weight + bias, over the last axes: Ba et al. 2016, equation 4.
+    """(x - mean) / sqrt(variance + eps) * weight + bias, over the last axes: Ba et al. 2016.
 
     normalized_shape: the size of the last axis, or the sizes of the last axes. Raises ShapeError where x does not end in it.
     """

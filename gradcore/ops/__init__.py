@@ -24,16 +24,30 @@ from gradcore.ops.activations import (
 from gradcore.ops.arithmetic import add, div, fmod, mul, pow, remainder, sub
 from gradcore.ops.axes import squeeze, swapaxes, unsqueeze
 from gradcore.ops.choice import clip, fmax, fmin, maximum, minimum, where
+from gradcore.ops.contractions import cross, dot, inner, kron, outer, tensordot
 from gradcore.ops.conv import conv2d, conv2d_input, conv2d_weight
 from gradcore.ops.conv_transpose import conv_transpose2d
+from gradcore.ops.decompositions import eigh, eigvalsh, norm, qr, svd, svdvals
 from gradcore.ops.diagonals import diag, diagonal, trace, tril, triu
+from gradcore.ops.einsum import einsum
 from gradcore.ops.elementwise import abs, cbrt, neg, reciprocal, sqrt, square
 from gradcore.ops.exponential import exp, exp2, expm1, log, log1p, log2, log10, logaddexp, logaddexp2, sigmoid
 from gradcore.ops.index import getitem, scatter_add
 from gradcore.ops.joining import array_split, concatenate, dstack, hstack, split, stack, vstack
-from gradcore.ops.linalg import linear, matmul
+from gradcore.ops.linalg import (
+    cholesky,
+    det,
+    inv,
+    logabsdet,
+    matrix_power,
+    pinv,
+    slogdet,
+    solve,
+    solve_triangular,
+)
 from gradcore.ops.normalize import batch_norm, group_norm, layer_norm, rms_norm
 from gradcore.ops.pool import avg_pool2d, avg_pool2d_input, max_pool2d, max_pool2d_input, max_pool2d_pick
+from gradcore.ops.products import linear, matmul
 from gradcore.ops.rearrange import flip, fliplr, flipud, moveaxis, pad, ravel, repeat, roll, rot90, tile
 from gradcore.ops.reduce import log_softmax, logsumexp, max, mean, min, softmax, sum
 from gradcore.ops.scan import cummax, cummin, cumprod, cumsum, diff, prod
@@ -79,6 +93,7 @@ __all__ = [
     "broadcast_to",
     "cbrt",
     "celu",
+    "cholesky",
     "clip",
     "concatenate",
     "conv2d",
@@ -87,17 +102,23 @@ __all__ = [
     "conv_transpose2d",
     "cos",
     "cosh",
+    "cross",
     "cummax",
     "cummin",
     "cumprod",
     "cumsum",
     "deg2rad",
+    "det",
     "diag",
     "diagonal",
     "diff",
     "digamma",
     "div",
+    "dot",
     "dstack",
+    "eigh",
+    "eigvalsh",
+    "einsum",
     "elu",
     "erf",
     "erfc",
@@ -119,6 +140,9 @@ __all__ = [
     "hardtanh",
     "hstack",
     "hypot",
+    "inner",
+    "inv",
+    "kron",
     "layer_norm",
     "leaky_relu",
     "lgamma",
@@ -128,11 +152,13 @@ __all__ = [
     "log2",
     "log10",
     "log_softmax",
+    "logabsdet",
     "logaddexp",
     "logaddexp2",
     "logsigmoid",
     "logsumexp",
     "matmul",
+    "matrix_power",
     "max",
     "max_pool2d",
     "max_pool2d_input",
@@ -146,11 +172,15 @@ __all__ = [
     "moveaxis",
     "mul",
     "neg",
+    "norm",
+    "outer",
     "pad",
+    "pinv",
     "polygamma",
     "pow",
     "prelu",
     "prod",
+    "qr",
     "quantile",
     "rad2deg",
     "ravel",
@@ -170,9 +200,12 @@ __all__ = [
     "sin",
     "sinc",
     "sinh",
+    "slogdet",
     "softmax",
     "softplus",
     "softsign",
+    "solve",
+    "solve_triangular",
     "sort",
     "split",
     "sqrt",
@@ -182,11 +215,14 @@ __all__ = [
     "std",
     "sub",
     "sum",
+    "svd",
+    "svdvals",
     "swapaxes",
     "take",
     "take_along_axis",
     "tan",
     "tanh",
+    "tensordot",
     "tile",
     "topk",
     "trace",

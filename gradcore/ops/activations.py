@@ -149,7 +149,7 @@ def logsigmoid(x: Array) -> Array:
 
 @composed(spec=OpSpec(case(interval(-20.0, 20.0)), reference=elementwise(lambda x: x / (1 + math.exp(-x)))))
 def silu(x: Array) -> Array:
-    """x sigmoid(x), also called swish: Elfwing et al. 2018, equation 3."""
+    """x sigmoid(x), also called swish: Elfwing et al. 2018."""
     return x * sigmoid(x)
 
 
@@ -249,7 +249,7 @@ def _glu_by_halves(x: Array, axis: int = -1) -> Array:
     spec=OpSpec(case(interval(-10.0, 10.0), params={"axis": Derived(_even_axes)}), reference=_glu_by_halves)
 )
 def glu(x: Array, axis: int = -1) -> Array:
-    """a sigmoid(b) for the halves a, b of x along `axis`: Dauphin et al. 2017, section 3. ShapeError for an odd size."""
+    """a sigmoid(b) for the halves a, b of x along `axis`: Dauphin et al. 2017. ShapeError for an odd size."""
     axis = axis_of("glu", axis, len(x.shape), x.shape)
     half, odd = divmod(x.shape[axis], 2)
     if odd:

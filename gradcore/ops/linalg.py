@@ -1,158 +1,312 @@
-"""Products of matrices."""
+"""Solving, inverting, determinants and norms of matrices; leading axes are a batch."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from gradcore.convert import plain
 from gradcore.errors import ShapeError
-from gradcore.op import Array, binary_method, op
-from gradcore.spec import OpSpec, case, reals
-from gradcore.tensor import Tensor
+from gradcore.op import Array, composed, op
+from gradcore.ops.diagonals import tril, triu
+from gradcore.ops.products import matmul
+from gradcore.spec import Array as Domain
+from gradcore.spec import OneOf, OpSpec, case, reals
+from gradcore.tensor import FUNCTIONS
+
+_SQUARE = {"sizes": {"n": (1, 4), "b": (0, 2), "k": (0, 3)}}
 
 
-def _by_dot_products(a: Any, b: Any) -> Any:
-    left = a[None, :] if a.ndim == 1 else a
-    right = b[:, None] if b.ndim == 1 else b
-    batch = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
-    left = np.broadcast_to(left, batch + left.shape[-2:])
-    right = np.broadcast_to(right, batch + right.shape[-2:])
-    out = np.empty((*batch, left.shape[-2], right.shape[-1]))
-    for *where, i, j in np.ndindex(*out.shape):
-        row, column = left[(*where, i)], right[(*where, slice(None), j)]
-        out[(*where, i, j)] = math.fsum(p * q for p, q in zip(row.tolist(), column.tolist(), strict=True))
-    shape = batch + a.shape[-2:-1] + (b.shape[-1:] if b.ndim > 1 else ())
-    return out.reshape(shape)
+def turned(x: Array) -> Array:
+    """Each matrix transposed."""
+    return np.swapaxes(x, -1, -2)
 
 
-def _matmul_left(gy: Array, _y: Array, a: Array, b: Array) -> Array:
-    if a.ndim == 2 and b.ndim == 2:
-        return gy @ b.T
-    if b.ndim == 1:
-        return gy[..., None] * b
-    if a.ndim == 1:
-        return (b @ gy[..., None])[..., 0]
-    return gy @ _turned(b)
+def _invertible(shape: str = "n n") -> Domain:
+    return reals(shape, structure="invertible")
 
 
-def _matmul_right(gy: Array, _y: Array, a: Array, b: Array) -> Array:
-    if a.ndim == 2 and b.ndim == 2:
-        return a.T @ gy
-    if b.ndim == 1:
-        return a * gy if a.ndim == 1 else (_turned(a) @ gy[..., None])[..., 0]
-    if a.ndim == 1:
-        return a[:, None] * gy[..., None, :]
-    return _turned(a) @ gy
+_MATRICES = case(_invertible(), **_SQUARE), case(_invertible("b n n"), **_SQUARE)
 
 
-def _turned(x: Array) -> Array:
-    return np.transpose(x, (*range(x.ndim - 2), -1, -2))
+def _by_elimination(a: Any, b: Any) -> Any:
+    """Solve a x = b by Gauss's elimination with the largest pivot, in Python's numbers."""
+    rows = [[*row, *rest] for row, rest in zip(a.tolist(), b.tolist(), strict=True)]
+    n = len(rows)
+    for k in range(n):
+        pivot = sorted(range(k, n), key=lambda i: -math.fabs(rows[i][k]))[0]
+        rows[k], rows[pivot] = rows[pivot], rows[k]
+        for i in range(n):
+            if i != k:
+                factor = rows[i][k] / rows[k][k]
+                rows[i] = [p - factor * q for p, q in zip(rows[i], rows[k], strict=True)]
+    return np.array([[v / row[k] for v in row[n:]] for k, row in enumerate(rows)]).reshape(b.shape)
+
+
+def over_matrices(value: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of matrices, called for each of a batch."""
+
+    def reference(*arrays: Any, **params: Any) -> Any:
+        lead = np.broadcast_shapes(*[x.shape[:-2] for x in arrays])
+        spread = [np.broadcast_to(x, lead + x.shape[-2:]) for x in arrays]
+        if 0 in lead:
+            found = np.asarray(
+                value(*[np.ones(x.shape[-2:]) + np.eye(*x.shape[-2:]) for x in arrays], **params)
+            )
+            return np.zeros(lead + found.shape)
+        found = np.array([value(*[x[i] for x in spread], **params) for i in np.ndindex(*lead)])
+        return found.reshape(lead + found.shape[1:])
+
+    return reference
+
+
+def square(name: str, x: Any) -> None:
+    """ShapeError where the last two axes of x differ."""
+    shape = np.shape(x)
+    if len(shape) < 2 or shape[-1] != shape[-2]:
+        raise ShapeError(f"{name} takes square matrices (..., n, n), and got shape {shape}")
+
+
+def _inv_rule(gy: Array, y: Array, _x: Array) -> Array:
+    back = turned(y)
+    return -matmul(matmul(back, gy), back)
 
 
 @op(
-    vjp=(_matmul_left, _matmul_right),
+    vjp=_inv_rule,
+    spec=OpSpec(*_MATRICES, reference=over_matrices(lambda a: _by_elimination(a, np.eye(len(a))))),
+    numpy=(np.linalg.inv,),
+)
+def inv(x: Array, /) -> Array:
+    """The inverse of each matrix. Raises ShapeError unless they are square, numpy.linalg.LinAlgError where one has none."""
+    square("inv", x)
+    return np.linalg.inv(x)
+
+
+def _det_by_permutations(a: Any) -> float:
+    if not len(a):
+        return 1.0
+    first, rest = a[0].tolist(), a[1:]
+    minors = [_det_by_permutations(np.delete(rest, j, 1)) for j in range(len(a))]
+    return math.fsum((-1) ** j * v * m for j, (v, m) in enumerate(zip(first, minors, strict=True)))
+
+
+def _cofactors(x: Any) -> Any:
+    """The derivative of det: by an inverse, or, where a matrix is singular, by its singular values."""
+    if np.linalg.det(x).all():
+        return np.linalg.det(x)[..., None, None] * turned(np.linalg.inv(x))
+    u, s, vt = np.linalg.svd(x)
+    n = s.shape[-1]
+    others = np.where(np.eye(n, dtype=bool), 1.0, s[..., None, :]).prod(-1).astype(x.dtype)
+    sign = np.linalg.det(u) * np.linalg.det(vt)
+    return sign[..., None, None] * ((u * others[..., None, :]) @ vt)
+
+
+def _det_rule(gy: Array, y: Array, x: Array) -> Array:
+    gy = np.reshape(gy, (*gy.shape, 1, 1))
+    if plain(y).all():
+        return gy * np.reshape(y, gy.shape) * turned(inv(x))
+    return gy * _cofactors(plain(x))
+
+
+@op(
+    vjp=_det_rule,
+    spec=OpSpec(*_MATRICES, reference=over_matrices(_det_by_permutations)),
+    numpy=(np.linalg.det,),
+)
+def det(x: Array, /) -> Array:
+    """The determinant of each matrix. Raises ShapeError unless they are square.
+
+    The first derivative holds for singular matrices too; the second is there where none is singular.
+    """
+    square("det", x)
+    return np.asarray(np.linalg.det(x))
+
+
+@op(
+    vjp=lambda gy, _y, x: np.reshape(gy, (*gy.shape, 1, 1)) * turned(inv(x)),
+    spec=OpSpec(*_MATRICES, reference=over_matrices(lambda a: math.log(math.fabs(_det_by_permutations(a))))),
+)
+def logabsdet(x: Array, /) -> Array:
+    """log |det x| of each matrix, free of overflow. Raises ShapeError unless they are square."""
+    square("logabsdet", x)
+    return np.asarray(np.linalg.slogdet(x)[1])
+
+
+class SlogdetResult(NamedTuple):
+    """The sign of a determinant, which has no gradient, and the logarithm of its size."""
+
+    sign: Any
+    logabsdet: Any
+
+
+def slogdet(x: Array) -> SlogdetResult:
+    """Sign and log |det x| of each matrix, as NumPy's: the sign is an array, as it has no gradient."""
+    square("slogdet", x)
+    return SlogdetResult(np.linalg.slogdet(plain(x))[0], logabsdet(x))
+
+
+def _solve_b(gy: Array, _y: Array, a: Array, b: Array) -> Array:
+    return solve(turned(a), gy) if b.ndim > 1 else matmul(turned(inv(a)), gy)
+
+
+def _solve_a(gy: Array, y: Array, a: Array, b: Array) -> Array:
+    if b.ndim > 1:
+        return -matmul(solve(turned(a), gy), turned(y))
+    return -(matmul(turned(inv(a)), gy)[..., :, None] * y[..., None, :])
+
+
+@op(
+    vjp=(_solve_a, _solve_b),
     spec=OpSpec(
-        case(reals("m k"), reals("k n")),
-        case(reals("k"), reals("k n")),
-        case(reals("m k"), reals("k")),
-        case(reals("k"), reals("k")),
-        case(reals("b m k"), reals("k n")),
-        case(reals("m k"), reals("b k n")),
-        case(reals("~a b m k"), reals("a ~b k n")),
-        case(reals("b m k"), reals("k")),
-        case(reals("k"), reals("b k n")),
-        reference=_by_dot_products,
+        case(_invertible(), reals("n k"), **_SQUARE),
+        case(_invertible("b n n"), reals("b n k"), **_SQUARE),
+        case(_invertible("b n n"), reals("n k"), **_SQUARE),
+        case(_invertible(), reals("b n k"), **_SQUARE),
+        case(_invertible(), reals("n"), **_SQUARE),
+        reference=lambda a, b: (
+            over_matrices(_by_elimination)(a, b) if b.ndim > 1 else _by_elimination(a, b[:, None])[:, 0]
+        ),
     ),
     broadcasts=True,
-    numpy=(np.matmul,),
-    methods=("matmul", "__matmul__"),
+    numpy=(np.linalg.solve,),
 )
-def matmul(x: Array, y: Array, /) -> Array:
-    """Matrix product over the last two axes, leading axes broadcast; vectors as in NumPy.
+def solve(a: Array, b: Array, /) -> Array:
+    """x with a x = b: a is (..., n, n), b is (n,) or (..., n, k), as in NumPy 2.
 
-    Raises ShapeError, with both shapes, where x's last axis and y's last but one (or only one) differ.
+    Raises ShapeError where they do not fit, numpy.linalg.LinAlgError where a matrix is singular.
     """
-    try:
-        return x @ y
-    except ValueError:
-        raise _misfit(x.shape, y.shape) from None
+    square("solve", a)
+    if b.shape[-2 if b.ndim > 1 else -1 :][:1] != a.shape[-1:]:
+        raise ShapeError(
+            f"solve got a of shape {a.shape} and b of shape {b.shape}: b has to be ({a.shape[-1]},) or (..., {a.shape[-1]}, k)"
+        )
+    return np.linalg.solve(a, b)
 
 
-def _misfit(x: tuple[int, ...], y: tuple[int, ...]) -> ShapeError:
-    if not x or not y:
-        return ShapeError(
-            f"matmul needs at least one axis on each side, and got the shapes {x} and {y}: use * instead"
-        )
-    inner = y[-2] if len(y) > 1 else y[-1]
-    if x[-1] != inner:
-        fits = f"({inner}, ...)" if len(x) == 1 else f"(..., {x[-2]}, {inner})"
-        return ShapeError(
-            f"can't multiply shapes {x} and {y}: the last axis of the first is {x[-1]} and must equal {inner}, the "
-            f"{'last but one' if len(y) > 1 else 'only'} axis of the second. A first of shape {fits} would fit"
-        )
-    return ShapeError(
-        f"can't multiply shapes {x} and {y}: the leading axes {x[:-2]} and {y[:-2]} do not broadcast (compared from "
-        "the right, each size must be equal or 1)"
+@composed(
+    spec=OpSpec(
+        case(reals("n n", structure="lower"), reals("n k"), params={"lower": OneOf(True)}, **_SQUARE),
+        case(reals("n n", structure="upper"), reals("n k"), params={"lower": OneOf(False)}, **_SQUARE),
+        reference=lambda a, b, lower=True: _by_elimination(np.tril(a) if lower else np.triu(a), b),
+    )
+)
+def solve_triangular(a: Array, b: Array, lower: bool = True) -> Array:
+    """x with a x = b, for the lower triangle of a or, with lower=False, the upper one; the other triangle is not read."""
+    return solve(tril(a) if lower else triu(a), b)
+
+
+def _cholesky_by_loop(a: Any) -> Any:
+    """Column by column, from the lower triangle (Golub and Van Loan 2013, section 4.2)."""
+    n = len(a)
+    y = [[0.0] * n for _ in range(n)]
+    for j in range(n):
+        y[j][j] = math.sqrt(a[j, j] - math.fsum(v * v for v in y[j][:j]))
+        for i in range(j + 1, n):
+            y[i][j] = (a[i, j] - math.fsum(p * q for p, q in zip(y[i][:j], y[j][:j], strict=True))) / y[j][j]
+    return np.array(y).reshape(n, n)
+
+
+def lower_part(g: Array) -> Array:
+    """The cotangent of the entries of a symmetric matrix that are read, its lower triangle, from that of all entries."""
+    return tril(g + turned(g)) - g * np.eye(g.shape[-1], dtype=g.dtype)
+
+
+def _cholesky_rule(gy: Array, y: Array, _x: Array) -> Array:
+    half = np.tril(np.ones(y.shape[-2:], y.dtype), -1) + np.eye(y.shape[-1], dtype=y.dtype) / 2
+    inner = matmul(turned(y), gy) * half
+    back = inv(y)
+    return lower_part(matmul(matmul(turned(back), inner), back))
+
+
+@op(
+    vjp=_cholesky_rule,
+    spec=OpSpec(
+        case(reals("n n", structure="spd"), **_SQUARE),
+        case(reals("b n n", structure="spd"), **_SQUARE),
+        reference=over_matrices(_cholesky_by_loop),
+    ),
+    numpy=(np.linalg.cholesky,),
+)
+def cholesky(x: Array, /) -> Array:
+    """The lower triangle y with y y' = x, for positive definite matrices, of which the lower triangle alone is read.
+
+    Murray 2016, "Differentiation of the Cholesky decomposition". Raises ShapeError unless the matrices are square,
+    numpy.linalg.LinAlgError where one is not positive definite.
+    """
+    square("cholesky", x)
+    return np.linalg.cholesky(x)
+
+
+def _power_by_products(a: Any, n: int) -> Any:
+    y = np.eye(len(a))
+    for _ in range(n if n >= 0 else -n):
+        y = y @ (a if n >= 0 else _by_elimination(a, np.eye(len(a))))
+    return y
+
+
+@composed(
+    spec=OpSpec(
+        case(_invertible("m m"), params={"n": OneOf(1, 0, 2, 3, 5, -1, -2)}, sizes={"m": (1, 3)}),
+        reference=_power_by_products,
+    ),
+    numpy=(np.linalg.matrix_power,),
+)
+def matrix_power(x: Array, n: int) -> Array:
+    """The product of n of the same matrices; of their inverses for a negative n."""
+    square("matrix_power", x)
+    if n < 0:
+        return matrix_power(inv(x), -n)
+    y = x * 0 + np.eye(np.shape(x)[-1], dtype=x.dtype)
+    factor = x
+    while n:
+        if n % 2:
+            y = matmul(y, factor)
+        n //= 2
+        if n:
+            factor = matmul(factor, factor)
+    return y
+
+
+def _pinv_rule(gy: Array, y: Array, x: Array) -> Array:
+    back = turned(y)
+    left = np.eye(x.shape[-2], dtype=x.dtype) - matmul(x, y)
+    right = np.eye(x.shape[-1], dtype=x.dtype) - matmul(y, x)
+    return (
+        matmul(matmul(left, turned(gy)), matmul(y, back))
+        + matmul(matmul(back, y), matmul(turned(gy), right))
+        - matmul(matmul(back, gy), back)
     )
 
 
-Tensor.__rmatmul__ = binary_method(matmul, swapped=True)  # type: ignore[assignment]
-
-
-def _linear_x(gy: Array, _y: Array, _x: Array, weight: Array, _bias: Array) -> Array:
-    return gy @ weight.T
-
-
-def _linear_weight(gy: Array, _y: Array, x: Array, weight: Array, _bias: Array) -> Array:
-    if x.ndim == 2:
-        return x.T @ gy
-    rows = math.prod(x.shape[:-1])  # NumPy can't infer -1 where an axis is empty
-    return np.reshape(x, (rows, weight.shape[0])).T @ np.reshape(gy, (rows, weight.shape[1]))
-
-
-def _linear_bias(gy: Array, _y: Array, _x: Array, _weight: Array, bias: Array | None) -> Array | None:
-    if bias is None:
-        return None
-    if gy.ndim == 2 and bias.ndim == 2:  # what `unbroadcast` would do, without its search for the axes
-        return np.add.reduce(gy, axis=0, keepdims=True)
-    return gy
+def _full_rank(x: Any, **_: Any) -> bool:
+    s = np.linalg.svd(x, compute_uv=False)
+    return bool((s[..., -1] > 0.2 * s[..., 0]).all() and (s[..., -1] > 1e-2).all())
 
 
 @op(
-    vjp=(_linear_x, _linear_weight, _linear_bias),
+    vjp=_pinv_rule,
     spec=OpSpec(
-        case(reals("n i"), reals("i o"), reals("1 o")),
-        case(reals("n i"), reals("i o"), reals("o")),
-        case(reals("n t i"), reals("i o"), reals("1 o")),
-        case(reals("i"), reals("i o"), reals("o")),
-        case(reals("n i"), reals("i o")),
-        reference=lambda x, w, b=0.0: _by_dot_products(x, w) + b,
+        case(reals("n m"), sizes={"n": (1, 4), "m": (1, 3)}, values_where=_full_rank),
+        case(reals("b n m"), sizes={"b": (1, 2), "n": (1, 3), "m": (1, 3)}, values_where=_full_rank),
+        # By the normal equations, which a matrix of full rank has.
+        reference=over_matrices(
+            lambda a: (
+                _by_elimination(a.T @ a, a.T) if a.shape[0] >= a.shape[1] else _by_elimination(a @ a.T, a).T
+            )
+        ),
     ),
-    broadcasts=True,
+    numpy=(np.linalg.pinv,),
 )
-def linear(x: Array, weight: Array, bias: Array | None = None, /) -> Array:
-    """x W + b over the last axis of x: weight is (in_features, out_features), bias (1, out_features), (out_features,) or None.
+def pinv(x: Array, /) -> Array:
+    """The pseudoinverse of each matrix; its derivative is there where the rank does not change.
 
-    Raises ShapeError, with both shapes, where they do not fit.
+    Golub and Pereyra 1973.
     """
-    try:
-        y = x @ weight if weight.ndim == 2 else None
-    except ValueError:
-        y = None
-    if y is None:
-        raise ShapeError(
-            f"linear got x of shape {x.shape} and a weight of shape {weight.shape}: the last axis of x must equal the "
-            f"weight's first, in_features; x of shape (..., {weight.shape[0] if weight.ndim else '?'}) would fit"
-        )
-    if bias is None:
-        return y
-    if bias.shape[-1:] != weight.shape[1:] or bias.size != weight.shape[1]:
-        raise ShapeError(
-            f"linear got a bias of shape {bias.shape} for a weight of shape {weight.shape}: (1, {weight.shape[1]}) or "
-            f"({weight.shape[1]},) would fit"
-        )
-    if bias.dtype == y.dtype and bias.ndim <= y.ndim:
-        return np.add(y, bias, out=y)
-    return y + bias
+    return np.linalg.pinv(x)
+
+
+FUNCTIONS[np.linalg.slogdet] = slogdet

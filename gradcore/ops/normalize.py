@@ -117,7 +117,7 @@ _EPS = {"eps": OneOf(1e-5, 1e-2)}
 def layer_norm(x: Array, weight: Array, bias: Array, eps: float = 1e-5) -> Array:
     """(x - mean) / sqrt(variance + eps) * weight + bias, with mean and variance over the last axes, those of the weight.
 
-    Ba et al. 2016, equation 4. Raises ShapeError where x does not end in the weight's shape.
+    Ba et al. 2016. Raises ShapeError where x does not end in the weight's shape.
     """
     axes = _last_axes("layer_norm", x, weight)
     return _scaled(x, axes, eps) * weight + bias
@@ -193,8 +193,7 @@ _GROUPS = {"groups": Derived(lambda e: [g for g in (1, 2, e["c"]) if e["c"] % g 
 def group_norm(x: Array, weight: Array, bias: Array, groups: int, eps: float = 1e-5) -> Array:
     """(x - mean) / sqrt(variance + eps) * weight + bias, with mean and variance of each example's group of channels.
 
-    x: (n, c, ...), of which c / groups channels in a row are a group; weight and bias: (c,). Wu and He 2018, equations 2
-    to 7. Raises ShapeError where the groups do not divide c, or the weight is not (c,).
+    x: (n, c, ...), of which c / groups channels in a row are a group; weight and bias: (c,). Wu and He 2018. Raises ShapeError where the groups do not divide c, or the weight is not (c,).
     """
     shape = np.shape(x)
     if len(shape) < 2 or groups < 1 or shape[1] % groups or np.shape(weight) != shape[1:2]:

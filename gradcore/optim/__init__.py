@@ -1,16 +1,25 @@
-"""Optimizers (SGD, RMSprop, Adam, AdamW), gradient clipping, and learning-rate `schedules`."""
+"""Optimizers (SGD, RMSprop, Adam, AdamW, NAdam, RAdam, Adamax, Adagrad, Adadelta, Lion), gradient clipping, and learning-rate `schedules`."""
 
 from typing import Any
 
 from gradcore import names as _names
 from gradcore.optim import schedules
+from gradcore.optim.adadelta import Adadelta
+from gradcore.optim.adagrad import Adagrad
 from gradcore.optim.adam import Adam, AdamW
+from gradcore.optim.adamax import Adamax
 from gradcore.optim.base import Optimizer
 from gradcore.optim.clip import clip_grad_norm, clip_grad_value
+from gradcore.optim.lion import Lion
+from gradcore.optim.nadam import NAdam
+from gradcore.optim.radam import RAdam
 from gradcore.optim.rmsprop import RMSprop
 from gradcore.optim.sgd import SGD
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop", "clip_grad_norm", "clip_grad_value", "schedules"]
+__all__ = [
+    "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Lion", "NAdam", "Optimizer", "RAdam", "RMSprop", "clip_grad_norm",
+    "clip_grad_value", "schedules",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

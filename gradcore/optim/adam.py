@@ -39,7 +39,8 @@ def _by_sums(
     return trajectory(p, gradients, factors, lr, move, coupled, decoupled)
 
 
-def _betas(name: str, value: Any) -> tuple[float, float]:
+def check_betas(name: str, value: Any) -> tuple[float, float]:
+    """`value` as a pair of numbers from 0 to below 1, else DomainError."""
     if not isinstance(value, tuple | list) or len(value) != 2:
         raise DomainError(f"{name}={value!r} is not a pair of numbers: pass two, such as (0.9, 0.999)")
     return check(f"{name}[0]", value[0], high=1.0), check(f"{name}[1]", value[1], high=1.0)
@@ -61,7 +62,7 @@ class Adam(Optimizer):
     Kingma and Ba 2015, algorithm 1. The state keeps m / (1 - b1) and v / (1 - b2), so betas must not change.
     """
 
-    hyper: ClassVar[Checks] = {"lr": check, "betas": _betas, "eps": check, "weight_decay": check}
+    hyper: ClassVar[Checks] = {"lr": check, "betas": check_betas, "eps": check, "weight_decay": check}
     betas: tuple[float, float]
     eps: float
     weight_decay: float

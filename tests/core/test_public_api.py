@@ -128,7 +128,7 @@ OTHER_NAMES = {
 CALLS = {
     "unsqueeze": (0,), "swapaxes": (0, 1), "pow": (2.0,), "add": (1.0,), "sub": (1.0,), "mul": (2.0,), "div": (2.0,), "mul_scalar": (2.0,), "maximum": (0.0,),
     **dict.fromkeys(("remainder", "fmod", "fmax", "fmin", "logaddexp", "logaddexp2", "arctan2", "hypot"), (0.3,)),
-    "roll": (1,), "tile": (2,), "moveaxis": (0, 1), "cummax": (0,), "cummin": (1,), "take": (1,), "topk": (1,),
+    "dot": (np.eye(2),), "roll": (1,), "tile": (2,), "moveaxis": (0, 1), "cummax": (0,), "cummin": (1,), "take": (1,), "topk": (1,),
     "take_along_axis": (np.array([[1, 0]]), 1),
     "minimum": (0.0,), "matmul": (np.eye(2),), "reshape": (4,), "broadcast_to": ((3, 2, 2),), "astype": (np.float32,),
 }  # fmt: skip

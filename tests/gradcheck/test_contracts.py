@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import gradcore
-from gradcheck import gradcheck, verify
+from gradcheck import gradcheck, gradgradcheck, verify
 from gradcheck.backends.core import as_tensors
 from gradcheck.contracts import CONTRACTS
 from gradcheck.contracts.effects import _Memory
@@ -254,3 +254,23 @@ def test_arrays_that_share_memory_are_found_among_many(more):
     assert sorted(memory.shared_with(base[45:65])) == [1, 2, 3, 4]
     assert sorted(memory.shared_with(base[60:80:2])) == [3]
     assert list(memory.shared_with(base[80:])) == list(memory.shared_with(None)) == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_partial_derivatives_that_cancel_leave_their_rounding(seed):
+    """Those of the vector product of x with itself: their sum is 0 but for rounding."""
+    inputs = as_tensors(tuple(np.random.default_rng(seed).normal(size=(2, 4, 3))))
+    assert status(gradcheck(gradcore.cross, inputs))["aliased_arguments"] == "held"
+
+    def another(x, y):
+        return gradcore.cross(x, y * 1.0001 if x is y else y) + (x * 1e-9 if x is y else 0)
+
+    report = gradcheck(another, inputs, raise_exception=False)
+    assert status(report)["aliased_arguments"] == "broken"
+
+
+def test_constant_values_at_the_edge_of_the_domain_say_nothing_of_layouts():
+    a = np.array([[0.7388311874368623, 0.7842735213009465], [1.3080653645922895, -0.005129044907040281]])
+    b = np.array([-71.5589669305746, -170.29071935067597])
+    report = gradgradcheck(gradcore.solve, (a, b), wrt=(0, 1), seed=0)
+    assert status(report)["broadcast_views"] == "skipped"

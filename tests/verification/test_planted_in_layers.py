@@ -23,7 +23,7 @@ from gradcore import Tensor, nn, registry
 from gradcore.convert import plain
 from gradcore.errors import ShapeError
 from gradcore.ops import mean, reshape
-from gradcore.ops.linalg import linear
+from gradcore.ops.products import linear
 from gradcore.spec import LayerSpec, case, reals
 
 

@@ -1,0 +1,89 @@
+"""Adamax."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from gradcore.optim.adam import check_betas
+from gradcore.optim.base import Optimizer, check
+from gradcore.optim.reference import discounted, trajectory
+from gradcore.registry import optimizer
+from gradcore.spec import Floats, OneOf, OptimizerSpec
+
+if TYPE_CHECKING:
+    from gradcore.optim.base import Array, Arrays, Checks, Params
+
+
+def _by_sums(
+    p: Any, gradients: Any, factors: Any, lr: float, betas: Any, eps: float, weight_decay: float
+) -> Any:
+    """The mean over all past gradients, and the largest of them, each as old as it is."""
+    b1, b2 = betas
+
+    def move(past: list[Any]) -> Any:
+        t = len(past) - 1
+        largest = np.max([b2 ** (t - i) * (np.abs(g) + eps) for i, g in enumerate(past)], axis=0)
+        return discounted(past, b1) / sum(b1**age for age in range(len(past))) / largest
+
+    return trajectory(p, gradients, factors, lr, move, weight_decay)
+
+
+@optimizer(
+    spec=OptimizerSpec(
+        {
+            "lr": Floats(1e-4, 0.1, log=True),
+            "betas": OneOf((0.9, 0.999), (0.0, 0.0), (0.5, 0.9), (0.99, 0.3)),
+            "eps": Floats(1e-8, 1e-2, log=True),
+            "weight_decay": Floats(0.0, 0.1, specials=(0.0,)),
+        },
+        reference=lambda p, gradients, factors, *, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0: (
+            _by_sums(p, gradients, factors, lr, betas, eps, weight_decay)
+        ),
+    )
+)
+class Adamax(Optimizer):
+    """Adamax: a running mean of the gradient over a running maximum of its size.
+
+    g = gradient + weight_decay p;  m = b1 m + (1 - b1) g;  u = max(b2 u, |g| + eps);  p -= lr / (1 - b1^t) m / u.
+    Kingma and Ba 2015, algorithm 2, with eps as in PyTorch.
+    """
+
+    hyper: ClassVar[Checks] = {"lr": check, "betas": check_betas, "eps": check, "weight_decay": check}
+    betas: tuple[float, float]
+    eps: float
+    weight_decay: float
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 2e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+
+    def buffers(self) -> tuple[str, ...]:  # noqa: D102
+        return ("mean", "largest")
+
+    def _numbers(self, step: int) -> tuple[float, ...]:
+        b1, b2 = self.betas
+        return (b1, 1 - b1, b2, self.eps, self.lr / (1 - b1**step), self.weight_decay)
+
+    def _update(self, p: Array, g: Array, s: Array, numbers: Arrays, state: Arrays) -> None:
+        b1, rest, b2, eps, size, decay = numbers
+        if self.weight_decay:
+            g = g + decay * p
+        mean, largest = state
+        np.multiply(g, rest, out=s)
+        mean *= b1
+        mean += s
+        np.absolute(g, out=s)
+        s += eps
+        largest *= b2
+        np.maximum(largest, s, out=largest)
+        np.divide(mean, largest, out=s)
+        s *= size
+        p -= s
