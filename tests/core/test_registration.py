@@ -116,7 +116,7 @@ def test_layers_losses_optimizers_and_compositions_need_a_spec_too():
 
 
 def test_a_name_that_is_taken_is_refused():
-    with pytest.raises(SpecError, match="named 'relu' already: choose another name"):
+    with pytest.raises(SpecError, match="there is an op named 'relu' already: choose another name"):
 
         @gradcore.op(vjp=lambda gy, _y, x: gy, spec=SPEC)
         def relu(x, /):
