@@ -21,7 +21,7 @@ from gradcheck.contracts.base import ContractResult
 from gradcheck.diagnosis.difference import entry_snippet
 from gradcheck.diagnosis.faults import Fault, Faults, diagnose
 from gradcheck.diagnosis.pictures import of_check
-from gradcheck.diagnosis.snippet import call_snippet
+from gradcheck.diagnosis.snippet import call_snippet, function_text
 from gradcheck.errors import CallError, RuleError
 from gradcheck.kernels.check import check_kernel
 from gradcheck.report.failure import GradientError
@@ -149,7 +149,10 @@ def gradcheck(
     names = options.among(contracts_of(contracts, CONTRACTS, ON_REQUEST), USUAL)
     call = Call(stated(f, backend), inputs, vjp, wrt, params, gy, names, seed_of(seed), straight_through)
     with np.errstate(all="ignore"):
-        report = _check(as_subject(call), call, 1, options.note)
+        subject = as_subject(call)
+        report = check_subject(subject, call, 1, options.note)
+    if report.verdict is Verdict.FAIL and subject.composed:
+        report = replace(report, note="; ".join(filter(None, (report.note, _which_op(call)))))
     _tried(report, torch)
     if order == 2 and report.verdict is not Verdict.FAIL:
         report = report.with_second(_second(replace(call, gy=None)))
@@ -210,7 +213,7 @@ def _second(call: Call, note: str = "") -> Report:
     # One Tensor in two places has one gradient, so (x, y, gy) -> (gx, gy) is no function of it as two arguments.
     names = set(USUAL if call.contracts is None else call.contracts) - {"aliased_arguments"}
     with np.errstate(all="ignore"):
-        report = _check(gradient_subject(call), replace(call, gy=None, contracts=names), 2, note)
+        report = check_subject(gradient_subject(call), replace(call, gy=None, contracts=names), 2, note)
     if report.verdict is Verdict.FAIL and loses_history(call):
         raise CallError(
             f"{name_of(call.f)} or its rule makes a Python number of an input, as math.sin(x) and float(x) do, and its "
@@ -219,7 +222,7 @@ def _second(call: Call, note: str = "") -> Report:
     return report
 
 
-def _check(subject: Subject, call: Call, order: int, said: str = "") -> Report:
+def check_subject(subject: Subject, call: Call, order: int, said: str = "") -> Report:
     """The check itself, within `np.errstate(all="ignore")`: f and its rule are called many times, at hard points on purpose."""
     __tracebackhide__ = True
     obs = Observation(subject, call.seed)
@@ -283,6 +286,12 @@ def _check(subject: Subject, call: Call, order: int, said: str = "") -> Report:
         ratio=max([e.comparison.ratio for e in obs.evidence], default=math.nan),
         pictures=of_check(obs, found, verdict is Verdict.FAIL),
     )
+
+
+def _which_op(call: Call) -> str:
+    """Where to go from a wrong gradient of a whole model."""
+    f = function_text(call.f, "f")
+    return f"to find the op, run print(gradcheck.explain({f}, inputs)): it checks each by itself"
 
 
 def _refused(obs: Observation) -> str:

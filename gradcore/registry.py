@@ -33,7 +33,9 @@ def enroll(registry: dict[str, Any], kind: str, name: str, entry: Any, spec: Any
             f"registered without one. Write {_EXAMPLES[kind]} (see gradcore.spec)"
         )
     if name in registry:
-        raise SpecError(f"there is a {kind} named {name!r} already: choose another name")
+        raise SpecError(
+            f"there is {'an' if kind[0] in 'aeiou' else 'a'} {kind} named {name!r} already: choose another name"
+        )
     registry[name] = entry
 
 

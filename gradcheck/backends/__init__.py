@@ -107,7 +107,7 @@ def subject_of(call: Call) -> Subject:
     places, found = _arrays(template, call.wrt)
     if vjp is not None:
         template = _plain(template)
-        rule_fits(vjp, template, params)
+        rule_fits(vjp, f, template, params)
         return Pair(f.forward if isinstance(f, Op) else f, vjp, template, found, places, params)
     if isinstance(f, Op):
         names = [path for path, _ in leaves(template, "inputs")]

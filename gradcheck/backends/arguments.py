@@ -91,7 +91,9 @@ def plain(array: Any, path: str, what: str) -> Array:
     return np.asarray(array)
 
 
-def rule_fits(rule: Callable[..., Any], inputs: tuple[Any, ...], params: Mapping[str, Any]) -> None:
+def rule_fits(
+    rule: Callable[..., Any], f: Callable[..., Any], inputs: tuple[Any, ...], params: Mapping[str, Any]
+) -> None:
     """Raises `CallError` where the rule does not take its arguments; not checked where only a call can show it."""
     usual = isinstance(rule, FunctionType) and not (
         params or rule.__dict__ or rule.__code__.co_kwonlyargcount
@@ -106,6 +108,7 @@ def rule_fits(rule: Callable[..., Any], inputs: tuple[Any, ...], params: Mapping
         signature.bind(None, None, *inputs, **params)
     except TypeError as error:
         count = len(inputs)
+        _inputs_fit(f, inputs, params)
         names = [name for name, p in signature.parameters.items() if p.kind is not p.VAR_KEYWORD]
         keywords = "".join([f", {name}={value!r}" for name, value in params.items()])
         raise CallError(
@@ -113,6 +116,22 @@ def rule_fits(rule: Callable[..., Any], inputs: tuple[Any, ...], params: Mapping
             f"cotangent gy of the output, the output y and the {count} input{'s' * (count != 1)} of f"
             f"{f' and the parameters {keywords[2:]}' if params else ''} ({error}): define it as "
             f"rule({', '.join(['gy', 'y', *_input_names(count)])}{keywords})"
+        ) from error
+
+
+def _inputs_fit(f: Callable[..., Any], inputs: tuple[Any, ...], params: Mapping[str, Any]) -> None:
+    """Raises `CallError` where it is f that does not take the inputs."""
+    try:
+        signature = inspect.signature(f)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(*inputs, **params)
+    except TypeError as error:
+        count = len(inputs)
+        raise CallError(
+            f"{name_of(f)} takes {signature}, and {count} input{'s' * (count != 1)} came{' with params' if params else ''} ({error}): "
+            "pass a tuple with one input for each of its arguments, and static ones by name in params="
         ) from error
 
 

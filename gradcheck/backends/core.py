@@ -19,6 +19,7 @@ class Core:
     """`f` on Tensors. Arrays that were given as arrays and carry no gradient stay arrays; `params` go as keywords."""
 
     accumulates = True
+    composed = True
     traits = Traits(reads="{}.data", makes="Tensor({})")
     notes: tuple[str, ...] = ()
 

@@ -36,6 +36,7 @@ class Framed:
         self.output_paths: tuple[str, ...] = ()
         self.notes: tuple[str, ...] = ()
         self.own_rule = False  # whether f is one function with a rule that its user wrote
+        self.composed = False
         self.wanted = [item.wanted for item in inputs]
         self._invoke, self._flat, self._places = invoke, list(flat), tuple(places)
         self._judged: list[bool] | None = None  # outputs from which a gradient can be pulled back
@@ -315,6 +316,7 @@ def framed(
     inputs = chosen(named, found, wrt, len(arguments))
     made = kind(framework, invoke, [leaf for _, leaf in named], places, inputs, title)
     made.own_rule = framework.own_rule(f)
+    made.composed = kind is Framed and framework.composed(f)
     return made
 
 

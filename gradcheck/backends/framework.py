@@ -120,6 +120,10 @@ class Framework(ABC):
         """Whether f is one function with a rule that its user wrote, and not composed of the framework's."""
         return False
 
+    def composed(self, f: Any) -> bool:
+        """Whether `explain` can look into f, and say more than a check of the whole."""
+        return False
+
     def title(self, f: Any) -> str:
         """How messages name f."""
         return name_of(f)

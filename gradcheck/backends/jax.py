@@ -111,6 +111,10 @@ class Jax(Framework):
         made: Callable[..., Any] = f
         return made
 
+    def composed(self, f: Any) -> bool:
+        """A function that has no rule of its own."""
+        return not isinstance(f, CUSTOM)
+
     # --- derivatives --------------------------------------------------------------------------------------------------
 
     def mode(self, arrays: Iterable[Array]) -> AbstractContextManager[Any]:

@@ -37,6 +37,7 @@ class Pair:
     """`f` and `rule` on NumPy arrays. `params` go to both as keywords."""
 
     accumulates = False
+    composed = False
     traits = Traits()
     notes: tuple[str, ...] = ()
 

@@ -72,6 +72,8 @@ class Subject(Protocol):
     """Whose gradient is checked, in words: "the rule softplus_rule of softplus"."""
     inputs: tuple[Input, ...]
     output_paths: tuple[str, ...]
+    composed: bool
+    """Whether `explain` can look into the function, and say which part of it is wrong."""
     accumulates: bool
     """Whether a run's `accumulated` is kept by the framework, which adds to it later in place."""
     traits: Traits

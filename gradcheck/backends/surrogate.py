@@ -19,6 +19,7 @@ class StraightThrough:
         )
         self.inputs: tuple[Input, ...] = subject.inputs
         self.accumulates = subject.accumulates
+        self.composed = False
         self.output_paths = subject.output_paths
         self.traits, self.notes = subject.traits, subject.notes
 

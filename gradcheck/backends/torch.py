@@ -142,6 +142,10 @@ class PyTorch(Framework):
         custom = isinstance(f, torch.library.CustomOpDef)
         return custom or _is_function(f) or _is_function(getattr(f, "__self__", None))
 
+    def composed(self, f: Any) -> bool:
+        """A module, or a function that is none of one rule."""
+        return not self.own_rule(f)
+
     def title(self, f: Any) -> str:
         """The class of a module or of a Function, the qualified name of an op."""
         owner: Any = getattr(f, "__self__", None)

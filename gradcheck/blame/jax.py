@@ -12,6 +12,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, jaxpr_as_fun
 
 from gradcheck.backends import Call
+from gradcheck.backends.protocol import wide
 from gradcheck.blame.single import blame_of, judged, judged_whole, shapes_of
 from gradcheck.report.explanation import Explanation
 from gradcheck.report.graph import GraphOp, State
@@ -35,7 +36,10 @@ class Seen:
 
 
 class _Evaluation:
-    def __init__(self) -> None:
+    """twins: the calls in the same order, as JAX records them in double precision; empty where they are not known."""
+
+    def __init__(self, twins: Sequence[tuple[Any, Any]] = ()) -> None:
+        self.twins = twins
         self.seen: list[Seen] = []
         self.hidden: list[str] = []
         self.ops: list[GraphOp] = []
@@ -66,12 +70,13 @@ class _Evaluation:
 
     def _keep(self, jaxpr: Any, eqn: Any, values: Sequence[Any], made: Sequence[Any]) -> None:
         name = eqn.primitive.name
-        if name.startswith("custom_vjp_call"):
+        if _has_rule(eqn):
+            twin = self.twins[len(self.seen)] if self.twins else None
             self.seen.append(
                 Seen(
                     _name(eqn),
                     len(self.ops),
-                    _callable(jaxpr, eqn),
+                    _callable(jaxpr, eqn, twin),
                     tuple(values),
                     tuple(made),
                     _source(eqn),
@@ -91,7 +96,8 @@ def explained(call: Call) -> Explanation:
     def whole(*args: Any) -> Any:
         return call.f(*args, **(call.params or {}))
 
-    closed, found = jax.make_jaxpr(whole)(*inputs), _Evaluation()
+    closed = jax.make_jaxpr(whole)(*inputs)
+    found = _Evaluation(_twins(closed.jaxpr, whole, inputs))
     given = jax.tree_util.tree_flatten_with_path(inputs)[0]
     found.run(closed.jaxpr, closed.consts, [x for _, x in given], [-1 - k for k in range(len(given))])
     blamed, unjudged, verified = [], list(found.hidden), 0
@@ -125,7 +131,7 @@ def explained(call: Call) -> Explanation:
 
 def _graph_op(eqn: Any, place: int, takes: Sequence[int | None]) -> GraphOp:
     """An equation. takes: inputs by negative numbers, which `_graph` puts behind the ops."""
-    name = _name(eqn) if eqn.primitive.name.startswith("custom_vjp_call") else eqn.primitive.name
+    name = _name(eqn) if _has_rule(eqn) else eqn.primitive.name
     source = _source(eqn)
     made = ", ".join([f"{v.aval.dtype} {v.aval.shape}" for v in eqn.outvars if hasattr(v.aval, "dtype")])
     known = tuple(dict.fromkeys([k for k in takes if k is not None]))
@@ -177,9 +183,48 @@ def _bound(jaxpr: Any, eqn: Any, values: Sequence[Any]) -> list[Any]:
     return [next(made) if v in kept else None for v in eqn.outvars]
 
 
-def _callable(jaxpr: Any, eqn: Any) -> Callable[..., Any]:
+def _has_rule(eqn: Any) -> bool:
+    return str(eqn.primitive.name).startswith("custom_vjp_call")
+
+
+def _twins(jaxpr: Any, f: Callable[..., Any], inputs: tuple[Any, ...]) -> list[tuple[Any, Any]]:
+    """The calls of `jaxpr` with rules of their own, recorded for the inputs in double precision: equations fix their dtypes.
+
+    Each with the jaxpr it is in; none where f does not take double precision, or calls others there.
+    """
+    known = list(_entered(jaxpr))
+    if not known:
+        return []
+    with jax.enable_x64(True):
+        try:
+            twins = list(_entered(jax.make_jaxpr(f)(*jax.tree_util.tree_map(_wide, inputs)).jaxpr))
+        except Exception:  # noqa: BLE001 - whatever f raises for dtypes that it does not take
+            return []
+    forms = [[(_name(eqn), len(eqn.invars)) for _, eqn in some] for some in (known, twins)]
+    return twins if forms[0] == forms[1] else []
+
+
+def _entered(jaxpr: Any) -> Iterator[tuple[Any, Any]]:
+    """The calls with rules of their own in the order in which `_Evaluation.run` comes to them."""
+    for eqn in jaxpr.eqns:
+        inner = _inner(eqn)
+        if inner is not None and eqn.primitive.name in ENTERED:
+            yield from _entered(inner.jaxpr)
+        elif _has_rule(eqn):
+            yield jaxpr, eqn
+
+
+def _wide(x: Any) -> Any:
+    return jax.numpy.asarray(wide(np.asarray(x))) if isinstance(x, jax.Array | np.ndarray | np.generic) else x
+
+
+def _callable(jaxpr: Any, eqn: Any, twin: tuple[Any, Any] | None) -> Callable[..., Any]:
+    """The call as a function of its values. twin: the one to call where they are in double precision."""
+    recorded = [v.aval.dtype for v in eqn.invars]
+
     def f(*values: Any) -> Any:
-        made = _bound(jaxpr, eqn, values)
+        wider = [v.dtype for v in values] != recorded
+        made = _bound(*twin, values) if wider and twin is not None else _bound(jaxpr, eqn, values)
         return made[0] if len(made) == 1 else tuple(made)
 
     f.__name__ = _name(eqn)
@@ -212,7 +257,7 @@ def _jaxprs(eqn: Any) -> Iterator[Any]:
 def _customs(jaxpr: Any) -> Iterator[Any]:
     """The calls with rules of their own, at any depth."""
     for eqn in jaxpr.eqns:
-        if eqn.primitive.name.startswith("custom_vjp_call"):
+        if _has_rule(eqn):
             yield eqn
         else:
             for inner in _jaxprs(eqn):

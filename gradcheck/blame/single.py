@@ -10,7 +10,7 @@ import numpy as np
 
 from gradcheck.backends import Call, as_subject
 from gradcheck.backends.protocol import Array, Subject, wide
-from gradcheck.check import gradcheck
+from gradcheck.check import check_subject, gradcheck
 from gradcheck.diagnosis.faults import FIRST
 from gradcheck.errors import CallError, RuleError
 from gradcheck.numeric.derivative import BUDGET
@@ -156,15 +156,7 @@ def judged_whole(call: Call) -> Judged:
         with np.errstate(all="ignore"):
             if acquitted_whole(as_subject(call), call.seed):
                 return Judged()
-            report = gradcheck(
-                call.f,
-                call.inputs,
-                wrt=call.wrt,
-                params=call.params,
-                contracts=False,
-                seed=call.seed,
-                raise_exception=False,
-            )
+            report = check_subject(as_subject(call), replace(call, gy=None, contracts=frozenset()), 1)
     except (CallError, GradcoreError) as error:
         return Judged(reason=str(error))
     if report.verdict is Verdict.FAIL:

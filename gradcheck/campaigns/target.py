@@ -61,7 +61,9 @@ def loaded(module: str, file: str) -> ModuleType:
         path = Path(file)
         root, module = _package(path)
         if not path.is_file():
-            raise CallError(f"there is no file {file}: on another machine it has to be in the same place")
+            raise CallError(
+                f"there is no file {file}: write the path from this folder (another machine needs it in the same place)"
+            )
         if root not in sys.path:
             sys.path.insert(0, root)
     known = sys.modules.get(module)

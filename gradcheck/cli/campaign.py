@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gradcheck.cli import pages
 from gradcheck.cli.printing import print_out
 from gradcheck.cli.status import INTERRUPTED, MISCALLED, RIGHT, UNDECIDED, WRONG
 from gradcheck.cli.termination import status_of, termination_raised
@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> int:
     """Carry out `gradcheck run`; its exit status."""
     try:
         with termination_raised():
-            _ensure_writable(options.html)
+            pages.ensure_writable(options.html)
             found = _within_mpi(options) if _is_rank(options) else _campaign(options, _executor(options))
     except CallError as error:
         _message(str(error))
@@ -39,37 +39,7 @@ def run(options: argparse.Namespace) -> int:
     if found is None:
         return RIGHT
     print_out(found.to_json() if options.json else found)
-    return STATUS[found.verdict] if _written(found, options.html) else MISCALLED
-
-
-def _ensure_writable(page: str | None) -> None:
-    """Raises `CallError` where the page could not be written after all the work."""
-    from gradcore.errors import OutputError
-    from gradcore.io import ensure_writable
-
-    if page is None:
-        return
-    path = Path(page)
-    if path.is_dir():
-        raise CallError(f"--html {page} is a folder: name a file in it, as {path / 'gradients.html'}")
-    try:
-        ensure_writable(path.parent)
-    except OutputError as error:
-        raise CallError(f"--html: {error}") from error
-
-
-def _written(found: Campaign, page: str | None) -> bool:
-    """Whether the page was written, or none was requested."""
-    from gradcore.errors import OutputError
-
-    if page is None:
-        return True
-    try:
-        found.save_html(page)
-    except OutputError as error:
-        _message(f"--html: {error}")
-        return False
-    return True
+    return STATUS[found.verdict] if pages.written(found, options.html, "gradcheck") else MISCALLED
 
 
 def _campaign(options: argparse.Namespace, executor: Any) -> Campaign:

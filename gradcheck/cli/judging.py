@@ -9,6 +9,7 @@ from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from gradcheck.cli import pages
 from gradcheck.cli.options import parser
 from gradcheck.cli.printing import print_out
 from gradcheck.cli.status import INTERRUPTED, MISCALLED, RIGHT, UNDECIDED, WRONG
@@ -50,6 +51,7 @@ def _check(options: argparse.Namespace) -> int:
     from gradcheck.check import gradcheck
     from gradcheck.cli.loading import inputs_of, params_of, wrt_of
 
+    pages.ensure_writable(options.html)
     f, rule = _pair(options)
     inputs, wrt, params = inputs_of(options), wrt_of(options.wrt), params_of(options.params)
     _claimed(options, f, rule, inputs)
@@ -63,11 +65,11 @@ def _check(options: argparse.Namespace) -> int:
         seed=options.seed,
         raise_exception=False,
     )
-    print_out(report.to_json() if options.json else report)
-    return _status(report)
+    return _reported(report, options)
 
 
 def _verify(options: argparse.Namespace) -> int:
+    pages.ensure_writable(options.html)
     with _hypothesis(options.folder):
         from gradcheck.cli.loading import inputs_of, params_of, wrt_of
         from gradcheck.explore.verify import verify
@@ -78,7 +80,8 @@ def _verify(options: argparse.Namespace) -> int:
         if inputs is None:
             if not hasattr(f, "spec"):
                 raise CallError(
-                    f"{options.function} has no spec to draw inputs from: give an example with --like or --shapes"
+                    f"{options.function} has no spec to draw inputs from: give an example with --like or --shapes, or mark the "
+                    f"function by @gradcheck.checked(like=(x, ...), vjp=rule) and run: gradcheck {options.function}"
                 )
             if options.tensors:
                 raise CallError("--tensors needs an example of the inputs: give one with --like or --shapes")
@@ -100,8 +103,15 @@ def _verify(options: argparse.Namespace) -> int:
             )
         except GradientError as error:  # of the example itself, which no other can be drawn around
             result = error.report
+    return _reported(result, options)
+
+
+def _reported(result: Report | Verification, options: argparse.Namespace) -> int:
+    """Print the result and write its page, where one is requested; the exit status."""
     print_out(result.to_json() if options.json else result)
-    return _status(result)
+    return (
+        _status(result) if pages.written(result, options.html, f"gradcheck {options.command}") else MISCALLED
+    )
 
 
 def _pair(options: argparse.Namespace) -> tuple[Any, Any]:

@@ -6,6 +6,8 @@ import json
 import sys
 from difflib import get_close_matches
 from importlib import import_module
+from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,34 +21,48 @@ if TYPE_CHECKING:
 
 
 def named(text: str) -> Any:
-    """What `module:name` names, with the current folder among the places to look."""
-    module, colon, name = text.partition(":")
-    if not (module and colon and name):
-        raise CallError(f"{text!r} names no function: write module:name, such as numpy:sin")
-    if "" not in sys.path:
-        sys.path.insert(0, "")
-    try:
-        found = import_module(module)
-    except ImportError as error:
-        raise CallError(f"{text!r} can't be loaded: {error}") from error
-    except Exception as error:  # anything that a user's module raises when it is run
-        raise CallError(f"{text!r} can't be loaded: {type(error).__name__}: {error}") from error
-    before = f"{module}:"
-    for part in name.split("."):
+    """What `module:name` or `FILE.py:name` names, with the current folder among the places to look."""
+    place, colon, name = text.rpartition(":")
+    if not (place and colon and name):
+        raise CallError(f"{text!r} names no function: write module:name, such as numpy:sin, or FILE.py:name")
+    found: Any = _module(place, text)
+    before, parts = f"{place}:", name.split(".")
+    for part in parts:
         try:
             found = getattr(found, part)
         except AttributeError as error:
-            raise CallError(
-                f"{text!r} can't be loaded: {error}{meant(before + part, [before + n for n in dir(found)])}"
-            ) from error
+            close = meant(part, _names(found, modules=part != parts[-1]), before)
+            raise CallError(f"{text!r} can't be loaded: {error}{close}") from error
         before += f"{part}."
     return found
 
 
-def meant(name: str, known: Iterable[str]) -> str:
-    """The name that may have been meant, as a question that continues a sentence; "" where none is close."""
+def _module(place: str, text: str) -> ModuleType:
+    """The module of this name, or of this file. text: the option, for the message."""
+    if place.endswith(".py"):
+        from gradcheck.campaigns.target import loaded
+
+        return loaded("", str(Path(place).resolve()))
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        return import_module(place)
+    except ImportError as error:
+        raise CallError(f"{text!r} can't be loaded: {error}") from error
+    except Exception as error:  # anything that a user's module raises when it is run
+        raise CallError(f"{text!r} can't be loaded: {type(error).__name__}: {error}") from error
+
+
+def _names(owner: Any, *, modules: bool) -> list[str]:
+    """The attributes that may have been meant. modules: whether imported modules are among them."""
+    values = getattr(owner, "__dict__", {})
+    return [n for n in dir(owner) if modules or not isinstance(values.get(n), ModuleType)]
+
+
+def meant(name: str, known: Iterable[str], before: str = "") -> str:
+    """The name that may have been meant, as a question that continues a sentence; "" where none is close. before: to be written first."""
     close = get_close_matches(name, list(known), n=1)
-    return f": did you mean {close[0]}?" if close else ""
+    return f": did you mean {before}{close[0]}?" if close else ""
 
 
 def shape_of(text: str) -> tuple[int, ...]:

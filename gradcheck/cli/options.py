@@ -14,14 +14,16 @@ if TYPE_CHECKING:
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
-    found = argparse.ArgumentParser(
+    found = _Parser(
         prog="gradcheck",
         description="Prove gradients numerically.",
         epilog=EXPLAINED,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     found.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
-    commands = found.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = found.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=argparse.ArgumentParser
+    )
 
     def command(name: str, words: str) -> argparse.ArgumentParser:
         added = commands.add_parser(
@@ -149,7 +151,11 @@ def _add_run(run: argparse.ArgumentParser) -> None:
 
 def _add_function(command: argparse.ArgumentParser, *, required: bool) -> argparse._MutuallyExclusiveGroup:
     """The options that name a function, its rule and how it is called; returns the group of those that give inputs."""
-    command.add_argument("function", metavar="MODULE:FUNCTION", help="the forward function, or a gradcore op")
+    command.add_argument(
+        "function",
+        metavar="MODULE:FUNCTION",
+        help="the forward function, or a gradcore op; FILE.py in place of MODULE here and below takes it from a file",
+    )
     rule = command.add_mutually_exclusive_group()
     rule.add_argument("--vjp", metavar="MODULE:RULE", help="its rule(gy, y, *inputs), for a NumPy function")
     rule.add_argument(
@@ -170,6 +176,11 @@ def _add_function(command: argparse.ArgumentParser, *, required: bool) -> argpar
         help="of random inputs (default: %(default)s)",
     )
     command.add_argument("--json", action="store_true", help="print the report as JSON")
+    command.add_argument(
+        "--html",
+        metavar="FILE",
+        help="write one web page: the verdict, each failure with its pictures and code",
+    )
     point = command.add_mutually_exclusive_group(required=required)
     point.add_argument(
         "--shapes",
@@ -191,6 +202,19 @@ def at_least(least: int) -> Callable[[str], int]:
 
     whole_number.__name__ = "whole number"
     return whole_number
+
+
+class _Parser(argparse.ArgumentParser):
+    """Where options are unknown, names the page of help that lists those of the command."""
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As any parser; exits with status 2 where an argument is unknown."""
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            self.error(
+                f"unrecognized arguments: {' '.join(unknown)}: `{self.prog} {found.command} --help` lists what it takes"
+            )
+        return found
 
 
 class _Version(argparse.Action):

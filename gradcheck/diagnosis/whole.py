@@ -41,7 +41,9 @@ def zero(case: Case) -> Cause | None:
         lost = case.obs.subject.traits.lost
         return Cause(
             "missing",
-            lost or "the rule returns None (or nothing is recorded), and the output depends on this input",
+            lost
+            or "the rule returns None (or nothing is recorded), and the output depends on this input: return its cotangent, or "
+            "name the others alone by wrt=",
         )
     if all(g is None or not np.any(g) for g in gs):
         return Cause("missing", "the rule gives zero throughout, and the output depends on this input")

@@ -217,7 +217,10 @@ def _plain(e: Explanation) -> dict[str, Any]:
 def _headline(e: Explanation) -> str:
     if not e.blamed:
         if e.verdict is Verdict.FAIL:
-            return "the gradient is wrong, and every op that was recorded is right"
+            seen = (
+                "no op that could be judged is wrong" if e.unjudged else "every op that was recorded is right"
+            )
+            return f"the gradient is wrong, and {seen}"
         return "no op is at fault" if e.verdict is Verdict.PASS else "no op was found to be at fault"
     first = e.blamed[0]
     more = f", and {len(e.blamed) - 1} more" if len(e.blamed) > 1 else ""

@@ -161,7 +161,8 @@ def _head(v: Verification) -> list[str]:
         lines.append(f"  checked: {v.gradient}")
     if v.reason:
         lines.append(f"  why: {v.reason}")
-    lines.append(f"  {v.examples} examples tried{': ' if counts else ''}{counts}")
+    tried = f"{v.examples} example{'s' * (v.examples != 1)} tried"
+    lines.append(f"  {tried}{': ' if counts else ''}{counts}")
     if v.beyond:
         lines.append(f"  {v.beyond} more tried beyond what the example shows")
     if v.set_aside:

@@ -20,6 +20,8 @@ from gradcheck.summary.results import Check, Summary, gathered
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
+NOTHING = "no collected test has the fixture gradcheck_record, which puts results there"
+
 _FILES = {"--gradcheck-json": "JSON", "--gradcheck-html": "a web page"}
 
 
@@ -181,7 +183,7 @@ class Collector:
             terminalreporter.write_line(text, red=True)
         if not self._unwritten:
             for path in self._files.values():
-                text = f"written: {path}" if self._found else f"no check was collected, not written: {path}"
+                text = f"written: {path}" if self._found else f"not written: {path}: {NOTHING}"
                 terminalreporter.write_line(text)
 
 

@@ -201,7 +201,7 @@ def test_a_page_that_can_not_be_written_is_refused_before_the_work(tmp_path):
 def test_a_page_that_can_not_be_written_after_all_leaves_the_results_and_the_old_page(
     tmp_path, monkeypatch, capsys
 ):
-    from gradcheck.cli import campaign as cli
+    from gradcheck.cli import pages
     from gradcore.errors import OutputError
 
     page = tmp_path / "page.html"
@@ -211,7 +211,7 @@ def test_a_page_that_can_not_be_written_after_all_leaves_the_results_and_the_old
         def save_html(self, path):
             raise OutputError(f"{path}: no space left on the device")
 
-    assert cli._written(Full(), str(page)) is False
-    assert "gradcheck: --html: " in capsys.readouterr().err
+    assert pages.written(Full(), str(page), "gradcheck check") is False
+    assert "gradcheck check: --html: " in capsys.readouterr().err
     assert page.read_text() == "old"
-    assert cli._written(Full(), None) is True
+    assert pages.written(Full(), None, "gradcheck check") is True

@@ -358,3 +358,11 @@ def test_a_kink_between_two_slopes_is_no_step_of_a_function_that_jumps():
         raise_exception=False,
     )
     assert report.causes == ("kink",)
+
+
+def test_an_input_without_a_cotangent_is_to_get_one_or_to_be_left_out():
+    x = np.array([0.5, 2.0])
+    report = gradcheck(np.multiply, (x, x + 1), vjp=lambda gy, y, a, b: (gy * b, None), raise_exception=False)
+    assert report.causes == ("missing",)
+    assert report.faults[0].text.endswith("return its cotangent, or name the others alone by wrt=.")
+    assert gradcheck(np.multiply, (x, x + 1), vjp=lambda gy, y, a, b: (gy * b, None), wrt=0)

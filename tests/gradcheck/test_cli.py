@@ -122,6 +122,9 @@ def test_the_version_is_that_of_the_distribution(capsys):
         (["check", "numpy:sin", "--shapes", "-3"], "'-3' is no shape"),
         (["check", "numpy:sin", "--shapes", "3", "--params", "[1]"], "has no names: write an object"),
         (["check", "numpy:sin", "--shapes", "3", "--params", "{a"], "is no JSON"),
+        (["check", "mine_to_check.py:", "--shapes", "3"], "or FILE.py:name"),
+        (["check", "none.py:f", "--shapes", "3"], "none.py: write the path from this folder"),
+        (["verify", "mine_to_check:softplus"], "vjp=rule) and run: gradcheck mine_to_check:softplus"),
         (["op", "no such op"], "there is no differentiable op named 'no such op': choose among abs, add"),
     ],
 )
@@ -143,6 +146,10 @@ def test_a_scalar_shape_is_written_as_nothing():
         (["op", "relu", "--examples", "0"], "0 is below 1"),
         (["check", "numpy:sin", "--shapes", "3", "--seed", "-1"], "-1 is below 0"),
         (["check", "numpy:sin", "--shapes", "3", "--dtype", "foo"], "invalid choice: 'foo'"),
+        (
+            ["verify", "numpy:sin", "--inputs", "m:x"],
+            "--inputs m:x: `gradcheck verify --help` lists what it takes",
+        ),
     ],
 )
 def test_an_option_out_of_range_is_a_wrong_call(arguments, message, capsys):
@@ -174,3 +181,66 @@ def test_a_function_without_a_rule_is_checked_only_where_gradcores_derivative_is
     assert done.returncode == RIGHT, done.stderr
     assert "checked: gradcore's derivative of softplus" in done.stdout
     assert command(*call, "--tensors", "--vjp", "mine_to_check:rule").returncode == MISCALLED
+
+
+def test_functions_rules_and_inputs_are_taken_from_a_file_as_from_a_module(tmp_path, capsys):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "in_a_file.py").write_text(
+        "import numpy as np\ninputs = (np.ones(2),)\n"
+        "def f(x):\n    return x * x\ndef rule(gy, y, x):\n    return gy * x\n"
+    )
+    place = "sub/in_a_file.py"
+    try:
+        call = ["check", f"{place}:f", "--vjp", f"{place}:rule", "--inputs", f"{place}:inputs"]
+        assert main(call) == WRONG
+        assert "Multiplied by 2 every entry is right." in capsys.readouterr().out
+        assert main(["check", f"{place}:rul", "--shapes", "3"]) == MISCALLED
+        assert f": did you mean {place}:rule?" in capsys.readouterr().err
+    finally:
+        sys.modules.pop("in_a_file", None)
+        sys.path[:] = [p for p in sys.path if p != str(tmp_path / "sub")]
+
+
+def test_no_imported_module_is_offered_for_a_function_that_is_not_there(capsys):
+    assert main(["check", "mine_to_check:o", "--shapes", "3"]) == MISCALLED
+    assert "did you mean" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["check", "verify"])
+def test_the_page_is_written_beside_what_is_printed(name, tmp_path, capsys):
+    call = [name, "numpy:sin", "--vjp", "mine_to_check:wrong", "--shapes", "3", "--html", "new/page.html"]
+    assert main(call) == WRONG
+    assert capsys.readouterr().out.startswith("FAIL")
+    text = (tmp_path / "new" / "page.html").read_text(encoding="utf-8")
+    assert text.startswith("<!DOCTYPE html>")
+    assert "<figure>" in text
+    assert "Multiplied by 1/2" in text
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["page.html"]
+
+
+@pytest.mark.parametrize("name", ["check", "verify"])
+def test_a_page_that_cannot_be_written_is_refused_before_the_function_is_loaded(name, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    for page, words in [
+        ("file/p.html", "--html: file: no files can be"),
+        (".", "--html . is a folder: name"),
+    ]:
+        assert main([name, "nowhere_to_be_found:f", "--shapes", "3", "--html", page]) == MISCALLED
+        seen = capsys.readouterr()
+        assert f"gradcheck {name}: {words}" in seen.err
+        assert "can't be loaded" not in seen.err
+
+
+def test_a_page_that_fails_after_the_work_leaves_the_report_and_status_2(monkeypatch, capsys):
+    from gradcheck.report.report import Report
+    from gradcore.errors import OutputError
+
+    def full(_report, path):
+        raise OutputError(f"{path}: no space left on the device")
+
+    monkeypatch.setattr(Report, "save_html", full)
+    call = ["check", "numpy:sin", "--vjp", "mine_to_check:wrong", "--shapes", "3", "--html", "page.html"]
+    assert main(call) == MISCALLED
+    seen = capsys.readouterr()
+    assert seen.out.startswith("FAIL")
+    assert "gradcheck check: --html: page.html: no space left on the device" in seen.err

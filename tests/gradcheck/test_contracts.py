@@ -76,7 +76,7 @@ def test_gradients_that_a_framework_adds_to_in_place_may_not_be_one_array():
             return [first, first]
 
     from gradcheck.backends.core import Core
-    from gradcheck.check import _check
+    from gradcheck.check import check_subject
 
     class Sharing(Core):
         def run(self, arrays):
@@ -86,7 +86,7 @@ def test_gradients_that_a_framework_adds_to_in_place_may_not_be_one_array():
 
     plain = as_subject(Call(f, as_tensors((X, X + 1))))
     subject = Sharing(f, plain._template, plain.inputs, plain._places, {})
-    report = _check(subject, Call(f, as_tensors((X, X + 1)), contracts={"no_shared_memory"}), 1)
+    report = check_subject(subject, Call(f, as_tensors((X, X + 1)), contracts={"no_shared_memory"}), 1)
     assert report.broken == ("no_shared_memory",)
     assert "the gradients of inputs[0] and inputs[1] are one array" in str(report)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import gradcore
-from gradcheck import CallError, Explanation, Verdict, explain
+from gradcheck import CallError, Explanation, Verdict, explain, gradcheck
 from gradcheck.verification import CHANGES, broken
 from gradcore import Tensor, registry
 
@@ -275,3 +275,12 @@ def test_a_wrong_cotangent_of_a_term_that_is_nothing_beside_the_other_is_named(c
     x, y = leaf(4, 5), Tensor(np.random.default_rng(1).standard_normal((4, 5)) * 1e-17, requires_grad=True)
     found = explain((wrong("add", change, 1)(x, y) * x).sum())
     assert [(b.kind, b.op, b.place) for b in found.blamed] == [("rule", "add", 1)]
+
+
+def test_a_check_of_a_whole_function_says_how_to_find_the_op_and_one_of_an_op_does_not():
+    halved = gradcore.Op(lambda x, /: x * x, lambda gy, y, x: gy * x, gradcore.sin.spec, name="square")
+    x = Tensor([0.5, 2.0])
+    advice = "to find the op, run print(gradcheck.explain(f, inputs)): it checks each by itself"
+    assert gradcheck(lambda x: halved(x).exp(), (x,), raise_exception=False).note.endswith(advice)
+    report = gradcheck(halved, (x,), raise_exception=False)
+    assert (report.verdict, "explain" in report.note) == (Verdict.FAIL, False)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gradcheck import CallError, Verdict, explain
+from gradcheck import CallError, Verdict, explain, gradcheck
 
 torch = pytest.importorskip("torch")
 
@@ -272,3 +272,18 @@ def test_the_rounding_of_many_ops_in_single_precision_takes_few_calls_of_the_who
 
     assert explain(f, (leaf(4, dtype=torch.float32),))
     assert len(calls) < 100
+
+
+def test_a_check_of_a_whole_module_says_how_to_find_the_op_and_one_of_a_rule_does_not():
+    class Gated(torch.nn.Module):
+        def forward(self, x):
+            return x * torch.sigmoid(x.detach())
+
+    x = torch.tensor([0.5, -1.0], requires_grad=True)
+    advice = "to find the op, run print(gradcheck.explain({}, inputs)): it checks each by itself"
+    report = gradcheck(Gated(), (x,), raise_exception=False)
+    assert report.note.endswith(advice.format("module"))
+    w = torch.tensor([2.0, 3.0], requires_grad=True)
+    report = gradcheck(Wrong.apply, (x, w, 2.0), raise_exception=False)
+    assert (report.verdict, "explain" in report.note) == (Verdict.FAIL, False)
+    assert "explain" not in gradcheck(torch.sin, (x,)).note

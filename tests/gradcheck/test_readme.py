@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import re
 import tomllib
 from importlib import resources
@@ -9,6 +10,8 @@ from importlib import resources
 import pytest
 from programs import module
 
+import gradcheck
+import gradcore.errors
 from gradcheck import cli
 from gradcheck.contracts import CONTRACTS
 from gradcheck.diagnosis.causes import CAUSES
@@ -109,3 +112,11 @@ def test_the_guide_names_every_cause_of_a_kernel():
     assert len(named) > 12
     listed = re.findall(r"^\| `([\w ]+)` \|", GUIDE["kernels"].read_text(encoding="utf-8"), re.MULTILINE)
     assert named <= set(listed)
+
+
+@pytest.mark.parametrize("page", readme.PAGES, ids=lambda page: page.stem)
+def test_every_error_that_a_page_names_exists(page):
+    text = page.read_text(encoding="utf-8")
+    named = set(re.findall(r"`(?:[a-z]+\.)*([A-Z]\w*Error)`", text))
+    known = {*dir(builtins), *dir(gradcheck), *dir(gradcore.errors)}
+    assert named <= known

@@ -348,7 +348,9 @@ def test_where_no_check_was_collected_no_file_is_written_and_no_folder_made(run,
     assert seen.code == 0
     assert (pytester.path / "s.json").read_text() == "of the last run"
     assert not (pytester.path / "new").exists()
-    assert seen.shows("no check was collected, not written: ROOT/new/er/s.html")
+    assert seen.shows(
+        "not written: ROOT/new/er/s.html: no collected test has the fixture gradcheck_record, .*"
+    )
     assert not seen.shows("written: .*")
 
 

@@ -381,3 +381,9 @@ def test_a_complex_domain_shows_a_missing_conjugate():
     assert verify(np.square, domain, vjp=lambda gy, y, z: gy * np.conj(2 * z))
     found = verify(np.square, domain, vjp=lambda gy, y, z: gy * 2 * z, raise_exception=False)
     assert found.smallest.causes == ("conjugated",)
+
+
+def test_one_example_is_counted_in_the_singular():
+    result = verify(np.sin, like=(np.array([0.5]),), vjp=lambda gy, y, x: gy, raise_exception=False)
+    assert result.examples == 1
+    assert "\n  1 example tried: 1 fail\n" in str(result)

@@ -230,6 +230,17 @@ def test_a_rule_with_too_few_parameters_is_refused_with_what_it_is_called_with()
     assert message.endswith("define it as rule(gy, y, x)")
 
 
+def test_where_f_does_not_take_the_inputs_either_the_inputs_are_refused_and_not_the_rule():
+    def scaled(x, w):
+        return x * w
+
+    message = refused(scaled, (X,), vjp=lambda gy, y, x, w: (gy * w, gy * x))
+    assert message.startswith("scaled takes (x, w), and 1 input came (missing a required argument: 'w')")
+    assert message.endswith("one input for each of its arguments, and static ones by name in params=")
+    message = refused(scaled, (X,), vjp=lambda gy, y, x, w: (gy * w, gy * x), params={"axis": 0})
+    assert "1 input came with params (" in message
+
+
 def test_a_rule_with_too_many_parameters_or_other_keywords_is_refused():
     assert "rule(gy, y, x0, x1)" in refused(np.multiply, (X, X), vjp=lambda gy, y, a, b, c: (gy, gy))
     message = refused(np.sum, (X,), vjp=rule, params={"axis": 0})

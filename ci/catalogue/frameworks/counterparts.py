@@ -211,6 +211,9 @@ COUNTERPARTS: Mapping[str, Callable[..., Any]] = {
     "cumsum": _running(torch.cumsum),
     "diff": lambda x, n=1, axis=-1: torch.diff(x, n, axis) if n else x * 1,
     "elu": lambda x, alpha=1.0: F.elu(x, alpha),
+    # Composed, as PyTorch's own have no second derivative.
+    "hardsigmoid": lambda x: torch.clamp(x / 6 + 0.5, 0, 1),
+    "hardswish": lambda x: x * torch.clamp(x / 6 + 0.5, 0, 1),
     "gelu": lambda x, approximate="none": F.gelu(x, approximate=approximate),
     "glu": lambda x, axis=-1: F.glu(x, axis),
     "group_norm": _group_norm,

@@ -86,6 +86,12 @@ def _take_along_axis(x: Any, indices: Any, axis: int) -> Any:
     return _moved(x, np.take_along_axis(_places(x), indices, axis))
 
 
+def _roll(x: Any, shift: Any, axis: Any = None) -> Any:
+    if isinstance(axis, tuple) and isinstance(shift, int):
+        shift = (shift,) * len(axis)
+    return torch.roll(x, shift, axis)
+
+
 def _topk(x: Any, k: int, axis: int = -1, largest: bool = True) -> Any:
     return torch.topk(x, k, axis, largest)[0]
 
@@ -128,7 +134,7 @@ MATRICES: Mapping[str, Callable[..., Any]] = {
     "qr_packed": _qr,
     "ravel": torch.ravel,
     "repeat": _repeat,
-    "roll": lambda x, shift, axis=None: torch.roll(x, shift, axis),
+    "roll": _roll,
     "rot90": lambda x, k=1, axes=(0, 1): torch.rot90(x, k, axes),
     "solve": lambda a, b: linalg.solve(a, b) if b.ndim > 1 else linalg.solve(a, b[:, None])[:, 0],
     "solve_triangular": lambda a, b, lower=True: linalg.solve_triangular(
