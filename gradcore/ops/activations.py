@@ -17,7 +17,6 @@ from gradcore.ops.index import getitem
 from gradcore.ops.reference import elementwise
 from gradcore.ops.shape import reshape
 from gradcore.ops.special import erfc
-from gradcore.ops.trigonometric import tanh
 from gradcore.spec import Derived, Env, OneOf, OpSpec, case, interval, reals
 
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
@@ -160,7 +159,9 @@ def silu(x: Array) -> Array:
 )
 def mish(x: Array) -> Array:
     """x tanh(softplus(x)): Misra 2020."""
-    return x * tanh(softplus(x))
+    # With q = 1 - s the quotient is tanh(softplus(x)), and its derivatives keep their digits in both tails.
+    s, q = sigmoid(x), sigmoid(-x)
+    return x * s * (1 + q) / (1 + q * q)
 
 
 def _gelu_by_loop(x: Array, approximate: str = "none") -> Array:

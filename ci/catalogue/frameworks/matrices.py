@@ -29,19 +29,30 @@ def _lower(x: Any) -> Any:
     return torch.tril(x) + torch.tril(x, -1).mT
 
 
+def _array(x: Any) -> Any:
+    return x.detach().numpy()
+
+
+def _signs(vectors: Any, numpys: Any) -> Any:
+    """By column, the sign that makes it NumPy's: it is free."""
+    return torch.tensor(np.sign((_array(vectors) * numpys).sum(-2, keepdims=True)))
+
+
 def _eigh(x: Any) -> Any:
     values, vectors = linalg.eigh(_lower(x))
-    return torch.cat([values[..., None, :], vectors], -2)
+    return torch.cat([values[..., None, :], vectors * _signs(vectors, np.linalg.eigh(_array(x))[1])], -2)
 
 
 def _svd(x: Any) -> Any:
     u, s, vh = linalg.svd(x, full_matrices=False)
-    return torch.cat([u.mT, s[..., None], vh], -1)
+    signs = _signs(u, np.linalg.svd(_array(x), full_matrices=False)[0])
+    return torch.cat([(u * signs).mT, s[..., None], vh * signs.mT], -1)
 
 
 def _qr(x: Any) -> Any:
     q, r = linalg.qr(x)
-    return torch.cat([q.mT, r], -1)
+    signs = _signs(q, np.linalg.qr(_array(x))[0])
+    return torch.cat([(q * signs).mT, r * signs.mT], -1)
 
 
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:  # noqa: A002
@@ -62,7 +73,7 @@ def _places(x: Any) -> Any:
 
 def _moved(x: Any, places: Any) -> Any:
     """Entries of x at places in row-major order."""
-    return torch.take(x, torch.tensor(np.ascontiguousarray(places)))
+    return torch.take(x, torch.tensor(np.array(places)))
 
 
 def _repeat(x: Any, repeats: Any, axis: Any = None) -> Any:
@@ -90,6 +101,15 @@ def _roll(x: Any, shift: Any, axis: Any = None) -> Any:
     if isinstance(axis, tuple) and isinstance(shift, int):
         shift = (shift,) * len(axis)
     return torch.roll(x, shift, axis)
+
+
+def _solve(a: Any, b: Any) -> Any:
+    if b.ndim == 1:
+        return linalg.solve(a, b[:, None])[:, 0]
+    batch = torch.broadcast_shapes(
+        a.shape[:-2], b.shape[:-2]
+    )  # PyTorch may take a matrix for a batch of vectors
+    return linalg.solve(a.expand(*batch, *a.shape[-2:]), b.expand(*batch, *b.shape[-2:]))
 
 
 def _topk(x: Any, k: int, axis: int = -1, largest: bool = True) -> Any:
@@ -136,7 +156,7 @@ MATRICES: Mapping[str, Callable[..., Any]] = {
     "repeat": _repeat,
     "roll": _roll,
     "rot90": lambda x, k=1, axes=(0, 1): torch.rot90(x, k, axes),
-    "solve": lambda a, b: linalg.solve(a, b) if b.ndim > 1 else linalg.solve(a, b[:, None])[:, 0],
+    "solve": _solve,
     "solve_triangular": lambda a, b, lower=True: linalg.solve_triangular(
         torch.tril(a) if lower else torch.triu(a), b, upper=not lower
     ),
