@@ -159,7 +159,7 @@ def silu(x: Array) -> Array:
 )
 def mish(x: Array) -> Array:
     """x tanh(softplus(x)): Misra 2020."""
-    # With q = 1 - s the quotient is tanh(softplus(x)), and its derivatives keep their digits in both tails.
+    # With q = 1 - s the quotient is tanh(softplus(x)), and nothing on the way overflows.
     s, q = sigmoid(x), sigmoid(-x)
     return x * s * (1 + q) / (1 + q * q)
 

@@ -25,6 +25,7 @@ NOT_ENROLLED = {
     "no_grad enable_grad is_grad_enabled anomaly": "modes",
     "concatenate stack hstack vstack dstack": "take a list of arrays, and call the op of their name; see test_numpy_functions",
     "split array_split": "give a list of slices; see tests/core/test_split.py",
+    "average cumulative_sum": "call mean, weighted_average and cumsum; see tests/core/test_averages.py",
     "einsum": "takes the subscripts first; see test_decompositions.py in tests/core",
     "eigh eigvalsh svd svdvals qr slogdet": "give parts of an op that holds several arrays; see tests/core/test_decompositions.py",
     "BCELoss BCEWithLogitsLoss CosineEmbeddingLoss CrossEntropyLoss HingeLoss HuberLoss KLDivLoss L1Loss MSELoss NLLLoss SmoothL1Loss TripletMarginLoss": "call the losses; see test_its_module_is_the_loss",
@@ -218,8 +219,8 @@ def test_a_method_is_its_op(name):
 OF_LISTS = (np.concatenate, np.stack, np.hstack, np.vstack, np.dstack)
 SEVERAL = (np.split, np.array_split, np.linalg.eigh, np.linalg.svd, np.linalg.qr, np.linalg.slogdet)
 """Those that give several arrays."""
-OTHERWISE = (*SEVERAL, np.einsum, np.linalg.eigvalsh)
-"""Those that are called in another way than their ops; tests/core/test_split.py and test_decompositions.py have them."""
+OTHERWISE = (*SEVERAL, np.einsum, np.linalg.eigvalsh, np.average, getattr(np, "cumulative_sum", None))
+"""Those that are called in another way than their ops; tests/core/test_split.py, test_averages.py and test_decompositions.py have them."""
 
 
 @pytest.mark.parametrize(
