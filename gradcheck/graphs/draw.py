@@ -38,9 +38,12 @@ KINDS: tuple[Kind, ...] = ("gradient",) * 5 + ("array",) * 2 + ("constant",)
 
 
 def differentiable_ops() -> list[str]:
-    """Names of all registered ops and losses that have a gradient, the simplest first."""
+    """Names of all registered ops and losses to which a gradient may go through another's result, the simplest first.
+
+    Not to those that take structured matrices alone, such as det: what an op gives is seldom invertible.
+    """
     names = [*registry.ops, *[f"losses.{name}" for name in registry.losses]]
-    found = [n for n in names if any(a.takes_gradient for c in entry_of(n).spec.cases for a in c.arrays)]
+    found = [n for n in names if any(takes_values(a) for c in entry_of(n).spec.cases for a in c.arrays)]
     return sorted(found, key=_simplicity)
 
 
