@@ -149,14 +149,18 @@ def slogdet(x: Array) -> SlogdetResult:
     return SlogdetResult(np.linalg.slogdet(plain(x))[0], logabsdet(x))
 
 
+def _back(a: Array, gy: Array, b: Array) -> Array:
+    """The solution for gy of the transposed matrices, as columns."""
+    return solve(turned(a), gy if b.ndim > 1 else gy[..., None])
+
+
 def _solve_b(gy: Array, _y: Array, a: Array, b: Array) -> Array:
-    return solve(turned(a), gy) if b.ndim > 1 else matmul(turned(inv(a)), gy)
+    found = _back(a, gy, b)
+    return found if b.ndim > 1 else found[..., 0]
 
 
 def _solve_a(gy: Array, y: Array, a: Array, b: Array) -> Array:
-    if b.ndim > 1:
-        return -matmul(solve(turned(a), gy), turned(y))
-    return -(matmul(turned(inv(a)), gy)[..., :, None] * y[..., None, :])
+    return -matmul(_back(a, gy, b), turned(y if b.ndim > 1 else y[..., None]))
 
 
 @op(

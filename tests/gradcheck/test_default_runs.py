@@ -51,7 +51,7 @@ def test_empty_and_single_entries_are_reached_within_a_short_run(rarest):
         return [("first", e.arrays[0].size), ("second", e.arrays[1].size)]
 
     both = examples(case(reals("n"), reals("m")))
-    assert rarest(both, classify, [("first", 0), ("first", 1), ("second", 0), ("second", 1)], 60) >= 1
+    assert rarest(both, classify, [("first", 0), ("first", 1), ("second", 0), ("second", 1)], 100) >= 1
     assert rarest(examples(case(reals("n"))), lambda e: [e.arrays[0].size], range(7), 100) >= 3
 
 
