@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from gradcore.optim.base import Optimizer, check
+from gradcore.optim.base import Optimizer, check, follow
 from gradcore.optim.reference import discounted, trajectory
 from gradcore.registry import optimizer
 from gradcore.spec import Floats, OptimizerSpec
@@ -77,10 +77,7 @@ class Adadelta(Optimizer):
         if self.weight_decay:
             g = g + decay * p
         square, moved = state
-        np.multiply(g, g, out=s)
-        s *= rest
-        square *= rho
-        square += s
+        follow(square, np.multiply(g, g, out=s), s, rho, rest)
         np.divide(moved + eps, square + eps, out=s)
         np.sqrt(s, out=s)
         s *= g

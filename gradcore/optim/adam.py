@@ -16,7 +16,7 @@ from gradcore.spec import Floats, OneOf, OptimizerSpec, Param
 if TYPE_CHECKING:
     from gradcore.optim.base import Array, Arrays, Checks, Params
 
-_DOMAIN: dict[str, Param] = {
+DOMAIN: dict[str, Param] = {
     "lr": Floats(1e-4, 0.1, log=True),
     "betas": OneOf((0.9, 0.999), (0.0, 0.0), (0.5, 0.9), (0.99, 0.3)),
     "eps": Floats(1e-8, 1e-2, log=True),
@@ -48,7 +48,7 @@ def check_betas(name: str, value: Any) -> tuple[float, float]:
 
 @optimizer(
     spec=OptimizerSpec(
-        _DOMAIN,
+        DOMAIN,
         reference=lambda p, gradients, factors, *, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0: (
             _by_sums(p, gradients, factors, lr, betas, eps, weight_decay, 0.0)
         ),
@@ -112,7 +112,7 @@ class Adam(Optimizer):
 
 @optimizer(
     spec=OptimizerSpec(
-        _DOMAIN,
+        DOMAIN,
         reference=lambda p, gradients, factors, *, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01: (
             _by_sums(p, gradients, factors, lr, betas, eps, 0.0, weight_decay)
         ),

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradcore.optim.adam import check_betas
-from gradcore.optim.base import Optimizer, check
+from gradcore.optim.adam import DOMAIN, Adam
+from gradcore.optim.base import follow
 from gradcore.optim.reference import discounted, trajectory
 from gradcore.registry import optimizer
-from gradcore.spec import Floats, OneOf, OptimizerSpec
+from gradcore.spec import OptimizerSpec
 
 if TYPE_CHECKING:
-    from gradcore.optim.base import Array, Arrays, Checks, Params
+    from gradcore.optim.base import Array, Arrays, Params
 
 
 def _by_sums(
@@ -32,28 +32,18 @@ def _by_sums(
 
 @optimizer(
     spec=OptimizerSpec(
-        {
-            "lr": Floats(1e-4, 0.1, log=True),
-            "betas": OneOf((0.9, 0.999), (0.0, 0.0), (0.5, 0.9), (0.99, 0.3)),
-            "eps": Floats(1e-8, 1e-2, log=True),
-            "weight_decay": Floats(0.0, 0.1, specials=(0.0,)),
-        },
+        DOMAIN,
         reference=lambda p, gradients, factors, *, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0: (
             _by_sums(p, gradients, factors, lr, betas, eps, weight_decay)
         ),
     )
 )
-class Adamax(Optimizer):
+class Adamax(Adam):
     """Adamax: a running mean of the gradient over a running maximum of its size.
 
     g = gradient + weight_decay p;  m = b1 m + (1 - b1) g;  u = max(b2 u, |g| + eps);  p -= lr / (1 - b1^t) m / u.
     Kingma and Ba 2015, algorithm 2, with eps as in PyTorch.
     """
-
-    hyper: ClassVar[Checks] = {"lr": check, "betas": check_betas, "eps": check, "weight_decay": check}
-    betas: tuple[float, float]
-    eps: float
-    weight_decay: float
 
     def __init__(
         self,
@@ -63,7 +53,7 @@ class Adamax(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+        super().__init__(params, lr, betas, eps, weight_decay)
 
     def buffers(self) -> tuple[str, ...]:  # noqa: D102
         return ("mean", "largest")
@@ -77,9 +67,7 @@ class Adamax(Optimizer):
         if self.weight_decay:
             g = g + decay * p
         mean, largest = state
-        np.multiply(g, rest, out=s)
-        mean *= b1
-        mean += s
+        follow(mean, g, s, b1, rest)
         np.absolute(g, out=s)
         s += eps
         largest *= b2

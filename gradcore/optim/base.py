@@ -40,6 +40,13 @@ def check(name: str, value: Any, low: float = 0.0, high: float = math.inf) -> fl
     return float(value)
 
 
+def follow(mean: Array, x: Array, s: Array, by: Array, rest: Array) -> None:
+    """mean = by mean + rest x, in place; s: scratch of their shape, which may be x."""
+    np.multiply(x, rest, out=s)
+    mean *= by
+    mean += s
+
+
 def check_flag(name: str, value: Any) -> bool:
     """`value` where it is True or False, else DomainError."""
     if not isinstance(value, bool | np.bool_):

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from gradcore.optim.adam import check_betas
-from gradcore.optim.base import Optimizer, check
+from gradcore.optim.adam import DOMAIN, Adam
+from gradcore.optim.base import Optimizer, check, follow
 from gradcore.optim.reference import discounted, trajectory
 from gradcore.registry import optimizer
-from gradcore.spec import Floats, OneOf, OptimizerSpec
+from gradcore.spec import Floats, OptimizerSpec
 
 if TYPE_CHECKING:
     from gradcore.optim.base import Array, Arrays, Checks, Params
@@ -41,13 +41,7 @@ def _by_sums(
 
 @optimizer(
     spec=OptimizerSpec(
-        {
-            "lr": Floats(1e-4, 0.1, log=True),
-            "betas": OneOf((0.9, 0.999), (0.0, 0.0), (0.5, 0.9), (0.99, 0.3)),
-            "eps": Floats(1e-8, 1e-2, log=True),
-            "momentum_decay": Floats(0.0, 0.5, specials=(0.0, 4e-3)),
-            "weight_decay": Floats(0.0, 0.1, specials=(0.0,)),
-        },
+        {**DOMAIN, "momentum_decay": Floats(0.0, 0.5, specials=(0.0, 4e-3))},
         reference=lambda p, gradients, factors, *, lr=2e-3, betas=(0.9, 0.999), eps=1e-8, momentum_decay=4e-3, weight_decay=0.0: (
             _by_sums(p, gradients, factors, lr, betas, eps, momentum_decay, weight_decay)
         ),
@@ -61,13 +55,7 @@ class NAdam(Optimizer):
     Dozat 2016, with the decay of momentum as in PyTorch. momentum_decay and betas must not change.
     """
 
-    hyper: ClassVar[Checks] = {
-        "lr": check,
-        "betas": check_betas,
-        "eps": check,
-        "momentum_decay": check,
-        "weight_decay": check,
-    }
+    hyper: ClassVar[Checks] = {**Adam.hyper, "momentum_decay": check}
     betas: tuple[float, float]
     eps: float
     momentum_decay: float
@@ -113,13 +101,8 @@ class NAdam(Optimizer):
         if self.weight_decay:
             g = g + decay * p
         mean, square = state
-        np.multiply(g, rest1, out=s)
-        mean *= b1
-        mean += s
-        np.multiply(g, g, out=s)
-        s *= rest2
-        square *= b2
-        square += s
+        follow(mean, g, s, b1, rest1)
+        follow(square, np.multiply(g, g, out=s), s, b2, rest2)
         np.multiply(square, corrected, out=s)
         np.sqrt(s, out=s)
         s += eps

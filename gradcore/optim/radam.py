@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradcore.optim.adam import check_betas
-from gradcore.optim.base import Optimizer, check
+from gradcore.optim.adam import DOMAIN, Adam
+from gradcore.optim.base import follow
 from gradcore.optim.reference import discounted, trajectory
 from gradcore.registry import optimizer
-from gradcore.spec import Floats, OneOf, OptimizerSpec
+from gradcore.spec import OptimizerSpec
 
 if TYPE_CHECKING:
-    from gradcore.optim.base import Array, Arrays, Checks, Params
+    from gradcore.optim.base import Array, Arrays
 
 
 def _length(b2: float, step: int) -> float:
@@ -54,39 +54,19 @@ def _by_sums(
 
 @optimizer(
     spec=OptimizerSpec(
-        {
-            "lr": Floats(1e-4, 0.1, log=True),
-            "betas": OneOf((0.9, 0.999), (0.0, 0.0), (0.5, 0.9), (0.99, 0.3)),
-            "eps": Floats(1e-8, 1e-2, log=True),
-            "weight_decay": Floats(0.0, 0.1, specials=(0.0,)),
-        },
+        DOMAIN,
         reference=lambda p, gradients, factors, *, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0: (
             _by_sums(p, gradients, factors, lr, betas, eps, weight_decay)
         ),
     )
 )
-class RAdam(Optimizer):
+class RAdam(Adam):
     """RAdam: Adam that waits with its adaptive rate until that has a variance, and makes up for it.
 
     g, m, v as in Adam;  r_t = 2 / (1 - b2) - 1 - 2 t b2^t / (1 - b2^t);  where r_t <= 5:  p -= lr m / (1 - b1^t);  else
     p -= lr R m / (1 - b1^t) sqrt(1 - b2^t) / (sqrt(v) + eps), with R the root of (r_t - 4)(r_t - 2) r / ((r - 4)(r - 2) r_t), r the
     limit of r_t.  Liu et al. 2020, algorithm 2, with eps as in PyTorch.
     """
-
-    hyper: ClassVar[Checks] = {"lr": check, "betas": check_betas, "eps": check, "weight_decay": check}
-    betas: tuple[float, float]
-    eps: float
-    weight_decay: float
-
-    def __init__(
-        self,
-        params: Params,
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-    ) -> None:
-        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
     def buffers(self) -> tuple[str, ...]:  # noqa: D102
         return ("mean", "square")
@@ -102,13 +82,8 @@ class RAdam(Optimizer):
         if self.weight_decay:
             g = g + decay * p
         mean, square = state
-        np.multiply(g, rest1, out=s)
-        mean *= b1
-        mean += s
-        np.multiply(g, g, out=s)
-        s *= rest2
-        square *= b2
-        square += s
+        follow(mean, g, s, b1, rest1)
+        follow(square, np.multiply(g, g, out=s), s, b2, rest2)
         if factor:
             np.sqrt(square, out=s)
             s += eps
