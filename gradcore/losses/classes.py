@@ -212,7 +212,6 @@ def nll_loss(
 ) -> Array:
     """-log p of the labelled class, from log-probabilities such as those of `log_softmax`; all else as in `cross_entropy`."""
     log_probabilities = as_values(log_probabilities)
-    _check_logits("nll_loss", log_probabilities)
     labels = _labels("nll_loss", log_probabilities, labels, ignore_index)
     return _nll(log_probabilities, labels, reduction, weight, 0.0, ignore_index)
 

@@ -24,17 +24,27 @@ def _of(function: Any) -> LayerSpec:
 
 
 class _Activation(Module):
-    """A layer that calls an op, with the static parameters that it was made with."""
+    """A layer that calls an op."""
 
     function: ClassVar[Callable[..., Any]]
 
     def forward(self, x: Any) -> Any:
         """The op of x."""
-        params = {name: value for name, value in vars(self).items() if name != "training"}
-        return type(self).function(x, **params)
+        return type(self).function(x)
+
+
+class _WithOptions(_Activation):
+    """The same with the static parameters that it was made with."""
+
+    def forward(self, x: Any) -> Any:
+        """The op of x."""
+        return type(self).function(x, **self._options())
+
+    def _options(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "training"}
 
     def extra_repr(self) -> str:
-        return ", ".join([f"{name}={value!r}" for name, value in vars(self).items() if name != "training"])
+        return ", ".join([f"{name}={value!r}" for name, value in self._options().items()])
 
 
 @layer(spec=_of(activations.relu))
@@ -52,7 +62,7 @@ class ReLU6(_Activation):
 
 
 @layer(spec=_of(activations.leaky_relu))
-class LeakyReLU(_Activation):
+class LeakyReLU(_WithOptions):
     """x where x > 0, `slope` x elsewhere, entry by entry."""
 
     function = staticmethod(activations.leaky_relu)
@@ -63,7 +73,7 @@ class LeakyReLU(_Activation):
 
 
 @layer(spec=_of(activations.elu))
-class ELU(_Activation):
+class ELU(_WithOptions):
     """x where x > 0, alpha (e^x - 1) elsewhere, entry by entry."""
 
     function = staticmethod(activations.elu)
@@ -74,7 +84,7 @@ class ELU(_Activation):
 
 
 @layer(spec=_of(activations.celu))
-class CELU(_Activation):
+class CELU(_WithOptions):
     """x where x > 0, alpha (e^(x / alpha) - 1) elsewhere, entry by entry."""
 
     function = staticmethod(activations.celu)
@@ -92,7 +102,7 @@ class SELU(_Activation):
 
 
 @layer(spec=_of(activations.gelu))
-class GELU(_Activation):
+class GELU(_WithOptions):
     """x Phi(x), with Phi the normal distribution function, or its approximation by tanh, entry by entry."""
 
     function = staticmethod(activations.gelu)
@@ -117,7 +127,7 @@ class Mish(_Activation):
 
 
 @layer(spec=_of(activations.softplus))
-class Softplus(_Activation):
+class Softplus(_WithOptions):
     """log(1 + e^(beta x)) / beta, entry by entry."""
 
     function = staticmethod(activations.softplus)
@@ -177,7 +187,7 @@ class Hardswish(_Activation):
 
 
 @layer(spec=_of(activations.glu))
-class GLU(_Activation):
+class GLU(_WithOptions):
     """a sigmoid(b) for the halves a, b of x along `axis`."""
 
     function = staticmethod(activations.glu)
@@ -188,7 +198,7 @@ class GLU(_Activation):
 
 
 @layer(spec=_of(reduce.softmax))
-class Softmax(_Activation):
+class Softmax(_WithOptions):
     """e^x / sum e^x along `axis`."""
 
     function = staticmethod(reduce.softmax)
@@ -199,7 +209,7 @@ class Softmax(_Activation):
 
 
 @layer(spec=_of(reduce.log_softmax))
-class LogSoftmax(_Activation):
+class LogSoftmax(_WithOptions):
     """log softmax of x along `axis`."""
 
     function = staticmethod(reduce.log_softmax)

@@ -31,12 +31,14 @@ def _axes_of_one(env: Env) -> list[Any]:
     return [None, tuple(ones), *ones, *[i - len(shape) for i in ones]]
 
 
-def _axes(env: Env) -> list[int]:
+def every_axis(env: Env) -> list[int]:
+    """The axes of the first array, counted from either end."""
     ndim = len(env.shapes[0])
     return list(range(-ndim, ndim))
 
 
-def _places(env: Env) -> list[int]:
+def new_places(env: Env) -> list[int]:
+    """Where a new axis may go, counted from either end."""
     ndim = len(env.shapes[0]) + 1
     return list(range(-ndim, ndim))
 
@@ -70,7 +72,7 @@ def squeeze(x: Array, axis: Axes = None, **named: Any) -> Array:
 
 @composed(
     spec=OpSpec(
-        case(reals(), params={"axis": Derived(_places)}),
+        case(reals(), params={"axis": Derived(new_places)}),
         reference=lambda x, axis=None: np.array(np.expand_dims(x, axis)),
     ),
     numpy=(np.expand_dims,),
@@ -96,7 +98,7 @@ def unsqueeze(x: Array, axis: Axes = None, **named: Any) -> Array:
 
 @composed(
     spec=OpSpec(
-        case(reals(), params={"axis1": Derived(_axes), "axis2": Derived(_axes)}),
+        case(reals(), params={"axis1": Derived(every_axis), "axis2": Derived(every_axis)}),
         reference=lambda x, axis1, axis2: np.array(np.swapaxes(x, axis1, axis2)),
     ),
     numpy=(np.swapaxes,),

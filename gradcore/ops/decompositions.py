@@ -329,8 +329,7 @@ def norm(x: Array, ord: Any = None, axis: Any = None, keepdims: bool = False) ->
     elif ord in ("nuc", 2, -2):
         s = svdvals(np.moveaxis(x, (rows, columns), (-2, -1)))
         y = sum(s, -1) if ord == "nuc" else getitem(s, (..., 0 if ord == 2 else -1))
-        y = np.expand_dims(np.expand_dims(y, -1), -1)
-        y = np.moveaxis(y, (-2, -1), (rows, columns))
+        y = np.expand_dims(y, (rows, columns))
     else:
         raise DomainError(
             f"norm got ord={ord!r} for matrices: None, 'fro', 'nuc', 1, -1, 2, -2, inf and -inf are taken"

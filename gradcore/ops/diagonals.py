@@ -12,17 +12,12 @@ from gradcore.ops.choice import where
 from gradcore.ops.index import scatter_add
 from gradcore.ops.rearrange import rearranged
 from gradcore.ops.reduce import sum
-from gradcore.spec import Derived, Env, OneOf, OpSpec, case, reals
+from gradcore.spec import Axis, Env, OneOf, OpSpec, case, reals
 
 _OFFSETS = OneOf(0, 1, -1, 3)
 
 
-def _axes(env: Env) -> list[int]:
-    ndim = len(env.shapes[0])
-    return list(range(-ndim, ndim))
-
-
-_PLANE = {"offset": _OFFSETS, "axis1": Derived(_axes), "axis2": Derived(_axes)}
+_PLANE = {"offset": _OFFSETS, "axis1": Axis(), "axis2": Axis()}
 
 
 def _a_plane(e: Env) -> bool:

@@ -9,10 +9,10 @@ import numpy as np
 
 from gradcore.errors import ShapeError
 from gradcore.op import Array, composed, op, our_names
-from gradcore.ops.axes import axis_of, unsqueeze
+from gradcore.ops.axes import axis_of, new_places, unsqueeze
 from gradcore.ops.index import getitem
 from gradcore.ops.shape import reshape
-from gradcore.spec import Axis, Derived, Env, OneOf, OpSpec, case, reals
+from gradcore.spec import Axis, Derived, OneOf, OpSpec, case, reals
 from gradcore.tensor import FUNCTIONS
 
 if TYPE_CHECKING:
@@ -70,11 +70,6 @@ def concatenate(arrays: Sequence[Array], axis: int = 0, **named: Any) -> Array:
 FUNCTIONS[np.concatenate] = concatenate
 
 
-def _new_axes(env: Env) -> list[int]:
-    ndim = len(env.shapes[0]) + 1
-    return list(range(-ndim, ndim))
-
-
 def _stacked_by_loop(*arrays: Any, axis: int = 0) -> Any:
     return np.moveaxis(
         np.array([x.tolist() for x in arrays]).reshape((len(arrays), *arrays[0].shape)), 0, axis
@@ -84,7 +79,7 @@ def _stacked_by_loop(*arrays: Any, axis: int = 0) -> Any:
 @composed(
     name="stack",
     spec=OpSpec(
-        case(reals(), variadic=(1, 3), params={"axis": Derived(_new_axes)}),
+        case(reals(), variadic=(1, 3), params={"axis": Derived(new_places)}),
         reference=_stacked_by_loop,
     ),
 )
@@ -107,15 +102,14 @@ def stack(arrays: Sequence[Array], axis: int = 0, **named: Any) -> Array:
     return _stack(*arrays, axis=axis)
 
 
-def _flat(x: Array, ndim: int) -> Array:
-    """With axes of size 1, as `np.atleast_1d` and the others put them."""
+def _widened(x: Array, ndim: int) -> Array:
+    """With axes of size 1 up to `ndim`: of a vector one in front, others behind, as `np.atleast_3d` puts them."""
     shape = np.shape(x)
     if len(shape) >= ndim:
         return x
-    wider = {0: (1,) * ndim, 1: (1, *shape, 1)[:ndim] if ndim == 3 else (1, *shape), 2: (*shape, 1)}[
-        len(shape)
-    ]
-    return reshape(x, wider)
+    if len(shape) == 1:
+        shape = (1, *shape)
+    return reshape(x, (*shape, *(1,) * (ndim - len(shape))))
 
 
 @composed(
@@ -128,7 +122,7 @@ def _flat(x: Array, ndim: int) -> Array:
 )
 def _hstack(*arrays: Array) -> Array:
     """`hstack` with the arrays as arguments of their own."""
-    arrays = tuple([_flat(x, 1) for x in arrays])
+    arrays = tuple([_widened(x, 1) for x in arrays])
     return concatenate_op(*arrays, axis=0 if len(np.shape(arrays[0])) == 1 else 1)
 
 
@@ -147,7 +141,7 @@ def hstack(arrays: Sequence[Array]) -> Array:
 )
 def _vstack(*arrays: Array) -> Array:
     """`vstack` with the arrays as arguments of their own."""
-    return concatenate_op(*[_flat(x, 2) for x in arrays], axis=0)
+    return concatenate_op(*[_widened(x, 2) for x in arrays], axis=0)
 
 
 def vstack(arrays: Sequence[Array]) -> Array:
@@ -165,7 +159,7 @@ def vstack(arrays: Sequence[Array]) -> Array:
 )
 def _dstack(*arrays: Array) -> Array:
     """`dstack` with the arrays as arguments of their own."""
-    return concatenate_op(*[_flat(x, 3) for x in arrays], axis=2)
+    return concatenate_op(*[_widened(x, 3) for x in arrays], axis=2)
 
 
 def dstack(arrays: Sequence[Array]) -> Array:

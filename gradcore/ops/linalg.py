@@ -95,9 +95,7 @@ def _det_by_permutations(a: Any) -> float:
 
 
 def _cofactors(x: Any) -> Any:
-    """The derivative of det: by an inverse, or, where a matrix is singular, by its singular values."""
-    if np.linalg.det(x).all():
-        return np.linalg.det(x)[..., None, None] * turned(np.linalg.inv(x))
+    """The derivative of det by the singular values, of which one may be 0."""
     u, s, vt = np.linalg.svd(x)
     n = s.shape[-1]
     others = np.where(np.eye(n, dtype=bool), 1.0, s[..., None, :]).prod(-1).astype(x.dtype)

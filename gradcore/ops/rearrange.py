@@ -9,7 +9,7 @@ import numpy as np
 
 from gradcore.errors import DomainError
 from gradcore.op import Array, composed, our_names
-from gradcore.ops.axes import axis_of
+from gradcore.ops.axes import axis_of, every_axis
 from gradcore.ops.index import getitem, scatter_add
 from gradcore.ops.shape import reshape, transpose
 from gradcore.spec import Axis, Derived, Env, OneOf, OpSpec, case, reals
@@ -83,14 +83,9 @@ def rot90(x: Array, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Array:
     return rearranged(x, lambda places: np.rot90(places, k, axes))
 
 
-def _axis_pairs(env: Env) -> list[int]:
-    ndim = len(env.shapes[0])
-    return list(range(-ndim, ndim))
-
-
 @composed(
     spec=OpSpec(
-        case(reals(), params={"source": Derived(_axis_pairs), "destination": Derived(_axis_pairs)}),
+        case(reals(), params={"source": Derived(every_axis), "destination": Derived(every_axis)}),
         case(
             reals("n m k"), params={"source": OneOf((0, 1), (-1, 0)), "destination": OneOf((1, 2), (0, -1))}
         ),

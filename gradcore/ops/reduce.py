@@ -34,6 +34,13 @@ def count_over(shape: tuple[int, ...], axis: Axes) -> int:
     return math.prod([shape[a] for a in (axis if isinstance(axis, tuple) else (axis,))])
 
 
+def kept_and_reduced(axis: Axes, ndim: int) -> tuple[list[int], list[int]]:
+    """The axes that a reduction over `axis` keeps, and those that it reduces, counted from the front."""
+    axes = range(ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    reduced = [a % ndim for a in axes]
+    return [i for i in range(ndim) if i not in reduced], reduced
+
+
 def _sum_rule(gy: Array, _y: Array, x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     if gy.ndim:
         gy = np.reshape(gy, kept_shape(x.shape, axis))

@@ -15,7 +15,7 @@ from gradcore.ops.choice import where
 from gradcore.ops.index import getitem
 from gradcore.ops.joining import concatenate_op
 from gradcore.ops.rearrange import flip, moveaxis
-from gradcore.ops.reduce import kept_shape, sum
+from gradcore.ops.reduce import kept_and_reduced, kept_shape, sum
 from gradcore.ops.reference import along
 from gradcore.ops.select import take_along_axis
 from gradcore.ops.shape import reshape
@@ -102,13 +102,12 @@ def cumprod(x: Array, /, axis: int | None = None) -> Array:
 
 
 def _prod_rule(gy: Array, _y: Array, x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
-    ndim = len(x.shape)
-    axes = range(ndim) if axis is None else [a % ndim for a in (axis if isinstance(axis, tuple) else (axis,))]
-    order = (*[i for i in range(ndim) if i not in axes], *axes)
+    kept_axes, axes = kept_and_reduced(axis, len(x.shape))
+    order = (*kept_axes, *axes)
     moved = np.transpose(x, order)
-    kept = moved.shape[: ndim - len(axes)]
+    kept = moved.shape[: len(kept_axes)]
     others = _without_each(reshape(moved, (*kept, math.prod(moved.shape[len(kept) :]))))
-    others = np.transpose(reshape(others, moved.shape), tuple([order.index(i) for i in range(ndim)]))
+    others = np.transpose(reshape(others, moved.shape), tuple([order.index(i) for i in range(len(order))]))
     return np.reshape(gy, kept_shape(x.shape, axis)) * others
 
 

@@ -90,21 +90,15 @@ def _polygamma(x: Array, n: int) -> Array:
     sign = 1.0 if n % 2 else -1.0
     steps = _SHIFT + n
     x = np.where(x > 0, x, np.nan).astype(np.float64)
-    below = sum_of([(x + k) ** -(n + 1.0) for k in range(steps)]) * math.factorial(n)
+    below = sum([(x + k) ** -(n + 1.0) for k in reversed(range(steps))]) * math.factorial(
+        n
+    )  # the smallest first
     z = x + steps
     first = -np.log(z) if n == 0 else math.factorial(n - 1) * z ** -float(n)
     series = first + math.factorial(n) / 2 * z ** -(n + 1.0)
     for k, b in enumerate(_BERNOULLI, 1):
         series = series + b * (math.factorial(2 * k + n - 1) / math.factorial(2 * k)) * z ** -(2.0 * k + n)
     return sign * (below + series)
-
-
-def sum_of(terms: list[Array]) -> Array:
-    """Their sum, the smallest first."""
-    total = terms[-1]
-    for term in terms[-2::-1]:
-        total = total + term
-    return total
 
 
 def _polygamma_rule(gy: Array, _y: Array, x: Array, n: int) -> Array:

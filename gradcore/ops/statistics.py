@@ -11,7 +11,7 @@ from gradcore.errors import DomainError, ShapeError
 from gradcore.op import Array, composed, op, our_names
 from gradcore.ops.elementwise import sqrt
 from gradcore.ops.index import getitem
-from gradcore.ops.reduce import count_over, kept_shape, max, mean, min, sum
+from gradcore.ops.reduce import count_over, kept_and_reduced, kept_shape, max, mean, min, sum
 from gradcore.ops.reference import along
 from gradcore.ops.select import sort
 from gradcore.ops.shape import broadcast_to, reshape, transpose
@@ -88,9 +88,7 @@ def std(x: Array, axis: Axes = None, ddof: float = 0, keepdims: bool = False, **
 def _last(x: Array, axis: Axes) -> Array:
     """With the axes of `axis` last, as one."""
     shape = np.shape(x)
-    ndim = len(shape)
-    axes = range(ndim) if axis is None else [a % ndim for a in (axis if isinstance(axis, tuple) else (axis,))]
-    kept = [i for i in range(ndim) if i not in axes]
+    kept, axes = kept_and_reduced(axis, len(shape))
     return reshape(
         transpose(x, (*kept, *axes)),
         (*[shape[i] for i in kept], count_over(shape, axis)),
