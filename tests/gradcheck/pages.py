@@ -63,15 +63,20 @@ def explanation():
     return explain(far_off, [Tensor(rng.standard_normal(shape)) for shape in ((2, 3), (3, 3))])
 
 
-def campaign():
-    """The page of a campaign with a fail, checks that crashed or hung, a weak pass, and what can't be checked."""
+def of_a_fail():
+    """What a campaign's result has of a failed check."""
     found = report()
-    plain = {
+    return {
         "report": json.loads(found.to_json()),
         "pictures": found.drawn(),
         "text": str(found),
         "examples": 1,
     }
+
+
+def campaign():
+    """The page of a campaign with a fail, checks that crashed or hung, a weak pass, and what can't be checked."""
+    plain = of_a_fail()
     output = (
         "Fatal Python error: Aborted\n" + "  File with a long name, in a function with a long name too\n" * 20
     )

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from campaigns import page_of, result
 from commands import command, folder_with_modules  # noqa: F401
-from pages import ODD, report
+from pages import ODD, of_a_fail
 
 from gradcheck import campaign
 from gradcheck.campaigns.check import Unchecked
@@ -39,14 +39,7 @@ def floored(x):
 
 def failed(name="m:f"):
     """The result of a fail with everything that belongs to it."""
-    found = report()
-    plain = {
-        "report": json.loads(found.to_json()),
-        "pictures": found.drawn(),
-        "text": str(found),
-        "examples": 1,
-    }
-    return result(name, "fail", **plain)
+    return result(name, "fail", **of_a_fail())
 
 
 def order(text, *parts):
