@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import ExitStack
 from typing import Any
 
 from gradcheck.campaigns.executors import Place, is_broken, is_killed
+from gradcheck.campaigns.interruption import held_back
 from gradcheck.campaigns.judge import no_verdict
 from gradcheck.campaigns.task import run
 from gradcheck.errors import CallError
@@ -21,6 +22,9 @@ BREAKS = 3
 
 START = 300.0
 """Seconds beyond their limits in which some task has to end; a worker may have to start first."""
+
+MOMENT = 0.25
+"""Seconds after which a signal that was held back ends the campaign."""
 
 Request = dict[str, Any]
 
@@ -58,10 +62,13 @@ class Dispatcher:
 
     def run(self) -> None:
         """Until every request has a result. Raises `CallError` where no executor can run them."""
+        with held_back() as interrupted:
+            self._run(interrupted)
+
+    def _run(self, interrupted: Callable[[], None]) -> None:
         while self._left:
-            with ExitStack() as stack:
-                executor, workers = stack.enter_context(self._place.open())
-                broken = self._until_broken(executor, AHEAD * workers)
+            with self._place.open() as (executor, workers):
+                broken = self._until_broken(executor, AHEAD * workers, interrupted)
             if broken is None:
                 return
             self._breaks += 1
@@ -77,21 +84,32 @@ class Dispatcher:
     def _left(self) -> bool:
         return bool(self._waiting or self._suspects or self._again or self._flying)
 
-    def _until_broken(self, executor: Any, most: int) -> BaseException | None:
+    def _until_broken(
+        self, executor: Any, most: int, interrupted: Callable[[], None]
+    ) -> BaseException | None:
         """The error that broke the executor; None where all is done."""
         while self._left:
             try:
                 self._hand_out(executor, most)
             except Exception as error:  # noqa: BLE001 - each library has its own for an executor that takes nothing more
                 return self._lost_all(error)
-            limit = max([r["limit"] for task in self._flying.values() for r in task])
-            ready, _ = wait(self._flying, AHEAD * self._batch * limit + self._start, FIRST_COMPLETED)
+            ready = self._ended(interrupted)
             if not ready:
                 return self._lost_all(TimeoutError("no worker has answered for too long"))
             broken = self._take_in(ready)
             if broken is not None:
                 return self._lost_all(broken)
         return None
+
+    def _ended(self, interrupted: Callable[[], None]) -> set[Future[Any]]:
+        """Tasks that have ended; none where no worker answers for too long."""
+        limit = max([r["limit"] for task in self._flying.values() for r in task])
+        end = time.monotonic() + AHEAD * self._batch * limit + self._start
+        ready: set[Future[Any]] = set()
+        while not ready and (left := end - time.monotonic()) > 0:
+            interrupted()
+            ready, _ = wait(self._flying, min(left, MOMENT), FIRST_COMPLETED)
+        return ready
 
     def _hand_out(self, executor: Any, most: int) -> None:
         if self._suspects:

@@ -20,6 +20,33 @@ AGAIN = 5.0
 """Seconds after which it is raised again: it is lost where it arrives in a finalizer, whose errors Python only prints."""
 
 
+class _Unprinted:
+    """While calls are limited, Python prints no `TooLong` that is lost: that says nothing, as it comes again."""
+
+    def __init__(self) -> None:
+        self._lock, self._limits = threading.Lock(), 0
+        self._before = sys.unraisablehook
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._limits += 1
+            if self._limits == 1:
+                self._before, sys.unraisablehook = sys.unraisablehook, self._hook
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._limits -= 1
+            if self._limits == 0 and sys.unraisablehook == self._hook:
+                sys.unraisablehook = self._before
+
+    def _hook(self, lost: sys.UnraisableHookArgs) -> None:
+        if not issubclass(lost.exc_type, TooLong):
+            self._before(lost)
+
+
+_UNPRINTED = _Unprinted()
+
+
 @contextmanager
 def limited(seconds: float) -> Iterator[None]:
     """Raise `TooLong` in this thread where the body takes longer than so many seconds.
@@ -44,11 +71,12 @@ def limited(seconds: float) -> Iterator[None]:
     # threading.Timer waits until its thread runs, which takes longer than many a body
     _thread.start_new_thread(watch, ())
     try:
-        yield
+        with _UNPRINTED:
+            yield
     finally:
+        ended.release()  # first: whatever arrives on the next lines, no more is sent
         with lock:
             running = False
-        ended.release()
 
 
 class Clock:

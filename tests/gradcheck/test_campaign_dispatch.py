@@ -1,6 +1,7 @@
 """Who is to blame where a worker dies, and calls that can't be carried out."""
 
 import json
+import signal
 import threading
 from concurrent.futures import BrokenExecutor, Future
 from contextlib import contextmanager
@@ -14,7 +15,9 @@ from gradcheck.campaigns.carry_out import Settings, carried_out
 from gradcheck.campaigns.check import Check
 from gradcheck.campaigns.dispatch import Dispatcher
 from gradcheck.campaigns.executors import Place, place_of
+from gradcheck.campaigns.interruption import held_back
 from gradcheck.campaigns.plan import Plan
+from gradcheck.cli.termination import termination_raised
 
 
 class KilledWorker(Exception):  # noqa: N818
@@ -194,3 +197,55 @@ def test_a_wrong_call_is_a_sentence_before_anything_runs(options, words):
 def test_a_function_that_makes_no_executor_is_a_sentence():
     with pytest.raises(CallError, match=r"returned a int: it has to return a concurrent.futures.Executor"):
         place_of(lambda: 3, 1, None).open().__enter__()
+
+
+# --- signals ----------------------------------------------------------------------------------------------------------
+
+
+def interrupted_in_submit(number, times):
+    """How far each call of submit came, where the signal arrives so many times in the first."""
+    steps = []
+
+    class Interrupted(Pool):
+        def submit(self, fn, task):
+            steps.append("begun")
+            for _ in range(times if len(steps) == 1 else 0):
+                signal.raise_signal(number)
+            steps.append("ended")
+            return super().submit(fn, task)
+
+    @contextmanager
+    def opened():
+        pool = Interrupted(lambda n, k: "pass", [])
+        try:
+            yield pool, 1
+        finally:
+            steps.append("closed")
+            pool.shutdown()
+
+    requests = [{"id": n, "check": {"kind": "marked"}, "limit": 1.0} for n in "abcdef"]
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt):
+        Dispatcher(Place(opened), requests, list).run()
+    assert signal.getsignal(number) == before
+    return steps
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_a_signal_waits_until_nothing_is_half_done_and_a_second_one_does_not(number):
+    with termination_raised():
+        assert interrupted_in_submit(number, 1) == ["begun", "ended"] * 2 + ["closed"]
+        assert interrupted_in_submit(number, 2) == ["begun", "closed"]
+
+
+def test_a_signal_that_comes_with_the_last_result_is_not_lost():
+    with pytest.raises(KeyboardInterrupt), held_back():
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_dispatcher_runs_in_any_thread():
+    found = []
+    thread = threading.Thread(target=lambda: found.append(dispatched(lambda n, k: "pass", ["a"])))
+    thread.start()
+    thread.join()
+    assert found[0][0]["a"]["verdict"] == "pass"

@@ -1,5 +1,7 @@
 """A limit on one call: it ends a loop, comes again where it was lost, and leaves what ends in time alone."""
 
+import sys
+import threading
 import time
 
 import pytest
@@ -37,3 +39,47 @@ def test_what_ends_in_time_is_left_alone(monkeypatch):
         done = True
     time.sleep(0.3)
     assert done
+
+
+class LosesOne:
+    def __del__(self):
+        forever()
+
+
+def loses_one_in_a_finalizer():
+    LosesOne()
+    forever()
+
+
+class Raises:
+    def __del__(self):
+        raise ValueError
+
+
+def test_a_limit_that_is_lost_in_a_finalizer_comes_again_and_is_not_printed(monkeypatch):
+    monkeypatch.setattr(limits, "AGAIN", 0.05)
+    printed = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda lost: printed.append(lost.exc_type))
+    before = sys.unraisablehook
+    with pytest.raises(TooLong), limited(0.05), limited(30.0):
+        loses_one_in_a_finalizer()
+    assert printed == []
+    assert sys.unraisablehook == before
+    with limited(30.0):
+        Raises()
+    assert printed == [ValueError]
+
+
+def ends_in_time():
+    with limited(30.0):
+        pass
+
+
+def test_limits_in_several_threads_leave_the_hook_as_it_was():
+    before = sys.unraisablehook
+    threads = [threading.Thread(target=lambda: [ends_in_time() for _ in range(200)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sys.unraisablehook == before
