@@ -114,10 +114,8 @@ def rescaled(pair: Pair, inner: float, outer: float) -> tuple[Callable[..., Any]
         return outer * pair.forward(*down(arrays))
 
     def rule(gy: Any, y: Any, *arrays: Any) -> Any:
-        found = pair.rule(gy * outer, y / outer, *down(arrays))
-        many = isinstance(found, tuple)
-        scaled = [None if g is None else g / inner for g in (found if many else (found,))]
-        return tuple(scaled) if many else scaled[0]
+        # divided first: a half-precision cotangent of `f` alone may overflow where that of the whole does not
+        return pair.rule(gy * (outer / inner), y / outer, *down(arrays))
 
     return forward, rule
 
