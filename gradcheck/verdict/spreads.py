@@ -111,14 +111,16 @@ def lost(obs: Observation, gys: Sequence[Array], eps: float) -> list[Array]:
     """
     size = max([float(np.max(np.abs(gy[np.isfinite(gy)]), initial=0.0)) for gy in gys])
     unit = 2.0 ** np.floor(np.log2(size)) if size else 1.0  # so that all is within the coarser one's range
-    coarser = [(kinds, float(np.finfo(kinds["f"]).eps)) for kinds in COARSER if np.finfo(kinds["f"]).eps > eps]
+    coarser = [
+        (kinds, float(np.finfo(kinds["f"]).eps)) for kinds in COARSER if np.finfo(kinds["f"]).eps > eps
+    ]
     for kinds, rounds in [*coarser[:1], *[({}, eps)] * (eps > EPS)]:
         arrays = [x.astype(kinds.get(x.dtype.kind, x.dtype)) for x in obs.arrays]
         units = [(wide(gy) / unit).astype(kinds.get(gy.dtype.kind, gy.dtype)) for gy in gys]
         try:
             rough = obs.pulled(units, obs.forward([x.copy() for x in arrays]))
             fine = obs.pulled([wide(gy) for gy in units], obs.forward([wide(x).copy() for x in arrays]))
-        except Exception:  # noqa: BLE001 - whatever a function raises on other dtypes
+        except Exception:  # noqa: BLE001, S112 - whatever a function raises on other dtypes
             continue
         changes = [change(None if g is None else wide(g), w) for g, w in zip(rough, fine, strict=True)]
         return [unit * eps / rounds * np.where(np.isfinite(c), c, 0.0) for c in changes]
