@@ -235,7 +235,7 @@ def multi_margin_loss(
 ) -> Array:
     """sum_k max(0, margin - s_y + s_k) / C over the classes k other than the label y, row by row.
 
-    scores: (n, C), labels: (n,), numbers of classes. Crammer and Singer 2001, section 3, over C. Raises ShapeError where the
+    scores: (n, C), labels: (n,), numbers of classes. The sum of Weston and Watkins 1999, over C. Raises ShapeError where the
     shapes do not fit, DomainError for a label that is no class.
     """
     scores = as_values(scores)
