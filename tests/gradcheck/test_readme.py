@@ -12,6 +12,7 @@ from programs import module
 
 import gradcheck
 import gradcore.errors
+import gradcore.registry
 from gradcheck import cli
 from gradcheck.contracts import CONTRACTS
 from gradcheck.diagnosis.causes import CAUSES
@@ -62,7 +63,16 @@ def test_the_examples_of_the_guide_hold(topic):
         pytest.importorskip(OF[topic])
     attempted, failed = readme.run(GUIDE[topic])
     assert failed == 0
-    assert attempted >= (topic != "cost")
+    assert attempted >= (topic not in ("contents", "cost"))
+
+
+def test_the_page_of_contents_is_what_the_registries_say(monkeypatch, capsys):
+    contents = module("ci.contents")
+    monkeypatch.setattr("sys.argv", ["contents.py", "--check"])
+    assert contents.main() == 0
+    monkeypatch.delitem(gradcore.registry.ops, "tanh")
+    assert contents.main() == 1
+    assert "python ci/contents.py writes it anew" in capsys.readouterr().out
 
 
 def test_the_guide_is_a_part_of_the_package_and_of_the_readme():
