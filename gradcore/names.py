@@ -83,8 +83,10 @@ MODULE = {
 }
 
 OPTIMIZER = {
-    "param_groups": "there is one group: write optimizer.lr and optimizer.params; make an optimizer for each group",
-    "add_param_group": "there is one group: make another optimizer for the others",
+    "state": "write state_dict(), which holds the running values by parameter and name",
+    "defaults": "the hyperparameters are attributes: write optimizer.lr, or optimizer.param_groups[0].lr",
+    "register_step_pre_hook": "write in the loop what is to run before step()",
+    "register_step_post_hook": "write in the loop what is to run after step()",
 }
 
 PACKAGE = {
