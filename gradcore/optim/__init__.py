@@ -1,9 +1,9 @@
-"""Optimizers (SGD, RMSprop, Adam, AdamW, NAdam, RAdam, Adamax, Adagrad, Adadelta, Lion), gradient clipping, and learning-rate `schedules`."""
+"""Optimizers (SGD, RMSprop, Adam, AdamW, NAdam, RAdam, Adamax, Adagrad, Adadelta, Lion), gradient clipping, and the learning rate: `schedules`, and `lr_scheduler` for loops by hand."""
 
 from typing import Any
 
 from gradcore import names as _names
-from gradcore.optim import schedules
+from gradcore.optim import lr_scheduler, schedules
 from gradcore.optim.adadelta import Adadelta
 from gradcore.optim.adagrad import Adagrad
 from gradcore.optim.adam import Adam, AdamW
@@ -18,7 +18,7 @@ from gradcore.optim.sgd import SGD
 
 __all__ = [
     "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Lion", "NAdam", "Optimizer", "RAdam", "RMSprop", "clip_grad_norm",
-    "clip_grad_value", "schedules",
+    "clip_grad_value", "lr_scheduler", "schedules",
 ]  # fmt: skip
 
 
