@@ -110,9 +110,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"{counts[0]} values, {counts[1]} first and {counts[2]} second derivatives alike; {refused} calls on empty tensors that PyTorch refuses"
     )
     if not options.ops:
+        from ci.catalogue.frameworks.optimizers import KNOWN as WRONG
         from ci.catalogue.frameworks.optimizers import OPTIMIZERS, SCHEDULERS
 
-        words, differing = beside_optimizers.compare_all(options.examples, OPTIMIZERS, SCHEDULERS)
+        words, differing = beside_optimizers.compare_all(options.examples, OPTIMIZERS, SCHEDULERS, WRONG)
         print(words)
         missed += differing
     for (name, order), (_, words) in KNOWN.items():

@@ -1,4 +1,4 @@
-"""Optimizers (SGD, RMSprop, Adam, AdamW, NAdam, RAdam, Adamax, Adagrad, Adadelta, Lion), gradient clipping, and the learning rate: `schedules`, and `lr_scheduler` for loops by hand."""
+"""Optimizers (SGD, RMSprop, Adam, AdamW, NAdam, RAdam, Adamax, Adagrad, Adadelta, Lion), gradient clipping, averages of weights, and the learning rate: `schedules`, and `lr_scheduler` for loops by hand."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ from gradcore.optim.adadelta import Adadelta
 from gradcore.optim.adagrad import Adagrad
 from gradcore.optim.adam import Adam, AdamW
 from gradcore.optim.adamax import Adamax
+from gradcore.optim.average import EMA, SWA
 from gradcore.optim.base import Optimizer
 from gradcore.optim.clip import clip_grad_norm, clip_grad_value
 from gradcore.optim.lion import Lion
@@ -17,7 +18,7 @@ from gradcore.optim.rmsprop import RMSprop
 from gradcore.optim.sgd import SGD
 
 __all__ = [
-    "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Lion", "NAdam", "Optimizer", "RAdam", "RMSprop", "clip_grad_norm",
+    "EMA", "SGD", "SWA", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Lion", "NAdam", "Optimizer", "RAdam", "RMSprop", "clip_grad_norm",
     "clip_grad_value", "lr_scheduler", "schedules",
 ]  # fmt: skip
 

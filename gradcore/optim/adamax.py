@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from gradcore.optim.adam import DOMAIN, Adam
+from gradcore.optim.adam import DOMAIN, HYPER, Adam
 from gradcore.optim.base import follow
 from gradcore.optim.reference import discounted, trajectory
 from gradcore.registry import optimizer
 from gradcore.spec import OptimizerSpec
 
 if TYPE_CHECKING:
-    from gradcore.optim.base import Array, Arrays, Params
+    from gradcore.optim.base import Array, Arrays, Checks, Params
 
 
 def _by_sums(
@@ -44,6 +44,8 @@ class Adamax(Adam):
     g = gradient + weight_decay p;  m = b1 m + (1 - b1) g;  u = max(b2 u, |g| + eps);  p -= lr / (1 - b1^t) m / u.
     Kingma and Ba 2015, algorithm 2, with eps as in PyTorch.
     """
+
+    hyper: ClassVar[Checks] = HYPER
 
     def __init__(
         self,

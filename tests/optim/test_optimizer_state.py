@@ -52,13 +52,14 @@ def test_a_state_holds_hyperparameters_steps_and_running_values():
     p = parameter([1.0])
     p.grad = np.ones(1)
     optimizer = Adam([p], lr=0.25)
-    assert set(optimizer.state_dict()) == {"lr", "betas", "eps", "weight_decay", "steps"}
+    assert set(optimizer.state_dict()) == {"lr", "betas", "eps", "weight_decay", "amsgrad", "steps"}
     optimizer.step()
     assert set(optimizer.state_dict()) == {
         "lr",
         "betas",
         "eps",
         "weight_decay",
+        "amsgrad",
         "steps",
         "0.sum",
         "0.square_sum",

@@ -35,7 +35,7 @@ def theirs(beside):
 
 
 def test_every_optimizer_and_scheduler_is_as_in_pytorch(beside, theirs):
-    words, missed = beside.compare_all(3, theirs.OPTIMIZERS, theirs.SCHEDULERS)
+    words, missed = beside.compare_all(3, theirs.OPTIMIZERS, theirs.SCHEDULERS, theirs.KNOWN)
     assert missed == []
     assert "without a counterpart: Lion" in words
 
@@ -43,7 +43,7 @@ def test_every_optimizer_and_scheduler_is_as_in_pytorch(beside, theirs):
 def test_what_has_no_counterpart_is_reported(beside, theirs):
     optimizers = {name: None for name in theirs.OPTIMIZERS if name != "Adam"}
     schedulers = {name: theirs.SCHEDULERS[name] for name in ("ExponentialLR",)}
-    _, missed = beside.compare_all(1, optimizers, schedulers)
+    _, missed = beside.compare_all(1, optimizers, schedulers, {})
     others = sorted(set(theirs.SCHEDULERS) - {"ExponentialLR"})
     assert missed == [f"{name}: it has no counterpart" for name in ("Adam", *others)]
 

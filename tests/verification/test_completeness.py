@@ -34,6 +34,7 @@ NOT_ENROLLED = {
     "save load_into": "write and read files",
     "grad value_and_grad vjp jvp jacobian hessian hvp checkpoint": "of functions; tests/core/test_transforms.py measures them",
     "clip_grad_norm clip_grad_value": "change gradients, and have none",
+    "EMA SWA": "average values, and have no gradient; tests/optim/test_averages.py holds them beside explicit sums",
 }
 
 

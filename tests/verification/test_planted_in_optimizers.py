@@ -62,13 +62,35 @@ class DecayThatWaits(optim.AdamW):
         return found if step > 1 else (*found[:-1], 1.0)
 
 
+class ForgetsTheLargest(optim.Adam):
+    """amsgrad that keeps the largest of the last two only."""
+
+    def _update(self, p, g, s, numbers, state):
+        before = state[1].copy()
+        super()._update(p, g, s, numbers, state)
+        for largest in state[2:]:
+            largest[...] = np.maximum(before, state[1])
+
+
+class AroundTheMeanAfter(optim.RMSprop):
+    """centered around the mean that has taken in the gradient already."""
+
+    def _update(self, p, g, s, numbers, state):
+        if self.centered:
+            g = g + 0 * p
+            state[1][...] = numbers[1] * state[1] + numbers[2] * g
+        super()._update(p, g, s, numbers, state)
+
+
 def problems(steps=5, dtype=np.float64):
     return st.builds(
         Problem.draw, st.just([(2,), (2,)]), st.just(steps), st.integers(0, 2**32 - 1), st.just(dtype)
     )
 
 
-@pytest.mark.parametrize("cls", [Uphill, Uncorrected, OneStateForAll, DecayThatWaits])
+@pytest.mark.parametrize(
+    "cls", [Uphill, Uncorrected, OneStateForAll, DecayThatWaits, ForgetsTheLargest, AroundTheMeanAfter]
+)
 def test_an_optimizer_that_goes_elsewhere_is_detected(cls):
     drawn = st.tuples(problems(), parameters(cls.spec.params))
     assert cls.__name__ in detected(drawn, lambda given: check_trajectory(cls, *given))

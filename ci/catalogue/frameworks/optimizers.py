@@ -26,6 +26,14 @@ OPTIMIZERS: Mapping[str, Maker | None] = {
 }
 """Called with parameters and the hyperparameters that gradcore's is called with."""
 
+KNOWN: Mapping[str, tuple[Callable[[Mapping[str, Any]], bool], str]] = {
+    "RMSprop": (
+        lambda params: params["centered"] and params["alpha"] < 1e-3,
+        "centered with alpha near 0, where s - m^2 is mostly rounding: it may be below 0, and its root NaN",
+    ),
+}
+"""What is wrong in PyTorch itself: for which hyperparameters, and what."""
+
 
 def _floats(low: float, high: float) -> st.SearchStrategy[float]:
     return st.floats(low, high, width=32)
