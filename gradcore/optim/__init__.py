@@ -1,4 +1,4 @@
-"""Optimizers (SGD, RMSprop, Adam, AdamW, NAdam, RAdam, Adamax, Adagrad, Adadelta, Lion), gradient clipping, averages of weights, and the learning rate: `schedules`, and `lr_scheduler` for loops by hand."""
+"""Optimizers (SGD, RMSprop, Adam, AdamW, NAdam, RAdam, Adamax, Adagrad, Adadelta, Lion, Muon), gradient clipping, averages of weights, and the learning rate: `schedules`, and `lr_scheduler` for loops by hand."""
 
 from typing import Any
 
@@ -12,13 +12,14 @@ from gradcore.optim.average import EMA, SWA
 from gradcore.optim.base import Optimizer
 from gradcore.optim.clip import clip_grad_norm, clip_grad_value
 from gradcore.optim.lion import Lion
+from gradcore.optim.muon import Muon
 from gradcore.optim.nadam import NAdam
 from gradcore.optim.radam import RAdam
 from gradcore.optim.rmsprop import RMSprop
 from gradcore.optim.sgd import SGD
 
 __all__ = [
-    "EMA", "SGD", "SWA", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Lion", "NAdam", "Optimizer", "RAdam", "RMSprop", "clip_grad_norm",
+    "EMA", "SGD", "SWA", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Lion", "Muon", "NAdam", "Optimizer", "RAdam", "RMSprop", "clip_grad_norm",
     "clip_grad_value", "lr_scheduler", "schedules",
 ]  # fmt: skip
 

@@ -85,6 +85,8 @@ class Optimizer(metaclass=_Sealed):
 
     hyper: ClassVar[Checks] = {"lr": check}
     """For each hyperparameter a function of `(name, value)` that returns the value to use, or raises DomainError."""
+    elementwise: ClassVar[bool] = True
+    """Whether `_update` may be given an array in parts."""
     lr: float
     params: list[Tensor]
     steps: list[int]
@@ -298,7 +300,7 @@ class Optimizer(metaclass=_Sealed):
                 if len(state) < len(names):
                     state.update({name: np.zeros_like(x) for name in names if name not in state})
                 arrays = [state[name] for name in names]
-            if x.size <= BLOCK or not _flat(x, g, *arrays):
+            if x.size <= BLOCK or not self.elementwise or not _flat(x, g, *arrays):
                 self._update(x, g, self._scratch_for(i, x), numbers, arrays)
             else:
                 x, g, *arrays = (a.reshape(-1) for a in (x, g, *arrays))

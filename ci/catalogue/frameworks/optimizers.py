@@ -12,6 +12,23 @@ from torch.optim import lr_scheduler
 Maker = Callable[..., torch.optim.Optimizer]
 Settings = Callable[[], st.SearchStrategy[dict[str, Any]]]
 
+_MUON = getattr(torch.optim, "Muon", torch.optim.Optimizer)
+"""Since PyTorch 2.9."""
+
+
+class ExactMuon(_MUON):
+    """PyTorch's Muon in the precision of its parameters: it computes in bfloat16, of which two digits agree with anything."""
+
+    def step(self, closure: Any = None) -> Any:
+        """As PyTorch's, where a conversion to bfloat16 is a copy."""
+        kept = torch.Tensor.bfloat16
+        torch.Tensor.bfloat16 = torch.Tensor.clone
+        try:
+            return super().step(closure)
+        finally:
+            torch.Tensor.bfloat16 = kept
+
+
 OPTIMIZERS: Mapping[str, Maker | None] = {
     "SGD": torch.optim.SGD,
     "Adadelta": torch.optim.Adadelta,
@@ -20,6 +37,7 @@ OPTIMIZERS: Mapping[str, Maker | None] = {
     "AdamW": torch.optim.AdamW,
     "Adamax": torch.optim.Adamax,
     "Lion": None,  # PyTorch has none
+    "Muon": ExactMuon if hasattr(torch.optim, "Muon") else None,
     "NAdam": torch.optim.NAdam,
     "RAdam": torch.optim.RAdam,
     "RMSprop": torch.optim.RMSprop,
@@ -27,12 +45,16 @@ OPTIMIZERS: Mapping[str, Maker | None] = {
 """Called with parameters and the hyperparameters that gradcore's is called with."""
 
 KNOWN: Mapping[str, tuple[Callable[[Mapping[str, Any]], bool], str]] = {
+    "Muon": (
+        lambda params: params["adjust_lr_fn"] == "columns",
+        "adjust_lr_fn='columns', which PyTorch has not",
+    ),
     "RMSprop": (
         lambda params: params["centered"] and params["alpha"] < 1e-3,
-        "centered with alpha near 0, where s - m^2 is mostly rounding: it may be below 0, and its root NaN",
+        "centered with alpha near 0, where PyTorch's s - m^2 is mostly rounding: it may be below 0, and its root NaN",
     ),
 }
-"""What is wrong in PyTorch itself: for which hyperparameters, and what."""
+"""Where PyTorch is wrong, or has no such setting: for which hyperparameters, and what it is."""
 
 
 def _floats(low: float, high: float) -> st.SearchStrategy[float]:
