@@ -29,7 +29,7 @@ Counterparts = Mapping[str, Any]
 
 
 def compare_all(
-    count: int, counterparts: Counterparts, schedulers: Counterparts, known: Counterparts
+    count: int, counterparts: Counterparts, lbfgs: Any, schedulers: Counterparts, known: Counterparts
 ) -> tuple[str, list[str]]:
     """Hold all beside their counterparts at so many examples each; what was compared, and what differs.
 
@@ -48,6 +48,10 @@ def compare_all(
                 count,
                 lambda drawn, cls=cls, maker=maker: compare_optimizer(cls, maker, *drawn),
             )
+    drawn, seeds = lbfgs_settings(), st.integers(0, 2**32 - 1)
+    missed += _first_failure(
+        st.tuples(drawn, seeds), count, lambda pair: compare_lbfgs(optim.LBFGS, lbfgs, *pair)
+    )
     for name in sorted({*_schedulers(), *schedulers}):
         if name not in _schedulers() or name not in schedulers:
             missed.append(f"{name}: it has no counterpart")
@@ -61,10 +65,24 @@ def compare_all(
     alike = sum(maker is not None for maker in counterparts.values())
     without = ", ".join(name for name, maker in counterparts.items() if maker is None)
     words = [
-        f"{alike} optimizers and {len(schedulers)} schedulers on {count} examples each; without a counterpart: {without}",
+        f"{alike + 1} optimizers and {len(schedulers)} schedulers on {count} examples each; without a counterpart: {without}",
         *[f"not compared: {name}, {what}" for name, (_, what) in known.items()],
     ]
     return "\n".join(words), missed
+
+
+def lbfgs_settings() -> st.SearchStrategy[dict[str, Any]]:
+    """Hyperparameters of L-BFGS."""
+    return st.fixed_dictionaries(
+        {"max_iter": st.integers(1, 6), "lr": st.sampled_from([0.125, 0.5, 1.0])},
+        optional={
+            "line_search_fn": st.sampled_from([None, "strong_wolfe"]),
+            "history_size": st.integers(1, 3),
+            "max_eval": st.integers(1, 9),
+            "tolerance_grad": st.sampled_from([1e-7, 0.1]),
+            "tolerance_change": st.sampled_from([1e-9, 0.01]),
+        },
+    )
 
 
 def problems_of(cls: Any) -> st.SearchStrategy[Problem]:
@@ -155,6 +173,70 @@ def compare_scheduler(
             more = [measures[t]] if plateau else []
             our.step(*more)
             their.step(*more)
+
+
+def compare_lbfgs(cls: Any, maker: Callable[..., Any], drawn: Mapping[str, Any], seed: int) -> None:
+    """Hold L-BFGS beside PyTorch's, on a function of two parameters, after each of three steps. Raises `VerificationError`.
+
+    The function is a sum of a(x - c)^2 / 2 + b exp(-x^2) over entries, and of the squares of neighbours' products.
+    """
+    import torch
+
+    problem = Problem.draw([(3,), (2, 2)], 1, seed)
+    starts = [problem.start[i] for i in (0, 1)]
+    values = (*starts, *[part[i][0] for i in (0, 1) for part in (problem.a, problem.b, problem.c)])
+
+    def function(i: int, x: Any, a: Any, b: Any, c: Any) -> tuple[float, Any]:
+        bump = b * np.exp(-x * x)
+        flat = x.ravel()
+        products = flat[1:] * flat[:-1]
+        g = np.zeros(flat.shape, flat.dtype)
+        g[:-1] += products * flat[1:]
+        g[1:] += products * flat[:-1]
+        loss = (a * (x - c) ** 2 / 2 + bump).sum() + (products * products).sum() / 2
+        return float(loss), a * (x - c) - 2 * x * bump + g.reshape(x.shape)
+
+    def trajectory(make: Callable[..., Any], wrap: Any, values: Any) -> Any:
+        params, read, give = wrap(values[:2])
+        optimizer = make(params, **drawn)
+
+        def closure() -> float:
+            parts = [function(i, x, *values[2 + 3 * i : 5 + 3 * i]) for i, x in enumerate(read())]
+            give([g for _, g in parts])
+            return sum(loss for loss, _ in parts)
+
+        seen = []
+        for _ in range(3):
+            optimizer.step(closure)
+            seen.append(np.concatenate([x.ravel() for x in read()]))
+        return np.array(seen)
+
+    def as_tensors(arrays: Any) -> Any:
+        params = [Tensor(np.array(x), requires_grad=True) for x in arrays]
+
+        def give(gradients: Any) -> None:
+            for p, g in zip(params, gradients, strict=True):
+                p.grad = g
+
+        return params, lambda: [p.data for p in params], give
+
+    def as_torch(arrays: Any) -> Any:
+        params = [torch.tensor(np.array(x)) for x in arrays]
+
+        def give(gradients: Any) -> None:
+            for p, g in zip(params, gradients, strict=True):
+                p.grad = torch.tensor(g)
+
+        return params, lambda: [p.numpy().copy() for p in params], give
+
+    named = ", ".join(f"{name}={value!r}" for name, value in drawn.items())
+    check_agreement(
+        f"{cls.__name__}({named}) over 3 steps, beside PyTorch's",
+        lambda *v: trajectory(cls, as_tensors, v),
+        lambda *v: trajectory(maker, as_torch, v),
+        values,
+        (True,) * len(values),
+    )
 
 
 def _schedulers() -> dict[str, Any]:

@@ -113,7 +113,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from ci.catalogue.frameworks.optimizers import KNOWN as WRONG
         from ci.catalogue.frameworks.optimizers import OPTIMIZERS, SCHEDULERS
 
-        words, differing = beside_optimizers.compare_all(options.examples, OPTIMIZERS, SCHEDULERS, WRONG)
+        words, differing = beside_optimizers.compare_all(
+            options.examples, OPTIMIZERS, torch.optim.LBFGS, SCHEDULERS, WRONG
+        )
         print(words)
         missed += differing
     for (name, order), (_, words) in KNOWN.items():

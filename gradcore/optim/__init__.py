@@ -1,4 +1,4 @@
-"""Optimizers (SGD, RMSprop, Adam, AdamW, NAdam, RAdam, Adamax, Adagrad, Adadelta, Lion, Muon), gradient clipping, averages of weights, and the learning rate: `schedules`, and `lr_scheduler` for loops by hand."""
+"""Optimizers (SGD, RMSprop, Adam, AdamW, NAdam, RAdam, Adamax, Adagrad, Adadelta, Lion, Muon, LBFGS), gradient clipping, averages of weights, and the learning rate: `schedules`, and `lr_scheduler` for loops by hand."""
 
 from typing import Any
 
@@ -11,6 +11,7 @@ from gradcore.optim.adamax import Adamax
 from gradcore.optim.average import EMA, SWA
 from gradcore.optim.base import Optimizer
 from gradcore.optim.clip import clip_grad_norm, clip_grad_value
+from gradcore.optim.lbfgs import LBFGS
 from gradcore.optim.lion import Lion
 from gradcore.optim.muon import Muon
 from gradcore.optim.nadam import NAdam
@@ -19,7 +20,7 @@ from gradcore.optim.rmsprop import RMSprop
 from gradcore.optim.sgd import SGD
 
 __all__ = [
-    "EMA", "SGD", "SWA", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Lion", "Muon", "NAdam", "Optimizer", "RAdam", "RMSprop", "clip_grad_norm",
+    "EMA", "LBFGS", "SGD", "SWA", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Lion", "Muon", "NAdam", "Optimizer", "RAdam", "RMSprop", "clip_grad_norm",
     "clip_grad_value", "lr_scheduler", "schedules",
 ]  # fmt: skip
 

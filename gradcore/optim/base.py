@@ -87,6 +87,8 @@ class Optimizer(metaclass=_Sealed):
     """For each hyperparameter a function of `(name, value)` that returns the value to use, or raises DomainError."""
     elementwise: ClassVar[bool] = True
     """Whether `_update` may be given an array in parts."""
+    takes_closure: ClassVar[bool] = False
+    """Whether `step` evaluates the loss itself, by a function that it is given."""
     lr: float
     params: list[Tensor]
     steps: list[int]

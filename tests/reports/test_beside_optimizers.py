@@ -12,7 +12,7 @@ from gradcheck.verification import Problem, VerificationError
 from gradcore import optim, registry
 from gradcore.optim import lr_scheduler
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -35,7 +35,9 @@ def theirs(beside):
 
 
 def test_every_optimizer_and_scheduler_is_as_in_pytorch(beside, theirs):
-    words, missed = beside.compare_all(3, theirs.OPTIMIZERS, theirs.SCHEDULERS, theirs.KNOWN)
+    words, missed = beside.compare_all(
+        3, theirs.OPTIMIZERS, torch.optim.LBFGS, theirs.SCHEDULERS, theirs.KNOWN
+    )
     assert missed == []
     assert "without a counterpart: Lion" in words
 
@@ -43,7 +45,7 @@ def test_every_optimizer_and_scheduler_is_as_in_pytorch(beside, theirs):
 def test_what_has_no_counterpart_is_reported(beside, theirs):
     optimizers = {name: None for name in theirs.OPTIMIZERS if name != "Adam"}
     schedulers = {name: theirs.SCHEDULERS[name] for name in ("ExponentialLR",)}
-    _, missed = beside.compare_all(1, optimizers, schedulers, {})
+    _, missed = beside.compare_all(1, optimizers, torch.optim.LBFGS, schedulers, {})
     others = sorted(set(theirs.SCHEDULERS) - {"ExponentialLR"})
     assert missed == [f"{name}: it has no counterpart" for name in ("Adam", *others)]
 
@@ -89,6 +91,19 @@ def test_an_optimizer_that_is_another_than_pytorchs_is_reported(beside, theirs, 
     beside.compare_optimizer(registry.optimizers[name], theirs.OPTIMIZERS[name], problem, params)
     with pytest.raises(VerificationError, match=f"{cls.__name__}.* beside PyTorch's: entry"):
         beside.compare_optimizer(cls, theirs.OPTIMIZERS[name], problem, params)
+
+
+class ForgetsThePairs(optim.LBFGS):
+    def _aim(self, gradient):
+        self._moves, self._changes = [], []
+        return super()._aim(gradient)
+
+
+def test_another_lbfgs_than_pytorchs_is_reported(beside):
+    settings = {"max_iter": 4, "lr": 0.5}
+    beside.compare_lbfgs(optim.LBFGS, torch.optim.LBFGS, settings, 0)
+    with pytest.raises(VerificationError, match=r"ForgetsThePairs.*beside PyTorch's: entry"):
+        beside.compare_lbfgs(ForgetsThePairs, torch.optim.LBFGS, settings, 0)
 
 
 class StepsTooLate(lr_scheduler.StepLR):
