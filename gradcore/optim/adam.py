@@ -41,7 +41,7 @@ def _by_sums(
         b1, b2 = betas
         mean = discounted(past, b1) / sum(b1**age for age in range(len(past)))
         counts = range(1, len(past) + 1) if amsgrad else [len(past)]
-        largest = np.max([discounted(past[:n], b2, 2) for n in counts], axis=0)
+        largest = np.max(np.stack([discounted(past[:n], b2, 2) for n in counts]), axis=0)
         return mean / ((largest / sum(b2**age for age in range(len(past)))) ** 0.5 + eps)
 
     return trajectory(p, gradients, factors, lr, move, coupled, decoupled)

@@ -24,7 +24,7 @@ def _by_sums(
 
     def move(past: list[Any]) -> Any:
         t = len(past) - 1
-        largest = np.max([b2 ** (t - i) * (np.abs(g) + eps) for i, g in enumerate(past)], axis=0)
+        largest = np.max(np.stack([b2 ** (t - i) * (np.abs(g) + eps) for i, g in enumerate(past)]), axis=0)
         return discounted(past, b1) / sum(b1**age for age in range(len(past))) / largest
 
     return trajectory(p, gradients, factors, lr, move, weight_decay)
