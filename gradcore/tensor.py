@@ -12,7 +12,6 @@ from gradcore.attached import Attached
 from gradcore.convert import as_array, plain
 from gradcore.errors import DtypeError, GraphError, ShapeError
 from gradcore.graph import backward_pass, next_order
-from gradcore.notebook import tensor_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -226,6 +225,8 @@ class Tensor(Attached):
     # --- Python's protocols -------------------------------------------------------------------------------------------
 
     def _repr_html_(self) -> str:
+        from gradcore.notebook import tensor_table
+
         how = f", op={self._op.name}" if self._op is not None else ", requires_grad=True" * self.requires_grad
         return tensor_table(self.data, f"{self.shape} {self.dtype}{how}")
 
