@@ -1,4 +1,9 @@
-"""Optimizers (SGD, RMSprop, Adam, AdamW, NAdam, RAdam, Adamax, Adagrad, Adadelta, Lion, Muon, LBFGS), gradient clipping, averages of weights, and the learning rate: `schedules`, and `lr_scheduler` for loops by hand."""
+"""Optimizers and what a loop written by hand needs beside them.
+
+SGD, RMSprop, Adam, AdamW, NAdam, RAdam, Adamax, Adagrad, Adadelta, Lion, Muon for matrices, and LBFGS, which takes a closure.
+The learning rate: `schedules` are functions, for a Trainer too, and `lr_scheduler` has PyTorch's schedulers. clip_grad_norm and
+clip_grad_value change gradients; EMA and SWA average weights.
+"""
 
 from typing import Any
 
@@ -20,8 +25,8 @@ from gradcore.optim.rmsprop import RMSprop
 from gradcore.optim.sgd import SGD
 
 __all__ = [
-    "EMA", "LBFGS", "SGD", "SWA", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Lion", "Muon", "NAdam", "Optimizer", "RAdam", "RMSprop", "clip_grad_norm",
-    "clip_grad_value", "lr_scheduler", "schedules",
+    "EMA", "LBFGS", "SGD", "SWA", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Lion", "Muon", "NAdam", "Optimizer", "RAdam",
+    "RMSprop", "clip_grad_norm", "clip_grad_value", "lr_scheduler", "schedules",
 ]  # fmt: skip
 
 

@@ -102,7 +102,8 @@ def points(*at: tuple[float, float], shape: Schedule = linear) -> Schedule:
         if i in (0, len(at)):
             return float(at[min(i, len(at) - 1)][1])
         (start, high), (end, low) = at[i - 1], at[i]
-        return float(low + (high - low) * shape((done - start) / (end - start)))
+        weight = shape((done - start) / (end - start))
+        return float(high * weight + low * (1 - weight))
 
     return schedule
 

@@ -1,4 +1,4 @@
-"""States of optimizers: running values by parameter and name, and a state validated as a whole before it is loaded."""
+"""States of optimizers (groups: `optimizer.param_groups`): running values by parameter and name, and a state validated as a whole before it is loaded."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from gradcore.state import check_state
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gradcore.optim.base import Array, Optimizer
+    from numpy.typing import NDArray
 
 
-def running_values(groups: Sequence[Optimizer]) -> dict[str, Array]:
+def running_values(groups: Sequence[Any]) -> dict[str, NDArray[Any]]:
     """Copies of all running values, as "0.mean", with parameters counted through the groups; none of one without a step."""
     found = {}
     for number, (group, i) in enumerate(_places(groups)):
@@ -30,7 +30,7 @@ def running_values(groups: Sequence[Optimizer]) -> dict[str, Array]:
     return found
 
 
-def read(groups: Sequence[Optimizer], state: Any, name: str) -> list[dict[str, Any]]:
+def read(groups: Sequence[Any], state: Any, name: str) -> list[dict[str, Any]]:
     """For each group the attributes that a state of `state_dict` gives it; StateError where it does not fit."""
     misfit = f"this state does not fit {name}"
     if not isinstance(state, Mapping):
@@ -62,12 +62,12 @@ def read(groups: Sequence[Optimizer], state: Any, name: str) -> list[dict[str, A
     return [{**group._settings(), "steps": group.steps, "_state": group._state} for group in loaded]
 
 
-def _places(groups: Sequence[Optimizer]) -> list[tuple[Optimizer, int]]:
+def _places(groups: Sequence[Any]) -> list[tuple[Any, int]]:
     """Of each parameter its group, and which of that group's it is."""
     return [(group, i) for group in groups for i in range(len(group.params))]
 
 
-def _settled(group: Optimizer, entry: Any, misfit: str) -> Optimizer:
+def _settled(group: Any, entry: Any, misfit: str) -> Any:
     """A copy with a state's hyperparameters and steps, StateError where they are not this group's."""
     if not isinstance(entry, Mapping):
         raise StateError(f"{misfit}: expected hyperparameters and steps of a group, got {entry!r:.80}")
