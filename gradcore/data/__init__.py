@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 
+from gradcore.data import augment
 from gradcore.data.dataset import Dataset, Split
 from gradcore.data.digits import load_digits
 from gradcore.data.folder import load_folder, load_test_part
@@ -20,6 +21,7 @@ __all__ = [
     "DataLoader",
     "Dataset",
     "Split",
+    "augment",
     "encode_idx",
     "load",
     "load_digits",
