@@ -14,7 +14,9 @@ from gradcore.data.digits import load_digits
 from gradcore.data.folder import load_folder, load_test_part
 from gradcore.data.idx import encode_idx, read_idx
 from gradcore.data.loader import DataLoader
+from gradcore.data.npz import load_npz, read_npz
 from gradcore.data.synthetic import load_synthetic
+from gradcore.data.tables import load_csv, read_csv
 from gradcore.errors import DataError
 
 __all__ = [
@@ -24,12 +26,16 @@ __all__ = [
     "augment",
     "encode_idx",
     "load",
+    "load_csv",
     "load_digits",
     "load_folder",
+    "load_npz",
     "load_synthetic",
     "load_test_part",
     "names",
+    "read_csv",
     "read_idx",
+    "read_npz",
 ]
 
 names = ("digits", "synthetic", "synthetic-learnable")
