@@ -327,6 +327,11 @@ _REDUCTIONS = {np.add: np.sum, np.maximum: np.max}
 
 
 def _no_rule(name: str) -> GraphError:
+    if name.startswith("np.fft."):
+        return GraphError(
+            f"{name} gives complex numbers, which no Tensor holds: gradcore.fft, ifft, rfft and irfft have real and imaginary "
+            "parts on a last axis of 2"
+        )
     return GraphError(
         f"{name} has no derivative rule here, so it can't be called on a Tensor: write it with gradcore's ops, "
         "register an op for it (gradcore.op), or call it on x.data where no gradient is needed"

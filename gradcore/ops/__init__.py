@@ -32,6 +32,7 @@ from gradcore.ops.diagonals import diag, diagonal, trace, tril, triu
 from gradcore.ops.einsum import einsum
 from gradcore.ops.elementwise import abs, cbrt, neg, reciprocal, sqrt, square
 from gradcore.ops.exponential import exp, exp2, expm1, log, log1p, log2, log10, logaddexp, logaddexp2, sigmoid
+from gradcore.ops.fourier import fft, ifft, irfft, rfft
 from gradcore.ops.index import getitem, scatter_add
 from gradcore.ops.joining import array_split, concatenate, dstack, hstack, split, stack, vstack
 from gradcore.ops.linalg import (
@@ -127,6 +128,7 @@ __all__ = [
     "exp",
     "exp2",
     "expm1",
+    "fft",
     "flip",
     "fliplr",
     "flipud",
@@ -142,8 +144,10 @@ __all__ = [
     "hardtanh",
     "hstack",
     "hypot",
+    "ifft",
     "inner",
     "inv",
+    "irfft",
     "kron",
     "layer_norm",
     "leaky_relu",
@@ -195,6 +199,7 @@ __all__ = [
     "remainder",
     "repeat",
     "reshape",
+    "rfft",
     "rms_norm",
     "roll",
     "rot90",
