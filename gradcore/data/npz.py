@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import zipfile
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -17,6 +16,7 @@ from gradcore.data.idx import DEFAULT_LIMIT
 from gradcore.errors import DataError, require_file
 
 if TYPE_CHECKING:
+    import zipfile
     from collections.abc import Sequence
 
 __all__ = ["load_npz", "read_npz"]
@@ -24,7 +24,6 @@ __all__ = ["load_npz", "read_npz"]
 _DEFLATE_MAX_RATIO = 1032
 _MAX_CLASSES = 1000
 _KINDS = "biufcSU"
-_DAMAGE = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, NotImplementedError, RuntimeError)
 
 
 def load_npz(
@@ -75,31 +74,35 @@ def read_npz(
     bytes), before anything is allocated: a lying header or a bomb costs no memory. Arrays of objects are refused.
     Raises DataError where the file is missing, damaged, no such archive or too large, or lacks a name.
     """
+    import zipfile  # with what it needs, longer to load than all of gradcore.data
+
     path = Path(path)
     require_file(path, "an NPZ file", DataError)
     try:
         with zipfile.ZipFile(path) as archive:
-            members = _members(path, archive)
-            for name in names or ():
-                if name not in members:
-                    raise DataError(
-                        f"{path}: there is no array {name!r}, it holds {', '.join(members) or 'none'}"
-                    )
-            wanted = {name: members[name] for name in (members if names is None else names)}
-            total = sum([_check(path, archive, name, info) for name, info in wanted.items()])
-            if total > limit:
-                raise DataError(
-                    f"{path}: its arrays take {total} bytes, more than the limit of {limit} bytes"
-                )
-            return {name: _read(archive, info) for name, info in wanted.items()}
-    except _DAMAGE as error:
-        if isinstance(error, DataError):
-            raise
+            return _arrays(path, archive, names, limit)
+    except DataError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, NotImplementedError, RuntimeError) as error:
         raise DataError(f"{path}: the archive is damaged ({error}); copy or make it again") from error
     except MemoryError as error:
         raise DataError(f"{path}: its arrays do not fit into memory") from error
     except OSError as error:
         raise DataError(f"{path}: can't be read: {error.strerror or error}") from error
+
+
+def _arrays(
+    path: Path, archive: zipfile.ZipFile, names: Sequence[str] | None, limit: int
+) -> dict[str, npt.NDArray[Any]]:
+    members = _members(path, archive)
+    for name in names or ():
+        if name not in members:
+            raise DataError(f"{path}: there is no array {name!r}, it holds {', '.join(members) or 'none'}")
+    wanted = {name: members[name] for name in (members if names is None else names)}
+    total = sum([_check(path, archive, name, info) for name, info in wanted.items()])
+    if total > limit:
+        raise DataError(f"{path}: its arrays take {total} bytes, more than the limit of {limit} bytes")
+    return {name: _read(archive, info) for name, info in wanted.items()}
 
 
 def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
@@ -126,7 +129,7 @@ def _check(path: Path, archive: zipfile.ZipFile, name: str, info: zipfile.ZipInf
     if any(dim < 0 for dim in shape):
         raise DataError(f"{path}: {name} declares the shape {shape}")
     size = math.prod(shape) * dtype.itemsize
-    most = info.compress_size * (_DEFLATE_MAX_RATIO if info.compress_type == zipfile.ZIP_DEFLATED else 1)
+    most = info.compress_size * (_DEFLATE_MAX_RATIO if info.compress_type else 1)
     if start + size != info.file_size or info.file_size > most:
         raise DataError(
             f"{path}: {name} declares {what}, {size} bytes, and the archive {info.file_size - start} of {info.compress_size} "

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,25 +109,24 @@ def read_csv(
         return _fill(path, delimiter, table, names, text)
 
 
-@dataclass
 class _Table:
     """What the first pass found. first_text: by column the line and the entry that is the first to be no number.
 
     longest: by column the characters of the longest entry.
     """
 
-    names: list[str]
-    width: int
-    rows: int = 0
-    first_text: dict[int, tuple[int, str]] = field(default_factory=dict)
-    longest: dict[int, int] = field(default_factory=dict)
+    def __init__(self, width: int) -> None:
+        self.names: list[str] = []
+        self.width, self.rows = width, 0
+        self.first_text: dict[int, tuple[int, str]] = {}
+        self.longest: dict[int, int] = {}
 
 
 def _survey(path: Path, header: bool | None, delimiter: str) -> _Table:
     lines = _lines(path, delimiter)
     number, first = next(lines, (0, []))
     width = len(first)
-    below = _Table([], width)
+    below = _Table(width)
     for line, entries in lines:
         if len(entries) != width:
             raise DataError(f"{path}: line {line} has {len(entries)} entries, and line {number} {width}")
@@ -190,6 +187,8 @@ def _number(entry: str) -> float | None:
 
 
 def _lines(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    import csv
+
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, delimiter=delimiter, strict=True)
         for entries in reader:
@@ -199,6 +198,8 @@ def _lines(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
+    import csv
+
     try:
         yield
     except csv.Error as error:
