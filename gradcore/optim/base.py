@@ -97,12 +97,6 @@ class Optimizer(metaclass=_Sealed):
     _sealed = False
     _groups: Sequence[Optimizer] = ()
 
-    def __init_subclass__(cls) -> None:
-        super().__init_subclass__()
-        for name in cls.hyper:
-            if not hasattr(cls, name):
-                setattr(cls, name, Common(name))
-
     def __init__(self, params: Params, **hyper: Any) -> None:
         groups = grouped(params, type(self).__name__, self._option)
         self._defaults = self.fitted(hyper)
@@ -135,6 +129,9 @@ class Optimizer(metaclass=_Sealed):
         self.params = [p for group in groups for p in group.params]
         for name in (*self.hyper, "steps", "_state", "_scratch"):  # which each group has now
             vars(self).pop(name, None)
+        for name in self.hyper:  # not before: an attribute of the class slows down the instances' own
+            if not hasattr(type(self), name):
+                setattr(type(self), name, Common(name))
 
     def _check_params(self) -> None:
         if not self.params:

@@ -28,7 +28,7 @@ class Common:
             return self
         values = [getattr(group, self.name) for group in instance._groups]
         if not values:
-            raise AttributeError(f"{owner.__name__} has no {self.name} yet")
+            raise AttributeError(f"{owner.__name__!r} object has no attribute {self.name!r}")
         if any(value != values[0] for value in values):
             raise AttributeError(
                 f"the groups of this {owner.__name__} differ in {self.name}: {', '.join(map(repr, values))}. Read and set "

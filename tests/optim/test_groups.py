@@ -127,6 +127,15 @@ def test_what_groups_have_in_common_is_an_attribute_and_what_not_is_refused():
         iter(optimizer)
 
 
+def test_what_groups_have_is_no_attribute_of_other_optimizers():
+    in_groups(Adam, three())
+    other = optim.RAdam(three())
+    assert not hasattr(other, "amsgrad")
+    with pytest.raises(AttributeError, match="'RAdam' object has no attribute 'amsgrad'"):
+        other.amsgrad
+    assert Adam(three()).lr == 1e-3
+
+
 def test_a_hyperparameter_that_contradicts_one_group_changes_none():
     a, b = parameter([1.0]), parameter([1.0])
     optimizer = SGD([{"params": a, "momentum": 0.5}, {"params": b}])
