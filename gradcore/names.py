@@ -83,8 +83,10 @@ MODULE = {
 }
 
 OPTIMIZER = {
-    "param_groups": "there is one group: write optimizer.lr and optimizer.params; make an optimizer for each group",
-    "add_param_group": "there is one group: make another optimizer for the others",
+    "state": "write state_dict(), which holds the running values by parameter and name",
+    "defaults": "the hyperparameters are attributes: write optimizer.lr, or optimizer.param_groups[0].lr",
+    "register_step_pre_hook": "write in the loop what is to run before step()",
+    "register_step_post_hook": "write in the loop what is to run after step()",
 }
 
 PACKAGE = {
@@ -127,17 +129,32 @@ NN = {
 }
 
 OPTIM = {
-    "lr_scheduler": "schedules are functions in gradcore.optim.schedules: Trainer(..., schedule=schedules.cosine), or set optimizer.lr",
-    "LBFGS": "write optim.Adam",
+    "swa_utils": "write optim.EMA or optim.SWA",
+    "SparseAdam": "gradients are dense: write optim.Adam",
+    "Rprop": "write optim.RMSprop",
+    "Adafactor": "write optim.Adam",
+    "ASGD": "write optim.SGD, and optim.SWA for the average",
 }
 
+_OBJECT = "it is in gradcore.optim.lr_scheduler; a Trainer takes the function, {}"
+
 SCHEDULES = {
-    "StepLR": "write a function of the part of the run that is done: lambda done: 0.1 ** int(3 * done)",
-    "ExponentialLR": "write a function of the part of the run that is done: lambda done: 0.01 ** done",
-    "LinearLR": "write schedules.linear, or schedules.warmup(fraction)",
-    "CosineAnnealingLR": "write schedules.cosine",
-    "OneCycleLR": "write schedules.warmup(0.3, schedules.cosine)",
+    "StepLR": _OBJECT.format("schedules.every"),
+    "MultiStepLR": _OBJECT.format("schedules.steps"),
+    "ExponentialLR": _OBJECT.format("schedules.exponential"),
+    "LinearLR": _OBJECT.format("schedules.points or schedules.warmup"),
+    "CosineAnnealingLR": _OBJECT.format("schedules.cosine"),
+    "CosineAnnealingWarmRestarts": _OBJECT.format("schedules.restarts"),
+    "OneCycleLR": _OBJECT.format("schedules.points"),
     "LambdaLR": "a schedule is such a function itself",
+}
+
+LR_SCHEDULER = {
+    "SequentialLR": "put schedules together: LambdaLR(optimizer, schedules.joined(first, (5, second)))",
+    "ChainedScheduler": "multiply schedules: LambdaLR(optimizer, lambda steps: first(steps) * second(steps))",
+    "MultiplicativeLR": "write LambdaLR with the product, or ExponentialLR",
+    "CyclicLR": "write LambdaLR(optimizer, schedules.restarts(2 * size, shape=schedules.points((0, low), (0.5, 1), (1, low))))",
+    "SWALR": "write LambdaLR with schedules.points",
 }
 
 

@@ -288,8 +288,10 @@ class OptimizerSpec(Record):
     reference: `reference(p0, gradients, factors, **params)`, which yields the parameter after each step. `gradients` are
     functions of the parameter (so that weight decay and momentum meet a moving target), one for each step in which the
     parameter has a gradient; `factors` are what a schedule makes of `lr` at those steps. It writes each running average as
-    the explicit sum over past gradients, not as the recurrence that the optimizer keeps.
+    the explicit sum over past gradients, not as the recurrence that the optimizer keeps. least_ndim: how many axes a
+    parameter must have.
     """
 
     params: Mapping[str, Param]
     reference: Callable[..., Any]
+    least_ndim: int = 0

@@ -75,13 +75,17 @@ class Gradcore(_Step):
         import gradcore
         from gradcore import optim
 
-        parameters = [gradcore.Tensor(p, True) for p in self.p]
-        for p, g in zip(parameters, self.g, strict=True):
+        # Copies that nothing else holds: a step writes into a held array's copy, and what holds it keeps the old values.
+        self.parameters = [gradcore.Tensor(p.copy(), True) for p in self.p]
+        for p, g in zip(self.parameters, self.g, strict=True):
             p.grad = g
-        self.optimizer = optim.Adam(parameters, LR, (B1, B2), EPS)
+        self.optimizer = optim.Adam(self.parameters, LR, (B1, B2), EPS)
 
     def run(self) -> None:
         self.optimizer.step()
+
+    def values(self) -> Values:
+        return {"parameters": np.concatenate([p.data.ravel() for p in self.parameters])}
 
 
 class Torch(_Step):

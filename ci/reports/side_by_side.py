@@ -1,5 +1,7 @@
 """Every op of gradcore beside the same one of PyTorch: values, derivatives, and second derivatives where they are declared.
 
+Without names also every optimizer and scheduler: parameters and learning rates after each step.
+
     python ci/reports/side_by_side.py --examples 10
 
 Inputs are drawn from each op's spec, cotangents at random. What may differ is what rounding does to either program, measured:
@@ -24,6 +26,7 @@ from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+import beside_optimizers
 import common
 
 from gradcheck.backends.core import as_tensors, gradient_function
@@ -119,6 +122,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"gradcore beside PyTorch {torch.__version__}: {ops} ops, {len(units)} cases, in {time.perf_counter() - start:.0f} s: "
         f"{counts[0]} values, {counts[1]} first and {counts[2]} second derivatives alike; {refused} calls on empty tensors that PyTorch refuses"
     )
+    if not options.ops:
+        from ci.catalogue.frameworks.optimizers import KNOWN as WRONG
+        from ci.catalogue.frameworks.optimizers import OPTIMIZERS, SCHEDULERS
+
+        words, differing = beside_optimizers.compare_all(
+            options.examples, OPTIMIZERS, torch.optim.LBFGS, SCHEDULERS, WRONG
+        )
+        print(words)
+        missed += differing
     for (name, order), (_, words) in KNOWN.items():
         print(f"wrong in PyTorch {torch.__version__}: {name}, {ORDERS[order]}: {words}")
     for sentence in missed:

@@ -165,7 +165,10 @@ LAYERS = tuple(_of_layers())
 
 def _problems(steps: int, axis: int, dtypes: Sequence[Any]) -> Callable[[type], st.SearchStrategy[Any]]:
     def given(optimizer: Any) -> st.SearchStrategy[Any]:
-        return st.tuples(problems(st.integers(1, steps), axis, dtypes), parameters(optimizer.spec.params))
+        return st.tuples(
+            problems(st.integers(1, steps), axis, dtypes, optimizer.spec.least_ndim),
+            parameters(optimizer.spec.params),
+        )
 
     return given
 

@@ -33,10 +33,11 @@ def layer_calls(unit: Unit, training: bool, dtypes: Sequence[Any] = DTYPES) -> s
 
 
 def problems(
-    steps: st.SearchStrategy[int], axis: int = 3, dtypes: Sequence[Any] = DTYPES
+    steps: st.SearchStrategy[int], axis: int = 3, dtypes: Sequence[Any] = DTYPES, least_ndim: int = 0
 ) -> st.SearchStrategy[Any]:
     """Parameters of a few shapes, with gradients for so many steps. axis: the largest size of an axis."""
-    shape = st.lists(st.integers(0, axis), max_size=2).map(tuple)
+    most = least_ndim + 1 if least_ndim > 1 else 2
+    shape = st.lists(st.integers(0, axis), min_size=least_ndim, max_size=most).map(tuple)
     return st.builds(
         Problem.draw, st.lists(shape, min_size=1, max_size=3), steps, SEEDS, st.sampled_from(dtypes)
     )

@@ -50,6 +50,12 @@ FOREIGN = [
 """What makes a state one that must be refused."""
 
 
+def _kinds(least_ndim: int) -> st.SearchStrategy[list[tuple[tuple[int, ...], Any]]]:
+    """Shapes and dtypes of a few parameters."""
+    shapes = st.sampled_from([shape for shape in SHAPES if len(shape) >= least_ndim])
+    return st.lists(st.tuples(shapes, st.sampled_from([np.float64, np.float32])), min_size=1, max_size=3)
+
+
 class OptimizerMachine(RuleBasedStateMachine):
     """A few parameters of several shapes and dtypes under one optimizer, see `optimizer_machine`."""
 
@@ -61,11 +67,7 @@ class OptimizerMachine(RuleBasedStateMachine):
 
     @initialize(
         hyper=st.runner().flatmap(lambda machine: parameters(machine.cls.spec.params)),
-        kinds=st.lists(
-            st.tuples(st.sampled_from(SHAPES), st.sampled_from([np.float64, np.float32])),
-            min_size=1,
-            max_size=3,
-        ),
+        kinds=st.runner().flatmap(lambda machine: _kinds(machine.cls.spec.least_ndim)),
         seed=SEEDS,
     )
     def start(self, hyper: dict[str, Any], kinds: list[tuple[tuple[int, ...], Any]], seed: int) -> None:

@@ -223,7 +223,7 @@ def check_refusals(cls: Any) -> None:
     """Parameters, hyperparameters and gradients that can't be are refused by name. Raises `VerificationError`."""
 
     def parameter() -> Tensor:
-        return Tensor(np.ones(2), requires_grad=True)
+        return Tensor(np.ones((2,) * max(1, cls.spec.least_ndim)), requires_grad=True)
 
     def stepped() -> None:
         p = parameter()

@@ -8,26 +8,34 @@ from __future__ import annotations
 import difflib
 import os
 
+from gradcore.data import augment
 from gradcore.data.dataset import Dataset, Split
 from gradcore.data.digits import load_digits
 from gradcore.data.folder import load_folder, load_test_part
 from gradcore.data.idx import encode_idx, read_idx
 from gradcore.data.loader import DataLoader
+from gradcore.data.npz import load_npz, read_npz
 from gradcore.data.synthetic import load_synthetic
+from gradcore.data.tables import load_csv, read_csv
 from gradcore.errors import DataError
 
 __all__ = [
     "DataLoader",
     "Dataset",
     "Split",
+    "augment",
     "encode_idx",
     "load",
+    "load_csv",
     "load_digits",
     "load_folder",
+    "load_npz",
     "load_synthetic",
     "load_test_part",
     "names",
+    "read_csv",
     "read_idx",
+    "read_npz",
 ]
 
 names = ("digits", "synthetic", "synthetic-learnable")

@@ -67,6 +67,58 @@ class Dataset:
     def __repr__(self) -> str:
         return f"Dataset({self.name!r}, {len(self)} x {self.images.shape[1:]}, {len(self.classes)} classes)"
 
+    def subset(self, indices: Any) -> Dataset:
+        """The examples at `indices`, copied: whole numbers, a slice or a mask of NumPy's.
+
+        Raises DomainError for an index out of range, DataError where none is left.
+        """
+        chosen = np.arange(len(self))
+        try:
+            chosen = chosen[indices if isinstance(indices, slice) else np.asarray(indices)]
+        except IndexError as error:
+            raise DomainError(
+                f"{self.name}: can't be indexed by {indices!r:.80} ({error}): it has {len(self)} examples"
+            ) from error
+        if chosen.ndim != 1:
+            raise DomainError(
+                f"{self.name}: expected one axis of indices, a mask or a slice, got {indices!r:.80}"
+            )
+        return replace(self, images=self.images[chosen], labels=self.labels[chosen])
+
+    def split(self, test: float = 0.2, seed: int = 0, stratify: bool = True) -> Split:
+        """A random division into a training part and a test part, the same for the same seed.
+
+        test: the part of the examples that goes into the test part, or how many. stratify: each class goes into it by the same
+        share, to less than one example. Both parts keep the order of the examples.
+        Raises DomainError for a part that leaves one of the two empty.
+        """
+        n = len(self)
+        whole = isinstance(test, int | np.integer) and not isinstance(test, bool)
+        count = int(test) if whole else round(test * n) if 0 < test < 1 else 0
+        if not 0 < count < n:
+            raise DomainError(
+                f"{self.name}: split got test={test!r}: expected a part between 0 and 1, or a number of examples, that leaves "
+                f"some of the {n} examples in both parts"
+            )
+        rng = np.random.default_rng(seed)
+        order = rng.permutation(n)
+        if stratify:
+            counts = np.bincount(self.labels)
+            exact = count * counts / n
+            taken = np.floor(exact).astype(int)
+            # What is left goes to the classes that lost most by rounding down, at random where they lost as much.
+            lost = np.lexsort((rng.random(len(counts)), taken - exact))
+            taken[lost[: count - taken.sum()]] += 1
+            labels = self.labels[order]
+            order = np.concatenate([order[labels == label][:most] for label, most in enumerate(taken)])
+        chosen = np.zeros(n, bool)
+        chosen[order[:count]] = True
+        named = [
+            replace(self.subset(mask), name=f"{self.name} ({part})")
+            for mask, part in ((~chosen, "train"), (chosen, "test"))
+        ]
+        return Split(*named)
+
     @property
     def features(self) -> int:
         """Numbers in one example."""

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gradcore.data.augment import Augmentation
 from gradcore.data.dataset import Dataset
-from gradcore.errors import DataError, DomainError, ShapeError
+from gradcore.errors import ArgumentError, DataError, DomainError, ShapeError
 
 __all__ = ["DataLoader"]
 
@@ -23,6 +24,9 @@ class DataLoader:
     Every batch is a fresh pair of arrays: changing it never changes the data. With `shuffle`, epoch k uses the
     permutation that `numpy.random.default_rng([seed, k])` gives, so an epoch depends on the seed and its number alone
     (from a Generator passed as `seed`, one integer is drawn). The last batch may be smaller, unless `drop_last`.
+
+    augment: a function of a batch's images and a random generator, which gives the images in their place
+    (`gradcore.data.augment`); batch k of epoch e gets the generator of [seed, e, k].
 
     `state_dict()` records the position of the loader, down to the batch; a loader that loads it continues from there with
     the same batches. An iteration left early is not resumed by the next one, which begins a new epoch.
@@ -44,6 +48,7 @@ class DataLoader:
         shuffle: bool = False,
         seed: int | np.random.Generator = 0,
         drop_last: bool = False,
+        augment: Augmentation | None = None,
     ) -> None:
         if isinstance(images, Dataset):
             if labels is not None:
@@ -55,7 +60,12 @@ class DataLoader:
         else:
             self.images, self.labels = np.asarray(images), np.asarray(labels)
         self.batch_size = _whole_number("batch_size", batch_size, 1)
-        self.shuffle, self.drop_last = shuffle, drop_last
+        self.shuffle, self.drop_last, self.augment = shuffle, drop_last, augment
+        if augment is not None and not callable(augment):
+            raise ArgumentError(
+                f"DataLoader got augment={augment!r:.60}: pass a function of images and a random generator, such as "
+                "gradcore.data.augment.shift(2)"
+            )
         if isinstance(seed, np.random.Generator):
             seed = int(seed.integers(2**63))
         self.seed = _whole_number("seed", seed, 0)
@@ -98,9 +108,16 @@ class DataLoader:
             span = slice(k * self.batch_size, (k + 1) * self.batch_size)
             self._epoch, self._batch = epoch, k + 1
             if order is None:
-                yield self.images[span].copy(), self.labels[span].copy()
+                images, labels = self.images[span].copy(), self.labels[span].copy()
             else:
-                yield self.images.take(order[span], axis=0), self.labels.take(order[span], axis=0)
+                images, labels = self.images.take(order[span], axis=0), self.labels.take(order[span], axis=0)
+            if self.augment is not None:
+                images = self.augment(images, np.random.default_rng([self.seed, epoch, k]))
+                if len(images) != len(labels):
+                    raise ShapeError(
+                        f"augment made {len(images)} images of a batch of {len(labels)}: it gives one for each"
+                    )
+            yield images, labels
 
     def state_dict(self) -> dict[str, Any]:
         """The position of the loader, and what it depends on, as a dict that JSON can hold."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from gradcore.errors import DomainError
-from gradcore.optim.base import Optimizer, check
+from gradcore.optim.base import Optimizer, check, check_flag
 from gradcore.optim.reference import discounted, trajectory
 from gradcore.registry import optimizer
 from gradcore.spec import Floats, OneOf, OptimizerSpec, Param
@@ -25,16 +25,24 @@ DOMAIN: dict[str, Param] = {
 
 
 def _by_sums(
-    p: Any, gradients: Any, factors: Any, lr: float, betas: Any, eps: float, coupled: float, decoupled: float
+    p: Any,
+    gradients: Any,
+    factors: Any,
+    lr: float,
+    betas: Any,
+    eps: float,
+    coupled: float,
+    decoupled: float,
+    amsgrad: bool,
 ) -> Any:
     """Both moments as weighted means over all past gradients, with weights beta^(t-i) that are divided by their sum."""
 
     def move(past: list[Any]) -> Any:
-        mean, square = (
-            discounted(past, beta, power) / sum(beta**age for age in range(len(past)))
-            for beta, power in zip(betas, (1, 2), strict=True)
-        )
-        return mean / (square**0.5 + eps)
+        b1, b2 = betas
+        mean = discounted(past, b1) / sum(b1**age for age in range(len(past)))
+        counts = range(1, len(past) + 1) if amsgrad else [len(past)]
+        largest = np.max(np.stack([discounted(past[:n], b2, 2) for n in counts]), axis=0)
+        return mean / ((largest / sum(b2**age for age in range(len(past)))) ** 0.5 + eps)
 
     return trajectory(p, gradients, factors, lr, move, coupled, decoupled)
 
@@ -46,11 +54,14 @@ def check_betas(name: str, value: Any) -> tuple[float, float]:
     return check(f"{name}[0]", value[0], high=1.0), check(f"{name}[1]", value[1], high=1.0)
 
 
+HYPER: Checks = {"lr": check, "betas": check_betas, "eps": check, "weight_decay": check}
+
+
 @optimizer(
     spec=OptimizerSpec(
-        DOMAIN,
-        reference=lambda p, gradients, factors, *, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0: (
-            _by_sums(p, gradients, factors, lr, betas, eps, weight_decay, 0.0)
+        {**DOMAIN, "amsgrad": OneOf(False, True)},
+        reference=lambda p, gradients, factors, *, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, amsgrad=False: (
+            _by_sums(p, gradients, factors, lr, betas, eps, weight_decay, 0.0, amsgrad)
         ),
     )
 )
@@ -59,13 +70,16 @@ class Adam(Optimizer):
 
     g = gradient + weight_decay p;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;
     p -= lr m' / (sqrt(v') + eps), with m' = m / (1 - b1^t) and v' = v / (1 - b2^t).
-    Kingma and Ba 2015, algorithm 1. The state keeps m / (1 - b1) and v / (1 - b2), so betas must not change.
+    amsgrad: v' is the largest v so far / (1 - b2^t).
+    Kingma and Ba 2015, algorithm 1; amsgrad: Reddi, Kale and Kumar 2018, corrected as in PyTorch. The state keeps
+    m / (1 - b1) and v / (1 - b2), so betas must not change.
     """
 
-    hyper: ClassVar[Checks] = {"lr": check, "betas": check_betas, "eps": check, "weight_decay": check}
+    hyper: ClassVar[Checks] = {**HYPER, "amsgrad": check_flag}
     betas: tuple[float, float]
     eps: float
     weight_decay: float
+    amsgrad: bool
 
     def __init__(
         self,
@@ -74,11 +88,12 @@ class Adam(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        amsgrad: bool = False,
     ) -> None:
-        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad)
 
     def buffers(self) -> tuple[str, ...]:  # noqa: D102
-        return ("sum", "square_sum")
+        return ("sum", "square_sum", "largest") if self.amsgrad else ("sum", "square_sum")
 
     def _numbers(self, step: int) -> tuple[float, ...]:
         b1, b2 = self.betas
@@ -95,7 +110,7 @@ class Adam(Optimizer):
         return g + decay * p if self.weight_decay else g
 
     def _update(self, p: Array, g: Array, s: Array, numbers: Arrays, state: Arrays) -> None:
-        total, square = state
+        total, square = state[0], state[1]
         b1, b2, eps, size, decay = numbers
         g = self._decayed(p, g, decay)
         total *= b1
@@ -103,6 +118,8 @@ class Adam(Optimizer):
         np.multiply(g, g, out=s)
         square *= b2
         square += s
+        if len(state) > 2:
+            square = np.maximum(state[2], square, out=state[2])
         np.sqrt(square, out=s)
         s += eps
         np.divide(total, s, out=s)
@@ -112,9 +129,9 @@ class Adam(Optimizer):
 
 @optimizer(
     spec=OptimizerSpec(
-        DOMAIN,
-        reference=lambda p, gradients, factors, *, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01: (
-            _by_sums(p, gradients, factors, lr, betas, eps, 0.0, weight_decay)
+        {**DOMAIN, "amsgrad": OneOf(False, True)},
+        reference=lambda p, gradients, factors, *, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01, amsgrad=False: (
+            _by_sums(p, gradients, factors, lr, betas, eps, 0.0, weight_decay, amsgrad)
         ),
     )
 )
@@ -131,8 +148,9 @@ class AdamW(Adam):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.01,
+        amsgrad: bool = False,
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay)
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad)
 
     def _decay(self) -> float:
         return 1 - self.lr * self.weight_decay

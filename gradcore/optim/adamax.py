@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from gradcore.optim.adam import DOMAIN, Adam
+from gradcore.optim.adam import DOMAIN, HYPER, Adam
 from gradcore.optim.base import follow
 from gradcore.optim.reference import discounted, trajectory
 from gradcore.registry import optimizer
 from gradcore.spec import OptimizerSpec
 
 if TYPE_CHECKING:
-    from gradcore.optim.base import Array, Arrays, Params
+    from gradcore.optim.base import Array, Arrays, Checks, Params
 
 
 def _by_sums(
@@ -24,7 +24,7 @@ def _by_sums(
 
     def move(past: list[Any]) -> Any:
         t = len(past) - 1
-        largest = np.max([b2 ** (t - i) * (np.abs(g) + eps) for i, g in enumerate(past)], axis=0)
+        largest = np.max(np.stack([b2 ** (t - i) * (np.abs(g) + eps) for i, g in enumerate(past)]), axis=0)
         return discounted(past, b1) / sum(b1**age for age in range(len(past))) / largest
 
     return trajectory(p, gradients, factors, lr, move, weight_decay)
@@ -44,6 +44,8 @@ class Adamax(Adam):
     g = gradient + weight_decay p;  m = b1 m + (1 - b1) g;  u = max(b2 u, |g| + eps);  p -= lr / (1 - b1^t) m / u.
     Kingma and Ba 2015, algorithm 2, with eps as in PyTorch.
     """
+
+    hyper: ClassVar[Checks] = HYPER
 
     def __init__(
         self,

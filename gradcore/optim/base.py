@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
@@ -11,9 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 import numpy as np
 
 from gradcore import names
-from gradcore.errors import ArgumentError, DomainError, GraphError, ShapeError, StateError
+from gradcore.errors import ArgumentError, DomainError, GraphError, ShapeError
 from gradcore.holding import is_held
-from gradcore.state import check_state
+from gradcore.optim.groups import Common, grouped
+from gradcore.optim.states import read, running_values
 from gradcore.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Params: TypeAlias = Iterable[Tensor]
+    Params: TypeAlias = Iterable[Tensor] | Iterable[Mapping[str, Any]]
     Checks: TypeAlias = Mapping[str, Callable[[str, Any], Any]]
     Array: TypeAlias = NDArray[Any]
     Arrays: TypeAlias = Sequence[Array]
@@ -68,6 +68,7 @@ class _Sealed(type):
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         made = super().__call__(*args, **kwargs)
+        made._divide()
         made._sealed = True
         return made
 
@@ -75,22 +76,64 @@ class _Sealed(type):
 class Optimizer(metaclass=_Sealed):
     """Changes parameters by their gradients; each subclass writes the update of one array in `_update`.
 
-    params: the Tensors to change, such as `model.parameters()`; each must require a gradient and come once.
+    params: the Tensors to change, such as `model.parameters()`; each must require a gradient and come once. Or groups of
+    them, dicts with "params" and hyperparameters of their own: `[{"params": a, "lr": 0.1}, {"params": b}]`.
     A parameter whose `grad` is None is left alone by `step`. Hyperparameters are attributes and may be changed between
-    steps. Raises DomainError for a hyperparameter out of range, then as well, GraphError for an unusable parameter,
-    ArgumentError where `params` are none.
+    steps, those of a group as `param_groups[0].lr` or `param_groups[0]["lr"]`. Raises DomainError for a hyperparameter out
+    of range, then as well, GraphError for an unusable parameter, ArgumentError where `params` are none.
     """
 
     hyper: ClassVar[Checks] = {"lr": check}
     """For each hyperparameter a function of `(name, value)` that returns the value to use, or raises DomainError."""
+    elementwise: ClassVar[bool] = True
+    """Whether `_update` may be given an array in parts."""
+    takes_closure: ClassVar[bool] = False
+    """Whether `step` evaluates the loss itself, by a function that it is given."""
     lr: float
+    params: list[Tensor]
+    steps: list[int]
+    _state: list[dict[str, Array]]
+    _scratch: list[Array | None]
     _sealed = False
+    _groups: Sequence[Optimizer] = ()
 
     def __init__(self, params: Params, **hyper: Any) -> None:
-        self.params = _listed(params, type(self).__name__)
-        vars(self).update(self.fitted(hyper))
-        # One count for each parameter: Adam's bias correction starts with the parameter's first step, not the optimizer's.
-        self.steps = [0] * len(self.params)
+        groups = grouped(params, type(self).__name__, self._option)
+        self._defaults = self.fitted(hyper)
+        self._parts = [(found, self.fitted({**hyper, **options})) for found, options in groups]
+        self._take([p for found, _ in groups for p in found], self._parts[0][1])
+        self._check_params()
+
+    def _take(self, params: list[Tensor], hyper: Mapping[str, Any]) -> None:
+        """Begin with these parameters and hyperparameters, as one group."""
+        count = len(params)
+        # steps: one count for each parameter, as Adam's bias correction starts with the parameter's first step. _scratch:
+        # views of one buffer a dtype, so that what is written for one parameter is still in the cache for the next.
+        vars(self).update(
+            hyper, params=params, steps=[0] * count, _state=[{} for _ in params], _scratch=[None] * count
+        )
+
+    def _divide(self) -> None:
+        """Become several groups, where there are several: each is an optimizer of its own, of the same class."""
+        parts = vars(self).pop("_parts")
+        if len(parts) > 1:
+            self._hold([self._like(*part) for part in parts])
+
+    def _like(self, params: list[Tensor], hyper: Mapping[str, Any]) -> Optimizer:
+        group = copy.copy(self)
+        group._take(params, hyper)
+        return group
+
+    def _hold(self, groups: list[Optimizer]) -> None:
+        self._groups = groups
+        self.params = [p for group in groups for p in group.params]
+        for name in (*self.hyper, "steps", "_state", "_scratch"):  # which each group has now
+            vars(self).pop(name, None)
+        for name in self.hyper:  # not before: an attribute of the class slows down the instances' own
+            if not hasattr(type(self), name):
+                setattr(type(self), name, Common(name))
+
+    def _check_params(self) -> None:
         if not self.params:
             raise GraphError(
                 f"{type(self).__name__} got no parameters: pass model.parameters(), or a list of Tensors"
@@ -105,9 +148,60 @@ class Optimizer(metaclass=_Sealed):
             raise GraphError(
                 f"{type(self).__name__} got the same parameter twice: it would be changed twice a step"
             )
-        self._state: list[dict[str, Array]] = [{} for _ in self.params]
-        # Views of one buffer a dtype, so that what is written for one parameter is still in the cache for the next.
-        self._scratch: list[Array | None] = [None] * len(self.params)
+
+    # --- groups -------------------------------------------------------------------------------------------------------
+
+    @property
+    def param_groups(self) -> tuple[Optimizer, ...]:
+        """The groups of parameters, each with its `params` and hyperparameters; of one group, the optimizer itself."""
+        return tuple(self._groups) or (self,)
+
+    def add_param_group(self, group: Mapping[str, Any]) -> None:
+        """One more group, a dict as at construction; what it does not set is as it was set for all at construction.
+
+        Raises as construction does, and then changes nothing.
+        """
+        ((params, options),) = grouped([group], type(self).__name__, self._option)
+        added = self._like(params, self.fitted({**self._defaults, **options}))
+        added._groups = ()  # of a copy of an optimizer of several
+        added._check_params()
+        both = copy.copy(self)
+        both.params = [*self.params, *params]
+        both._check_params()
+        self._hold([*(self._groups or [copy.copy(self)]), added])
+
+    @property
+    def lrs(self) -> tuple[float, ...]:
+        """The lr of each group; setting it takes one for each."""
+        return tuple(group.lr for group in self.param_groups)
+
+    @lrs.setter
+    def lrs(self, values: Sequence[float]) -> None:
+        if len(values) != len(self.param_groups):
+            raise ArgumentError(
+                f"{type(self).__name__} has {len(self.param_groups)} groups of parameters, and got {len(values)} for lr"
+            )
+        for group, lr in zip(self.param_groups, values, strict=True):
+            group.lr = lr
+
+    def __getitem__(self, name: str) -> Any:
+        """A hyperparameter, or "params", by name, as PyTorch writes it: `param_groups[0]["lr"]`."""
+        return getattr(self, name if name == "params" else self._option(name))
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        setattr(self, self._option(name), value)
+
+    __iter__: ClassVar[None] = None  # with items by name alone, Python would go over numbers
+
+    def _option(self, name: Any) -> str:
+        """`name` where it is a hyperparameter's, else ArgumentError."""
+        if name not in self.hyper:
+            meant = self._meant(name) if isinstance(name, str) else None
+            raise ArgumentError(
+                f"{type(self).__name__} has no hyperparameter {name!r}"
+                + (f": did you mean {meant}?" if meant else f": it has {', '.join(self.hyper)}")
+            )
+        return str(name)
 
     @classmethod
     def fitted(cls, hyper: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,7 +210,13 @@ class Optimizer(metaclass=_Sealed):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in self.hyper and name in vars(self):
-            value = self.fitted({**{key: getattr(self, key) for key in self.hyper}, name: value})[name]
+            value = self.fitted({**self._settings(), name: value})[name]
+        elif self._groups and name in self.hyper:
+            getattr(self, name)  # which must be the same in all
+            fitted = [group.fitted({**group._settings(), name: value})[name] for group in self._groups]
+            for group, one in zip(self._groups, fitted, strict=True):
+                setattr(group, name, one)
+            return
         elif self._sealed and not hasattr(self, name) and (meant := self._meant(name)):
             raise AttributeError(
                 f"{type(self).__name__} has no attribute {name!r}: did you mean {meant}? Its hyperparameters are "
@@ -124,8 +224,13 @@ class Optimizer(metaclass=_Sealed):
             )
         object.__setattr__(self, name, value)
 
+    def _settings(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.hyper}
+
     def _meant(self, name: str) -> str | None:
         """The hyperparameter that `name` is a misspelling or another name of, if it is one."""
+        import difflib
+
         meant = _ALIASES.get(name.lower())
         close = [meant] if meant in self.hyper else difflib.get_close_matches(name.lower(), self.hyper)
         return close[0] if close and not name.startswith("_") else None
@@ -159,6 +264,10 @@ class Optimizer(metaclass=_Sealed):
         In place, unless something else holds the parameter's array: a graph that is still to be differentiated, or a
         variable of yours. Those keep their values, and the parameter gets a new array.
         """
+        if self._groups:
+            for group in self._groups:
+                group.step()
+            return
         names = self.buffers()
         prepared = 0
         by_dtype: dict[Any, list[Array]] = {}
@@ -190,7 +299,7 @@ class Optimizer(metaclass=_Sealed):
                 if len(state) < len(names):
                     state.update({name: np.zeros_like(x) for name in names if name not in state})
                 arrays = [state[name] for name in names]
-            if x.size <= BLOCK or not _flat(x, g, *arrays):
+            if x.size <= BLOCK or not self.elementwise or not _flat(x, g, *arrays):
                 self._update(x, g, self._scratch_for(i, x), numbers, arrays)
             else:
                 x, g, *arrays = (a.reshape(-1) for a in (x, g, *arrays))
@@ -213,108 +322,34 @@ class Optimizer(metaclass=_Sealed):
     # --- saving and loading -------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """Hyperparameters, steps by parameter, and copies of the running values: {"lr": ..., "steps": ..., "0.mean": ...}."""
-        found: dict[str, Any] = {name: getattr(self, name) for name in self.hyper}
-        found["steps"] = list(self.steps)
-        for i, (p, state) in enumerate(zip(self.params, self._state, strict=True)):
-            if self.steps[i]:
-                for name in self.buffers():
-                    found[f"{i}.{name}"] = state[name].copy() if name in state else np.zeros_like(p.data)
-        return found
+        """Hyperparameters, steps by parameter, and copies of the running values: {"lr": ..., "steps": ..., "0.mean": ...}.
+
+        Of several groups {"groups": [{"lr": ..., "steps": ...}, ...], "0.mean": ...}, parameters counted through all.
+        """
+        groups = [{**group._settings(), "steps": list(group.steps)} for group in self.param_groups]
+        return {**({"groups": groups} if self._groups else groups[0]), **running_values(self.param_groups)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Load what `state_dict` returned, for parameters of the same shapes and dtypes in the same order.
+        """Load what `state_dict` returned, for parameters of the same shapes and dtypes in the same order and groups.
 
-        Raises StateError, and changes nothing, where names, shapes or dtypes differ (the message lists every difference)
-        and where a hyperparameter is out of range.
+        Raises StateError, and changes nothing, where groups, names, shapes or dtypes differ (the message lists every
+        difference) and where a hyperparameter is out of range.
         """
-        misfit = f"this state does not fit {type(self).__name__}"
-        if not isinstance(state, Mapping):
-            raise StateError(f"{misfit}: expected what state_dict() gives, got {state!r:.80}")
-        if missing := [name for name in (*self.hyper, "steps") if name not in state]:
-            raise StateError(f"{misfit}: it lacks {', '.join(missing)}")
-        try:
-            hyper = self.fitted(state)
-            steps = _counts(state["steps"])
-        except DomainError as error:
-            raise StateError(f"{misfit}: {error}") from error
-        if len(steps) != len(self.params):
-            raise StateError(
-                f"{misfit}: it is the state of {len(steps)} parameters, and the optimizer has {len(self.params)}"
-            )
-        loaded = copy.copy(self)
-        vars(loaded).update(hyper)
-        # A parameter that never had a gradient has no running values.
-        expected = {
-            f"{i}.{name}": p.data
-            for i, p in enumerate(self.params)
-            if steps[i]
-            for name in loaded.buffers()  # its hyperparameters decide which there are
-        }
-        arrays = {
-            name: np.array(value) if isinstance(value, np.ndarray) else value
-            for name, value in state.items()
-            if name not in self.hyper and name != "steps"
-        }
-        check_state(expected, arrays, misfit)
-        vars(self).update(hyper)
-        self.steps = steps
-        self._state = [{} for _ in self.params]
-        for path in expected:
-            number, _, name = path.partition(".")
-            self._state[int(number)][name] = arrays[path]
+        for group, loaded in zip(
+            self.param_groups, read(self.param_groups, state, type(self).__name__), strict=True
+        ):
+            vars(group).update(loaded)
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.hyper)
-        return f"{type(self).__name__}({len(self.params)} parameters, {shown})"
+        groups = self.param_groups
+        shown = [(name, list(dict.fromkeys(repr(group[name]) for group in groups))) for name in self.hyper]
+        each = ", ".join(f"{name}={' / '.join(values)}" for name, values in shown)
+        of = f" in {len(groups)} groups" if self._groups else ""
+        return f"{type(self).__name__}({len(self.params)} parameters{of}, {each})"
 
 
 names.attach(Optimizer, "Optimizer", names.OPTIMIZER)
 
 
-def _listed(params: Any, name: str) -> list[Tensor]:
-    """The parameters as a list; ArgumentError for what is often passed in their place."""
-    if hasattr(params, "named_parameters"):
-        if isinstance(params, type):
-            raise ArgumentError(
-                f"{name} got the class {params.__name__}: make a model of it, and pass model.parameters()"
-            )
-        raise ArgumentError(
-            f"{name} got a model, {type(params).__name__}: pass its parameters, {name}(model.parameters())"
-        )
-    if isinstance(params, Tensor):
-        raise ArgumentError(f"{name} got one Tensor: pass a list of them, {name}([x])")
-    if callable(params):
-        raise ArgumentError(
-            f"{name} got a function, {params!r:.60}: call it, as in {name}(model.parameters())"
-        )
-    try:
-        found = list(params)
-    except TypeError:
-        raise ArgumentError(
-            f"{name} got {params!r:.60}: pass model.parameters(), or a list of Tensors"
-        ) from None
-    for entry in found:
-        if isinstance(entry, dict):
-            raise ArgumentError(
-                f"{name} got a group of parameters as a dict: make one optimizer for each group, {name}(parameters, lr=...)"
-            )
-        if isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[1], Tensor):
-            raise ArgumentError(
-                f"{name} got pairs of names and Tensors: pass model.parameters(), which has no names"
-            )
-    return found
-
-
 def _flat(*arrays: Array) -> bool:
     return all(a.flags.c_contiguous for a in arrays)
-
-
-def _counts(steps: Any) -> list[int]:
-    """`steps` as a list of whole numbers of at least 0, else DomainError."""
-    sequence = isinstance(steps, list | tuple | np.ndarray)
-    if not sequence or not all(isinstance(n, int | np.integer) and n >= 0 for n in steps):
-        raise DomainError(
-            f"steps={steps!r} is not a list of whole numbers of at least 0, one for each parameter"
-        )
-    return [int(n) for n in steps]

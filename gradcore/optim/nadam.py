@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from gradcore.optim.adam import DOMAIN, Adam
+from gradcore.optim.adam import DOMAIN, HYPER
 from gradcore.optim.base import Optimizer, check, follow
 from gradcore.optim.reference import discounted, trajectory
 from gradcore.registry import optimizer
@@ -55,7 +55,7 @@ class NAdam(Optimizer):
     Dozat 2016, with the decay of momentum as in PyTorch. momentum_decay and betas must not change.
     """
 
-    hyper: ClassVar[Checks] = {**Adam.hyper, "momentum_decay": check}
+    hyper: ClassVar[Checks] = {**HYPER, "momentum_decay": check}
     betas: tuple[float, float]
     eps: float
     momentum_decay: float

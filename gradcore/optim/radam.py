@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from gradcore.optim.adam import DOMAIN, Adam
+from gradcore.optim.adam import DOMAIN, HYPER, Adam
 from gradcore.optim.base import follow
 from gradcore.optim.reference import discounted, trajectory
 from gradcore.registry import optimizer
 from gradcore.spec import OptimizerSpec
 
 if TYPE_CHECKING:
-    from gradcore.optim.base import Array, Arrays
+    from gradcore.optim.base import Array, Arrays, Checks
 
 
 def _length(b2: float, step: int) -> float:
@@ -67,6 +67,8 @@ class RAdam(Adam):
     p -= lr R m / (1 - b1^t) sqrt(1 - b2^t) / (sqrt(v) + eps), with R the root of (r_t - 4)(r_t - 2) r / ((r - 4)(r - 2) r_t), r the
     limit of r_t.  Liu et al. 2020, algorithm 2, with eps as in PyTorch.
     """
+
+    hyper: ClassVar[Checks] = HYPER
 
     def buffers(self) -> tuple[str, ...]:  # noqa: D102
         return ("mean", "square")

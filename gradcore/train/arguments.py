@@ -26,6 +26,11 @@ def check_parts(model: Any, optimizer: Any, loss: Any) -> None:
             f"Trainer got {optimizer!r:.60} as the optimizer: make one of the model's parameters, as in "
             f"optim.{name}(model.parameters())"
         )
+    if optimizer.takes_closure:
+        raise ArgumentError(
+            f"Trainer got {type(optimizer).__name__}, which evaluates the loss several times a step: write the loop yourself, "
+            "with optimizer.step(closure)"
+        )
     if isinstance(loss, type):
         raise ArgumentError(
             f"Trainer got the class {loss.__name__} as the loss: make one of it, loss={loss.__name__}()"

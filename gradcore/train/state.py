@@ -25,12 +25,12 @@ _MOST = 2**53
 
 
 class Plan(NamedTuple):
-    """What one `fit` is to do: epochs from number `first` on, of so many batches, with this lr before the schedule."""
+    """What one `fit` is to do: epochs from number `first` on, of so many batches, with these lr by group before the schedule."""
 
     first: int
     epochs: int
     batches: int
-    lr: float
+    lrs: tuple[float, ...]
 
     @property
     def last(self) -> int:
@@ -79,7 +79,8 @@ def capture(
             tensors[f"optimizer.{name}"] = value
         else:
             rest[name] = value
-    rest["lr"] = plan.lr  # the optimizer's own is that of the schedule at this step
+    for group, lr in zip(rest.get("groups", [rest]), plan.lrs, strict=True):
+        group["lr"] = lr  # the optimizer's own is that of the schedule at this step
     seen = position.seen
     state = {
         "plan": [plan.first, plan.epochs, plan.batches],
@@ -155,7 +156,7 @@ def restore(
         batches.load_state_dict(loader)
     for name, generator in generators(model).items():
         generator.bit_generator.state = drawn[name]
-    return plan._replace(lr=optimizer.lr), position, history
+    return plan._replace(lrs=optimizer.lrs), position, history
 
 
 def _field(state: Mapping[str, Any], name: str, *kinds: type) -> Any:
@@ -179,7 +180,7 @@ def _plan(state: Mapping[str, Any]) -> Plan:
     if len(found) != 3:
         raise CheckpointError(f"damaged checkpoint: 'plan' is {found!r:.80}, expected three numbers")
     first, epochs, batches = (_count({"plan": number}, "plan") for number in found)
-    return Plan(first, epochs, batches, 0.0)
+    return Plan(first, epochs, batches, ())
 
 
 def _position(state: Mapping[str, Any]) -> Position:

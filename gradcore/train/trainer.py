@@ -116,7 +116,7 @@ class Trainer:
         self._best = Best(self._checkpoints.folder, self._tell) if self._checkpoints is not None else None
         self._signals: Deferred | None = None
         self._position = Position()
-        self._plan = Plan(1, 0, 0, 0.0)
+        self._plan = Plan(1, 0, 0, ())
         self._next_save = math.inf
         self._written = False
 
@@ -152,7 +152,7 @@ class Trainer:
             self._ranks.together(lambda: self._check_call(batches, epochs, test, resume))
             if preflight:
                 self._ranks.first(lambda: self._preflight(batches))
-            self._plan = Plan(len(self.history) + 1, epochs, len(batches), self.optimizer.lr)
+            self._plan = Plan(len(self.history) + 1, epochs, len(batches), self.optimizer.lrs)
             self._position.next_epoch()
             with Deferred() if self.folder is not None else nullcontext() as self._signals:
                 self._ranks.first(lambda: self._open(batches, resume))
@@ -162,7 +162,7 @@ class Trainer:
                         while len(self.history) < self._plan.last and not self._patience_is_over():
                             self._run_epoch(batches, test)
                 finally:
-                    self.optimizer.lr = self._plan.lr
+                    self.optimizer.lrs = self._plan.lrs
                     self._signals = None
                 self._ranks.first(lambda: self._close(batches))
         return self.history[self._plan.first - 1 :]
@@ -268,7 +268,8 @@ class Trainer:
         # No warnings of overflow: the check below reports more, and once.
         with np.errstate(all="ignore"):
             for inputs, targets in rest(batches, position.batch, plan.batches):
-                optimizer.lr = plan.lr * self.schedule((before + position.batch) / steps)
+                factor = self.schedule((before + position.batch) / steps)
+                optimizer.lrs = [lr * factor for lr in plan.lrs]
                 where = f"epoch {epoch}, batch {position.batch + 1}"
                 value, counted = gradients(inputs, targets, where)
                 if self.clip_norm is not None:

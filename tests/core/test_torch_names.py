@@ -111,6 +111,11 @@ OWNERS = {
     "nn": (nn, names.NN, "module 'gradcore.nn' has no attribute "),
     "optim": (optim, names.OPTIM, "module 'gradcore.optim' has no attribute "),
     "schedules": (optim.schedules, names.SCHEDULES, "module 'gradcore.optim.schedules' has no attribute "),
+    "lr_scheduler": (
+        optim.lr_scheduler,
+        names.LR_SCHEDULER,
+        "module 'gradcore.optim.lr_scheduler' has no attribute ",
+    ),
 }
 
 

@@ -11,7 +11,9 @@ ALL = {
     "SGD with Nesterov and decay": lambda p: SGD(p, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.01),
     "RMSprop": lambda p: RMSprop(p, lr=0.1),
     "RMSprop with momentum": lambda p: RMSprop(p, lr=0.1, momentum=0.9, weight_decay=0.01),
+    "RMSprop, centered": lambda p: RMSprop(p, lr=0.1, momentum=0.9, centered=True),
     "Adam": lambda p: Adam(p, lr=0.1),
+    "Adam with amsgrad": lambda p: Adam(p, lr=0.1, amsgrad=True),
     "Adam with decay": lambda p: Adam(p, lr=0.1, weight_decay=0.01),
     "AdamW": lambda p: AdamW(p, lr=0.1),
 }

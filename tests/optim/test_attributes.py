@@ -44,5 +44,5 @@ def test_a_tuple_that_is_no_pair_of_name_and_tensor_is_no_parameter(entry):
 
 
 def test_an_optimizer_answers_other_names_with_what_to_write():
-    with pytest.raises(AttributeError, match="Optimizer has no param_groups: there is one group"):
-        SGD([parameter([1.0])]).param_groups
+    with pytest.raises(AttributeError, match=r"Optimizer has no state: write state_dict\(\)"):
+        SGD([parameter([1.0])]).state

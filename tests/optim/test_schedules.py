@@ -3,7 +3,19 @@
 import pytest
 
 from gradcore.errors import DomainError
-from gradcore.optim.schedules import constant, cosine, linear, warmup
+from gradcore.optim.schedules import (
+    constant,
+    cosine,
+    every,
+    exponential,
+    joined,
+    linear,
+    points,
+    polynomial,
+    restarts,
+    steps,
+    warmup,
+)
 
 
 def test_constant_keeps_lr():
@@ -30,3 +42,20 @@ def test_warmup_rises_to_lr_and_hands_the_rest_of_the_run_to_the_next_schedule()
 def test_a_warmup_of_nothing_or_of_the_whole_run_is_refused(fraction):
     with pytest.raises(DomainError, match="between 0 and 1"):
         warmup(fraction)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        (exponential(0.25), [1.0, 0.5, 0.25]),
+        (steps((0.5, 1.0), 0.5), [1.0, 0.5, 0.25]),
+        (every(0.5, 0.5), [1.0, 0.5, 0.25]),
+        (polynomial(2), [1.0, 0.25, 0.0]),
+        (points((0.25, 2.0), (0.75, 1.0)), [2.0, 1.5, 1.0]),
+        (restarts(0.5, shape=linear), [1.0, 1.0, 1.0]),
+        (restarts(0.75, 2, linear), [1.0, pytest.approx(1 / 3), pytest.approx(5 / 6)]),
+        (joined(linear, (0.5, lambda done: done + 3)), [1.0, 3.0, 3.5]),
+    ],
+)
+def test_at_the_start_the_middle_and_the_end(schedule, expected):
+    assert [schedule(done) for done in (0.0, 0.5, 1.0)] == expected

@@ -17,6 +17,14 @@ OPTIMIZERS = {
 }
 
 
+def grouped(params, lr):
+    first, *others = params
+    return optim.Adam([{"params": [first], "lr": lr / 2, "weight_decay": 0.1}, {"params": others}], lr=lr)
+
+
+OPTIMIZERS["adam in groups"] = grouped
+
+
 class Notes(Silent):
     """Keeps what is told."""
 

@@ -36,6 +36,8 @@ NOT_ENROLLED = {
     "save load_into": "write and read files",
     "grad value_and_grad vjp jvp jacobian hessian hvp checkpoint": "of functions; tests/core/test_transforms.py measures them",
     "clip_grad_norm clip_grad_value": "change gradients, and have none",
+    "LBFGS": "takes a closure, and moves all parameters as one vector; see tests/optim/test_lbfgs.py",
+    "EMA SWA": "average values, and have no gradient; tests/optim/test_averages.py holds them beside explicit sums",
 }
 
 
@@ -101,6 +103,7 @@ def test_every_layer_loss_and_optimizer_that_is_defined_is_enrolled():
     known = {
         *registry.layers.values(),
         *registry.optimizers.values(),
+        optim.LBFGS,
         nn.Sequential,
         nn.ModuleList,
         nn.ModuleDict,

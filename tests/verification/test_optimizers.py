@@ -20,7 +20,7 @@ EACH = pytest.mark.parametrize("cls", registry.optimizers.values(), ids=registry
 @EACH
 def test_the_trajectory_is_the_references(cls, verify):
     verify(
-        st.tuples(problems(st.integers(1, 8)), parameters(cls.spec.params)),
+        st.tuples(problems(st.integers(1, 8), least_ndim=cls.spec.least_ndim), parameters(cls.spec.params)),
         lambda drawn: check_trajectory(cls, *drawn),
     )
 
@@ -29,7 +29,9 @@ def test_the_trajectory_is_the_references(cls, verify):
 @EACH
 def test_numeric_gradients_lead_to_the_same_place(cls, verify):
     verify(
-        st.tuples(problems(st.integers(1, 3), axis=2, dtypes=(np.float64,)), parameters(cls.spec.params)),
+        st.tuples(
+            problems(st.integers(1, 3), 2, (np.float64,), cls.spec.least_ndim), parameters(cls.spec.params)
+        ),
         lambda drawn: check_numeric_trajectory(cls, *drawn),
         share=0.5,
     )

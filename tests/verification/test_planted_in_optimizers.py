@@ -62,13 +62,44 @@ class DecayThatWaits(optim.AdamW):
         return found if step > 1 else (*found[:-1], 1.0)
 
 
+class ForgetsTheLargest(optim.Adam):
+    """amsgrad that keeps the largest of the last two only."""
+
+    def _update(self, p, g, s, numbers, state):
+        before = state[1].copy()
+        super()._update(p, g, s, numbers, state)
+        for largest in state[2:]:
+            largest[...] = np.maximum(before, state[1])
+
+
+class AroundTheMeanAfter(optim.RMSprop):
+    """centered around the mean that has taken in the gradient already."""
+
+    def _update(self, p, g, s, numbers, state):
+        if self.centered:
+            g = g + 0 * p
+            state[1][...] = numbers[1] * state[1] + numbers[2] * g
+        super()._update(p, g, s, numbers, state)
+
+
+class OrthogonalByColumns(optim.Muon):
+    """Newton-Schulz steps on each column by itself."""
+
+    def _update(self, p, g, s, numbers, state):
+        for i in range(p.shape[1]):
+            part = (slice(None), slice(i, i + 1))
+            super()._update(p[part], g[part], s[part], numbers, [a[part] for a in state])
+
+
 def problems(steps=5, dtype=np.float64):
     return st.builds(
         Problem.draw, st.just([(2,), (2,)]), st.just(steps), st.integers(0, 2**32 - 1), st.just(dtype)
     )
 
 
-@pytest.mark.parametrize("cls", [Uphill, Uncorrected, OneStateForAll, DecayThatWaits])
+@pytest.mark.parametrize(
+    "cls", [Uphill, Uncorrected, OneStateForAll, DecayThatWaits, ForgetsTheLargest, AroundTheMeanAfter]
+)
 def test_an_optimizer_that_goes_elsewhere_is_detected(cls):
     drawn = st.tuples(problems(), parameters(cls.spec.params))
     assert cls.__name__ in detected(drawn, lambda given: check_trajectory(cls, *given))
@@ -78,6 +109,16 @@ def test_an_optimizer_that_changes_the_dtype_is_detected():
     drawn = st.tuples(problems(dtype=np.float32), parameters(Widens.spec.params))
     assert "was float32 (2,) and became float64" in detected(
         drawn, lambda given: check_trajectory(Widens, *given)
+    )
+
+
+def test_a_matrix_that_is_made_orthogonal_in_parts_is_detected():
+    drawn = st.tuples(
+        st.builds(Problem.draw, st.just([(2, 2)]), st.just(3), st.integers(0, 2**32 - 1)),
+        parameters(optim.Muon.spec.params),
+    )
+    assert "OrthogonalByColumns" in detected(
+        drawn, lambda given: check_trajectory(OrthogonalByColumns, *given)
     )
 
 
