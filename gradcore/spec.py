@@ -271,12 +271,14 @@ class LayerSpec(_Cases):
     """The domain of a layer: a case's params are the constructor's arguments, its arrays the inputs of `forward`.
 
     reference: `reference(state, training, *arrays, **params)`, with `state` the layer's parameters and buffers by name
-    before the call; returns the output on float64 arrays, by another route than the layer's own.
+    before the call; returns the output (or a tuple, as `forward` does) on float64 arrays, by another route than the
+    layer's own.
     initial: `initial(rng, **params)`, the parameters and buffers of a new layer by name, as arrays, with `rng` the
     generator that a constructor's `rng` is; None: it has neither.
     state_after: `state_after(state, *arrays, **params)`, what a forward pass in training changes, by name: buffers as
     float64 arrays (NaN where the arrays do not determine it, which the layer must refuse), the generator as a `numpy`
     Generator. None: nothing is changed.
+    inputs: `inputs(*arrays)`, the arguments of `forward` where they are not the arrays as they stand (a pair of states).
     second_order: whether the gradient is itself differentiable.
     """
 
@@ -284,6 +286,7 @@ class LayerSpec(_Cases):
     reference: Callable[..., Any]
     initial: Callable[..., Mapping[str, Any]] | None
     state_after: Callable[..., Mapping[str, Any]] | None
+    inputs: Callable[..., tuple[Any, ...]] | None
     second_order: bool
 
     def __init__(
@@ -292,12 +295,14 @@ class LayerSpec(_Cases):
         reference: Callable[..., Any],
         initial: Callable[..., Mapping[str, Any]] | None = None,
         state_after: Callable[..., Mapping[str, Any]] | None = None,
+        inputs: Callable[..., tuple[Any, ...]] | None = None,
         second_order: bool = True,
     ) -> None:
         object.__setattr__(self, "cases", cases)
         object.__setattr__(self, "reference", reference)
         object.__setattr__(self, "initial", initial)
         object.__setattr__(self, "state_after", state_after)
+        object.__setattr__(self, "inputs", inputs)
         object.__setattr__(self, "second_order", second_order)
         self._check()
 
