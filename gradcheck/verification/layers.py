@@ -63,7 +63,7 @@ class LayerCall:
         if len(names) < len(state):  # buffers are what training leaves in them
             made.load_state_dict({**state, **drawn})
             for _ in range(2):
-                made.train()(*_arguments(layer, _shaken(example, rng)))
+                made.train()(*arguments(layer, _shaken(example, rng)))
             state = made.state_dict()
         return cls(
             layer,
@@ -78,7 +78,7 @@ class LayerCall:
         """The layer's output for `(*arrays, parameters)`, the last a dict of Tensors by name."""
         *arrays, parameters = inputs
         dtype = next((p.dtype for p in parameters.values()), self.dtype)  # widened by numeric derivatives
-        return functional_call(self.layer(dtype), parameters, *_arguments(self.cls, arrays))
+        return functional_call(self.layer(dtype), parameters, *arguments(self.cls, arrays))
 
     def layer(self, dtype: np.dtype[Any]) -> Module:
         """A new layer in this mode, with these buffers; its parameters are as it drew them."""
@@ -126,7 +126,7 @@ def _built(layer: type[Module], params: Mapping[str, Any], dtype: np.dtype[Any])
     return layer(**params).astype(dtype)
 
 
-def _arguments(layer: type[Module], arrays: Sequence[Any]) -> Sequence[Any]:
+def arguments(layer: type[Module], arrays: Sequence[Any]) -> Sequence[Any]:
     """What `forward` takes for these arrays."""
     inputs = layer.spec.inputs  # type: ignore[attr-defined]
     return arrays if inputs is None else inputs(*arrays)
@@ -270,7 +270,7 @@ def check_layer_state(call: LayerCall, example: Example) -> None:
         Tensor(a, requires_grad=True) if a is not None and takes else a
         for a, takes in zip(example.arrays, example.takes_gradient, strict=True)
     ]
-    y = layer(*_arguments(call.cls, tensors))
+    y = layer(*arguments(call.cls, tensors))
     after = state_of(layer)
     sum(leaf.sum() for _, leaf in leaves(y, "") if leaf is not None).backward()
     _unchanged(what, after, state_of(layer), "by the backward pass")
@@ -288,7 +288,7 @@ def check_layer_state(call: LayerCall, example: Example) -> None:
             other = replace(call, buffers=buffers)
             arrays, parameters = _split(other, moved[: len(values)])
             made = other.layer(call.dtype)
-            functional_call(made, parameters, *_arguments(call.cls, arrays))
+            functional_call(made, parameters, *arguments(call.cls, arrays))
             return made.state_dict()[name]
 
         def reference(*moved: Any, name: str = name) -> Any:
@@ -334,7 +334,7 @@ def check_layer_rows(call: LayerCall, example: Example) -> None:
         layer = call.layer(call.dtype)
         before = state_of(layer)
         try:
-            layer(*_arguments(call.cls, list(map(_tensor, [rows, *others]))))
+            layer(*arguments(call.cls, list(map(_tensor, [rows, *others]))))
         except ShapeError as error:
             if known:
                 raise VerificationError(f"{what} was refused: {error}") from error
@@ -366,7 +366,7 @@ def check_layer_misfit(call: LayerCall, example: Example, letters: Mapping[str, 
         before = state_of(layer)
         what = f"{call.on([x])}, where {name} is another"
         try:
-            layer(*_arguments(call.cls, [Tensor(x), *example.arrays[1:]]))
+            layer(*arguments(call.cls, [Tensor(x), *example.arrays[1:]]))
         except ShapeError as error:
             if str(x.shape) not in str(error):
                 raise VerificationError(f"{what}, was refused without naming its shape: {error}") from error

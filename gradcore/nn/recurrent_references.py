@@ -125,7 +125,7 @@ def _hx(kind: str) -> Any:
     def inputs(x: Any, h: Any = None, c: Any = None) -> tuple[Any, ...]:
         if h is None and c is None:
             return (x,)
-        zeros = np.zeros((h if c is None else c).shape, x.dtype)
+        zeros = 0 * (h if c is None else c)
         return x, (zeros if h is None else h, zeros if c is None else c)
 
     return inputs if kind == "LSTM" else None
