@@ -118,8 +118,7 @@ NN = {
     "Parameter": "write gradcore.Tensor(array, requires_grad=True)",
     "Conv1d": "write nn.Conv2d with a kernel (1, k)",
     "AdaptiveAvgPool2d": "write x.mean((2, 3)) for an output of 1 x 1",
-    "Transformer": "write a Module of nn.Linear, softmax and @",
-    "MultiheadAttention": "write a Module of nn.Linear, softmax and @",
+    "Transformer": "write a Module of nn.TransformerEncoderLayer and nn.MultiheadAttention",
     "utils": "clip_grad_norm and clip_grad_value are in gradcore.optim",
 }
 

@@ -280,6 +280,7 @@ class LayerSpec(_Cases):
     Generator. None: nothing is changed.
     inputs: `inputs(*arrays)`, the arguments of `forward` where they are not the arrays as they stand (a pair of states).
     second_order: whether the gradient is itself differentiable.
+    share: the part of the usual number of examples that it is verified on, for a layer made of many others.
     """
 
     cases: tuple[Case, ...]
@@ -288,6 +289,7 @@ class LayerSpec(_Cases):
     state_after: Callable[..., Mapping[str, Any]] | None
     inputs: Callable[..., tuple[Any, ...]] | None
     second_order: bool
+    share: float
 
     def __init__(
         self,
@@ -297,6 +299,7 @@ class LayerSpec(_Cases):
         state_after: Callable[..., Mapping[str, Any]] | None = None,
         inputs: Callable[..., tuple[Any, ...]] | None = None,
         second_order: bool = True,
+        share: float = 1.0,
     ) -> None:
         object.__setattr__(self, "cases", cases)
         object.__setattr__(self, "reference", reference)
@@ -304,6 +307,7 @@ class LayerSpec(_Cases):
         object.__setattr__(self, "state_after", state_after)
         object.__setattr__(self, "inputs", inputs)
         object.__setattr__(self, "second_order", second_order)
+        object.__setattr__(self, "share", share)
         self._check()
 
 

@@ -4,7 +4,7 @@ Layers: Linear, Conv2d, Embedding, MaxPool2d, AvgPool2d, Dropout, Flatten, Ident
 Normalisation: BatchNorm1d, BatchNorm2d, LayerNorm, RMSNorm, GroupNorm, InstanceNorm1d, InstanceNorm2d.
 Activations, which are the ops of their names: ReLU, ReLU6, LeakyReLU, ELU, CELU, SELU, GELU, SiLU, Mish, GLU, Softplus, Softsign,
 Sigmoid, LogSigmoid, Tanh, Hardtanh, Hardsigmoid, Hardswish, Softmax, LogSoftmax.
-Recurrent: RNN, LSTM, GRU, and RNNCell, LSTMCell, GRUCell for one step.
+Recurrent: RNN, LSTM, GRU, and RNNCell, LSTMCell, GRUCell for one step. Attention: MultiheadAttention, TransformerEncoderLayer.
 Losses: CrossEntropyLoss, NLLLoss, BCEWithLogitsLoss, MSELoss, L1Loss, HuberLoss and others. Containers: Module, Sequential, ModuleList, ModuleDict. Models: mlp, cnn. Initial weights: init.
 `functional` holds functions under PyTorch's names, and `functional_call` puts other tensors in place of parameters.
 """
@@ -36,6 +36,7 @@ from gradcore.nn.activation import (
     Softsign,
     Tanh,
 )
+from gradcore.nn.attention import MultiheadAttention
 from gradcore.nn.containers import ModuleDict, ModuleList, Sequential
 from gradcore.nn.conv import Conv2d
 from gradcore.nn.dropout import Dropout
@@ -61,6 +62,7 @@ from gradcore.nn.norm import BatchNorm1d, BatchNorm2d, Standardize
 from gradcore.nn.pool import AvgPool2d, MaxPool2d
 from gradcore.nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 from gradcore.nn.shaping import Flatten, Identity
+from gradcore.nn.transformer import TransformerEncoderLayer
 from gradcore.nn.within import GroupNorm, InstanceNorm1d, InstanceNorm2d, LayerNorm, RMSNorm
 
 __all__ = [
@@ -107,6 +109,7 @@ __all__ = [
     "Module",
     "ModuleDict",
     "ModuleList",
+    "MultiheadAttention",
     "NLLLoss",
     "RMSNorm",
     "RNNCell",
@@ -121,6 +124,7 @@ __all__ = [
     "Softsign",
     "Standardize",
     "Tanh",
+    "TransformerEncoderLayer",
     "TripletMarginLoss",
     "cnn",
     "functional_call",

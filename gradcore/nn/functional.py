@@ -36,6 +36,7 @@ from gradcore.ops.activations import (
     softplus,
     softsign,
 )
+from gradcore.ops.attention import scaled_dot_product_attention
 from gradcore.ops.conv import conv2d
 from gradcore.ops.exponential import sigmoid
 from gradcore.ops.pool import avg_pool2d, max_pool2d
@@ -46,6 +47,6 @@ __all__ = [
     "avg_pool2d", "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "conv2d",
     "cosine_embedding_loss", "cross_entropy", "elu", "gelu", "glu", "hardsigmoid", "hardswish", "hardtanh",
     "hinge_loss", "huber_loss", "kl_div", "l1_loss", "leaky_relu", "log_softmax", "logsigmoid", "max_pool2d",
-    "mish", "mse_loss", "nll_loss", "prelu", "relu", "relu6", "selu", "sigmoid", "silu", "smooth_l1_loss",
+    "mish", "mse_loss", "nll_loss", "prelu", "relu", "relu6", "scaled_dot_product_attention", "selu", "sigmoid", "silu", "smooth_l1_loss",
     "softmax", "softplus", "softsign", "tanh", "triplet_margin_loss",
 ]  # fmt: skip

@@ -225,7 +225,9 @@ def layers_spec(kind: str) -> LayerSpec:
         bits = np.random.PCG64(params["rng"])
         return {"dropout.rng": np.random.Generator(bits.advance(sum(w.size for w in state.values()) + count))}
 
-    return LayerSpec(*_cases(kind), reference=reference, initial=initial, state_after=drawn, inputs=_hx(kind))
+    return LayerSpec(
+        *_cases(kind), reference=reference, initial=initial, state_after=drawn, inputs=_hx(kind), share=0.5
+    )
 
 
 def _steps_first(x: Any, batch_first: bool) -> tuple[int, int]:

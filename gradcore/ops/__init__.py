@@ -22,6 +22,7 @@ from gradcore.ops.activations import (
     softsign,
 )
 from gradcore.ops.arithmetic import add, div, fmod, mul, pow, remainder, sub
+from gradcore.ops.attention import scaled_dot_product_attention
 from gradcore.ops.axes import matrix_transpose, squeeze, swapaxes, unsqueeze
 from gradcore.ops.choice import clip, fmax, fmin, maximum, minimum, nan_to_num, where
 from gradcore.ops.contractions import cross, dot, inner, kron, outer, tensordot, vdot
@@ -198,6 +199,7 @@ __all__ = [
     "rms_norm",
     "roll",
     "rot90",
+    "scaled_dot_product_attention",
     "scatter_add",
     "selu",
     "sigmoid",

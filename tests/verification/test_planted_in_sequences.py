@@ -94,7 +94,68 @@ class DropsAfterTheLast(nn.RNN):
         return self.dropout(y), h
 
 
+class Transposed(nn.MultiheadAttention):
+    """A square mask by key and query."""
+
+    def forward(self, query, key, value, padding=None, need_weights=True, mask=None):
+        turns = mask is not None and mask.shape[-1] == mask.shape[-2]
+        return super().forward(
+            query, key, value, padding, need_weights, mask.swapaxes(-1, -2) if turns else mask
+        )
+
+
+class SdpaMask(nn.MultiheadAttention):
+    """Booleans are taken as those of scaled_dot_product_attention are."""
+
+    def forward(self, query, key, value, padding=None, need_weights=True, mask=None):
+        turned = ~mask if mask is not None and mask.dtype == bool else mask
+        return super().forward(query, key, value, padding, need_weights, turned)
+
+
+class ScaleOfAllHeads(nn.MultiheadAttention):
+    """1 / sqrt(embed_dim), and not of one head's part of it."""
+
+    def _heads(self, x, part):
+        return super()._heads(x, part) * (1 if part else self.num_heads**-0.5)
+
+
+class KeyIsValue(nn.MultiheadAttention):
+    """The key's projection of the value."""
+
+    def _heads(self, x, part):
+        return super()._heads(x, min(part, 1))
+
+
+class NoBiasInProjection(nn.MultiheadAttention):
+    def _heads(self, x, part):
+        bias, vars(self)["in_proj_bias"] = self.in_proj_bias, None
+        try:
+            return super()._heads(x, part)
+        finally:
+            vars(self)["in_proj_bias"] = bias
+
+
+class NormAfter(nn.TransformerEncoderLayer):
+    """norm_first is not heeded."""
+
+    def forward(self, *inputs):
+        self.norm_first = False
+        return super().forward(*inputs)
+
+
+class NoShortCut(nn.TransformerEncoderLayer):
+    def _fed(self, x):
+        return super()._fed(x) - x
+
+
 WRONG = [
+    (Transposed, False, check_layer_value),
+    (SdpaMask, False, check_layer_value),
+    (ScaleOfAllHeads, False, check_layer_value),
+    (KeyIsValue, False, check_layer_value),
+    (NoBiasInProjection, False, check_layer_value),
+    (NormAfter, False, check_layer_value),
+    (NoShortCut, False, check_layer_value),
     (ForgetGateFirst, False, check_layer_value),
     (BiasOutsideReset, False, check_layer_value),
     (UpdateTurned, False, check_layer_value),

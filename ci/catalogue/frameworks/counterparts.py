@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch.nn import functional as F  # noqa: N812
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ci.catalogue.frameworks.matrices import MATRICES
 
@@ -89,6 +90,12 @@ def _positions(shape: Any, index: Any) -> Any:
 
 def _getitem(x: Any, index: Any) -> Any:
     return torch.take(x, _positions(tuple(x.shape), index))
+
+
+def _attention(*arrays: Any, **params: Any) -> Any:
+    """The way by matrix products: the others have no second derivative."""
+    with sdpa_kernel(SDPBackend.MATH):
+        return F.scaled_dot_product_attention(*arrays, **params)
 
 
 def _scatter_add(x: Any, index: Any, shape: Any) -> Any:
@@ -268,6 +275,7 @@ COUNTERPARTS: Mapping[str, Callable[..., Any]] = {
     "pow": torch.pow,
     "relu": torch.relu,
     "reshape": lambda x, shape: torch.reshape(x, tuple(np.atleast_1d(shape).tolist())),
+    "scaled_dot_product_attention": _attention,
     "scatter_add": _scatter_add,
     "sigmoid": torch.sigmoid,
     "sin": torch.sin,

@@ -31,6 +31,16 @@ class Counterpart:
         return self.module(**given, **self.more).double()
 
 
+def _projected(state: State) -> State:
+    """The state of a module with Linears in it: those weights alone end in .weight and have two axes."""
+    found = {}
+    for name, v in state.items():
+        turned = name.endswith(".weight") and v.ndim == 2
+        flat = name.endswith(".bias") and v.ndim == 2
+        found[name] = v.T if turned else v.flatten() if flat else v
+    return found
+
+
 def _linear(state: State) -> State:
     """PyTorch's weight is (out, in), its bias has one axis."""
     return {name: v.T if name == "weight" else v.flatten() for name, v in state.items()}
@@ -61,6 +71,8 @@ _OTHERWISE = {
     "GLU": Counterpart(nn.GLU, _AXIS),
     "Softmax": Counterpart(nn.Softmax, _AXIS),
     "LogSoftmax": Counterpart(nn.LogSoftmax, _AXIS),
+    "MultiheadAttention": Counterpart(nn.MultiheadAttention, state=_projected),
+    "TransformerEncoderLayer": Counterpart(nn.TransformerEncoderLayer, state=_projected),
     "BatchNorm1d": Counterpart(nn.BatchNorm1d, _FEATURES),
     "BatchNorm2d": Counterpart(nn.BatchNorm2d, _FEATURES),
     "InstanceNorm1d": Counterpart(nn.InstanceNorm1d, more={"affine": True}),
@@ -70,7 +82,7 @@ _OTHERWISE = {
 NONE = {"Standardize": "PyTorch has it in torchvision alone"}
 """Layers that PyTorch does not have, and why they are not compared."""
 
-DRAW = ("Dropout", "LSTM", "GRU", "RNN")
+DRAW = ("Dropout", "RNN", "LSTM", "GRU", "MultiheadAttention", "TransformerEncoderLayer")
 """Those that may draw numbers in training, which are other ones in PyTorch: with dropout they are compared in evaluation."""
 
 
