@@ -27,6 +27,7 @@ from gradcore.ops.axes import matrix_transpose, squeeze, swapaxes, unsqueeze
 from gradcore.ops.choice import clip, fmax, fmin, maximum, minimum, nan_to_num, where
 from gradcore.ops.contractions import cross, dot, inner, kron, outer, tensordot, vdot
 from gradcore.ops.conv import conv2d, conv2d_input, conv2d_weight
+from gradcore.ops.conv1d import conv1d
 from gradcore.ops.conv_transpose import conv_transpose2d
 from gradcore.ops.decompositions import eigh, eigvalsh, norm, qr, svd, svdvals
 from gradcore.ops.diagonals import diag, diagonal, trace, tril, triu
@@ -47,10 +48,12 @@ from gradcore.ops.linalg import (
     solve_triangular,
 )
 from gradcore.ops.normalize import batch_norm, group_norm, layer_norm, rms_norm
+from gradcore.ops.patches import fold, unfold
 from gradcore.ops.pool import avg_pool2d, avg_pool2d_input, max_pool2d, max_pool2d_input, max_pool2d_pick
 from gradcore.ops.products import linear, matmul
 from gradcore.ops.rearrange import flip, fliplr, flipud, moveaxis, pad, ravel, repeat, roll, rot90, tile
 from gradcore.ops.reduce import log_softmax, logsumexp, max, mean, min, softmax, sum
+from gradcore.ops.resize import adaptive_avg_pool2d, adaptive_max_pool2d, interpolate
 from gradcore.ops.scan import cummax, cummin, cumprod, cumsum, cumulative_sum, diff, prod
 from gradcore.ops.select import sort, take, take_along_axis, topk
 from gradcore.ops.shape import astype, broadcast_to, reshape, transpose
@@ -78,6 +81,8 @@ from gradcore.ops.trigonometric import (
 
 __all__ = [
     "abs",
+    "adaptive_avg_pool2d",
+    "adaptive_max_pool2d",
     "add",
     "arccos",
     "arccosh",
@@ -98,6 +103,7 @@ __all__ = [
     "cholesky",
     "clip",
     "concatenate",
+    "conv1d",
     "conv2d",
     "conv2d_input",
     "conv2d_weight",
@@ -134,6 +140,7 @@ __all__ = [
     "fmax",
     "fmin",
     "fmod",
+    "fold",
     "gelu",
     "getitem",
     "glu",
@@ -144,6 +151,7 @@ __all__ = [
     "hstack",
     "hypot",
     "inner",
+    "interpolate",
     "inv",
     "kron",
     "layer_norm",
@@ -236,6 +244,7 @@ __all__ = [
     "transpose",
     "tril",
     "triu",
+    "unfold",
     "unsqueeze",
     "var",
     "vdot",
