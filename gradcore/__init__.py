@@ -7,14 +7,13 @@ Training: `gradcore.data` (load, DataLoader), `gradcore.train` (Trainer, evaluat
 Files: `save(path, model)` and `load_into(path, model)`; `gradcore.io` for arrays.
 Gradients: no_grad, enable_grad; anomaly names the op that first makes NaN or infinity; `op` and `composed` make ops of your own; `gradcore.errors` lists the errors.
 
-data, train, io, save, load_into and check_model are loaded when they are first used.
+nn, optim, data, train, io, save, load_into and check_model are loaded when they are first used.
 """
 
 import importlib as _importlib
 import typing as _typing
 
-from gradcore import errors, nn, optim, registry, spec
-from gradcore import names as _names
+from gradcore import errors, registry, spec
 from gradcore.create import (
     arange,
     eye,
@@ -49,7 +48,7 @@ __all__ = [
 ]  # fmt: skip
 
 if _typing.TYPE_CHECKING:
-    from gradcore import data, io, train
+    from gradcore import data, io, nn, optim, train
     from gradcore.preflight import check_model
     from gradcore.recompute import checkpoint
     from gradcore.saving import load_into, save
@@ -62,6 +61,8 @@ _LATE = {
     ),
     "data": "gradcore.data",
     "io": "gradcore.io",
+    "nn": "gradcore.nn",
+    "optim": "gradcore.optim",
     "train": "gradcore.train",
     "checkpoint": "gradcore.recompute",
     "check_model": "gradcore.preflight",
@@ -72,7 +73,8 @@ _LATE = {
 
 def __getattr__(name: str) -> _typing.Any:
     if name not in _LATE:
-        raise _names.missing(__name__, name, _names.PACKAGE)
+        names = _importlib.import_module("gradcore.names")
+        raise names.missing(__name__, name, names.PACKAGE)
     module = _importlib.import_module(_LATE[name])
     found = module if _LATE[name].endswith(f".{name}") else getattr(module, name)
     globals()[name] = found

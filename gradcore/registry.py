@@ -1,7 +1,11 @@
-"""The registries of ops, layers, losses and optimizers: registering is enrolling in the verification suite."""
+"""The registries of ops, layers, losses and optimizers: registering is enrolling in the verification suite.
+
+Those of layers and optimizers load what they list when they are first looked at.
+"""
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gradcore.errors import SpecError
@@ -10,12 +14,19 @@ from gradcore.spec import LayerSpec, OpSpec, OptimizerSpec
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    layers: dict[str, Any]
+    optimizers: dict[str, Any]
+
 T = TypeVar("T")
 
 ops: dict[str, Any] = {}  # Op, or a function composed of ops
-layers: dict[str, Any] = {}
 losses: dict[str, Any] = {}
-optimizers: dict[str, Any] = {}
+_layers: dict[str, Any] = {}
+_optimizers: dict[str, Any] = {}
+_LATE = {
+    "layers": ("gradcore.nn", _layers),
+    "optimizers": ("gradcore.optim", _optimizers),
+}
 
 _EXAMPLES = {
     "op": 'spec=OpSpec(case(reals("...")), reference=...)',
@@ -43,7 +54,7 @@ def layer(*, spec: LayerSpec) -> Callable[[type[T]], type[T]]:
     """Class decorator that enrolls a `Module` with its spec, as `cls.spec`."""
 
     def register(cls: type[T]) -> type[T]:
-        enroll(layers, "layer", cls.__name__, cls, spec, LayerSpec)
+        enroll(_layers, "layer", cls.__name__, cls, spec, LayerSpec)
         cls.spec = spec  # type: ignore[attr-defined]
         return cls
 
@@ -65,8 +76,17 @@ def optimizer(*, spec: OptimizerSpec) -> Callable[[type[T]], type[T]]:
     """Class decorator that enrolls an `Optimizer` with its spec, as `cls.spec`."""
 
     def register(cls: type[T]) -> type[T]:
-        enroll(optimizers, "optimizer", cls.__name__, cls, spec, OptimizerSpec)
+        enroll(_optimizers, "optimizer", cls.__name__, cls, spec, OptimizerSpec)
         cls.spec = spec  # type: ignore[attr-defined]
         return cls
 
     return register
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    package, found = _LATE[name]
+    importlib.import_module(package)
+    globals()[name] = found
+    return found

@@ -20,13 +20,15 @@ registries demand one with every entry.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Literal
 
 from gradcore.errors import SpecError
+from gradcore.record import Record
 
 Bound = float | str | None
 Kind = Literal["float", "complex", "int", "bool"]
+_NONE: Mapping[str, Any] = MappingProxyType({})
 Structure = Literal["", "symmetric", "spd", "invertible", "orthogonal", "lower", "upper"]
 
 
@@ -35,8 +37,7 @@ def _ordered(what: str, low: Bound, high: Bound) -> None:
         raise SpecError(f"the bounds of {what} are {low} and {high}: give the lower one first")
 
 
-@dataclass(frozen=True, slots=True)
-class Array:
+class Array(Record):
     """The domain of one array argument.
 
     low, high: inclusive bounds of the values. kinks: values at which the function has no derivative in this argument;
@@ -59,7 +60,7 @@ class Array:
     differentiable: bool = True
     optional: bool = False
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         _ordered("an array's values", self.low, self.high)
         _ordered("an array's scale", *self.scale)
 
@@ -104,29 +105,26 @@ def booleans(shape: str = "...", **more: Any) -> Array:
     return Array(shape, dtype="bool", **{"specials": (), **more})
 
 
-@dataclass(frozen=True, slots=True)
-class OneOf:
+class OneOf(Record):
     """One of the values listed."""
 
     values: tuple[Any, ...]
 
     def __init__(self, *values: Any) -> None:
-        object.__setattr__(self, "values", values)
+        super().__init__(values)
 
 
-@dataclass(frozen=True, slots=True)
-class Integers:
+class Integers(Record):
     """A whole number between two bounds, both included; bounds may be arithmetic on letters."""
 
     low: Bound
     high: Bound
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         _ordered("Integers", self.low, self.high)
 
 
-@dataclass(frozen=True, slots=True)
-class Floats:
+class Floats(Record):
     """A real number between two bounds, with some values drawn on purpose; `log`: uniform in its logarithm."""
 
     low: float
@@ -134,19 +132,17 @@ class Floats:
     specials: tuple[float, ...] = ()
     log: bool = False
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         _ordered("Floats", self.low, self.high)
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
+class Size(Record):
     """The size of an axis: the parameter is the letter's value (`in_features` is the `i` of the input's shape)."""
 
     letter: str
 
 
-@dataclass(frozen=True, slots=True)
-class Axis:
+class Axis(Record):
     """An axis of argument number `of`, counted from either end.
 
     many: a tuple of distinct axes may be drawn as well. none: None (all axes) may be drawn as well.
@@ -157,16 +153,14 @@ class Axis:
     none: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Permutation:
+class Permutation(Record):
     """A permutation of the axes of argument number `of`, with axes of either sign."""
 
     of: int = 0
     none: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Derived:
+class Derived(Record):
     """One of several values computed from what was drawn before.
 
     `options` gets an `Env` and returns the sequence to choose from; an empty one sets the example aside.
@@ -183,8 +177,7 @@ def flags() -> OneOf:
     return OneOf(False, True)
 
 
-@dataclass(frozen=True, slots=True)
-class Env:
+class Env(Record):
     """What has been drawn so far: `sizes` of the letters, `shapes` of the arrays, static `params` by name."""
 
     sizes: Mapping[str, int]
@@ -195,8 +188,7 @@ class Env:
         return self.params[name] if name in self.params else self.sizes[name]
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(Record):
     """One way to call: positional arrays, static parameters by name, and what must hold between them.
 
     variadic: the last array may be repeated (each repetition drawn anew). sizes: bounds (low, high) of a letter, else
@@ -206,8 +198,8 @@ class Case:
     """
 
     arrays: tuple[Array, ...]
-    params: Mapping[str, Param] = field(default_factory=dict)
-    sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    params: Mapping[str, Param] = _NONE
+    sizes: Mapping[str, tuple[int, int]] = _NONE
     variadic: tuple[int, int] | None = None
     where: Callable[[Env], bool] | None = None
     values_where: Callable[..., bool] | None = None
@@ -221,11 +213,11 @@ def case(*arrays: Array, **more: Any) -> Case:
 
 def pair(domain: Array) -> tuple[Case, Case]:
     """Two arrays of one domain that broadcast against each other: the second to the first, and the other way round."""
-    whole, part = replace(domain, shape="..."), replace(domain, shape="~...")
+    whole, part = domain.replaced(shape="..."), domain.replaced(shape="~...")
     return case(whole, part), case(part, whole)
 
 
-class _Cases:
+class _Cases(Record):
     """What every spec has: at least one case."""
 
     cases: tuple[Case, ...]
@@ -244,7 +236,6 @@ class _Cases:
                 )
 
 
-@dataclass(frozen=True)
 class OpSpec(_Cases):
     """The domain of an op or a loss.
 
@@ -252,21 +243,16 @@ class OpSpec(_Cases):
     forward: loops, `math`, or another formula. second_order: whether the rule itself is differentiable.
     """
 
-    cases: tuple[Case, ...]
     reference: Callable[..., Any]
     second_order: bool = True
 
     def __init__(self, *cases: Case, reference: Callable[..., Any], second_order: bool = True) -> None:
-        object.__setattr__(self, "cases", cases)
-        object.__setattr__(self, "reference", reference)
-        object.__setattr__(self, "second_order", second_order)
-        self._check()
+        Record.__init__(self, cases, reference, second_order)
 
 
 LossSpec = OpSpec
 
 
-@dataclass(frozen=True)
 class LayerSpec(_Cases):
     """The domain of a layer: a case's params are the constructor's arguments, its arrays the inputs of `forward`.
 
@@ -283,7 +269,6 @@ class LayerSpec(_Cases):
     share: the part of the usual number of examples that it is verified on, for a layer made of many others.
     """
 
-    cases: tuple[Case, ...]
     reference: Callable[..., Any]
     initial: Callable[..., Mapping[str, Any]] | None
     state_after: Callable[..., Mapping[str, Any]] | None
@@ -301,18 +286,10 @@ class LayerSpec(_Cases):
         second_order: bool = True,
         share: float = 1.0,
     ) -> None:
-        object.__setattr__(self, "cases", cases)
-        object.__setattr__(self, "reference", reference)
-        object.__setattr__(self, "initial", initial)
-        object.__setattr__(self, "state_after", state_after)
-        object.__setattr__(self, "inputs", inputs)
-        object.__setattr__(self, "second_order", second_order)
-        object.__setattr__(self, "share", share)
-        self._check()
+        Record.__init__(self, cases, reference, initial, state_after, inputs, second_order, share)
 
 
-@dataclass(frozen=True)
-class OptimizerSpec:
+class OptimizerSpec(Record):
     """The domain of an optimizer: its hyperparameters, and a reference trajectory that is derived differently.
 
     reference: `reference(p0, gradients, factors, **params)`, which yields the parameter after each step. `gradients` are

@@ -12,7 +12,6 @@ from gradcore.attached import Attached
 from gradcore.convert import as_array, plain
 from gradcore.errors import DtypeError, GraphError, ShapeError
 from gradcore.graph import backward_pass, next_order
-from gradcore.notebook import tensor_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -235,6 +234,8 @@ class Tensor(Attached):
     # --- Python's protocols -------------------------------------------------------------------------------------------
 
     def _repr_html_(self) -> str:
+        from gradcore.notebook import tensor_table
+
         how = f", op={self._op.name}" if self._op is not None else ", requires_grad=True" * self.requires_grad
         return tensor_table(self.data, f"{self.shape} {self.dtype}{how}")
 
@@ -335,6 +336,11 @@ _REDUCTIONS = {np.add: np.sum, np.maximum: np.max}
 
 
 def _no_rule(name: str) -> GraphError:
+    if name.startswith("np.fft."):
+        return GraphError(
+            f"{name} gives complex numbers, which no Tensor holds: gradcore.fft, ifft, rfft and irfft have real and imaginary "
+            "parts on a last axis of 2"
+        )
     return GraphError(
         f"{name} has no derivative rule here, so it can't be called on a Tensor: write it with gradcore's ops, "
         "register an op for it (gradcore.op), or call it on x.data where no gradient is needed"

@@ -114,9 +114,10 @@ def rescaled(pair: Pair, inner: float, outer: float) -> tuple[Callable[..., Any]
         return outer * pair.forward(*down(arrays))
 
     def rule(gy: Any, y: Any, *arrays: Any) -> Any:
-        found = pair.rule(gy * outer, y / outer, *down(arrays))
+        # divided by what is above 1 first: in half precision a cotangent of `f` alone may overflow where the whole's does not
+        found = pair.rule(gy * (outer / max(inner, 1.0)), y / outer, *down(arrays))
         many = isinstance(found, tuple)
-        scaled = [None if g is None else g / inner for g in (found if many else (found,))]
+        scaled = [None if g is None else g / min(inner, 1.0) for g in (found if many else (found,))]
         return tuple(scaled) if many else scaled[0]
 
     return forward, rule

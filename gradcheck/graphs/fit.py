@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -113,7 +112,7 @@ def tame(domain: Domain) -> Domain:
         low, high = max(low, -REACH), min(high, REACH)
         margin = min(INSIDE, (high - low) / 4)
         low, high = low + margin * (low == domain.low), high - margin * (high == domain.high)
-    array = replace(domain.array, specials=(), scale=(1.0, 1.0))
+    array = domain.array.replaced(specials=(), scale=(1.0, 1.0))
     return Domain(array, domain.shape, low, high)
 
 

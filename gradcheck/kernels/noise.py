@@ -170,13 +170,28 @@ _OWN_SUMS: dict[str, Callable[..., int]] = {
 }
 """gradcore's ops that add up in buffers of their own, where no operation is seen: how many terms each sum has."""
 
+_TRANSFORMS = {"fft", "ifft", "rfft", "irfft"}
+"""gradcore's ops whose every result is a sum of all entries along an axis, with weights of size 1, or 2."""
+
 
 def run(made: Op[..., Any], arrays: Sequence[Any], params: Mapping[str, Any], source: Source) -> Array:
     """An op's result with its errors."""
+    if made.name in _TRANSFORMS:
+        y = made.forward(*arrays, **params)
+        return source.rounded(y, *_all_along(made.name, arrays[0], y, params))
     if made.name not in _OWN_SUMS:
         return np.asarray(bare(made.forward(*[noisy(a, source) for a in arrays], **params)))
     terms = made.forward(*[np.abs(a) for a in arrays], **params)
     return source.rounded(made.forward(*arrays, **params), terms, _OWN_SUMS[made.name](*arrays, **params))
+
+
+def _all_along(name: str, x: Array, y: Array, params: Mapping[str, Any]) -> tuple[Array, int]:
+    """The sum of the sizes of all terms of each entry of a transform, and how many there are."""
+    axis = params.get("axis", -1) % (x.ndim if name == "rfft" else x.ndim - 1)
+    sizes = np.abs(x) if name == "rfft" else np.hypot(x[..., 0], x[..., 1])
+    total, n = sizes.sum(axis, keepdims=True), sizes.shape[axis]
+    total = total * {"ifft": 1 / n, "irfft": 2 / params.get("n", 1)}.get(name, 1)
+    return np.broadcast_to(total if y.ndim == sizes.ndim else total[..., None], y.shape), n
 
 
 def noisy(y: Any, source: Source) -> Any:

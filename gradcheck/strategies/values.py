@@ -64,7 +64,7 @@ def takes(domain: Domain, values: NDArray[Any], mode: Mode) -> bool:
     if array.structure or array.dtype == "bool" or values.shape != domain.shape:
         return False
     if values.dtype.kind == "c":
-        parts = replace(domain, array=replace(array, dtype="float"))
+        parts = replace(domain, array=array.replaced(dtype="float"))
         return all(takes(parts, part, mode) for part in (values.real, values.imag))
     if not np.array_equal(domain.clip(values), values):
         return False
@@ -91,7 +91,7 @@ def draw_values(
 ) -> NDArray[Any]:
     """Values of the array's kind; floats in `dtype`, complex numbers of two of them. Raises Unfit where the domain is empty."""
     if domain.array.dtype == "complex":
-        part = replace(domain, array=replace(domain.array, dtype="float"))
+        part = replace(domain, array=domain.array.replaced(dtype="float"))
         real, imaginary = (draw_values(part, style, mode, dtype, rng) for _ in range(2))
         return np.asarray(real + imaginary * np.array(1j, np.result_type(dtype, np.complex64)))
     if domain.array.dtype == "bool":

@@ -9,7 +9,7 @@ import numpy as np
 
 from gradcheck.backends.protocol import Array, wide
 from gradcheck.numeric.perturbation import change, moved, signs
-from gradcheck.verdict.evidence import Cotangents, same
+from gradcheck.verdict.evidence import EPS, Cotangents, same
 from gradcheck.verdict.observation import Observation
 
 FAR, GROWTH = 64.0, 8.0
@@ -103,27 +103,28 @@ def pull_spreads(obs: Observation, gys: Sequence[Array]) -> list[float]:
 
 
 def lost(obs: Observation, gys: Sequence[Array], eps: float) -> list[Array]:
-    """By how much rounding puts each entry of the cotangents off, in arithmetic of this eps: as the next coarser shows it.
+    """By how much rounding puts each entry of the cotangents off, in arithmetic of this eps: as another precision shows it.
 
-    What the coarser one gives, at the nearest point and for the nearest gys that it holds, less what double precision gives
-    there, scaled. Zeros where there is no coarser one, or the function refuses it.
+    What the next coarser dtype gives, at the nearest point and for the nearest gys that it holds, less what double
+    precision gives there, scaled. Where the function refuses the coarser one, as LAPACK does half precision, its own
+    dtypes stand in its place. Zeros where that is double precision, too.
     """
-    nothing = [np.zeros(x.shape) for x in obs.arrays]
-    coarser = next((kinds for kinds in COARSER if np.finfo(kinds["f"]).eps > eps), None)
-    if coarser is None:
-        return nothing
     size = max([float(np.max(np.abs(gy[np.isfinite(gy)]), initial=0.0)) for gy in gys])
     unit = 2.0 ** np.floor(np.log2(size)) if size else 1.0  # so that all is within the coarser one's range
-    arrays = [x.astype(coarser.get(x.dtype.kind, x.dtype)) for x in obs.arrays]
-    units = [(wide(gy) / unit).astype(coarser.get(gy.dtype.kind, gy.dtype)) for gy in gys]
-    try:
-        rough = obs.pulled(units, obs.forward([x.copy() for x in arrays]))
-        fine = obs.pulled([wide(gy) for gy in units], obs.forward([wide(x).copy() for x in arrays]))
-    except Exception:  # noqa: BLE001 - whatever a function raises on other dtypes
-        return nothing
-    scale = unit * eps / float(np.finfo(coarser["f"]).eps)
-    changes = [change(None if g is None else wide(g), w) for g, w in zip(rough, fine, strict=True)]
-    return [scale * np.where(np.isfinite(c), c, 0.0) for c in changes]
+    coarser = [
+        (kinds, float(np.finfo(kinds["f"]).eps)) for kinds in COARSER if np.finfo(kinds["f"]).eps > eps
+    ]
+    for kinds, rounds in [*coarser[:1], *[({}, eps)] * (eps > EPS)]:
+        arrays = [x.astype(kinds.get(x.dtype.kind, x.dtype)) for x in obs.arrays]
+        units = [(wide(gy) / unit).astype(kinds.get(gy.dtype.kind, gy.dtype)) for gy in gys]
+        try:
+            rough = obs.pulled(units, obs.forward([x.copy() for x in arrays]))
+            fine = obs.pulled([wide(gy) for gy in units], obs.forward([wide(x).copy() for x in arrays]))
+        except Exception:  # noqa: BLE001, S112 - whatever a function raises on other dtypes
+            continue
+        changes = [change(None if g is None else wide(g), w) for g, w in zip(rough, fine, strict=True)]
+        return [unit * eps / rounds * np.where(np.isfinite(c), c, 0.0) for c in changes]
+    return [np.zeros(x.shape) for x in obs.arrays]
 
 
 def _largest(x: Array) -> float:

@@ -60,7 +60,7 @@ def losses() -> list[Unit]:
             continue
         for value in reduction.values:
             params = {**unit.case.params, "reduction": OneOf(value)}
-            found.append(replace(unit, id=f"{unit.id}-{value}", case=replace(unit.case, params=params)))
+            found.append(replace(unit, id=f"{unit.id}-{value}", case=unit.case.replaced(params=params)))
     return found
 
 

@@ -11,7 +11,6 @@ from gradcore.convert import plain
 from gradcore.errors import ArgumentError
 from gradcore.holding import assign
 from gradcore.nn.hooks import Handle, Hook, Hooks
-from gradcore.notebook import module_table
 from gradcore.state import check_state
 from gradcore.tensor import Tensor
 
@@ -220,6 +219,8 @@ class Module:
         return "\n".join(self._tree(""))
 
     def _repr_html_(self) -> str:
+        from gradcore.notebook import module_table
+
         rows = []
         for path, module in self.named_modules():
             own = {n: v for n, v in module._members() if isinstance(v, Tensor)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -155,7 +154,7 @@ def cell_spec(kind: str) -> LayerSpec:
     def initial(rng: Any, input_size: int, hidden_size: int, bias: bool = True, **_: Any) -> Any:
         return _initial(rng, len(_GATES[kind]) * hidden_size, hidden_size, {"": input_size}, bias)
 
-    batch = [replace(_x(shape), optional=True) for shape in ["b k"] * _count(kind)]
+    batch = [_x(shape).replaced(optional=True) for shape in ["b k"] * _count(kind)]
     return LayerSpec(
         case(_x("b i"), *batch, params={**_CONFIG, "bias": flags()}, sizes={**_SIZES, "b": (0, 2)}),
         case(_x("i"), *[_x("k")] * _count(kind), params=_CONFIG, sizes=_SIZES),

@@ -34,6 +34,7 @@ from gradcore.ops.diagonals import diag, diagonal, trace, tril, triu
 from gradcore.ops.einsum import einsum
 from gradcore.ops.elementwise import abs, cbrt, neg, reciprocal, sqrt, square
 from gradcore.ops.exponential import exp, exp2, expm1, log, log1p, log2, log10, logaddexp, logaddexp2, sigmoid
+from gradcore.ops.fourier import fft, ifft, irfft, rfft
 from gradcore.ops.index import getitem, scatter_add
 from gradcore.ops.joining import array_split, concatenate, dstack, hstack, split, stack, vstack
 from gradcore.ops.linalg import (
@@ -134,6 +135,7 @@ __all__ = [
     "exp",
     "exp2",
     "expm1",
+    "fft",
     "flip",
     "fliplr",
     "flipud",
@@ -150,9 +152,11 @@ __all__ = [
     "hardtanh",
     "hstack",
     "hypot",
+    "ifft",
     "inner",
     "interpolate",
     "inv",
+    "irfft",
     "kron",
     "layer_norm",
     "leaky_relu",
@@ -204,6 +208,7 @@ __all__ = [
     "remainder",
     "repeat",
     "reshape",
+    "rfft",
     "rms_norm",
     "roll",
     "rot90",

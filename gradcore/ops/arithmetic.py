@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 
@@ -124,7 +123,7 @@ def _between_multiples(x: Array, y: Array) -> bool:
 
 _DIVIDED = tuple(
     [
-        replace(case(*arrays), values_where=_between_multiples)
+        case(*arrays, values_where=_between_multiples)
         for arrays in (
             (interval(-10.0, 10.0), positives("~...", low=0.5, high=5.0)),
             (interval(-10.0, 10.0, "~..."), interval(-5.0, -0.5, "...")),

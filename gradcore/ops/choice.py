@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,7 @@ def _apart(x: Array, y: Array) -> bool:
     return bool(np.all(np.abs(x - y) > 1e-3))
 
 
-_PAIR_APART = tuple([replace(c, smooth_where=_apart) for c in pair(reals())])
+_PAIR_APART = tuple([c.replaced(smooth_where=_apart) for c in pair(reals())])
 
 
 @op(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import string
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +15,8 @@ from gradcore.tensor import FUNCTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def parsed(subscripts: str, ndims: Sequence[int]) -> tuple[list[str], str]:
@@ -30,7 +31,7 @@ def parsed(subscripts: str, ndims: Sequence[int]) -> tuple[list[str], str]:
         raise ShapeError(
             f"einsum({subscripts!r}) names {len(parts)} arrays, and got {len(ndims)}: separate them by commas"
         )
-    free = iter([letter for letter in string.ascii_letters if letter not in text])
+    free = iter([letter for letter in _LETTERS if letter not in text])
     named = [len(part.replace("...", "")) for part in parts]
     extra = [ndim - n if "..." in part else 0 for part, ndim, n in zip(parts, ndims, named, strict=True)]
     for part, ndim, n, more in zip(parts, ndims, named, extra, strict=True):
@@ -75,7 +76,7 @@ def _cotangent(
     """
     others = [x for j, x in enumerate(arrays) if j != i]
     parts = [result, *[own for j, own in enumerate(letters) if j != i]]
-    free = iter([c for c in string.ascii_letters if c not in sizes])
+    free = iter([c for c in _LETTERS if c not in sizes])
     own = ""
     for letter in letters[i]:
         if letter in own:

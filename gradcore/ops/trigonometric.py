@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 
@@ -17,7 +16,7 @@ def _apart(x: Array, y: Array) -> bool:
     return bool(np.all((np.hypot(x, y) > 0.1) & ((y > 0.1) | (np.abs(x) > 0.1))))
 
 
-_APART_FROM_0 = tuple([replace(c, values_where=_apart) for c in pair(interval(-5.0, 5.0))])
+_APART_FROM_0 = tuple([c.replaced(values_where=_apart) for c in pair(interval(-5.0, 5.0))])
 
 
 def _over_square(side: Array, y: Array, x: Array) -> Array:

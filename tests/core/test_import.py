@@ -49,6 +49,16 @@ def test_importing_gradcore_does_not_load_gradcheck_nor_numpys_random_numbers():
     assert "numpy.random" not in loaded  # 10 ms
 
 
+def test_layers_and_optimizers_are_loaded_when_they_are_used():
+    late = ("nn", "optim", "train", "data", "io", "notebook")
+    bare = loaded_by("import gradcore")
+    assert not {f"gradcore.{name}" for name in late} & set(bare)
+    assert not {"dataclasses", "difflib", "html", "string"} & set(bare)  # 1 to 15 ms each
+    assert "gradcore.optim" in loaded_by("import gradcore; gradcore.optim.SGD")
+    assert "gradcore.nn" in loaded_by("from gradcore.registry import layers")
+    assert "gradcore.optim" in loaded_by("import gradcore; list(gradcore.registry.optimizers)")
+
+
 def imports(path):
     """(module, whether it is imported at the top of the file) for each import in a file; TYPE_CHECKING blocks left out."""
     found = []

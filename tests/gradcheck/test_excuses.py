@@ -150,3 +150,37 @@ def test_without_the_excuse_a_right_function_fails(name, monkeypatch):
 def test_the_excuse_does_not_hide_a_planted_mistake(name, seed):
     case = CASES[name]
     assert report(case, case.planted, seed, inputs=case.other).verdict is Verdict.FAIL
+
+
+def orthonormal(a):
+    return np.linalg.qr(a)[0]
+
+
+def orthonormal_rule(gy, y, a):
+    q, r = np.linalg.qr(a)
+    m = np.tril(-gy.T @ q, -1)
+    m = m + m.T - np.diag(np.diag(gy.T @ q))
+    return np.linalg.solve(r, (gy + q @ m).T).T
+
+
+STEEP = np.array([[-76.0, 47.0], [-99.0, 59.0]], np.float32)
+"""LAPACK takes no half precision, so that no coarser dtype shows what single precision loses here."""
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_single_precision_loses_shows_in_double_where_no_coarser_dtype_is_taken(seed):
+    gy = np.array([[-3.5, -3.25], [3.0, 2.5]], np.float32)
+
+    def verdict(rule):
+        return gradcheck(
+            orthonormal, (STEEP,), vjp=rule, gy=gy, seed=seed, wrt=(0,), raise_exception=False
+        ).verdict
+
+    assert verdict(orthonormal_rule) is Verdict.PASS
+    assert verdict(lambda gy, y, a: orthonormal_rule(gy, y, a) * a.dtype.type(1.001)) is Verdict.FAIL
+    assert verdict(lambda gy, y, a: orthonormal_rule(gy.astype(np.float32), y, coarse(a))) is Verdict.FAIL
+
+
+def coarse(a):
+    """Rounded to 11 bits, in the dtype of `a`: what a rule that works in half precision inside starts from."""
+    return a.astype(np.float16).astype(a.dtype) * a.dtype.type(1 + 2.0**-11)

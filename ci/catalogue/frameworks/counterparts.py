@@ -205,6 +205,10 @@ def _group_norm(x: Any, weight: Any, bias: Any, groups: int, eps: float = 1e-5) 
     return F.group_norm(x, groups, weight, bias, eps)
 
 
+def _complex(x: torch.Tensor) -> torch.Tensor:
+    return torch.view_as_complex(x.contiguous())
+
+
 COUNTERPARTS: Mapping[str, Callable[..., Any]] = {
     **_elementwise_names(),
     **MATRICES,
@@ -218,6 +222,10 @@ COUNTERPARTS: Mapping[str, Callable[..., Any]] = {
     "cumsum": _running(torch.cumsum),
     "diff": lambda x, n=1, axis=-1: torch.diff(x, n, axis) if n else x * 1,
     "elu": lambda x, alpha=1.0: F.elu(x, alpha),
+    "fft": lambda x, axis=-1: torch.view_as_real(torch.fft.fft(_complex(x), dim=axis)),
+    "ifft": lambda x, axis=-1: torch.view_as_real(torch.fft.ifft(_complex(x), dim=axis)),
+    "rfft": lambda x, axis=-1: torch.view_as_real(torch.fft.rfft(x, dim=axis)),
+    "irfft": lambda x, n, axis=-1: torch.fft.irfft(_complex(x), n, dim=axis),
     # Composed, as PyTorch's own have no second derivative.
     "hardsigmoid": lambda x: torch.clamp(x / 6 + 0.5, 0, 1),
     "hardswish": lambda x: x * torch.clamp(x / 6 + 0.5, 0, 1),
