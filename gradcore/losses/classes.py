@@ -181,13 +181,15 @@ def cross_entropy(
     if weight is None and not label_smoothing and ignore_index is None and len(logits.shape) == 2:
         if _are_shares(logits, labels):
             return _nll(log_softmax(logits, 1), labels, reduction)
-        return cross_entropy_op(logits, _labels("cross_entropy", logits, labels), reduction=reduction)
+        return cross_entropy_op(logits, checked_labels("cross_entropy", logits, labels), reduction=reduction)
     if not 0 <= label_smoothing <= 1:
         raise DomainError(f"cross_entropy got label_smoothing={label_smoothing}: it is a share, from 0 to 1")
     _check_logits("cross_entropy", logits)
     return _nll(
         log_softmax(logits, 1),
-        labels if _are_shares(logits, labels) else _labels("cross_entropy", logits, labels, ignore_index),
+        labels
+        if _are_shares(logits, labels)
+        else checked_labels("cross_entropy", logits, labels, ignore_index),
         reduction,
         weight,
         label_smoothing,
@@ -212,7 +214,7 @@ def nll_loss(
 ) -> Array:
     """-log p of the labelled class, from log-probabilities such as those of `log_softmax`; all else as in `cross_entropy`."""
     log_probabilities = as_values(log_probabilities)
-    labels = _labels("nll_loss", log_probabilities, labels, ignore_index)
+    labels = checked_labels("nll_loss", log_probabilities, labels, ignore_index)
     return _nll(log_probabilities, labels, reduction, weight, 0.0, ignore_index)
 
 
@@ -275,7 +277,10 @@ def _check_logits(name: str, logits: Any) -> None:
         )
 
 
-def _labels(name: str, logits: Any, labels: Any, ignore_index: int | None = None) -> NDArray[np.integer[Any]]:
+def checked_labels(
+    name: str, logits: Any, labels: Any, ignore_index: int | None = None
+) -> NDArray[np.integer[Any]]:
+    """Labels that fit the logits, as an array; ShapeError, DtypeError or DomainError where they do not."""
     array = np.asarray(plain(labels))
     _check_logits(name, logits)
     fitting = (logits.shape[0], *logits.shape[2:])

@@ -9,6 +9,7 @@ import numpy as np
 
 from gradcore.convert import plain
 from gradcore.errors import DomainError, ShapeError
+from gradcore.losses.classes import checked_labels
 from gradcore.losses.reductions import (
     REDUCTIONS,
     Reduction,
@@ -22,10 +23,11 @@ from gradcore.op import Array
 from gradcore.ops.activations import relu
 from gradcore.ops.choice import where
 from gradcore.ops.reduce import sum
+from gradcore.ops.select import take_along_axis
 from gradcore.ops.statistics import vector_norm
 from gradcore.registry import loss
 from gradcore.spec import Array as Domain
-from gradcore.spec import LossSpec, OneOf, case, integers, reals
+from gradcore.spec import LossSpec, OneOf, case, indices, integers, reals
 
 _MARGINS = {"margin": OneOf(1.0, 0.2), **REDUCTIONS}
 _VECTORS = reals("n d", scale=(0.5, 2.0))
@@ -163,3 +165,83 @@ def triplet_margin_loss(
     anchor, negative = matched("triplet_margin_loss", anchor, negative)
     near = vector_norm(anchor - positive, axis=-1)
     return reduced(relu(near - vector_norm(anchor - negative, axis=-1) + margin), reduction)
+
+
+def _ranks_by_loop(a: Any, b: Any, t: Any, reduction: str = "mean", margin: float = 0.0) -> Any:
+    rows = [
+        max(0.0, margin - (x - y if sign > 0 else y - x))
+        for x, y, sign in zip(a.tolist(), b.tolist(), t.tolist(), strict=True)
+    ]
+    return reduced_by_list(rows, t.shape, reduction)
+
+
+@loss(
+    spec=LossSpec(
+        case(
+            reals("n"),
+            reals("n"),
+            _signs(),
+            params={"margin": OneOf(0.0, 0.4), **REDUCTIONS},
+            sizes={"n": (0, 6)},
+            where=some_entries("n"),
+            smooth_where=lambda a, b, t, margin=0.0, **_: bool(
+                np.all(np.abs(margin - np.where(t > 0, a - b, b - a)) > 1e-3)
+            ),
+        ),
+        reference=_ranks_by_loop,
+    )
+)
+def margin_ranking_loss(
+    x1: Array, x2: Array, target: Array, reduction: Reduction = "mean", margin: float = 0.0
+) -> Array:
+    """max(0, margin - (x1 - x2)) where the target is 1: x1 is to rank higher; with x1 and x2 exchanged where it is -1 or 0.
+
+    All three of one shape. Raises ShapeError where the shapes differ, DomainError for other targets.
+    """
+    x1, x2 = matched("margin_ranking_loss", x1, x2)
+    yes = _checked_signs("margin_ranking_loss", target, x1.shape)
+    return reduced(relu(margin - where(yes, x1 - x2, x2 - x1)), reduction)
+
+
+def _classes_by_loop(x: Any, labels: Any, reduction: str = "mean", margin: float = 1.0) -> Any:
+    rows = []
+    for scores, right in zip(x.tolist(), labels.tolist(), strict=True):
+        short = [max(0.0, margin - scores[right] + s) for k, s in enumerate(scores) if k != right]
+        rows.append(math.fsum(short) / len(scores))
+    return reduced_by_list(rows, labels.shape, reduction)
+
+
+def _no_margin_met(x: Any, labels: Any, margin: float = 1.0, **_: Any) -> bool:
+    right = np.take_along_axis(x, labels[:, None], 1)
+    others = np.arange(x.shape[1]) != labels[:, None]
+    return bool(np.all(np.abs(margin - right + x)[others] > 1e-3))
+
+
+@loss(
+    spec=LossSpec(
+        case(
+            reals("n c", scale=(0.5, 2.0)),
+            indices("c", "n"),
+            params=_MARGINS,
+            sizes={"n": (0, 4), "c": (1, 4)},
+            where=some_entries("n"),
+            smooth_where=_no_margin_met,
+        ),
+        reference=_classes_by_loop,
+    )
+)
+def multi_margin_loss(
+    scores: Array, labels: Array, reduction: Reduction = "mean", margin: float = 1.0
+) -> Array:
+    """sum_k max(0, margin - s_y + s_k) / C over the classes k other than the label y, row by row.
+
+    scores: (n, C), labels: (n,), numbers of classes. The sum of Weston and Watkins 1999, over C. Raises ShapeError where the
+    shapes do not fit, DomainError for a label that is no class.
+    """
+    scores = as_values(scores)
+    if scores.ndim != 2:
+        raise ShapeError(f"multi_margin_loss takes scores of shape (n, classes), and got {scores.shape}")
+    labels = checked_labels("multi_margin_loss", scores, labels)
+    short = relu(margin - take_along_axis(scores, labels[:, None], 1) + scores)
+    others = np.arange(scores.shape[1]) != labels[:, None]
+    return reduced(sum(where(others, short, 0.0), 1) / scores.shape[1], reduction)

@@ -137,3 +137,21 @@ class TripletMarginLoss(_Loss):
 
     def __init__(self, reduction: Reduction = "mean", margin: float = 1.0) -> None:
         super().__init__(reduction, margin=margin)
+
+
+class MarginRankingLoss(_Loss):
+    """`gradcore.margin_ranking_loss` with its options fixed."""
+
+    function = staticmethod(losses.margin_ranking_loss)
+
+    def __init__(self, reduction: Reduction = "mean", margin: float = 0.0) -> None:
+        super().__init__(reduction, margin=margin)
+
+
+class MultiMarginLoss(_Loss):
+    """`gradcore.multi_margin_loss` with its options fixed."""
+
+    function = staticmethod(losses.multi_margin_loss)
+
+    def __init__(self, reduction: Reduction = "mean", margin: float = 1.0) -> None:
+        super().__init__(reduction, margin=margin)

@@ -33,10 +33,36 @@ from gradcore.ops.decompositions import eigh, eigvalsh, norm, qr, svd, svdvals
 from gradcore.ops.diagonals import diag, diagonal, trace, tril, triu
 from gradcore.ops.einsum import einsum
 from gradcore.ops.elementwise import abs, cbrt, neg, reciprocal, sqrt, square
-from gradcore.ops.exponential import exp, exp2, expm1, log, log1p, log2, log10, logaddexp, logaddexp2, sigmoid
+from gradcore.ops.exponential import (
+    exp,
+    exp2,
+    expm1,
+    log,
+    log1p,
+    log2,
+    log10,
+    logaddexp,
+    logaddexp2,
+    logit,
+    sigmoid,
+)
 from gradcore.ops.fourier import fft, ifft, irfft, rfft
 from gradcore.ops.index import getitem, scatter_add
-from gradcore.ops.joining import array_split, concatenate, dstack, hstack, split, stack, vstack
+from gradcore.ops.joining import (
+    array_split,
+    atleast_1d,
+    atleast_2d,
+    atleast_3d,
+    concatenate,
+    dsplit,
+    dstack,
+    hsplit,
+    hstack,
+    split,
+    stack,
+    vsplit,
+    vstack,
+)
 from gradcore.ops.linalg import (
     cholesky,
     det,
@@ -52,10 +78,31 @@ from gradcore.ops.normalize import batch_norm, group_norm, layer_norm, rms_norm
 from gradcore.ops.patches import fold, unfold
 from gradcore.ops.pool import avg_pool2d, avg_pool2d_input, max_pool2d, max_pool2d_input, max_pool2d_pick
 from gradcore.ops.products import linear, matmul
-from gradcore.ops.rearrange import flip, fliplr, flipud, moveaxis, pad, ravel, repeat, roll, rot90, tile
+from gradcore.ops.rearrange import (
+    flip,
+    fliplr,
+    flipud,
+    moveaxis,
+    pad,
+    ravel,
+    repeat,
+    roll,
+    rollaxis,
+    rot90,
+    tile,
+)
 from gradcore.ops.reduce import log_softmax, logsumexp, max, mean, min, softmax, sum
 from gradcore.ops.resize import adaptive_avg_pool2d, adaptive_max_pool2d, interpolate
-from gradcore.ops.scan import cummax, cummin, cumprod, cumsum, cumulative_sum, diff, prod
+from gradcore.ops.scan import (
+    cummax,
+    cummin,
+    cumprod,
+    cumsum,
+    cumulative_sum,
+    diff,
+    gradient,
+    prod,
+)
 from gradcore.ops.select import sort, take, take_along_axis, topk
 from gradcore.ops.shape import astype, broadcast_to, reshape, transpose
 from gradcore.ops.special import digamma, erf, erfc, lgamma, polygamma
@@ -94,6 +141,9 @@ __all__ = [
     "arctanh",
     "array_split",
     "astype",
+    "atleast_1d",
+    "atleast_2d",
+    "atleast_3d",
     "average",
     "avg_pool2d",
     "avg_pool2d_input",
@@ -125,6 +175,7 @@ __all__ = [
     "digamma",
     "div",
     "dot",
+    "dsplit",
     "dstack",
     "eigh",
     "eigvalsh",
@@ -146,10 +197,12 @@ __all__ = [
     "gelu",
     "getitem",
     "glu",
+    "gradient",
     "group_norm",
     "hardsigmoid",
     "hardswish",
     "hardtanh",
+    "hsplit",
     "hstack",
     "hypot",
     "ifft",
@@ -170,6 +223,7 @@ __all__ = [
     "logabsdet",
     "logaddexp",
     "logaddexp2",
+    "logit",
     "logsigmoid",
     "logsumexp",
     "matmul",
@@ -211,6 +265,7 @@ __all__ = [
     "rfft",
     "rms_norm",
     "roll",
+    "rollaxis",
     "rot90",
     "scaled_dot_product_attention",
     "scatter_add",
@@ -254,7 +309,8 @@ __all__ = [
     "var",
     "vdot",
     "vector_norm",
+    "vsplit",
     "vstack",
     "weighted_average",
     "where",
-]  # fmt: skip
+]

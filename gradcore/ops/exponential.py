@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gradcore.op import Array, op
+from gradcore.op import Array, composed, op
 from gradcore.ops.reference import elementwise
 from gradcore.spec import OpSpec, case, interval, pair, positives
 
@@ -105,6 +105,15 @@ def log10(x: Array, /) -> Array:
 def sigmoid(x: Array, /) -> Array:
     """The logistic function 1 / (1 + e^-x), accurate in both tails and free of overflow."""
     return np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.absolute(x)))
+
+
+@composed(
+    spec=OpSpec(case(interval(0.01, 0.99)), reference=elementwise(lambda p: math.log(p / (1 - p)))),
+    methods=("logit",),
+)
+def logit(p: Array) -> Array:
+    """log(p / (1 - p)), the inverse of `sigmoid`: the logit of a probability."""
+    return np.log(p) - np.log1p(-p)
 
 
 def _log_of_sum(base: float) -> Callable[[float, float], float]:

@@ -16,7 +16,7 @@ from gradcore.spec import Axis, Derived, OneOf, OpSpec, case, reals
 from gradcore.tensor import FUNCTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 def _concatenate_rule(gy: Array, _y: Array, *arrays: Array, axis: int = 0) -> tuple[Array, ...]:
@@ -167,6 +167,19 @@ def dstack(arrays: Sequence[Array]) -> Array:
     return _dstack(*arrays)
 
 
+def _atleast(ndim: int) -> Callable[..., Any]:
+    def atleast(*arrays: Array) -> Any:
+        found = tuple([_widened(x, ndim) for x in arrays])
+        return found[0] if len(found) == 1 else found
+
+    atleast.__name__ = f"atleast_{ndim}d"
+    atleast.__doc__ = f"The array with {ndim} axes or more, or a tuple of several: new ones have size 1, and stand where NumPy puts them."
+    return atleast
+
+
+atleast_1d, atleast_2d, atleast_3d = _atleast(1), _atleast(2), _atleast(3)
+
+
 def array_split(x: Array, sections: int | Sequence[int], axis: int = 0) -> list[Array]:
     """As `split`, for a number of parts that need not divide the size: the first ones are longer by one."""
     shape = np.shape(x)
@@ -200,6 +213,29 @@ def split(x: Array, sections: int | Sequence[int], axis: int = 0) -> list[Array]
     return array_split(x, sections, axis)
 
 
+def hsplit(x: Array, sections: int | Sequence[int]) -> list[Array]:
+    """`split` along axis 1, of a vector along its only axis."""
+    return split(x, sections, 0 if np.ndim(x) == 1 else 1)
+
+
+def vsplit(x: Array, sections: int | Sequence[int]) -> list[Array]:
+    """`split` along axis 0 of an array of 2 axes or more."""
+    return _split_of("vsplit", x, sections, 0, 2)
+
+
+def dsplit(x: Array, sections: int | Sequence[int]) -> list[Array]:
+    """`split` along axis 2 of an array of 3 axes or more."""
+    return _split_of("dsplit", x, sections, 2, 3)
+
+
+def _split_of(name: str, x: Array, sections: int | Sequence[int], axis: int, least: int) -> list[Array]:
+    if np.ndim(x) < least:
+        raise ShapeError(
+            f"{name} got the shape {np.shape(x)}: it needs {least} axes or more; split takes any, by axis="
+        )
+    return split(x, sections, axis)
+
+
 FUNCTIONS.update(
     {
         np.stack: stack,
@@ -208,5 +244,11 @@ FUNCTIONS.update(
         np.dstack: dstack,
         np.split: split,
         np.array_split: array_split,
+        np.hsplit: hsplit,
+        np.vsplit: vsplit,
+        np.dsplit: dsplit,
+        np.atleast_1d: atleast_1d,
+        np.atleast_2d: atleast_2d,
+        np.atleast_3d: atleast_3d,
     }
 )

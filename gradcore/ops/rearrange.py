@@ -13,6 +13,7 @@ from gradcore.ops.axes import axis_of, every_axis
 from gradcore.ops.index import getitem, scatter_add
 from gradcore.ops.shape import reshape, transpose
 from gradcore.spec import Axis, Derived, Env, OneOf, OpSpec, case, reals
+from gradcore.tensor import FUNCTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -101,6 +102,15 @@ def moveaxis(x: Array, source: int | Sequence[int], destination: int | Sequence[
         tuple(range(len(shape)))
     )  # axis i is i long, so that the shape says where each one went
     return transpose(x, np.moveaxis(places, source, destination).shape)
+
+
+def rollaxis(x: Array, axis: int, start: int = 0) -> Array:
+    """With one axis in front of the one at `start`, as `np.rollaxis`; `moveaxis` says it more clearly."""
+    ndim = np.ndim(x)
+    return transpose(x, np.rollaxis(np.empty(tuple(range(ndim))), axis, start).shape)
+
+
+FUNCTIONS[np.rollaxis] = rollaxis
 
 
 @composed(

@@ -23,7 +23,7 @@ from gradcore.spec import Axis, OneOf, OpSpec, case, flags, interval, reals
 from gradcore.tensor import FUNCTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from gradcore.attached import Axes
 
@@ -177,6 +177,63 @@ def diff(x: Array, n: int = 1, axis: int = -1, **named: Any) -> Array:
     for _ in range(n):
         y = getitem(y, (*before, slice(1, None))) - getitem(y, (*before, slice(None, -1)))
     return y
+
+
+@composed(
+    name="gradient",
+    spec=OpSpec(
+        case(
+            reals("n m"),
+            params={"spacing": OneOf(1.0, 0.5), "axis": Axis()},
+            sizes={"n": (2, 5), "m": (2, 4)},
+        ),
+        case(reals("n"), params={"edge_order": OneOf(2), "axis": OneOf(0, -1)}, sizes={"n": (3, 6)}),
+        reference=lambda x, spacing=1.0, axis=0, edge_order=1: np.gradient(
+            x, spacing, axis=axis, edge_order=edge_order
+        ),
+    ),
+)
+def _gradient(x: Array, spacing: float = 1.0, axis: int = 0, edge_order: int = 1) -> Array:
+    """`gradient` along one axis."""
+    shape = np.shape(x)
+    axis = axis_of("gradient", axis, len(shape), shape)
+    if edge_order not in (1, 2) or shape[axis] <= edge_order:
+        raise ShapeError(
+            f"gradient got edge_order={edge_order} along axis {axis} of shape {shape}: it is 1 or 2, and less than the size"
+        )
+    x = moveaxis(x, axis, 0)
+    middle = (getitem(x, slice(2, None)) - getitem(x, slice(None, -2))) / 2
+    near, far = (slice(0, 1), slice(1, 2), slice(2, 3)), (slice(-1, None), slice(-2, -1), slice(-3, -2))
+    first, last = [_at_edge([getitem(x, place) for place in ends[: edge_order + 1]]) for ends in (near, far)]
+    return moveaxis(concatenate_op(first, middle, -last, axis=0) / spacing, 0, axis)
+
+
+def _at_edge(values: list[Array]) -> Array:
+    """The difference at the first of two or three values in a row."""
+    if len(values) == 2:
+        return values[1] - values[0]
+    return (4 * values[1] - 3 * values[0] - values[2]) / 2
+
+
+def gradient(x: Array, *spacing: float, axis: int | Sequence[int] | None = None, edge_order: int = 1) -> Any:
+    """Differences of neighbours over twice their distance, and one-sided ones at the edges: as `np.gradient`.
+
+    spacing: the distance of neighbours along all axes, or one number for each. A list with an array for each axis, or one
+    array where there is one axis. Raises ShapeError for an axis that is too short, DomainError for spacings that are arrays.
+    """
+    ndim = np.ndim(x)
+    axes = list(range(ndim)) if axis is None else [axis] if isinstance(axis, int) else list(axis)
+    steps = list(spacing) * len(axes) if len(spacing) == 1 else list(spacing) or [1.0] * len(axes)
+    if len(steps) != len(axes) or any(np.ndim(step) for step in steps):
+        raise DomainError(
+            f"gradient got {len(spacing)} spacings for {len(axes)} axes: give one number, or one for each; places of their own "
+            "for each entry are not supported"
+        )
+    found = [_gradient(x, float(h), a, edge_order) for h, a in zip(steps, axes, strict=True)]
+    return found[0] if len(found) == 1 else found
+
+
+FUNCTIONS[np.gradient] = gradient
 
 
 def cumulative_sum(x: Array, *, axis: int | None = None) -> Array:

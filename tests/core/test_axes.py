@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import gradcore
 from gradcore import Tensor, squeeze, swapaxes, unsqueeze
 from gradcore.errors import ArgumentError, ShapeError
 
@@ -59,3 +60,24 @@ def test_dim_and_keepdim_come_one_by_one_next_to_our_own_names():
     assert x.sum(dim=3).shape == (1, 2, 1)
     assert x.sum(axis=1, keepdim=True).shape == x.sum(dim=1, keepdims=True).shape == (1, 1, 1, 3)
     assert x.max(axis=1, keepdim=True).shape == (1, 1, 1, 3)
+
+
+@pytest.mark.parametrize("ndim", [1, 2, 3])
+@pytest.mark.parametrize("shape", [(), (2,), (2, 3), (2, 3, 4), (2, 3, 4, 5)])
+def test_axes_up_to_a_number_are_numpys(ndim, shape):
+    name = f"atleast_{ndim}d"
+    values = np.ones(shape)
+    expected = getattr(np, name)(values).shape
+    assert getattr(gradcore, name)(values).shape == expected
+    assert getattr(np, name)(gradcore.tensor(values)).shape == expected
+    both = getattr(np, name)(gradcore.tensor(values), gradcore.tensor(values))
+    assert [x.shape for x in both] == [expected] * 2
+
+
+@pytest.mark.parametrize("axis", [0, 2, -1])
+@pytest.mark.parametrize("start", [0, 1, 3])
+def test_an_axis_rolls_as_numpys_does(axis, start):
+    values = np.arange(24.0).reshape(2, 3, 4)
+    expected = np.rollaxis(values, axis, start)
+    np.testing.assert_array_equal(gradcore.rollaxis(values, axis, start), expected)
+    np.testing.assert_array_equal(np.rollaxis(gradcore.tensor(values), axis, start).data, expected)

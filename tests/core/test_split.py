@@ -42,3 +42,23 @@ def test_a_number_of_parts_that_does_not_divide_is_refused():
         gradcore.array_split(gradcore.tensor(X), 0)
     with pytest.raises(ShapeError, match="split got axis 2 of shape"):
         gradcore.split(gradcore.tensor(X), 2, 2)
+
+
+@pytest.mark.parametrize(("name", "axis"), [("hsplit", 1), ("vsplit", 0), ("dsplit", 2)])
+@pytest.mark.parametrize("sections", [2, [1]])
+def test_splits_along_a_fixed_axis_are_numpys(name, axis, sections):
+    values = np.arange(16.0).reshape(2, 2, 4)
+    expected = getattr(np, name)(values, sections)
+    for function in (getattr(gradcore, name), getattr(np, name)):
+        parts = function(gradcore.tensor(values), sections)
+        assert [p.data.tolist() for p in parts] == [p.tolist() for p in expected]
+    with pytest.raises(ShapeError, match=rf"split can't cut axis {axis} of shape"):
+        getattr(gradcore, name)(values, 3)
+
+
+def test_a_vector_is_split_by_hsplit_alone():
+    assert [p.tolist() for p in gradcore.hsplit(np.arange(4), 2)] == [[0, 1], [2, 3]]
+    with pytest.raises(ShapeError, match=r"vsplit got the shape \(4,\): it needs 2 axes or more"):
+        gradcore.vsplit(np.arange(4), 2)
+    with pytest.raises(ShapeError, match=r"dsplit got the shape \(4, 1\): it needs 3 axes or more"):
+        gradcore.dsplit(np.ones((4, 1)), 1)

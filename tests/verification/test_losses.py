@@ -30,6 +30,8 @@ MODULES = {
     "hinge_loss": nn.HingeLoss,
     "cosine_embedding_loss": nn.CosineEmbeddingLoss,
     "triplet_margin_loss": nn.TripletMarginLoss,
+    "margin_ranking_loss": nn.MarginRankingLoss,
+    "multi_margin_loss": nn.MultiMarginLoss,
 }
 LOSSES = cases.losses()
 EACH = pytest.mark.parametrize("unit", LOSSES, ids=lambda unit: unit.id)

@@ -230,6 +230,10 @@ COUNTERPARTS: Mapping[str, Callable[..., Any]] = {
     "hardsigmoid": lambda x: torch.clamp(x / 6 + 0.5, 0, 1),
     "hardswish": lambda x: x * torch.clamp(x / 6 + 0.5, 0, 1),
     "gelu": lambda x, approximate="none": F.gelu(x, approximate=approximate),
+    "gradient": lambda x, spacing=1.0, axis=0, edge_order=1: torch.gradient(
+        x, spacing=spacing, dim=axis, edge_order=edge_order
+    )[0],
+    "logit": torch.logit,
     "glu": lambda x, axis=-1: F.glu(x, axis),
     "group_norm": _group_norm,
     "layer_norm": lambda x, weight, bias, eps=1e-5: F.layer_norm(x, weight.shape, weight, bias, eps),
