@@ -18,7 +18,6 @@ TENSOR = {
     "bool": "write x != 0",
     "type": "write x.dtype, or x.astype(dtype)",
     "type_as": "write x.astype(other.dtype)",
-    "requires_grad_": "write x.requires_grad = True",
     "detach_": "write x = x.detach()",
     "retain_grad": "only leaves get a grad: use y = x.detach() with y.requires_grad = True as one",
     "register_hook": "there are no hooks: multiply by a factor, or write an op with a rule of its own (gradcore.op)",
@@ -78,8 +77,6 @@ MODULE = {
     "register_parameter": "a Tensor among the attributes is a parameter: write self.name = gradcore.zeros(n, requires_grad=True)",
     "add_module": "a Module among the attributes is a child: write self.name = module",
     "buffers": "write state_dict(), which holds them by name",
-    "requires_grad_": "write p.requires_grad = False for each p of parameters()",
-    "apply": "write a loop over named_modules()",
 }
 
 OPTIMIZER = {
@@ -118,14 +115,8 @@ PACKAGE = {
 
 NN = {
     "Parameter": "write gradcore.Tensor(array, requires_grad=True)",
-    "Conv1d": "write nn.Conv2d with a kernel (1, k)",
-    "AdaptiveAvgPool2d": "write x.mean((2, 3)) for an output of 1 x 1",
-    "LSTM": "write a Module that goes over the steps in a loop",
-    "GRU": "write a Module that goes over the steps in a loop",
-    "RNN": "write a Module that goes over the steps in a loop",
-    "Transformer": "write a Module of nn.Linear, softmax and @",
-    "MultiheadAttention": "write a Module of nn.Linear, softmax and @",
-    "utils": "clip_grad_norm and clip_grad_value are in gradcore.optim",
+    "Transformer": "write a Module of nn.TransformerEncoderLayer and nn.MultiheadAttention",
+    "utils": "clip_grad_norm and clip_grad_value are in gradcore.optim, weight_norm and spectral_norm in gradcore.nn",
 }
 
 OPTIM = {

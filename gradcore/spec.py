@@ -257,19 +257,24 @@ class LayerSpec(_Cases):
     """The domain of a layer: a case's params are the constructor's arguments, its arrays the inputs of `forward`.
 
     reference: `reference(state, training, *arrays, **params)`, with `state` the layer's parameters and buffers by name
-    before the call; returns the output on float64 arrays, by another route than the layer's own.
+    before the call; returns the output (or a tuple, as `forward` does) on float64 arrays, by another route than the
+    layer's own.
     initial: `initial(rng, **params)`, the parameters and buffers of a new layer by name, as arrays, with `rng` the
     generator that a constructor's `rng` is; None: it has neither.
     state_after: `state_after(state, *arrays, **params)`, what a forward pass in training changes, by name: buffers as
     float64 arrays (NaN where the arrays do not determine it, which the layer must refuse), the generator as a `numpy`
     Generator. None: nothing is changed.
+    inputs: `inputs(*arrays)`, the arguments of `forward` where they are not the arrays as they stand (a pair of states).
     second_order: whether the gradient is itself differentiable.
+    share: the part of the usual number of examples that it is verified on, for a layer made of many others.
     """
 
     reference: Callable[..., Any]
     initial: Callable[..., Mapping[str, Any]] | None
     state_after: Callable[..., Mapping[str, Any]] | None
+    inputs: Callable[..., tuple[Any, ...]] | None
     second_order: bool
+    share: float
 
     def __init__(
         self,
@@ -277,9 +282,11 @@ class LayerSpec(_Cases):
         reference: Callable[..., Any],
         initial: Callable[..., Mapping[str, Any]] | None = None,
         state_after: Callable[..., Mapping[str, Any]] | None = None,
+        inputs: Callable[..., tuple[Any, ...]] | None = None,
         second_order: bool = True,
+        share: float = 1.0,
     ) -> None:
-        Record.__init__(self, cases, reference, initial, state_after, second_order)
+        Record.__init__(self, cases, reference, initial, state_after, inputs, second_order, share)
 
 
 class OptimizerSpec(Record):

@@ -125,6 +125,15 @@ class Tensor(Attached):
         """The same data without its history; shared until an optimizer's step, which gives this tensor an array of its own."""
         return Tensor(self.data)
 
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Set whether `backward` adds to `grad`; returns the tensor. What an op made is refused with GraphError."""
+        if not self.is_leaf:
+            raise GraphError("requires_grad_() of the result of an op: write y = x.detach() and set it there")
+        if requires_grad and self.data.dtype.kind != "f":
+            raise DtypeError(f"only floating tensors take a gradient, and this one is {self.data.dtype}")
+        self.requires_grad = requires_grad
+        return self
+
     def zero_grad(self) -> None:
         """Clear the gradient: `grad` is None again."""
         self.grad = None

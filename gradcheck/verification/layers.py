@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcheck.backends.core import as_tensors
+from gradcheck.backends.tree import leaves
 from gradcheck.check import gradcheck, gradgradcheck
 from gradcheck.verification.agreement import check_agreement
 from gradcheck.verification.outcome import VerificationError, described
@@ -62,7 +63,7 @@ class LayerCall:
         if len(names) < len(state):  # buffers are what training leaves in them
             made.load_state_dict({**state, **drawn})
             for _ in range(2):
-                made.train()(*_shaken(example, rng))
+                made.train()(*arguments(layer, _shaken(example, rng)))
             state = made.state_dict()
         return cls(
             layer,
@@ -77,7 +78,7 @@ class LayerCall:
         """The layer's output for `(*arrays, parameters)`, the last a dict of Tensors by name."""
         *arrays, parameters = inputs
         dtype = next((p.dtype for p in parameters.values()), self.dtype)  # widened by numeric derivatives
-        return functional_call(self.layer(dtype), parameters, *arrays)
+        return functional_call(self.layer(dtype), parameters, *arguments(self.cls, arrays))
 
     def layer(self, dtype: np.dtype[Any]) -> Module:
         """A new layer in this mode, with these buffers; its parameters are as it drew them."""
@@ -125,6 +126,23 @@ def _built(layer: type[Module], params: Mapping[str, Any], dtype: np.dtype[Any])
     return layer(**params).astype(dtype)
 
 
+def arguments(layer: type[Module], arrays: Sequence[Any]) -> Sequence[Any]:
+    """What `forward` takes for these arrays."""
+    inputs = layer.spec.inputs  # type: ignore[attr-defined]
+    return arrays if inputs is None else inputs(*arrays)
+
+
+def outputs(result: Any) -> list[Any]:
+    """The arrays of a layer's output, or of all of its outputs."""
+    return [plain(leaf) for _, leaf in leaves(result, "") if leaf is not None]
+
+
+def _joined(result: Any) -> Any:
+    """The output, or the entries of all outputs in a row."""
+    found = outputs(result)
+    return found[0] if len(found) == 1 else np.concatenate([np.ravel(y) for y in found])
+
+
 def _shaken(example: Example, rng: np.random.Generator) -> list[Any]:
     return [
         a * (1 + rng.standard_normal(a.shape)).astype(a.dtype) if a is not None and a.dtype.kind == "f" else a
@@ -157,17 +175,29 @@ def check_layer_value(call: LayerCall, example: Example) -> None:
 
     def on_tensors(*values: Any) -> Any:
         arrays, parameters = _split(call, values)
-        return call(*map(_tensor, arrays), parameters).data
+        return _joined(call(*map(_tensor, arrays), parameters))
 
     values = [*example.arrays, *call.parameters.values()]
+    _check_shapes(what, call, values)
     y = on_tensors(*values)
     if y.dtype != call.dtype:
         raise VerificationError(f"{what}: the output is {y.dtype}, and the input {call.dtype}")
     arrays, parameters = _split(call, values)
-    on_arrays = plain(call(*arrays, parameters))
+    on_arrays = _joined(call(*arrays, parameters))
     if on_arrays.dtype != y.dtype or not np.array_equal(on_arrays, y, equal_nan=True):
         raise VerificationError(f"{what}: the output on arrays is {on_arrays!r}, and on Tensors {y!r}")
-    check_agreement(what, on_tensors, call.reference, values, _moves(call, example))
+    check_agreement(what, on_tensors, lambda *v: _joined(call.reference(*v)), values, _moves(call, example))
+
+
+def _check_shapes(what: str, call: LayerCall, values: Sequence[Any]) -> None:
+    """Several outputs each have the shape of the reference's, which their entries in a row would not show."""
+    arrays, parameters = _split(call, values)
+    found = [y.shape for y in outputs(call(*map(_tensor, arrays), parameters))]
+    expected = [np.shape(y) for y in outputs(call.reference(*map(_wide, values)))]
+    if found != expected:
+        raise VerificationError(
+            f"{what}: the outputs have the shapes {found}, and the reference's {expected}"
+        )
 
 
 def _split(call: LayerCall, values: Sequence[Any]) -> tuple[Sequence[Any], dict[str, Tensor]]:
@@ -240,9 +270,9 @@ def check_layer_state(call: LayerCall, example: Example) -> None:
         Tensor(a, requires_grad=True) if a is not None and takes else a
         for a, takes in zip(example.arrays, example.takes_gradient, strict=True)
     ]
-    y = layer(*tensors)
+    y = layer(*arguments(call.cls, tensors))
     after = state_of(layer)
-    y.sum().backward()
+    sum(leaf.sum() for _, leaf in leaves(y, "") if leaf is not None).backward()
     _unchanged(what, after, state_of(layer), "by the backward pass")
     values = [*example.arrays, *call.parameters.values()]
     changed = call.state_after(*[_wide(v) for v in values])
@@ -258,7 +288,7 @@ def check_layer_state(call: LayerCall, example: Example) -> None:
             other = replace(call, buffers=buffers)
             arrays, parameters = _split(other, moved[: len(values)])
             made = other.layer(call.dtype)
-            functional_call(made, parameters, *arrays)
+            functional_call(made, parameters, *arguments(call.cls, arrays))
             return made.state_dict()[name]
 
         def reference(*moved: Any, name: str = name) -> Any:
@@ -304,7 +334,7 @@ def check_layer_rows(call: LayerCall, example: Example) -> None:
         layer = call.layer(call.dtype)
         before = state_of(layer)
         try:
-            layer(*map(_tensor, [rows, *others]))
+            layer(*arguments(call.cls, list(map(_tensor, [rows, *others]))))
         except ShapeError as error:
             if known:
                 raise VerificationError(f"{what} was refused: {error}") from error
@@ -317,9 +347,10 @@ def check_layer_rows(call: LayerCall, example: Example) -> None:
 
         def ours(*values: Any) -> Any:
             arrays, parameters = _split(call, values)
-            return call(*map(_tensor, arrays), parameters).data
+            return _joined(call(*map(_tensor, arrays), parameters))
 
-        check_agreement(what, ours, call.reference, values, _moves(call, example))
+        _check_shapes(what, call, values)
+        check_agreement(what, ours, lambda *v: _joined(call.reference(*v)), values, _moves(call, example))
 
 
 def check_layer_misfit(call: LayerCall, example: Example, letters: Mapping[str, int]) -> None:
@@ -335,7 +366,7 @@ def check_layer_misfit(call: LayerCall, example: Example, letters: Mapping[str, 
         before = state_of(layer)
         what = f"{call.on([x])}, where {name} is another"
         try:
-            layer(Tensor(x), *example.arrays[1:])
+            layer(*arguments(call.cls, [Tensor(x), *example.arrays[1:]]))
         except ShapeError as error:
             if str(x.shape) not in str(error):
                 raise VerificationError(f"{what}, was refused without naming its shape: {error}") from error

@@ -1,11 +1,14 @@
 """Layers, losses as modules, initialisers, and ready-made models.
 
-Layers: Linear, Conv2d, Embedding, MaxPool2d, AvgPool2d, Dropout, Flatten, Identity, Standardize.
+Layers: Linear, Bilinear, Conv1d, Conv2d, ConvTranspose2d, Embedding, MaxPool2d, AvgPool2d, AdaptiveMaxPool2d, AdaptiveAvgPool2d,
+Upsample, Unfold, Fold, Dropout, Flatten, Identity, Standardize.
 Normalisation: BatchNorm1d, BatchNorm2d, LayerNorm, RMSNorm, GroupNorm, InstanceNorm1d, InstanceNorm2d.
 Activations, which are the ops of their names: ReLU, ReLU6, LeakyReLU, ELU, CELU, SELU, GELU, SiLU, Mish, GLU, Softplus, Softsign,
 Sigmoid, LogSigmoid, Tanh, Hardtanh, Hardsigmoid, Hardswish, Softmax, LogSoftmax.
-Losses: CrossEntropyLoss, NLLLoss, BCEWithLogitsLoss, MSELoss, L1Loss, HuberLoss and others. Containers: Module, Sequential, ModuleList, ModuleDict. Models: mlp, cnn. Initial weights: init.
-`functional` holds functions under PyTorch's names, and `functional_call` puts other tensors in place of parameters.
+Recurrent: RNN, LSTM, GRU, and RNNCell, LSTMCell, GRUCell for one step. Attention: MultiheadAttention, TransformerEncoderLayer.
+Losses: CrossEntropyLoss, NLLLoss, BCEWithLogitsLoss, MSELoss, L1Loss, HuberLoss and others. Containers: Module, Sequential, ModuleList, ModuleDict, ParameterList. Models: mlp, cnn. Initial weights: init.
+`functional` holds functions under PyTorch's names, and `functional_call` puts other tensors in place of parameters. `summary` prints
+a model with its shapes; `weight_norm` and `spectral_norm` change how a module's weight is held.
 """
 
 import importlib
@@ -35,8 +38,11 @@ from gradcore.nn.activation import (
     Softsign,
     Tanh,
 )
-from gradcore.nn.containers import ModuleDict, ModuleList, Sequential
+from gradcore.nn.attention import MultiheadAttention
+from gradcore.nn.bilinear import Bilinear
+from gradcore.nn.containers import ModuleDict, ModuleList, ParameterList, Sequential
 from gradcore.nn.conv import Conv2d
+from gradcore.nn.conv_more import Conv1d, ConvTranspose2d
 from gradcore.nn.dropout import Dropout
 from gradcore.nn.embedding import Embedding
 from gradcore.nn.linear import Linear
@@ -60,7 +66,12 @@ from gradcore.nn.models import cnn, mlp
 from gradcore.nn.module import Module, functional_call
 from gradcore.nn.norm import BatchNorm1d, BatchNorm2d, Standardize
 from gradcore.nn.pool import AvgPool2d, MaxPool2d
+from gradcore.nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
+from gradcore.nn.reparametrised import spectral_norm, weight_norm
+from gradcore.nn.resizing import AdaptiveAvgPool2d, AdaptiveMaxPool2d, Fold, Unfold, Upsample
 from gradcore.nn.shaping import Flatten, Identity
+from gradcore.nn.summary import summary
+from gradcore.nn.transformer import TransformerEncoderLayer
 from gradcore.nn.within import GroupNorm, InstanceNorm1d, InstanceNorm2d, LayerNorm, RMSNorm
 
 __all__ = [
@@ -68,18 +79,28 @@ __all__ = [
     "ELU",
     "GELU",
     "GLU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "SELU",
+    "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool2d",
     "AvgPool2d",
     "BCELoss",
     "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
+    "Bilinear",
+    "Conv1d",
     "Conv2d",
+    "ConvTranspose2d",
     "CosineEmbeddingLoss",
     "CrossEntropyLoss",
     "Dropout",
     "Embedding",
     "Flatten",
+    "Fold",
+    "GRUCell",
     "GroupNorm",
     "Hardsigmoid",
     "Hardswish",
@@ -91,6 +112,7 @@ __all__ = [
     "InstanceNorm2d",
     "KLDivLoss",
     "L1Loss",
+    "LSTMCell",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
@@ -104,8 +126,11 @@ __all__ = [
     "ModuleDict",
     "ModuleList",
     "MultiMarginLoss",
+    "MultiheadAttention",
     "NLLLoss",
+    "ParameterList",
     "RMSNorm",
+    "RNNCell",
     "ReLU",
     "ReLU6",
     "Sequential",
@@ -117,11 +142,17 @@ __all__ = [
     "Softsign",
     "Standardize",
     "Tanh",
+    "TransformerEncoderLayer",
     "TripletMarginLoss",
+    "Unfold",
+    "Upsample",
     "cnn",
     "functional_call",
     "init",
     "mlp",
+    "spectral_norm",
+    "summary",
+    "weight_norm",
 ]  # fmt: skip
 
 

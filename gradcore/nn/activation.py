@@ -41,7 +41,7 @@ class _WithOptions(_Activation):
         return type(self).function(x, **self._options())
 
     def _options(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "training"}
+        return {name: value for name, value in vars(self).items() if name not in ("training", "_hooks")}
 
     def extra_repr(self) -> str:
         return ", ".join([f"{name}={value!r}" for name, value in self._options().items()])

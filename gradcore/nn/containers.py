@@ -1,4 +1,4 @@
-"""Containers of modules: one after another, a list, a dict."""
+"""Containers of modules: one after another, a list, a dict; and a list of parameters."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, overload
 
 from gradcore.nn.module import Module
+from gradcore.tensor import Tensor
 
 
 def _module(owner: str, place: str, value: Any) -> Module:
@@ -76,6 +77,42 @@ class ModuleList(Module):
 
     def __setitem__(self, index: int, module: Module) -> None:
         setattr(self, str(range(len(self))[index]), _module("ModuleList", f"entry {index}", module))
+
+
+class ParameterList(Module):
+    """A list of parameters, which a plain list among the attributes of a Module can't be: indexable, iterable, sized.
+
+    Its entries are Tensors; one that requires no gradient is made to. It has no `forward`.
+    """
+
+    def __init__(self, parameters: Iterable[Tensor] = ()) -> None:
+        super().__init__()
+        for parameter in parameters:
+            self.append(parameter)
+
+    def append(self, parameter: Tensor) -> ParameterList:
+        """Add one at the end."""
+        if not isinstance(parameter, Tensor):
+            raise TypeError(
+                f"ParameterList takes Tensors, and entry {len(self)} is {parameter!r:.60}: write gradcore.Tensor(array)"
+            )
+        setattr(self, str(len(self)), parameter.requires_grad_())
+        return self
+
+    def extend(self, parameters: Iterable[Tensor]) -> ParameterList:
+        """Add several at the end."""
+        for parameter in parameters:
+            self.append(parameter)
+        return self
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (value for value in list(vars(self).values()) if isinstance(value, Tensor))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return list(self)[index]
 
 
 class ModuleDict(Module):

@@ -10,11 +10,12 @@ from gradcore import names
 from gradcore.convert import plain
 from gradcore.errors import ArgumentError
 from gradcore.holding import assign
+from gradcore.nn.hooks import Handle, Hook, Hooks
 from gradcore.state import check_state
 from gradcore.tensor import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import DTypeLike, NDArray
 
@@ -46,11 +47,39 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} has no forward(self, ...): write one")
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
-        """The output of `forward`; ArgumentError where that is None."""
+        """The output of `forward`, with the hooks before and after it; ArgumentError where that is None."""
+        hooks = vars(self).get("_hooks")
+        if hooks is not None:
+            inputs = hooks.inputs(self, inputs)
         output = self.forward(*inputs, **options)
         if output is None:
             raise ArgumentError(f"{type(self).__name__}.forward returned None: end it with `return ...`")
-        return output
+        return output if hooks is None else hooks.output(self, inputs, output)
+
+    def register_forward_hook(self, hook: Hook) -> Handle:
+        """Call `hook(module, inputs, output)` after each `forward`; what it returns, unless None, takes the output's place.
+
+        inputs: the tuple of positional ones. Returns a handle, whose `remove()` takes the hook off.
+        """
+        return self._register(hook, "after")
+
+    def register_forward_pre_hook(self, hook: Hook) -> Handle:
+        """Call `hook(module, inputs)` before each `forward`; what it returns, unless None, takes the inputs' place."""
+        return self._register(hook, "before")
+
+    def _register(self, hook: Hook, place: str) -> Handle:
+        if not callable(hook):
+            raise TypeError(f"a hook is a function, and {hook!r:.60} can't be called")
+        listed = getattr(vars(self).setdefault("_hooks", Hooks()), place)
+        listed.append(hook)
+        return Handle(listed, hook)
+
+    def apply(self, function: Callable[[Module], Any]) -> Self:
+        """Call `function` on each module below this one and then on this one, children first; returns the model."""
+        for _, child in self.named_children():
+            child.apply(function)
+        function(self)
+        return self
 
     # --- what it holds ------------------------------------------------------------------------------------------------
 
@@ -153,6 +182,14 @@ class Module:
     def eval(self) -> Self:
         """Switch this module and all below it to evaluation."""
         return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Whether the parameters get gradients: False freezes this module and all below it, and clears their gradients."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(requires_grad)
+            if not requires_grad:
+                parameter.grad = None
+        return self
 
     def zero_grad(self) -> None:
         """Clear the gradients of all parameters."""

@@ -22,10 +22,12 @@ from gradcore.ops.activations import (
     softsign,
 )
 from gradcore.ops.arithmetic import add, div, fmod, mul, pow, remainder, sub
+from gradcore.ops.attention import scaled_dot_product_attention
 from gradcore.ops.axes import matrix_transpose, squeeze, swapaxes, unsqueeze
 from gradcore.ops.choice import clip, fmax, fmin, maximum, minimum, nan_to_num, where
 from gradcore.ops.contractions import cross, dot, inner, kron, outer, tensordot, vdot
 from gradcore.ops.conv import conv2d, conv2d_input, conv2d_weight
+from gradcore.ops.conv1d import conv1d
 from gradcore.ops.conv_transpose import conv_transpose2d
 from gradcore.ops.decompositions import eigh, eigvalsh, norm, qr, svd, svdvals
 from gradcore.ops.diagonals import diag, diagonal, trace, tril, triu
@@ -73,6 +75,7 @@ from gradcore.ops.linalg import (
     solve_triangular,
 )
 from gradcore.ops.normalize import batch_norm, group_norm, layer_norm, rms_norm
+from gradcore.ops.patches import fold, unfold
 from gradcore.ops.pool import avg_pool2d, avg_pool2d_input, max_pool2d, max_pool2d_input, max_pool2d_pick
 from gradcore.ops.products import linear, matmul
 from gradcore.ops.rearrange import (
@@ -89,6 +92,7 @@ from gradcore.ops.rearrange import (
     tile,
 )
 from gradcore.ops.reduce import log_softmax, logsumexp, max, mean, min, softmax, sum
+from gradcore.ops.resize import adaptive_avg_pool2d, adaptive_max_pool2d, interpolate
 from gradcore.ops.scan import (
     cummax,
     cummin,
@@ -125,6 +129,8 @@ from gradcore.ops.trigonometric import (
 
 __all__ = [
     "abs",
+    "adaptive_avg_pool2d",
+    "adaptive_max_pool2d",
     "add",
     "arccos",
     "arccosh",
@@ -148,6 +154,7 @@ __all__ = [
     "cholesky",
     "clip",
     "concatenate",
+    "conv1d",
     "conv2d",
     "conv2d_input",
     "conv2d_weight",
@@ -186,6 +193,7 @@ __all__ = [
     "fmax",
     "fmin",
     "fmod",
+    "fold",
     "gelu",
     "getitem",
     "glu",
@@ -199,6 +207,7 @@ __all__ = [
     "hypot",
     "ifft",
     "inner",
+    "interpolate",
     "inv",
     "irfft",
     "kron",
@@ -258,6 +267,7 @@ __all__ = [
     "roll",
     "rollaxis",
     "rot90",
+    "scaled_dot_product_attention",
     "scatter_add",
     "selu",
     "sigmoid",
@@ -294,6 +304,7 @@ __all__ = [
     "transpose",
     "tril",
     "triu",
+    "unfold",
     "unsqueeze",
     "var",
     "vdot",

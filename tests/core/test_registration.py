@@ -186,7 +186,7 @@ def test_everything_registered_has_a_spec_with_cases_and_a_reference():
 
 
 def test_every_public_layer_loss_and_optimizer_is_registered():
-    containers = {"Module", "Sequential", "ModuleList", "ModuleDict"}
+    containers = {"Module", "Sequential", "ModuleList", "ModuleDict", "ParameterList"}
     classes = {n for n in nn.__all__ if isinstance(getattr(nn, n), type)}
     losses = {n for n in classes if n.endswith("Loss")}
     assert classes - losses - containers == set(registry.layers)

@@ -2,35 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
+import importlib
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gradcheck.verification import CHANGES, broken, like
 from gradcore import Tensor, registry
-
-REPORTS = Path(__file__).resolve().parents[2] / "ci" / "reports"
-
-
-@pytest.fixture
-def load(monkeypatch):
-    """A report by its name, as a module."""
-
-    def loaded(name):
-        monkeypatch.syspath_prepend(str(REPORTS))
-        monkeypatch.syspath_prepend(str(REPORTS.parents[1]))
-        spec = importlib.util.spec_from_file_location(f"report_{name}", REPORTS / f"{name}.py")
-        module = importlib.util.module_from_spec(spec)
-        before = list(sys.path)
-        spec.loader.exec_module(module)
-        sys.path[:] = before
-        return module
-
-    return loaded
 
 
 def test_a_mistake_that_is_found_otherwise_in_one_framework_is_missed(load, monkeypatch, capsys):

@@ -43,14 +43,16 @@ def given_axes(unit):
 @MODES
 @EACH
 def test_the_output_is_the_references(unit, training, verify):
-    verify(layer_calls(unit, training), lambda drawn: check_layer_value(*drawn))
+    verify(layer_calls(unit, training), lambda drawn: check_layer_value(*drawn), share=unit.entry.spec.share)
 
 
 @pytest.mark.checks("gradient")
 @MODES
 @EACH
 def test_every_input_and_every_parameter_gets_the_numeric_gradient(unit, training, verify):
-    verify(layer_calls(unit, training), lambda drawn: check_layer_gradient(*drawn)).conclude()
+    verify(
+        layer_calls(unit, training), lambda drawn: check_layer_gradient(*drawn), share=unit.entry.spec.share
+    ).conclude()
 
 
 @pytest.mark.checks("2nd order")
@@ -60,7 +62,7 @@ def test_the_gradient_is_itself_differentiable(unit, training, verify):
     found = verify(
         layer_calls(unit, training, dtypes=(np.float64,)),
         lambda drawn: check_layer_second_order(*drawn),
-        share=0.25,
+        share=0.25 * unit.entry.spec.share,
     )
     found.conclude(everything=False)
 
@@ -71,7 +73,7 @@ def test_a_new_layer_holds_what_its_spec_says(unit, verify):
     verify(
         st.tuples(examples(unit.case), st.integers(0, 2**32 - 1)),
         lambda drawn: check_layer_start(unit.entry, drawn[0].params, drawn[1]),
-        share=0.5,
+        share=0.5 * unit.entry.spec.share,
     )
 
 
@@ -79,14 +81,20 @@ def test_a_new_layer_holds_what_its_spec_says(unit, verify):
 @MODES
 @EACH
 def test_a_call_changes_what_its_spec_says_and_nothing_in_evaluation(unit, training, verify):
-    verify(layer_calls(unit, training), lambda drawn: check_layer_state(*drawn), share=0.5)
+    verify(
+        layer_calls(unit, training),
+        lambda drawn: check_layer_state(*drawn),
+        share=0.5 * unit.entry.spec.share,
+    )
 
 
 @pytest.mark.checks("batches")
 @MODES
 @each([u for u in LAYERS if u.case.arrays[0].shape.split(" ")[0] == "n"])
 def test_a_batch_of_one_or_none_is_right_or_refused(unit, training, verify):
-    verify(layer_calls(unit, training), lambda drawn: check_layer_rows(*drawn), share=0.5)
+    verify(
+        layer_calls(unit, training), lambda drawn: check_layer_rows(*drawn), share=0.5 * unit.entry.spec.share
+    )
 
 
 @pytest.mark.checks("misfits")
@@ -94,4 +102,8 @@ def test_a_batch_of_one_or_none_is_right_or_refused(unit, training, verify):
 @each([u for u in LAYERS if given_axes(u)])
 def test_an_input_of_another_size_than_given_is_refused(unit, training, verify):
     axes = given_axes(unit)
-    verify(layer_calls(unit, training), lambda drawn: check_layer_misfit(*drawn, axes), share=0.25)
+    verify(
+        layer_calls(unit, training),
+        lambda drawn: check_layer_misfit(*drawn, axes),
+        share=0.25 * unit.entry.spec.share,
+    )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch.nn import functional as F  # noqa: N812
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ci.catalogue.frameworks.matrices import MATRICES
 
@@ -89,6 +90,12 @@ def _positions(shape: Any, index: Any) -> Any:
 
 def _getitem(x: Any, index: Any) -> Any:
     return torch.take(x, _positions(tuple(x.shape), index))
+
+
+def _attention(*arrays: Any, **params: Any) -> Any:
+    """The way by matrix products: the others have no second derivative."""
+    with sdpa_kernel(SDPBackend.MATH):
+        return F.scaled_dot_product_attention(*arrays, **params)
 
 
 def _scatter_add(x: Any, index: Any, shape: Any) -> Any:
@@ -251,7 +258,13 @@ COUNTERPARTS: Mapping[str, Callable[..., Any]] = {
     "batch_norm": _batch_norm,
     "broadcast_to": lambda x, shape: torch.broadcast_to(x, shape),
     "concatenate": lambda *xs, axis=0: torch.cat(xs, axis),
+    "adaptive_avg_pool2d": F.adaptive_avg_pool2d,
+    "adaptive_max_pool2d": F.adaptive_max_pool2d,
+    "conv1d": F.conv1d,
     "conv2d": F.conv2d,
+    "fold": F.fold,
+    "interpolate": F.interpolate,
+    "unfold": F.unfold,
     "conv2d_input": _conv2d_input,
     "conv2d_weight": _conv2d_weight,
     "conv_transpose2d": F.conv_transpose2d,
@@ -280,6 +293,7 @@ COUNTERPARTS: Mapping[str, Callable[..., Any]] = {
     "pow": torch.pow,
     "relu": torch.relu,
     "reshape": lambda x, shape: torch.reshape(x, tuple(np.atleast_1d(shape).tolist())),
+    "scaled_dot_product_attention": _attention,
     "scatter_add": _scatter_add,
     "sigmoid": torch.sigmoid,
     "sin": torch.sin,

@@ -1,0 +1,106 @@
+"""Attention: masks of each kind, weights, and errors."""
+
+import numpy as np
+import pytest
+
+import gradcore
+from gradcore import Tensor, nn
+from gradcore.errors import ArgumentError, DomainError, DtypeError, ShapeError
+
+attend = gradcore.scaled_dot_product_attention
+
+
+def normal(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+Q, K, V = normal(2, 3, 4), normal(2, 5, 4, seed=1), normal(2, 5, 2, seed=2)
+
+
+def test_one_key_is_its_value_and_equal_keys_are_the_mean():
+    np.testing.assert_allclose(attend(Q, K[:, :1], V[:, :1]), np.broadcast_to(V[:, :1], (2, 3, 2)))
+    np.testing.assert_allclose(
+        attend(Q, 0 * K, V), np.broadcast_to(V.mean(1, keepdims=True), (2, 3, 2)), rtol=1e-14
+    )
+
+
+def test_a_causal_query_sees_the_keys_up_to_its_own():
+    y = attend(Q, K, V, is_causal=True)
+    for i in range(3):
+        np.testing.assert_allclose(y[:, [i]], attend(Q[:, [i]], K[:, : i + 1], V[:, : i + 1]), rtol=1e-13)
+    np.testing.assert_array_equal(y, attend(Q, K, V, attn_mask=np.tri(3, 5, dtype=bool)))
+
+
+def test_a_query_without_a_key_gets_zeros_and_a_gradient_of_zeros():
+    mask = np.ones((3, 5), bool)
+    mask[1] = False
+    q = Tensor(Q, requires_grad=True)
+    y = attend(q, K, V, attn_mask=mask)
+    assert not y.data[:, 1].any()
+    y.sum().backward()
+    assert not q.grad[:, 1].any()
+    assert q.grad[:, 0].any()
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: attend(Q, K[..., :3], V), ShapeError, r"\(2, 3, 4\), \(2, 5, 3\) and \(2, 5, 2\): \(\.\.\., l, e\)"),
+        (lambda: attend(Q, K[:, :4], V), ShapeError, r"would fit, with s of at least 1"),
+        (lambda: attend(Q, K[:, :0], V[:, :0]), ShapeError, r"with s of at least 1"),
+        (lambda: attend(Q[0, 0], K, V), ShapeError, r"of the shapes \(4,\)"),
+        (lambda: attend(Q, K, V, np.ones((3, 5), bool), is_causal=True), ArgumentError, r"both attn_mask and is_causal=True: combine"),
+        (lambda: attend(Q, K, V, np.ones((3, 4), bool)), ShapeError, r"a mask of shape \(3, 4\) for scores of shape \(2, 3, 5\)"),
+        (lambda: attend(Q, K, V, np.ones((7, 2, 3, 5), bool)), ShapeError, r"has to broadcast to that"),
+        (lambda: attend(Q, K, V, np.ones((3, 5), int)), DtypeError, r"a mask of int64: .* write mask != 0"),
+        (lambda: nn.MultiheadAttention(6, 4), DomainError, r"embed_dim=6 and num_heads=4: .* such as 2"),
+        (lambda: nn.MultiheadAttention(4, 2)(Q, K, V), ShapeError, r"\(l, n, 4\) and \(s, n, 4\) \(twice\) would fit"),
+        (lambda: nn.MultiheadAttention(4, 2, batch_first=True)(Q, K[:1], K[:1]), ShapeError, r"\(n, l, 4\) and \(n, s, 4\)"),
+        (lambda: nn.MultiheadAttention(4, 2, batch_first=True)(Q, K, K, np.ones((2, 4), bool)), ShapeError, r"key_padding_mask of shape \(2, 4\): \(2, 5\) would fit"),
+        (lambda: nn.MultiheadAttention(4, 2, batch_first=True)(Q, K, K, attn_mask=np.ones((5, 3), bool)), ShapeError, r"a mask of shape \(5, 3\) for scores of shape \(2, 2, 3, 5\)"),
+        (lambda: nn.TransformerEncoderLayer(4, 2)(Q[0]), ShapeError, r"takes src of shape \(t, n, 4\), and got \(3, 4\)"),
+        (lambda: nn.TransformerEncoderLayer(4, 2, activation="sine"), DomainError, r"activation='sine': expected 'relu', 'gelu' or a function"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_refused(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_weights_are_averaged_or_by_head_or_left_out():
+    layer = nn.MultiheadAttention(4, 2, batch_first=True, rng=0)
+    y, mean = layer(Q, K, K)
+    same, by_head = layer(Q, K, K, average_attn_weights=False)
+    alone, none = layer(Q, K, K, need_weights=False)
+    assert (mean.shape, by_head.shape, none) == ((2, 3, 5), (2, 2, 3, 5), None)
+    np.testing.assert_allclose(mean.data, by_head.data.mean(1), rtol=1e-14)
+    np.testing.assert_allclose(mean.data.sum(-1), 1.0, rtol=1e-14)
+    np.testing.assert_array_equal(y.data, same.data)
+    np.testing.assert_array_equal(y.data, alone.data)
+    assert repr(layer).startswith("MultiheadAttention(4, 2 heads)  80 parameters")
+
+
+def test_masks_of_booleans_and_of_numbers_shut_out_the_same_keys_together():
+    layer = nn.MultiheadAttention(4, 2, batch_first=True, rng=0)
+    shut = np.zeros((2, 5), bool)
+    shut[:, 3:] = True
+    later = ~np.tri(3, 5, dtype=bool)
+    numbers = np.where(later, -np.inf, 0.0)
+    y, weights = layer(Q, K, K, shut, attn_mask=later)
+    for other in (
+        layer(Q, K, K, shut, attn_mask=numbers),
+        layer(Q, K, K, np.where(shut, -np.inf, 0.0), attn_mask=numbers),
+        layer(Q, K, K, shut, is_causal=True),
+        layer(Q, K, K, shut, attn_mask=np.repeat(later[None], 4, 0)),
+    ):
+        np.testing.assert_allclose(y.data, other[0].data, rtol=1e-13)
+    assert not weights.data[:, later].any()
+    assert not weights.data[:, :, 3:].any()
+
+
+def test_a_function_as_activation():
+    by_name, by_function = (
+        nn.TransformerEncoderLayer(4, 2, 8, activation=a, rng=0).eval() for a in ("gelu", gradcore.gelu)
+    )
+    np.testing.assert_array_equal(by_name(Q).data, by_function(Q).data)
+    assert repr(by_name).startswith("TransformerEncoderLayer(4)")
