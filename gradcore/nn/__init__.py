@@ -41,8 +41,9 @@ from gradcore.nn.activation import (
 from gradcore.nn.attention import MultiheadAttention
 from gradcore.nn.bilinear import Bilinear
 from gradcore.nn.containers import ModuleDict, ModuleList, ParameterList, Sequential
-from gradcore.nn.conv import Conv2d
-from gradcore.nn.conv_more import Conv1d, ConvTranspose2d
+from gradcore.nn.conv1d import Conv1d
+from gradcore.nn.conv2d import Conv2d
+from gradcore.nn.conv_transpose2d import ConvTranspose2d
 from gradcore.nn.dropout import Dropout
 from gradcore.nn.embedding import Embedding
 from gradcore.nn.linear import Linear

@@ -12,7 +12,7 @@ import numpy as np
 from gradcore.errors import ArgumentError, DomainError, ShapeError
 from gradcore.nn.activation import ReLU
 from gradcore.nn.containers import Sequential
-from gradcore.nn.conv import Conv2d
+from gradcore.nn.conv2d import Conv2d
 from gradcore.nn.init import kaiming_uniform
 from gradcore.nn.linear import Linear
 from gradcore.nn.module import Module

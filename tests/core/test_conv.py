@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gradcore import Tensor, conv2d, conv2d_input, conv2d_weight, conv_transpose2d, relu
-from gradcore.nn.conv import Conv2d
+from gradcore.nn.conv2d import Conv2d
 from gradcore.ops import _windows
 
 

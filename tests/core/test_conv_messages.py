@@ -7,7 +7,7 @@ import pytest
 
 from gradcore import conv2d, conv2d_input, conv2d_weight, conv_transpose2d
 from gradcore.errors import DomainError, ShapeError
-from gradcore.nn.conv import Conv2d
+from gradcore.nn.conv2d import Conv2d
 
 
 def shaped(*shapes):
