@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from layer_calls import calls
 
 from gradcheck.strategies import examples
 from gradcheck.verification import (
-    LayerCall,
     VerificationError,
     check_layer_gradient,
     check_layer_misfit,
@@ -25,16 +25,6 @@ from gradcore.errors import ShapeError
 from gradcore.ops import mean, reshape
 from gradcore.ops.products import linear
 from gradcore.spec import LayerSpec, case, reals
-
-
-def calls(layer, training):
-    cases = st.sampled_from(layer.spec.cases)
-    return st.builds(
-        lambda example, seed: (LayerCall.draw(layer, example, training, "random", seed), example),
-        cases.flatmap(examples),
-        st.integers(0, 2**32 - 1),
-    )
-
 
 # --- values and gradients ---------------------------------------------------------------------------------------------
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from hypothesis import strategies as st
+from layer_calls import calls
 
 from gradcheck.strategies import examples
 from gradcheck.verification import (
-    LayerCall,
     check_layer_gradient,
     check_layer_start,
     check_layer_state,
@@ -15,15 +15,6 @@ from gradcheck.verification import (
 from gradcheck.verification.planted import detected
 from gradcore import nn
 from gradcore.convert import plain
-
-
-def calls(layer, training):
-    cases = st.sampled_from(layer.spec.cases)
-    return st.builds(
-        lambda example, seed: (LayerCall.draw(layer, example, training, "random", seed), example),
-        cases.flatmap(examples),
-        st.integers(0, 2**32 - 1),
-    )
 
 
 class ForgetGateFirst(nn.LSTMCell):
