@@ -242,7 +242,7 @@ def _cases(kind: str) -> tuple[Case, ...]:
         case(
             _x("n t i"),
             params={**two, "dropout": OneOf(0.0, 0.5), "rng": OneOf(0, 1), "bias": flags()},
-            sizes={**_SIZES, "t": (1, 2)},
+            sizes={**_SIZES, "t": (2, 3)},  # the first step, from a state of zeros, shows nothing of weight_hh
         ),
         case(
             _x("t n i"),
@@ -256,7 +256,7 @@ def _cases(kind: str) -> tuple[Case, ...]:
                 case(
                     _x("t n i"),
                     params={**_CONFIG, "nonlinearity": OneOf("relu")},
-                    sizes={**_SIZES, "t": (1, 2)},
+                    sizes={**_SIZES, "t": (2, 3)},
                 )
             ]
             * (kind == "RNN")

@@ -66,7 +66,7 @@ CALLS = {
     "SGD(class)": (lambda: SGD(nn.Linear), ArgumentError, r"SGD got the class Linear: make a model of it"),
     "SGD(m.parameters)": (lambda: SGD(MODEL.parameters), ArgumentError, r"SGD got a function.*call it, as in SGD\(model\.parameters\(\)\)"),
     "SGD(named)": (lambda: SGD(MODEL.named_parameters()), ArgumentError, "SGD got pairs of names and Tensors"),
-    "SGD(groups)": (lambda: SGD([{"params": []}]), ArgumentError, "SGD got a group of parameters as a dict: make one optimizer"),
+    "SGD(groups)": (lambda: SGD([{"params": []}]), GraphError, "SGD got no parameters in group 0: leave it out, or fill it"),
     "SGD(3)": (lambda: SGD(3), ArgumentError, r"SGD got 3: pass model\.parameters\(\), or a list of Tensors"),
     "nesterov": (lambda: SGD([X], nesterov=True), DomainError, "nesterov=True changes nothing without momentum: pass momentum=0.9"),
     "Linear('a', 3)": (lambda: nn.Linear("a", 3), DomainError, "Linear got in_features='a': expected a whole number of at least 1"),

@@ -202,6 +202,14 @@ def test_a_function_that_makes_no_executor_is_a_sentence():
 # --- signals ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c():
+    """Python's own handler: a run in the background has none."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def interrupted_in_submit(number, times):
     """How far each call of submit came, where the signal arrives so many times in the first."""
     steps = []

@@ -125,7 +125,7 @@ def test_the_version_is_that_of_the_distribution(capsys):
         (["check", "mine_to_check.py:", "--shapes", "3"], "or FILE.py:name"),
         (["check", "none.py:f", "--shapes", "3"], "none.py: write the path from this folder"),
         (["verify", "mine_to_check:softplus"], "vjp=rule) and run: gradcheck mine_to_check:softplus"),
-        (["op", "no such op"], "there is no differentiable op named 'no such op': choose among abs, add"),
+        (["op", "no such op"], "there is no differentiable op named 'no such op': choose among abs, ada"),
     ],
 )
 def test_a_wrong_call_leaves_status_2_and_names_what_to_write(call, words, capsys):

@@ -1,17 +1,24 @@
 """The report on what autograd and MyGrad have: each of their functions is here, or is listed with a reason that holds."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from programs import module
 
 pytest.importorskip("autograd")
 pytest.importorskip("mygrad")
 report = module("ci.reports.peers")
+ROOT = Path(__file__).parents[2]
 
 
-def test_every_function_of_theirs_is_here_or_has_a_reason(capsys):
-    assert report.main() == 0
-    printed = capsys.readouterr().out
-    assert "by our name: concatenate_args=concatenate, expit=sigmoid" in printed
+def test_every_function_of_theirs_is_here_or_has_a_reason():
+    # in a process of its own: other tests give autograd rules of theirs
+    call = [sys.executable, str(ROOT / "ci" / "reports" / "peers.py")]
+    run = subprocess.run(call, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "by our name: concatenate_args=concatenate, expit=sigmoid" in run.stdout
 
 
 @pytest.mark.parametrize(
