@@ -161,7 +161,7 @@ def fan_in_uniform(shape: Any, fan_in: int, _fan_out: int, rng: init.Rng) -> Any
             booleans("b s", optional=True),
             booleans("l s", optional=True),
             params={**_CONFIG, "batch_first": OneOf(True), "bias": flags()},
-            sizes=_SIZES,
+            sizes={**_SIZES, "s": (3, 4)},  # of which some two are open
             values_where=_open_somewhere,
         ),
         case(
@@ -184,7 +184,6 @@ def fan_in_uniform(shape: Any, fan_in: int, _fan_out: int, rng: init.Rng) -> Any
         reference=_reference,
         initial=initial,
         state_after=_drawn,
-        share=0.5,
         inputs=lambda query, key, value, padding=None, mask=None: (query, key, value, padding, True, mask),
     )
 )

@@ -242,7 +242,10 @@ def _cases(kind: str) -> tuple[Case, ...]:
         case(
             _x("n t i"),
             params={**two, "dropout": OneOf(0.0, 0.5), "rng": OneOf(0, 1), "bias": flags()},
-            sizes={**_SIZES, "t": (2, 3)},  # the first step, from a state of zeros, shows nothing of weight_hh
+            sizes={
+                **_SIZES,
+                "t": (2, 3),
+            },  # the first step, from a state of zeros, shows nothing of weight_hh
         ),
         case(
             _x("t n i"),

@@ -111,7 +111,7 @@ def _x(shape: str) -> Any:
             _x("a 2 s v"),
             booleans("~a 1 l ~s"),
             params=_OPTIONS,
-            sizes={**_SIZES, "a": (1, 2), "l": (1, 2)},
+            sizes={**_SIZES, "a": (1, 2), "l": (1, 2), "s": (3, 4)},  # of which some two are open
         ),
         case(_x("l e"), _x("s e"), _x("s v"), _x("l s"), params=_OPTIONS, sizes=_SIZES),
         reference=_row_by_row,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import cmath
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,12 @@ def _axes_of_reals(env: Env) -> list[int]:
     return [axis for axis in range(-len(sizes), len(sizes)) if sizes[axis]]
 
 
+def _wave(turns: int, size: int) -> complex:
+    """e^(2 pi i turns / size), exact where that is a quarter."""
+    quarters, rest = divmod(4 * (turns % size), size)
+    return (1 + 0j, 1j, -1 + 0j, -1j)[quarters] * cmath.exp(0.5j * cmath.pi * rest / size)
+
+
 def _sum_of_waves(
     sign: int, pairs: bool = True, half: bool = False, mean: bool = False
 ) -> Callable[..., Any]:
@@ -37,8 +44,8 @@ def _sum_of_waves(
         size = rows.shape[-1]
         found = np.empty((*rows.shape[:-1], size // 2 + 1 if half else size), complex)
         for *row, k in np.ndindex(found.shape):
-            waves = [cmath.exp(sign * 2j * cmath.pi * n * k / size) for n in range(size)]
-            total = sum([c * wave for c, wave in zip(rows[tuple(row)].tolist(), waves, strict=True)])
+            terms = [c * _wave(sign * n * k, size) for n, c in enumerate(rows[tuple(row)].tolist())]
+            total = complex(math.fsum([t.real for t in terms]), math.fsum([t.imag for t in terms]))
             found[(*row, k)] = total / size if mean else total
         return _pairs(np.moveaxis(found, -1, axis), np.dtype(np.float64))
 
@@ -139,11 +146,9 @@ def _irfft_by_waves(x: Any, n: int, axis: int = -1) -> Any:
     rows = np.moveaxis(x[..., 0] + 1j * x[..., 1], axis, -1)
     found = np.empty((*rows.shape[:-1], n))
     for *row, k in np.ndindex(found.shape):
-        terms = [
-            (c * cmath.exp(2j * cmath.pi * m * k / n)).real for m, c in enumerate(rows[tuple(row)].tolist())
-        ]
+        terms = [(c * _wave(m * k, n)).real for m, c in enumerate(rows[tuple(row)].tolist())]
         ends = {0} if n % 2 else {0, n // 2}
-        found[(*row, k)] = sum([t if m in ends else 2 * t for m, t in enumerate(terms)]) / n
+        found[(*row, k)] = math.fsum([t if m in ends else 2 * t for m, t in enumerate(terms)]) / n
     return np.moveaxis(found, -1, axis)
 
 
