@@ -5,9 +5,12 @@ from __future__ import annotations
 import copy
 import gzip
 import hashlib
+import io
 import json
 import random
 import struct
+import warnings
+import zipfile
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -212,3 +215,100 @@ def change_png(rng: random.Random, data: bytes) -> bytes:
 def change_config(rng: random.Random, data: bytes) -> bytes:
     """Another configuration of a run."""
     return as_text(rng, change_tree(rng, json.loads(data)))
+
+
+def change_npz(rng: random.Random, data: bytes) -> bytes:
+    """An array's header, size, name or compression changed, in an archive whose checksums are right."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = [(info.filename, archive.read(info)) for info in archive.infolist()]
+    k = rng.randrange(len(members))
+    name, content = members[k]
+    end = content.index(b"\n") + 1
+    header, values = content[10 : end - 1].decode("latin-1"), content[end:]
+    match rng.randrange(7):
+        case 0:
+            header = header.replace(
+                rng.choice(list("0123456789(),<f8'{}T")),
+                rng.choice(["", "9", "9" * 18, "O", "(", "-1", "None"]),
+            )
+        case 1:
+            kinds = [
+                "O",
+                "<c16",
+                "<M8[ns]",
+                "|V8",
+                "<U3",
+                ">f8",
+                "|S0",
+                "<f2",
+                "<U99999999",
+                ",".join(["f8"] * 99),
+            ]
+            header = header.replace("<f8", rng.choice(kinds))
+        case 2:
+            shapes = [
+                "()",
+                "(0,)",
+                f"({2**40},)",
+                f"({2**62}, {2**62})",
+                "(-1,)",
+                f"({'1,' * 65})",
+                "(1.5,)",
+                "('a',)",
+                "((1,),)",
+            ]
+            start, stop = header.index("("), header.index(")") + 1
+            header = header[:start] + rng.choice(shapes) + header[stop:]
+        case 3:
+            values = values[: rng.randrange(len(values) + 1)] + rng.randbytes(rng.choice([0, 0, 1, 64]))
+        case 4:
+            name = rng.choice(["", "a", "b.npy", "../b.npy", "/b.npy", "c" * 5000, "\0.npy", members[0][0]])
+        case 5:
+            header = "{" * rng.choice([1, 200, 5000]) + header
+        case _:
+            values = bytes(rng.choice([2**12, 2**20]))
+    text = header.encode("latin-1") + b"\n"
+    members[k] = (name, content[:8] + struct.pack("<H", len(text) % 2**16) + text + values)
+    stream = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of two members of one name
+        with zipfile.ZipFile(stream, "w", rng.choice([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])) as archive:
+            for name, content in members:
+                archive.writestr(zipfile.ZipInfo(name or "x"), content)
+    return stream.getvalue()
+
+
+def change_csv(rng: random.Random, data: bytes) -> bytes:
+    """Cells replaced, and lines cut, doubled or made longer, in a table."""
+    rows = [line.split(b",") for line in data.split(b"\n")]
+    entries = [
+        b"",
+        b"x",
+        b"nan",
+        b"inf",
+        b"-inf",
+        b"1e999",
+        b"1" * 5000,
+        b'"',
+        b'"a\nb"',
+        b'"a,b"',
+        b"\xff",
+        b"\0",
+        b"0x10",
+        b"1_0",
+        "é".encode(),
+    ]
+    for _ in range(rng.choice([1, 1, 2, 4])):
+        row = rng.choice(rows)
+        match rng.randrange(5):
+            case 0:
+                row[rng.randrange(len(row))] = rng.choice(entries)
+            case 1:
+                row[:] = row[: rng.randrange(len(row) + 1)] or [b""]
+            case 2:
+                row.extend([rng.choice(entries)] * rng.choice([1, 2, 5000]))
+            case 3:
+                rows.append(list(row))
+            case _:
+                rows.insert(rng.randrange(len(rows)), [b""])
+    return rng.choice([b"\n", b"\r\n", b"\r"]).join([b",".join(row) for row in rows])

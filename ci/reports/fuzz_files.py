@@ -36,15 +36,26 @@ import numpy as np
 from file_changes import (
     change_bytes,
     change_config,
+    change_csv,
     change_idx,
     change_inner,
+    change_npz,
     change_png,
     change_state,
     change_tensors,
 )
 
 from gradcore import nn, optim
-from gradcore.data import DataLoader, encode_idx, load_folder, read_idx
+from gradcore.data import (
+    DataLoader,
+    encode_idx,
+    load_csv,
+    load_folder,
+    load_npz,
+    read_csv,
+    read_idx,
+    read_npz,
+)
 from gradcore.errors import CheckpointError, DataError, ModelFileError, StateError
 from gradcore.io import load_tensors, save_tensors
 from gradcore.model_file import load_model, save_model
@@ -59,6 +70,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MEMORY, SECONDS = 256 << 20, 2.0
+LIMIT = 64 << 20  # of the readers that take one
 BATCH = 500
 
 # --- readers ------------------------------------------------------------------------------------------------------
@@ -175,6 +187,12 @@ def readers() -> dict[str, Reader]:
     with tempfile.TemporaryDirectory() as folder:
         write_run(Path(folder) / "run")
         run_config = (Path(folder) / "run/config.json").read_bytes()
+    tables = [b"kind,x,y\n0,1.5,2\n1,-3,4e2\n0,5,6\n", b"1,2,3\n0,5,6\n", b"a,b\nc,1\nd,2\n"]
+    labelled = {"a": rng.random((4, 3)), "b": np.arange(4) % 2}
+    archives = [
+        written(lambda p: np.savez(p.open("wb"), **labelled)),
+        written(lambda p: np.savez_compressed(p.open("wb"), **labelled)),
+    ]
     model_errors = (ModelFileError, StateError)
     change_model = change_inner("gradcore-model-1")
     return {
@@ -201,6 +219,10 @@ def readers() -> dict[str, Reader]:
         "config": Reader(
             lambda path: read_config(path.parent), [change_config, change_config], (CheckpointError,), [run_config], "config.json"
         ),
+        "csv": Reader(lambda path: read_csv(path, limit=LIMIT), [change_csv, change_csv], (DataError,), tables),
+        "csv pairs": Reader(lambda path: load_csv(path, 0, limit=LIMIT), [change_csv, change_csv], (DataError,), tables),
+        "npz": Reader(lambda path: read_npz(path, limit=LIMIT), [change_npz, change_npz], (DataError,), archives),
+        "npz pairs": Reader(lambda path: load_npz(path, "a", "b"), [change_npz, change_npz], (DataError,), archives),
         "png": Reader(lambda path: read_png(path, (1, 8, 8)), [change_png], (DataError,), png_seeds()),
     }  # fmt: skip
 
