@@ -31,15 +31,24 @@ def run_examples(
     Other exceptions of `visit` go to the caller. Raises `CallError` where the strategy can't be drawn from.
     """
     wrong: list[Exception] = []
+    stopped: list[Stop] = []
 
     def body(example: T) -> None:
+        if (
+            stopped
+        ):  # Hypothesis repeats the last call, which may go another way now: it took too long, and is cached
+            raise stopped[0]
         try:
             visit(example)
-        except (Stop, Found):
+        except Found:
+            raise
+        except Stop as stop:
+            stopped.append(stop)
             raise
         except Exception as error:
             wrong.append(error)
-            raise Stop from error
+            stopped.append(Stop())
+            raise stopped[0] from error
 
     quietly = settings(
         max_examples=count,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcore.nn import init
-from gradcore.nn.convolution import CHANNELS, OF_TWO, Convolution, initial
+from gradcore.nn.convolution import CHANNELS, OF_TWO, _Convolution, initial
 from gradcore.nn.sizes import size
 from gradcore.ops.conv1d import conv1d
 from gradcore.registry import layer
@@ -66,7 +66,7 @@ _LENGTHS = {"n": (0, 2), "c": (1, 2), "o": (1, 2), "t": (3, 5)}
         initial=initial(1),
     )
 )
-class Conv1d(Convolution):
+class Conv1d(_Convolution):
     """Convolution of sequences, see `gradcore.conv1d`.
 
     x: (n, in_channels, t). weight: (out_channels, in_channels / groups, kernel_size), drawn by `initializer` (Kaiming

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcore.nn import init
-from gradcore.nn.convolution import CHANNELS, OF_TWO, Convolution, initial
+from gradcore.nn.convolution import CHANNELS, OF_TWO, _Convolution, initial
 from gradcore.ops._windows import pair
 from gradcore.ops.conv import conv2d
 from gradcore.registry import layer
@@ -77,7 +77,7 @@ _SIZES = {"n": (0, 2), "c": (1, 3), "o": (1, 3), "h": (3, 5), "w": (3, 5)}
         initial=initial(2),
     )
 )
-class Conv2d(Convolution):
+class Conv2d(_Convolution):
     """Convolution of images, see `gradcore.conv2d`.
 
     x: (n, in_channels, h, w). weight: (out_channels, in_channels / groups, kernel height, kernel width), drawn by

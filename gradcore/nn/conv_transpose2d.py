@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcore.nn import init
-from gradcore.nn.convolution import CHANNELS, OF_TWO, Convolution, initial
+from gradcore.nn.convolution import CHANNELS, OF_TWO, _Convolution, initial
 from gradcore.ops._windows import pair
 from gradcore.ops.conv_transpose import conv_transpose2d
 from gradcore.ops.reference import both
@@ -77,7 +77,7 @@ _SIZES = {"n": (0, 2), "c": (1, 2), "o": (1, 2), "h": (1, 3), "w": (1, 3)}
         initial=initial(2, transposed=True),
     )
 )
-class ConvTranspose2d(Convolution):
+class ConvTranspose2d(_Convolution):
     """The transpose of `Conv2d`, which enlarges images, see `gradcore.conv_transpose2d`.
 
     x: (n, in_channels, h, w). weight: (in_channels, out_channels / groups, kernel height, kernel width), drawn by

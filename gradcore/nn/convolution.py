@@ -19,7 +19,7 @@ OF_TWO = {"in_channels": OneOf(2), "out_channels": OneOf(2, 4), "groups": OneOf(
 _USUAL = {"stride": 1, "padding": 0, "output_padding": 0, "dilation": 1, "groups": 1}
 
 
-class Convolution(Module):
+class _Convolution(Module):
     """Base of the convolutions; `options` are those of the op besides groups."""
 
     transposed: ClassVar[bool] = False
@@ -61,7 +61,7 @@ class Convolution(Module):
         self.weight = Tensor(initializer((*shape, *kernel), each_in * area, each_out * area, rng), True)
         self.bias = Tensor(np.zeros(self.out_channels, np.float32), True) if bias else None
 
-    def extra_repr(self) -> str:  # noqa: D102
+    def extra_repr(self) -> str:
         more = [f"{n}={getattr(self, n)}" for n, usual in _USUAL.items() if getattr(self, n, usual) != usual]
         more += ["bias=False"] if self.bias is None else []
         kernel = " x ".join(map(str, self.weight.shape[2:]))

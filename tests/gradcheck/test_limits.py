@@ -1,13 +1,16 @@
-"""A limit on one call: it ends a loop, comes again where it was lost, and leaves what ends in time alone."""
+"""Limits: of one call, which ends a loop, comes again where it was lost, and leaves what ends in time alone; of a search."""
 
 import sys
 import threading
 import time
 
 import pytest
+from hypothesis import Phase
+from hypothesis import strategies as st
 
 from gradcheck.explore import limits
 from gradcheck.explore.limits import TooLong, limited
+from gradcheck.explore.running import Stop, run_examples
 
 
 def forever():
@@ -83,3 +86,19 @@ def test_limits_in_several_threads_leave_the_hook_as_it_was():
     for thread in threads:
         thread.join()
     assert sys.unraisablehook == before
+
+
+@pytest.mark.parametrize("error", [Stop, ValueError])
+def test_a_search_that_has_stopped_does_not_judge_its_last_example_again(error):
+    seen = []
+
+    def visit(n):
+        seen.append(n)
+        if len(seen) == 3:  # once: where it is judged again it is fast, as what it compiles is cached
+            raise error
+
+    try:
+        run_examples(st.integers(), visit, [Phase.generate], 20, 0)
+    except ValueError:
+        assert error is ValueError
+    assert len(seen) == 3
