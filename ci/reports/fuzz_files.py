@@ -100,6 +100,13 @@ def written(write: Callable[[Path], object]) -> bytes:
         return (Path(folder) / "f").read_bytes()
 
 
+def archived(save: Callable[..., None], arrays: dict[str, Any]) -> bytes:
+    """The bytes of an archive of arrays."""
+    stream = io.BytesIO()
+    save(stream, **arrays)
+    return stream.getvalue()
+
+
 def small_trainer(folder: Path | None) -> tuple[Trainer, DataLoader]:
     """A trainer with all that a checkpoint holds: buffers, generators, running values, a loader."""
     model = nn.Sequential(
@@ -189,10 +196,7 @@ def readers() -> dict[str, Reader]:
         run_config = (Path(folder) / "run/config.json").read_bytes()
     tables = [b"kind,x,y\n0,1.5,2\n1,-3,4e2\n0,5,6\n", b"1,2,3\n0,5,6\n", b"a,b\nc,1\nd,2\n"]
     labelled = {"a": rng.random((4, 3)), "b": np.arange(4) % 2}
-    archives = [
-        written(lambda p: np.savez(p.open("wb"), **labelled)),
-        written(lambda p: np.savez_compressed(p.open("wb"), **labelled)),
-    ]
+    archives = [archived(save, labelled) for save in (np.savez, np.savez_compressed)]
     model_errors = (ModelFileError, StateError)
     change_model = change_inner("gradcore-model-1")
     return {

@@ -101,7 +101,22 @@ def test_changes_of_structure_get_past_the_checksum(fuzz, changes, tmp_path):
     assert len(seen) > 10
 
 
-@pytest.mark.parametrize("name", ["idx", "folder", "tensors", "model", "checkpoint", "config", "png"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "idx",
+        "folder",
+        "tensors",
+        "model",
+        "checkpoint",
+        "config",
+        "png",
+        "csv",
+        "csv pairs",
+        "npz",
+        "npz pairs",
+    ],
+)
 def test_whole_files_are_read_and_each_reader_refuses_some_of_the_changed(fuzz, tmp_path, name):
     pytest.importorskip("PIL")
     fuzz.READERS.update(fuzz.readers())
