@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
         ("reports/killed_runs.py", ["--kills", "0", "--signals", "0", "--trouble", "0"], "that leaves nothing to do"),
         ("reports/mpi_training.py", ["--kills", "-1"], "that leaves nothing to do"),
         ("reports/fuzz_files.py", ["--files", "0"], "0 leaves nothing to do: give 1 or more"),
-        ("reports/fuzz_files.py", ["--reader", "index"], "nothing is called 'index': there are 7 readers"),
+        ("reports/fuzz_files.py", ["--reader", "index"], "nothing is called 'index': there are 11 readers"),
         ("bench/run.py", ["--only", "tan"], "invalid choice: 'tan' (choose from"),
     ],
     ids=lambda value: value if isinstance(value, str) and value.endswith(".py") else "",
