@@ -126,19 +126,17 @@ def compare_optimizer(
 def _each_parameter(
     cls: Any, theirs: Callable[..., Any], problem: Problem, params: Mapping[str, Any]
 ) -> None:
+    def ours(*values: Any) -> Any:
+        one = problem.alone(*values)
+        return run(cls, one.start, one.gradient, one.factors, params)[0]
+
     for i, start in enumerate(problem.start):
-
-        def alone(p: Any, a: Any, b: Any, c: Any) -> Problem:
-            return Problem((p,), (a,), (b,), (c,), problem.factors)
-
-        def ours(*values: Any) -> Any:
-            one = alone(*values)
-            return run(cls, one.start, one.gradient, one.factors, params)[0]
-
         named = ", ".join(f"{name}={value!r}" for name, value in params.items())
         what = f"{cls.__name__}({named}) over {problem.steps} steps on {start.dtype} {start.shape}, beside PyTorch's"
         values = (start, problem.a[i], problem.b[i], problem.c[i])
-        check_agreement(what, ours, lambda *v: theirs(v[0], problem.factors, alone(*v)), values, (True,) * 4)
+        check_agreement(
+            what, ours, lambda *v: theirs(v[0], problem.factors, problem.alone(*v)), values, (True,) * 4
+        )
 
 
 def compare_scheduler(

@@ -25,7 +25,7 @@ from side_by_side import drawn
 
 from gradcheck.verification import LayerCall, VerificationError, cases
 from gradcheck.verification.agreement import check_agreement
-from gradcheck.verification.layers import arguments, outputs
+from gradcheck.verification.layers import arguments, outputs, parts
 from gradcore import Tensor, registry
 
 if TYPE_CHECKING:
@@ -110,11 +110,7 @@ def compare(call: LayerCall, theirs: Counterpart, example: Example) -> None:
 
     def ours(*arrays: Any) -> list[Any]:
         tensors = [Tensor(a, requires_grad=True) if t else a for a, t in zip(arrays, takes, strict=True)]
-        ys = [
-            y
-            for y in _flat(call(*tensors[:count], dict(zip(places, tensors[count:], strict=True))))
-            if y is not None
-        ]
+        ys = parts(call(*tensors[:count], dict(zip(places, tensors[count:], strict=True))))
         found = outputs(ys)
         weighed = [(y * w).sum() for y, w in zip(ys, _weights(found), strict=True)]
         sum(weighed[1:], start=weighed[0]).backward()
@@ -135,11 +131,7 @@ def compare(call: LayerCall, theirs: Counterpart, example: Example) -> None:
         }
         given = arguments(call.cls, tensors[:count])
         given = [a.long() if isinstance(a, torch.Tensor) and a.dtype == torch.int64 else a for a in given]
-        ys = [
-            y
-            for y in _flat(torch.func.functional_call(module, theirs.state(state), tuple(given)))
-            if y is not None
-        ]
+        ys = parts(torch.func.functional_call(module, theirs.state(state), tuple(given)))
         found = [y.numpy(force=True) for y in ys]
         sources = [x for x, t in zip(tensors, takes, strict=True) if t]
         weights = [torch.tensor(w) for w in _weights(found)]
@@ -165,12 +157,6 @@ def compare(call: LayerCall, theirs: Counterpart, example: Example) -> None:
             values,
             takes,
         )
-
-
-def _flat(result: Any) -> list[Any]:
-    if isinstance(result, tuple | list):
-        return [leaf for part in result for leaf in _flat(part)]
-    return [result]
 
 
 def _weights(found: Sequence[Any]) -> list[Any]:

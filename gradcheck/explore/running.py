@@ -34,9 +34,8 @@ def run_examples(
     stopped: list[Stop] = []
 
     def body(example: T) -> None:
-        if (
-            stopped
-        ):  # Hypothesis repeats the last call, which may go another way now: it took too long, and is cached
+        # Hypothesis repeats the last call, which may go another way now: it took too long, and is cached
+        if stopped:
             raise stopped[0]
         try:
             visit(example)

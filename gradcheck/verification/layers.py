@@ -134,7 +134,12 @@ def arguments(layer: type[Module], arrays: Sequence[Any]) -> Sequence[Any]:
 
 def outputs(result: Any) -> list[Any]:
     """The arrays of a layer's output, or of all of its outputs."""
-    return [plain(leaf) for _, leaf in leaves(result, "") if leaf is not None]
+    return [plain(part) for part in parts(result)]
+
+
+def parts(result: Any) -> list[Any]:
+    """A layer's output, or all of its outputs, as they are."""
+    return [leaf for _, leaf in leaves(result, "") if leaf is not None]
 
 
 def _joined(result: Any) -> Any:
@@ -272,7 +277,7 @@ def check_layer_state(call: LayerCall, example: Example) -> None:
     ]
     y = layer(*arguments(call.cls, tensors))
     after = state_of(layer)
-    sum(leaf.sum() for _, leaf in leaves(y, "") if leaf is not None).backward()
+    sum(part.sum() for part in parts(y)).backward()
     _unchanged(what, after, state_of(layer), "by the backward pass")
     values = [*example.arrays, *call.parameters.values()]
     changed = call.state_after(*[_wide(v) for v in values])

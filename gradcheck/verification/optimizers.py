@@ -63,6 +63,10 @@ class Problem:
         """How many steps."""
         return len(self.a[0])
 
+    def alone(self, p: Any, a: Any, b: Any, c: Any) -> Problem:
+        """The same steps for one parameter by itself, with these values."""
+        return Problem((p,), (a,), (b,), (c,), self.factors)
+
     def value(self, t: int, i: int, p: Any) -> Any:
         """The part of f_t that parameter i makes, on arrays and on Tensors."""
         offset = p - self.c[i][t]
@@ -138,17 +142,15 @@ def check_trajectory(cls: Any, problem: Problem, params: Mapping[str, Any]) -> N
     Rounding is measured as for any value: the start and the functions' coefficients are moved by a few eps.
     """
     together = run(cls, problem.start, problem.gradient, problem.factors, params)
+
+    def ours(*values: Any) -> Any:
+        one = problem.alone(*values)
+        return run(cls, one.start, one.gradient, one.factors, params)[0]
+
     for i, start in enumerate(problem.start):
 
-        def alone(p: Any, a: Any, b: Any, c: Any) -> Problem:
-            return Problem((p,), (a,), (b,), (c,), problem.factors)
-
-        def ours(*values: Any) -> Any:
-            one = alone(*values)
-            return run(cls, one.start, one.gradient, one.factors, params)[0]
-
         def reference(*values: Any) -> Any:
-            one = alone(*values)
+            one = problem.alone(*values)
             gradients = [lambda x, t=t: one.gradient(t, 0, x) for t in range(one.steps)]
             return np.array(list(cls.spec.reference(values[0], gradients, one.factors, **params)))
 
