@@ -204,7 +204,7 @@ def _narrow(obs: Observation, e: Evidence) -> float:
         run = obs.elsewhere()
         found.append(0.0 if run is None else eps * along(obs.pulled(gys, run)))
         found.append(there([-1.0 if x.dtype.kind in "fc" else 1.0 for x in obs.arrays]))
-    here = along(lost_here(obs, e.gys, eps))
+    here = along([*lost_here(obs, e.gys, eps)])
     for scales in _of_order_one(obs.arrays):
         with suppress(Exception):
             found.append(min(there(scales), here))
