@@ -30,7 +30,7 @@ NOT_ENROLLED = {
     "average cumulative_sum": "call mean, weighted_average and cumsum; see tests/core/test_averages.py",
     "einsum": "takes the subscripts first; see test_decompositions.py in tests/core",
     "eigh eigvalsh svd svdvals qr slogdet": "give parts of an op that holds several arrays; see tests/core/test_decompositions.py",
-    "BCELoss BCEWithLogitsLoss CosineEmbeddingLoss CrossEntropyLoss HingeLoss HuberLoss KLDivLoss L1Loss MSELoss MarginRankingLoss MultiMarginLoss NLLLoss SmoothL1Loss TripletMarginLoss": "call the losses; see test_its_module_is_the_loss",
+    "BCELoss BCEWithLogitsLoss CTCLoss CosineEmbeddingLoss CrossEntropyLoss HingeLoss HuberLoss KLDivLoss L1Loss MSELoss MarginRankingLoss MultiMarginLoss NLLLoss SmoothL1Loss TripletMarginLoss": "call the losses; see test_its_module_is_the_loss",
     "Sequential ModuleList ModuleDict ParameterList functional_call mlp cnn": "hold or call the layers that they are given, or are made of",
     "weight_norm spectral_norm": "change a layer that is verified; tests/nn/test_reparametrised.py measures them",
     "summary": "a text",
