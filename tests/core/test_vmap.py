@@ -79,9 +79,9 @@ def test_it_is_the_loop_for_any_function_along_any_axis(name, made):
 
 
 def test_gradients_of_each_example_are_those_of_each_loss_by_itself():
-    model = lambda w, x, label: gradcore.cross_entropy(
-        (np.tanh(x) @ w["w"] + w["b"]).reshape(1, -1), label.reshape(1)
-    )  # noqa: E731
+    def model(w, x, label):
+        return gradcore.cross_entropy((np.tanh(x) @ w["w"] + w["b"]).reshape(1, -1), label.reshape(1))
+
     weights, labels = {"w": W, "b": np.zeros(2)}, np.array([0, 1, 1, 0])
     each = vmap(grad(model), in_axes=(None, 0, 0))(weights, X, labels)
     assert {key: g.shape for key, g in each.items()} == {"w": (4, 3, 2), "b": (4, 2)}
