@@ -140,7 +140,7 @@ def _total(so_far: Array, ends: Any, inputs: Any) -> Array:
 def _rule(
     gy: Array, _y: Array, log_probs: Array, targets: Array, inputs: Array, lengths: Array, blank: int = 0
 ) -> Array:
-    # d/d log p of -log sum_paths p is minus the share of the paths that are there at that step: Graves et al., equation 15.
+    # d/d log p of -log sum_paths p is minus the share of the paths that are there at that step: Graves et al. 2006, section 4.2.
     if not log_probs.shape[0]:
         return log_probs * 0
     classes, skips, ends = _states(targets, lengths, blank, log_probs.dtype)

@@ -167,7 +167,7 @@ class OneCycleLR(LRScheduler):
     """Up from max_lr / div_factor to max_lr in the first pct_start of the steps, then down to a final_div_factor of the start.
 
     three_phase: down to the start first, in as many steps as up, then on to the end. anneal_strategy: "cos" or "linear".
-    max_lr: one number, or one for each group. Smith and Topin 2019. Momentum is left as it is: PyTorch's
+    max_lr: one number, or one for each group. Smith and Topin 2019, whose phases are three. Momentum is left as it is: PyTorch's
     cycle_momentum=False.
     """
 
