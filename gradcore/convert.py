@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradcore.errors import DtypeError, ShapeError
+from gradcore.errors import DtypeError, GraphError, ShapeError
 from gradcore.graph import Node
 
 if TYPE_CHECKING:
@@ -57,8 +57,19 @@ def _not_numbers(value: Any, dtype: Any) -> DtypeError:
 
 
 def _unwrapped(value: Any) -> Any:
-    """Lists of Tensors become lists of arrays."""
-    return [_unwrapped(v) for v in value] if isinstance(value, list | tuple) else plain(value)
+    """Lists of Tensors become lists of arrays; GraphError where one of them requires a gradient, which would be lost."""
+    if isinstance(value, list | tuple):
+        return [_unwrapped(_unrecorded(v)) for v in value]
+    return plain(value)
+
+
+def _unrecorded(value: Any) -> Any:
+    if isinstance(value, Node) and getattr(value, "requires_grad", False):
+        raise GraphError(
+            "a list of Tensors that require gradients can't become one array, as their history would be lost: join them with "
+            "gradcore.stack or concatenate, or write x.data for each"
+        )
+    return value
 
 
 def _holds_arrays(value: Any) -> bool:

@@ -202,7 +202,7 @@ class Tensor(Attached):
         if self.requires_grad:
             raise GraphError(
                 "a tensor that requires a gradient can't be converted to a plain array implicitly, as its history would "
-                "be lost: write x.data, or x.detach()"
+                "be lost: write x.data, or x.detach(); gradcore.stack joins a list of Tensors"
             )
         if copy is None:
             return np.asarray(self.data, dtype)
