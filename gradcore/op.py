@@ -9,7 +9,7 @@ import numpy as np
 
 from gradcore import registry
 from gradcore.convert import unmixed
-from gradcore.errors import ArgumentError, ShapeError, SpecError
+from gradcore.errors import ArgumentError, DtypeError, ShapeError, SpecError
 from gradcore.graph import next_order
 from gradcore.modes import recording
 from gradcore.spec import OpSpec
@@ -146,7 +146,10 @@ class Op(Generic[P, R]):
         out = _new(Tensor)
         out.data = y if type(y) is _ndarray else np.asarray(y)
         out.grad = None
-        recorded = recorded and out.data.dtype.kind == "f"  # rounding to whole numbers ends the derivative
+        kind = out.data.dtype.kind
+        if kind == "c":
+            raise _complex(self.name)
+        recorded = recorded and kind == "f"  # rounding to whole numbers ends the derivative
         out.requires_grad = recorded
         out._order = next_order()
         if recorded:
@@ -191,6 +194,13 @@ def _broadcast(shapes: Sequence[tuple[int, ...]]) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _complex(name: str) -> DtypeError:
+    return DtypeError(
+        f"{name} got complex numbers, which no Tensor holds: compute with real and imaginary parts, as two arrays or on a last "
+        "axis of 2, as gradcore.fft does"
+    )
 
 
 def operand(value: Any, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
@@ -319,6 +329,8 @@ def binary_method(made: Op[..., Any], *, swapped: bool = False) -> Callable[[Ten
                 right = other
         else:
             b = other if type(other) is _ndarray else operand(other, a.dtype)
+            if b.dtype.kind == "c":
+                raise _complex(made.name)
         try:
             y = forward(a, b)
         except ValueError as error:
