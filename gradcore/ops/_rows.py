@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
 _ENTRIES = (
@@ -35,8 +33,7 @@ def as_rows(x: NDArray[Any], width: int) -> NDArray[Any]:
     return x.reshape(math.prod(x.shape) // width, width)
 
 
-def row_blocks(rows: int, width: int) -> Iterator[slice]:
-    """Slices of rows, each of about as many entries as stay near the processor."""
+def row_blocks(rows: int, width: int) -> list[slice]:
+    """Slices of rows, each of about as many entries as stay near the processor; none is longer than the first."""
     step = max(1, _ENTRIES // width)
-    for first in range(0, rows, step):
-        yield slice(first, min(first + step, rows))
+    return [slice(first, min(first + step, rows)) for first in range(0, rows, step)]

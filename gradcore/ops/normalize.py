@@ -3,35 +3,80 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from gradcore.op import Array, op
+from gradcore.ops._rows import row_blocks, writable
 from gradcore.spec import OneOf, OpSpec, case, reals
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Moments: TypeAlias = tuple[NDArray[Any], NDArray[Any]]
+
+_MANY, _SHORT = 4, 8192  # images; entries
 
 
 def _axes(ndim: int) -> tuple[int, ...]:
     return (0, *range(2, ndim))
 
 
-def _normalised(x: Array, eps: float) -> tuple[Array, Array]:
-    """(x - mean) / std for each channel, and 1 / std."""
-    axes = _axes(x.ndim)
-    centred = x - np.mean(x, axis=axes, keepdims=True)
-    scale = 1 / np.sqrt(np.mean(centred * centred, axis=axes, keepdims=True) + eps)
-    return centred * scale, scale
-
-
 def _by_channel(v: Array, ndim: int) -> Array:
     return np.reshape(v, (1, -1, *(1,) * (ndim - 2)))
 
 
-def _rule(
-    gy: Array, _y: Array, x: Array, weight: Array, _bias: Array, eps: float = 1e-5, *, needs: tuple[bool, ...]
-) -> tuple[Array, ...]:
+def channel_moments(x: NDArray[Any]) -> Moments:
+    """Mean and biased variance of each channel of (n, c, ...), which `batch_norm` need not compute again."""
+    if not _in_blocks(x):
+        axes = _axes(x.ndim)
+        mean = np.mean(x, axis=axes)
+        centred = x - _by_channel(mean, x.ndim)
+        return mean, np.mean(centred * centred, axis=axes)
+    parts = _parts(x, x)
+    count = parts.shape[0] * parts.shape[2]
+    means, total = _sums(parts), np.zeros(parts.shape[1], x.dtype)
+    means /= count
+    blocks = _blocks(parts)
+    scratch, spread = np.empty_like(parts[blocks[0]]), _spread(means, parts)
+    for where in blocks:
+        part = parts[where]
+        centred = np.subtract(part, spread[where[1]], out=scratch[: part.shape[0], : part.shape[1]])
+        total[where[1]] += np.add.reduce(np.vecdot(centred, centred), axis=0)
+    total /= count
+    return means, total
+
+
+def _normalised(x: Array, eps: float, moments: Moments | None) -> tuple[Array, Array]:
+    """(x - mean) / std for each channel, and 1 / std."""
     axes = _axes(x.ndim)
-    normal, scale = _normalised(x, eps)
+    if moments is None:
+        centred = x - np.mean(x, axis=axes, keepdims=True)
+        variance = np.mean(centred * centred, axis=axes, keepdims=True)
+    else:
+        mean, variance = (_by_channel(m, x.ndim) for m in moments)
+        centred = x - mean
+    scale = 1 / np.sqrt(variance + eps)
+    return centred * scale, scale
+
+
+def _rule(
+    gy: Array,
+    _y: Array,
+    x: Array,
+    weight: Array,
+    _bias: Array,
+    eps: float = 1e-5,
+    moments: Moments | None = None,
+    *,
+    needs: tuple[bool, ...],
+) -> tuple[Array, ...]:
+    if _in_blocks(x, weight, gy):
+        return _gradients(gy, x, weight, eps, moments or channel_moments(x), needs)
+    axes = _axes(x.ndim)
+    # A rule that is recorded derives mean and variance from x again: their own derivatives are part of its.
+    normal, scale = _normalised(x, eps, moments if type(x) is np.ndarray else None)
     gx = None
     if needs[0]:
         g = gy * _by_channel(weight, x.ndim)
@@ -42,6 +87,96 @@ def _rule(
         np.sum(gy * normal, axis=axes) if needs[1] else None,
         np.sum(gy, axis=axes) if needs[2] else None,
     )
+
+
+# --- a block at a time ------------------------------------------------------------------------------------------------
+
+
+def _in_blocks(x: Array, *others: Array) -> bool:
+    return writable(x, *others) and x.ndim > 2 and x.size > 0
+
+
+def _batch_inside(x: NDArray[Any]) -> bool:
+    """Whether a channel's entries are one run of memory, with those of the batch innermost, as convolutions return them."""
+    return x.transpose(*range(1, x.ndim), 0).flags.c_contiguous
+
+
+def _parts(v: NDArray[Any], like: NDArray[Any]) -> NDArray[Any]:
+    """`v` as (images, channels, entries), or (1, channels, entries) where the memory of `like` is so: a view if it can be."""
+    if _batch_inside(like):
+        return v.transpose(*range(1, v.ndim), 0).reshape(1, v.shape[1], -1)
+    return v.reshape(*v.shape[:2], -1)
+
+
+def _whole(parts: NDArray[Any], like: NDArray[Any]) -> NDArray[Any]:
+    """What `_parts` made of an array of the shape of `like`, back in that shape."""
+    if _batch_inside(like):
+        return parts.reshape(*like.shape[1:], like.shape[0]).transpose(-1, *range(like.ndim - 1))
+    return parts.reshape(like.shape)
+
+
+def _blocks(parts: NDArray[Any]) -> list[tuple[slice, slice]]:
+    """Slices of images and channels, each of about as many entries as stay near the processor."""
+    images, channels, entries = parts.shape
+    if images > 1:
+        return [(block, slice(0, channels)) for block in row_blocks(images, channels * entries)]
+    return [(slice(0, 1), block) for block in row_blocks(channels, entries)]
+
+
+def _spread(v: NDArray[Any], parts: NDArray[Any]) -> NDArray[Any]:
+    """A number for each channel, to be broadcast against parts; written out where a channel's runs are many and short.
+
+    NumPy then goes through all channels of an image at once, which halves the time of an operation on runs of 784.
+    """
+    images, _, entries = parts.shape
+    return v[:, None] if images < _MANY or entries > _SHORT else np.repeat(v[:, None], entries, axis=1)
+
+
+def _sums(parts: NDArray[Any]) -> NDArray[Any]:
+    """The sum of each channel."""
+    found: NDArray[Any] = np.add.reduce(parts @ np.ones(parts.shape[2], parts.dtype), axis=0)
+    return found
+
+
+def _gradients(
+    gy: NDArray[Any],
+    x: NDArray[Any],
+    weight: NDArray[Any],
+    eps: float,
+    moments: Moments,
+    needs: tuple[bool, ...],
+) -> tuple[Array, ...]:
+    """The rule above, with c = x - mean and s = 1 / sqrt(variance + eps) of a channel of n entries:
+
+    gx = s weight (gy - mean(gy) - c s^2 mean(gy c)); gw = s sum(gy c); gb = sum(gy).
+    """
+    parts, gys = _parts(x, x), _parts(gy, x)
+    count = parts.shape[0] * parts.shape[2]
+    mean, variance = moments
+    scale = 1 / np.sqrt(variance + eps)
+    gb, along = _sums(gys), np.zeros_like(mean)
+    if not (needs[0] or needs[1]):
+        return None, None, gb
+    centred, means = np.empty_like(parts), _spread(mean, parts)
+    for where in _blocks(parts):
+        np.subtract(parts[where], means[where[1]], out=centred[where])
+        along[where[1]] += np.add.reduce(np.vecdot(centred[where], gys[where]), axis=0)
+    gx = None
+    if needs[0]:
+        factors, shifts, slopes = (
+            _spread(v, parts) for v in (along * scale * scale / -count, gb / -count, scale * weight)
+        )
+        for where in _blocks(parts):
+            c, out = where[1], centred[where]
+            out *= factors[c]
+            out += gys[where]
+            out += shifts[c]
+            out *= slopes[c]
+        gx = _whole(centred, x)
+    return gx, along * scale, gb
+
+
+# --- the op -----------------------------------------------------------------------------------------------------------
 
 
 def _by_loop(x: Any, weight: Any, bias: Any, eps: float = 1e-5) -> Any:
@@ -68,10 +203,24 @@ def _by_loop(x: Any, weight: Any, bias: Any, eps: float = 1e-5) -> Any:
         reference=_by_loop,
     ),
 )
-def batch_norm(x: Array, weight: Array, bias: Array, /, eps: float = 1e-5) -> Array:
+def batch_norm(
+    x: Array, weight: Array, bias: Array, /, eps: float = 1e-5, moments: Moments | None = None
+) -> Array:
     """(x - mean) / sqrt(variance + eps) * weight + bias, with mean and variance over all axes of x but axis 1.
 
-    x: (n, c, ...); weight and bias: (c,). The variance is the biased one. Ioffe and Szegedy 2015, algorithm 1.
+    x: (n, c, ...); weight and bias: (c,). The variance is the biased one. moments: what `channel_moments(x)` gives, where it
+    is known already. Ioffe and Szegedy 2015, algorithm 1.
     """
-    normal, _ = _normalised(x, eps)
-    return normal * _by_channel(weight, x.ndim) + _by_channel(bias, x.ndim)
+    if not _in_blocks(x, weight, bias):
+        normal, _ = _normalised(x, eps, moments)
+        return normal * _by_channel(weight, x.ndim) + _by_channel(bias, x.ndim)
+    mean, variance = moments or channel_moments(x)
+    parts = _parts(x, x)
+    means, slopes, shifts = (_spread(v, parts) for v in (mean, weight / np.sqrt(variance + eps), bias))
+    y = np.empty(parts.shape, x.dtype)
+    for where in _blocks(parts):
+        c, out = where[1], y[where]
+        np.subtract(parts[where], means[c], out=out)
+        out *= slopes[c]
+        out += shifts[c]
+    return _whole(y, x)

@@ -49,7 +49,8 @@ def _centred(x: NDArray[Any], ones: NDArray[Any], eps: float, out: NDArray[Any])
     scale /= len(ones)
     scale += eps
     np.sqrt(scale, out=scale)
-    return np.reciprocal(scale, out=scale)
+    np.reciprocal(scale, out=scale)
+    return scale
 
 
 def _layer_norm_rule(
@@ -85,15 +86,17 @@ def _layer_norm_gradients(
     gx = np.empty(xs.shape, x.dtype) if needs[0] else None
     gw = np.zeros(n, x.dtype) if needs[1] else None
     gb = np.zeros(n, x.dtype) if needs[2] else None
-    for block in row_blocks(*xs.shape):
+    blocks = row_blocks(*xs.shape)
+    scratch = np.empty((2, blocks[0].stop if blocks else 0, n), x.dtype)
+    for block in blocks:
         g = gys[block]
         if gb is not None:
             gb += np.ones(len(g), x.dtype) @ g
         if gx is None and gw is None:
             continue
-        centred = np.empty_like(g)
+        centred, product = scratch[:, : len(g)]
         scale = _centred(xs[block], ones, eps, centred)
-        product = g * centred
+        np.multiply(g, centred, out=product)
         if gw is not None:
             gw += scale @ product
         if gx is not None:
