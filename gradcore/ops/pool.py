@@ -206,8 +206,8 @@ def _masks(
 
 
 def _max_rule(gy: Array, y: Array, x: Array, **same: Any) -> Array:
-    if type(gy) is np.ndarray:
-        return _spread(gy, x, batch_innermost(plain(y)), **same)
+    if type(gy) is np.ndarray and type(x) is np.ndarray:
+        return _spread(gy, x, batch_innermost(y), **same)
     return max_pool2d_input(gy, plain(x), **same)
 
 
