@@ -1,5 +1,7 @@
 """Ops that go through their arrays a block at a time: as their clear forms, whatever the blocks, dtypes and memory order."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ import gradcore
 from gradcore import Tensor
 from gradcore.errors import ShapeError
 from gradcore.nn import BatchNorm2d
-from gradcore.ops import _rows, batch_norm, gelu, group_norm, layer_norm, log_softmax, sigmoid, softmax
+from gradcore.ops import _rows, batch_norm, erfc, gelu, group_norm, layer_norm, log_softmax, sigmoid, softmax
 from gradcore.ops.normalize import channel_moments
 
 RNG = np.random.default_rng(0)
@@ -162,3 +164,16 @@ def test_layer_norm_refuses_a_bias_that_is_not_as_its_weight(bias):
 def test_layer_norm_refuses_to_average_no_entries():
     with pytest.raises(ShapeError, match=r"a weight of shape \(0,\): the mean of no entries has no value"):
         layer_norm(np.zeros((3, 0)), np.zeros(0), np.zeros(0))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_erfc_of_few_bits_is_the_one_of_doubles_rounded(dtype):
+    x = np.concatenate([np.linspace(-12, 12, 40_001), [0.0, -0.0, np.inf, -np.inf]]).astype(dtype)
+    truth = np.array([math.erfc(v) for v in x.tolist()])
+    np.testing.assert_allclose(
+        erfc(x).astype(np.float64),
+        truth.astype(dtype),
+        rtol=np.finfo(dtype).eps,
+        atol=np.finfo(dtype).smallest_subnormal,
+    )
+    assert erfc(np.array([np.nan], dtype))[0] != erfc(np.array([np.nan], dtype))[0]
