@@ -202,12 +202,12 @@ def _share(y: NDArray[Any], x: NDArray[Any], out: NDArray[Any]) -> NDArray[Any]:
 
 def _tanh_gelu_gradient(gy: NDArray[Any], y: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
     """The rule above, a block at a time: gy (s + y (1 - s) (_LINEAR + 3 _CUBIC x^2)), with s the share."""
-    gx = np.empty(x.size, x.dtype)
-    xs, ys, gys = x.reshape(-1), y.reshape(-1), gy.reshape(-1)
+    gx = np.empty(x.shape, x.dtype)
+    xs, ys, gys, gxs = x.reshape(-1), y.reshape(-1), gy.reshape(-1), gx.reshape(-1)
     blocks = row_blocks(x.size, 1)
     scratch = np.empty((2, blocks[0].stop if blocks else 0), x.dtype)
     for block in blocks:
-        part, out = xs[block], gx[block]
+        part, out = xs[block], gxs[block]
         s, t = scratch[:, : len(part)]
         _share(ys[block], part, s)
         np.multiply(part, part, out=out)
@@ -218,7 +218,7 @@ def _tanh_gelu_gradient(gy: NDArray[Any], y: NDArray[Any], x: NDArray[Any]) -> N
         out -= t
         out += s
         out *= gys[block]
-    return gx.reshape(x.shape)
+    return gx
 
 
 @op(

@@ -108,11 +108,11 @@ def _parts(v: NDArray[Any], like: NDArray[Any]) -> NDArray[Any]:
     return v.reshape(*v.shape[:2], -1)
 
 
-def _whole(parts: NDArray[Any], like: NDArray[Any]) -> NDArray[Any]:
-    """What `_parts` made of an array of the shape of `like`, back in that shape."""
-    if _batch_inside(like):
-        return parts.reshape(*like.shape[1:], like.shape[0]).transpose(-1, *range(like.ndim - 1))
-    return parts.reshape(like.shape)
+def _like(x: NDArray[Any]) -> NDArray[Any]:
+    """An empty array of the shape of `x`, of which `_parts(it, x)` is a view; it owns its memory where x has it in order."""
+    if _batch_inside(x):
+        return np.empty((*x.shape[1:], x.shape[0]), x.dtype).transpose(-1, *range(x.ndim - 1))
+    return np.empty(x.shape, x.dtype)
 
 
 def _blocks(parts: NDArray[Any]) -> list[tuple[slice, slice]]:
@@ -157,11 +157,11 @@ def _gradients(
     gb, along = _sums(gys), np.zeros_like(mean)
     if not (needs[0] or needs[1]):
         return None, None, gb
-    centred, means = np.empty_like(parts), _spread(mean, parts)
+    gx = _like(x)
+    centred, means = _parts(gx, x), _spread(mean, parts)
     for where in _blocks(parts):
         np.subtract(parts[where], means[where[1]], out=centred[where])
         along[where[1]] += np.add.reduce(np.vecdot(centred[where], gys[where]), axis=0)
-    gx = None
     if needs[0]:
         factors, shifts, slopes = (
             _spread(v, parts) for v in (along * scale * scale / -count, gb / -count, scale * weight)
@@ -172,7 +172,6 @@ def _gradients(
             out += gys[where]
             out += shifts[c]
             out *= slopes[c]
-        gx = _whole(centred, x)
     return gx, along * scale, gb
 
 
@@ -217,10 +216,11 @@ def batch_norm(
     mean, variance = moments or channel_moments(x)
     parts = _parts(x, x)
     means, slopes, shifts = (_spread(v, parts) for v in (mean, weight / np.sqrt(variance + eps), bias))
-    y = np.empty(parts.shape, x.dtype)
+    y = _like(x)
+    ys = _parts(y, x)
     for where in _blocks(parts):
-        c, out = where[1], y[where]
+        c, out = where[1], ys[where]
         np.subtract(parts[where], means[c], out=out)
         out *= slopes[c]
         out += shifts[c]
-    return _whole(y, x)
+    return y

@@ -170,12 +170,13 @@ def _softmax_rule(gy: Array, y: Array, _x: Array, axis: int = -1) -> Array:
     if not _by_rows(axis, y, gy):
         return y * (gy - np.sum(gy * y, axis=axis, keepdims=True))
     ys, gys = as_rows(y, y.shape[-1]), as_rows(gy, y.shape[-1])
-    gx = np.empty(ys.shape, y.dtype)
+    gx = np.empty(y.shape, y.dtype)
+    gxs = as_rows(gx, y.shape[-1])
     for block in row_blocks(*ys.shape):
-        out = gx[block]
+        out = gxs[block]
         np.subtract(gys[block], np.vecdot(gys[block], ys[block])[:, None], out=out)
         out *= ys[block]
-    return gx.reshape(y.shape)
+    return gx
 
 
 @op(
@@ -202,13 +203,14 @@ def _log_softmax_rule(gy: Array, y: Array, _x: Array, axis: int = -1) -> Array:
     if not _by_rows(axis, y, gy):
         return gy - np.exp(y) * np.sum(gy, axis=axis, keepdims=True)
     ys, gys = as_rows(y, y.shape[-1]), as_rows(gy, y.shape[-1])
-    gx, ones = np.empty(ys.shape, y.dtype), np.ones(y.shape[-1], y.dtype)
+    gx, ones = np.empty(y.shape, y.dtype), np.ones(y.shape[-1], y.dtype)
+    gxs = as_rows(gx, y.shape[-1])
     for block in row_blocks(*ys.shape):
-        g, out = gys[block], gx[block]
+        g, out = gys[block], gxs[block]
         np.exp(ys[block], out=out)
         out *= (g @ ones)[:, None]
         np.subtract(g, out, out=out)
-    return gx.reshape(y.shape)
+    return gx
 
 
 @op(

@@ -83,7 +83,7 @@ def _layer_norm_gradients(
     n = weight.size
     xs, gys, w = as_rows(x, n), as_rows(gy, n), weight.reshape(n)
     ones = np.ones(n, x.dtype)
-    gx = np.empty(xs.shape, x.dtype) if needs[0] else None
+    gx = np.empty(x.shape, x.dtype) if needs[0] else None
     gw = np.zeros(n, x.dtype) if needs[1] else None
     gb = np.zeros(n, x.dtype) if needs[2] else None
     blocks = row_blocks(*xs.shape)
@@ -106,18 +106,13 @@ def _layer_norm_gradients(
             along *= scale
             means = g @ w
             means /= n
-            out = gx[block]
+            out = as_rows(gx, n)[block]
             np.multiply(g, w, out=out)
             centred *= along[:, None]
             out -= centred
             out -= means[:, None]
             out *= scale[:, None]
-    return tuple(
-        [
-            None if found is None else found.reshape(like.shape)
-            for found, like in ((gx, x), (gw, weight), (gb, weight))
-        ]
-    )
+    return gx, *(found if found is None else found.reshape(weight.shape) for found in (gw, gb))
 
 
 @op(
@@ -148,14 +143,15 @@ def layer_norm(x: Array, weight: Array, bias: Array, /, eps: float = 1e-5) -> Ar
     if not writable(x, weight, bias):
         return _normalised(x, axes, eps)[0] * weight + bias
     rows = as_rows(x, weight.size)
-    y = np.empty(rows.shape, x.dtype)
+    y = np.empty(x.shape, x.dtype)
+    ys = as_rows(y, weight.size)
     ones, w, b = np.ones(weight.size, x.dtype), weight.reshape(-1), bias.reshape(-1)
     for block in row_blocks(*rows.shape):
-        out = y[block]
+        out = ys[block]
         out *= _centred(rows[block], ones, eps, out)[:, None]
         out *= w
         out += b
-    return y.reshape(x.shape)
+    return y
 
 
 def _last_axes(name: str, x: Array, weight: Array) -> tuple[int, ...]:
