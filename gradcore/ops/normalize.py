@@ -172,7 +172,7 @@ def _gradients(
             out += gys[where]
             out += shifts[c]
             out *= slopes[c]
-    return gx, along * scale, gb
+    return gx if needs[0] else None, along * scale, gb
 
 
 # --- the op -----------------------------------------------------------------------------------------------------------
