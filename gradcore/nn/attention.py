@@ -20,7 +20,7 @@ from gradcore.ops.products import linear
 from gradcore.ops.reduce import mean
 from gradcore.ops.shape import reshape, transpose
 from gradcore.registry import layer
-from gradcore.spec import Derived, LayerSpec, OneOf, Size, booleans, case, flags, reals
+from gradcore.spec import Derived, LayerSpec, OneOf, Size, booleans, case, flags, interval
 from gradcore.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -134,6 +134,10 @@ def _open_somewhere(
     return not shut.all(-1).any()
 
 
+def _x(shape: str) -> Any:
+    return interval(-2.0, 2.0, shape)
+
+
 _HEADS = Derived(lambda e: [h for h in (2, 1) if e["e"] % h == 0])
 _CONFIG = {"embed_dim": Size("e"), "num_heads": _HEADS}
 # Two keys or more: the weight of a single one is 1, whatever the query.
@@ -151,9 +155,9 @@ def fan_in_uniform(shape: Any, fan_in: int, _fan_out: int, rng: init.Rng) -> Any
 @layer(
     spec=LayerSpec(
         case(
-            reals("b l e"),
-            reals("b s e"),
-            reals("b s e"),
+            _x("b l e"),
+            _x("b s e"),
+            _x("b s e"),
             booleans("b s", optional=True),
             booleans("l s", optional=True),
             params={**_CONFIG, "batch_first": OneOf(True), "bias": flags()},
@@ -161,19 +165,19 @@ def fan_in_uniform(shape: Any, fan_in: int, _fan_out: int, rng: init.Rng) -> Any
             values_where=_open_somewhere,
         ),
         case(
-            reals("l b e"),
-            reals("s b e"),
-            reals("s b e"),
-            reals("b s"),
-            reals("2*b l s"),
+            _x("l b e"),
+            _x("s b e"),
+            _x("s b e"),
+            _x("b s"),
+            _x("2*b l s"),
             params={"embed_dim": Size("e"), "num_heads": OneOf(2)},
             sizes={**_SIZES, "e": (2, 2)},
         ),
-        case(reals("l e"), reals("s e"), reals("s e"), params=_CONFIG, sizes=_SIZES),
+        case(_x("l e"), _x("s e"), _x("s e"), params=_CONFIG, sizes=_SIZES),
         case(
-            reals("l b e"),
-            reals("s b e"),
-            reals("s b e"),
+            _x("l b e"),
+            _x("s b e"),
+            _x("s b e"),
             params={**_CONFIG, "dropout": OneOf(0.25), "rng": OneOf(0, 1)},
             sizes=_SIZES,
         ),

@@ -18,7 +18,7 @@ from gradcore.nn.within import LayerNorm
 from gradcore.ops.activations import gelu, relu
 from gradcore.ops.axes import swapaxes
 from gradcore.registry import layer
-from gradcore.spec import LayerSpec, OneOf, Size, booleans, case, reals
+from gradcore.spec import LayerSpec, OneOf, Size, booleans, case, interval
 
 if TYPE_CHECKING:
     from gradcore.nn.init import Rng
@@ -133,6 +133,10 @@ def _open_somewhere(src: Any, mask: Any, padding: Any, **_: Any) -> bool:
     return not shut.all(-1).any()
 
 
+def _x(shape: str) -> Any:
+    return interval(-2.0, 2.0, shape)
+
+
 _CONFIG = {"d_model": Size("e"), "nhead": OneOf(1), "dim_feedforward": Size("f")}
 _SIZES = {"b": (1, 2), "t": (1, 2), "e": (3, 3), "f": (1, 2)}
 
@@ -142,7 +146,7 @@ _SIZES = {"b": (1, 2), "t": (1, 2), "e": (3, 3), "f": (1, 2)}
 @layer(
     spec=LayerSpec(
         case(
-            reals("b t e"),
+            _x("b t e"),
             booleans("t t", optional=True),
             booleans("b t", optional=True),
             params={
@@ -155,7 +159,7 @@ _SIZES = {"b": (1, 2), "t": (1, 2), "e": (3, 3), "f": (1, 2)}
             values_where=_open_somewhere,
         ),
         case(
-            reals("t b e"),
+            _x("t b e"),
             params={
                 **_CONFIG,
                 "nhead": OneOf(2),
