@@ -154,8 +154,9 @@ class Tensor(Attached):
                 "backward() on a tensor that no recorded operation made: none of its inputs requires a gradient, or "
                 "it was computed under no_grad(). Make an input with requires_grad=True"
             )
-        given: set[int] = set()
-        leaves = backward_pass([(self, self._cotangent(gy))], retain_graph=retain_graph)
+        cotangent = self._cotangent(gy)
+        given = set() if gy is None else {id(cotangent)}  # which may be the caller's own array
+        leaves = backward_pass([(self, cotangent)], retain_graph=retain_graph)
         before = [leaf.grad for leaf, _ in leaves]
         try:
             for leaf, gx in leaves:
@@ -175,7 +176,7 @@ class Tensor(Attached):
                     "gradient of its own. Reduce it (y.sum().backward()) or pass gy, of the same shape"
                 )
             return np.ones(self.shape, self.dtype)
-        array = np.array(gy.data if type(gy) is Tensor else gy, dtype=self.dtype)
+        array = np.asarray(gy.data if type(gy) is Tensor else gy, dtype=self.dtype)
         if array.shape != self.shape:
             raise ShapeError(
                 f"the cotangent gy has shape {array.shape}, and this tensor {self.shape}: they must agree"

@@ -11,7 +11,7 @@ from gradcore.distributed.shard import Shard, current_shard
 from gradcore.errors import DomainError, ShapeError
 from gradcore.nn.module import Module
 from gradcore.nn.sizes import size
-from gradcore.ops.normalize import batch_norm
+from gradcore.ops.normalize import batch_norm, channel_moments
 from gradcore.ops.shape import reshape
 from gradcore.registry import layer
 from gradcore.spec import LayerSpec, OneOf, Size, case, reals
@@ -82,11 +82,10 @@ class _BatchNorm(Module):
             shard = current_shard()
             if shard is not None and shard.group is not None:
                 return self._over_all_ranks(x, shard)
-            values = plain(x)
             count = self._count(x.shape, x.shape[0])
-            axes = _axes(x)
-            self._follow(values.mean(axes), values.var(axes), count)
-            return batch_norm(x, self.weight, self.bias, self.eps)
+            moments = channel_moments(plain(x))
+            self._follow(*moments, count)
+            return batch_norm(x, self.weight, self.bias, self.eps, moments)
         scale = self.weight / np.sqrt(self.running_var + self.eps)
         shift = self.bias - scale * self.running_mean
         by_channel = (1, -1, *(1,) * (len(x.shape) - 2))
