@@ -31,7 +31,7 @@ from gradcore.create import (
 )
 from gradcore.losses import *  # noqa: F403
 from gradcore.losses import __all__ as _losses
-from gradcore.modes import enable_grad, is_grad_enabled, no_grad
+from gradcore.modes import callback, enable_grad, is_grad_enabled, no_grad
 from gradcore.op import Op, composed, op
 from gradcore.ops import *  # noqa: F403
 from gradcore.ops import __all__ as _ops
@@ -41,7 +41,7 @@ from gradcore.tracing import anomaly
 __version__ = "0.1.0"
 
 __all__ = [
-    "Op", "Tensor", "anomaly", "arange", "composed", "enable_grad", "errors", "eye", "full", "full_like", "is_grad_enabled",
+    "Op", "Tensor", "anomaly", "arange", "callback", "capture", "composed", "enable_grad", "errors", "eye", "full", "full_like", "is_grad_enabled",
     "nn", "no_grad", "ones", "ones_like", "op", "optim", "rand", "rand_like", "randn", "randn_like", "registry", "spec", "tensor",
     "checkpoint", "grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp",
     "zeros", "zeros_like", "check_model", "data", "io", "load_into", "save", "train", *_losses, *_ops,
@@ -51,6 +51,7 @@ if _typing.TYPE_CHECKING:
     from gradcore import data, io, nn, optim, train
     from gradcore.preflight import check_model
     from gradcore.recompute import checkpoint
+    from gradcore.replay import capture
     from gradcore.saving import load_into, save
     from gradcore.transforms import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 
@@ -64,6 +65,7 @@ _LATE = {
     "nn": "gradcore.nn",
     "optim": "gradcore.optim",
     "train": "gradcore.train",
+    "capture": "gradcore.replay",
     "checkpoint": "gradcore.recompute",
     "check_model": "gradcore.preflight",
     "load_into": "gradcore.saving",

@@ -8,14 +8,20 @@ import numpy as np
 
 from gradcore.errors import DtypeError, ShapeError
 from gradcore.graph import Node
+from gradcore.modes import tracing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
 def plain(value: Any) -> Any:
-    """The array of a Tensor; anything else as it is."""
-    return value.data if isinstance(value, Node) else value
+    """The array of a Tensor, for a look at its values; anything else as it is."""
+    if not isinstance(value, Node):
+        return value
+    trace = tracing()
+    if trace is not None:
+        trace.read(value, "what it calls")
+    return value.data
 
 
 def as_array(value: Any) -> NDArray[Any]:

@@ -12,7 +12,7 @@ from gradcore.errors import ArgumentError
 from gradcore.holding import assign
 from gradcore.nn.hooks import Handle, Hook, Hooks
 from gradcore.state import check_state
-from gradcore.tensor import Tensor
+from gradcore.tensor import Tensor, clear
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -193,8 +193,7 @@ class Module:
 
     def zero_grad(self) -> None:
         """Clear the gradients of all parameters."""
-        for parameter in self.parameters():
-            parameter.grad = None
+        clear(self.parameters())
 
     def astype(self, dtype: DTypeLike) -> Self:
         """Convert all floating parameters and buffers to `dtype`, and clear the gradients."""

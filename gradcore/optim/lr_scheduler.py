@@ -16,6 +16,7 @@ from typing import Any
 
 from gradcore import names
 from gradcore.errors import ArgumentError, DomainError, StateError
+from gradcore.modes import callback
 from gradcore.optim import schedules
 from gradcore.optim.base import Optimizer, check
 from gradcore.optim.schedules import Schedule
@@ -46,7 +47,10 @@ class LRScheduler:
 
     def step(self, epoch: float | None = None) -> None:
         """Go one step on, or to this number of steps, which may have a fraction."""
-        self.last_epoch = self.last_epoch + 1 if epoch is None else check("epoch", epoch)
+        callback(self._go_to, self.last_epoch + 1 if epoch is None else check("epoch", epoch))
+
+    def _go_to(self, epoch: float) -> None:
+        self.last_epoch = epoch
         self._set()
 
     def get_last_lr(self) -> list[float]:

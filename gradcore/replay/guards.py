@@ -1,0 +1,235 @@
+"""What a step uses besides its arguments: found once, and compared before each replay."""
+
+from __future__ import annotations
+
+import dis
+import functools
+import operator
+import random
+import types
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gradcore.optim.base import Optimizer
+from gradcore.replay.program import NotCapturable
+from gradcore.tensor import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+_LIMIT = 256  # entries: a list that is longer is looked at as a whole, as it holds data
+_MOST = 50_000
+_LIBRARIES = ("gradcore", "gradcheck", "numpy", "builtins")
+_SIMPLE = (bool, int, float, complex, str, bytes, type(None), np.generic, np.dtype)
+
+
+class Place:
+    """One object that holds others: a module's attributes, a function's variables, a list.
+
+    watched: it may be another one in each call, as an optimizer's lr may, but the step itself must not change it.
+    """
+
+    __slots__ = ("known", "name", "read", "watched")
+
+    def __init__(self, name: str, read: Callable[[], Mapping[Any, Any]], watched: bool = False) -> None:
+        self.name = name
+        self.read = read
+        self.known: dict[Any, Any] = dict(read())
+        self.watched = watched
+
+
+class Surroundings:
+    """All that can be reached from a function: its variables, and what modules, optimizers, objects and containers hold.
+
+    Looked through are functions, bound methods and `functools.partial`, Modules, Optimizers, lists, tuples and dicts of up to
+    256 entries, and other objects by their attributes.
+    """
+
+    def __init__(self, step: Any) -> None:
+        self.places: list[Place] = []
+        self.tensors: dict[int, Any] = {}
+        self.arrays: dict[int, Any] = {}
+        self.generators: list[np.random.Generator] = []
+        self._seen: set[int] = set()
+        self._kept: list[Any] = []
+        self._walk("the step", step)
+
+    # --- finding ------------------------------------------------------------------------------------------------------
+
+    def _walk(self, name: str, start: Any) -> None:
+        todo = [(name, start)]
+        while todo:
+            name, value = todo.pop()
+            if isinstance(value, _SIMPLE) or id(value) in self._seen:
+                continue
+            if len(self._seen) > _MOST:
+                raise NotCapturable(
+                    f"what the step uses reaches more than {_MOST:,} objects, by way of {name}: hand it less"
+                )
+            self._seen.add(id(value))
+            self._kept.append(value)  # an id is one for as long as its object lives
+            if isinstance(value, Tensor):
+                self.tensors[id(value)] = value
+                self.arrays[id(value.data)] = value.data
+            elif isinstance(value, np.ndarray):
+                self.arrays[id(value)] = value
+            elif isinstance(value, np.random.Generator):
+                self.generators.append(value)
+            else:
+                todo += self._inside(name, value)
+
+    def _inside(self, name: str, value: Any) -> list[tuple[str, Any]]:
+        if isinstance(value, types.MethodType):
+            return [(name, value.__self__), (name, value.__func__)]
+        if isinstance(value, types.FunctionType):
+            return self._function(name, value)
+        if isinstance(value, functools.partial):
+            return [(name, value.func), (name, value.args), (name, value.keywords)]
+        if isinstance(value, list | tuple | dict):
+            if len(value) > _LIMIT:
+                return []
+            if isinstance(value, tuple):
+                return [(f"{name}[{i}]", part) for i, part in enumerate(value)]
+            if isinstance(value, list):
+                return self._place(name, lambda: dict(enumerate(value)))
+            return self._place(name, lambda: value)
+        if isinstance(value, type | types.ModuleType | types.BuiltinFunctionType):
+            own = getattr(value, "__self__", None)
+            return [] if own is None or isinstance(own, types.ModuleType) else [(name, own)]
+        attributes = getattr(value, "__dict__", None)
+        found: list[tuple[str, Any]] = []
+        if isinstance(attributes, dict):
+            watched = isinstance(value, Optimizer)
+            inner = self._place(name, lambda: attributes, watched)
+            found += [(f"{name}.params", value.params)] if watched else inner
+        for cls in type(value).__mro__:
+            if not _of_library(cls.__module__):
+                found += self._place(f"class {cls.__name__}", lambda cls=cls: vars(cls))
+        return found
+
+    def _function(self, name: str, value: types.FunctionType) -> list[tuple[str, Any]]:
+        found: list[tuple[str, Any]] = [(name, value.__defaults__), (name, value.__kwdefaults__)]
+        cells = dict(zip(value.__code__.co_freevars, value.__closure__ or (), strict=True))
+        if cells:
+            found += self._place(name, lambda: {n: _content(c) for n, c in cells.items()})
+        if not _of_library(value.__module__ or ""):
+            space = value.__globals__
+            names = [n for n in dict.fromkeys(_globals_of(value.__code__)) if n in space]
+            if names:
+                found += self._place(name, lambda: {n: space.get(n) for n in names})
+        return found
+
+    def _place(
+        self, name: str, read: Callable[[], Mapping[Any, Any]], watched: bool = False
+    ) -> list[tuple[str, Any]]:
+        place = Place(name, read, watched)
+        self.places.append(place)
+        return [(f"{name}.{key}", value) for key, value in place.known.items()]
+
+    # --- comparing ----------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> list[dict[Any, Any]]:
+        """What each place holds now."""
+        return [dict(place.read()) for place in self.places]
+
+    def draws(self) -> list[Any]:
+        """The states of the generators, Python's and NumPy's global ones among them."""
+        return [*[g.bit_generator.state for g in self.generators], random.getstate(), np.random.get_state()]
+
+    def differences(self, before: list[Any], after: list[Any]) -> list[tuple[int, Any]]:
+        """The places and keys at which two snapshots differ."""
+        return [
+            (i, key)
+            for i, (old, new) in enumerate(zip(before, after, strict=True))
+            for key in {**old, **new}
+            if key not in old or key not in new or not same(old[key], new[key])
+        ]
+
+    def guards(self, free: set[tuple[int, Any]]) -> list[Guard]:
+        """One for each place; `free` are keys that callbacks change."""
+        return [
+            Guard(place, [k for k in place.known if (i, k) not in free], any(i == j for j, _ in free))
+            for i, place in enumerate(self.places)
+            if not place.watched
+        ]
+
+
+class Guard:
+    """Compares what a place holds with what it held."""
+
+    __slots__ = ("_get", "_keys", "_known", "_open", "_read", "_size", "name")
+
+    def __init__(self, place: Place, keys: list[Any], is_open: bool) -> None:
+        self.name = place.name
+        self._read = place.read
+        self._keys = keys
+        self._open = is_open
+        self._size = len(place.known)
+        self._known: tuple[Any, ...] = tuple([place.known[k] for k in keys])
+        self._get = _getter(keys)
+
+    def holds(self) -> bool:
+        """Whether each attribute is the same object, or an equal number or text."""
+        now = self._read()
+        if len(now) != self._size and not self._open:
+            return False
+        try:
+            found = self._get(now)
+        except KeyError:
+            return False
+        if all(map(operator.is_, found, self._known)):
+            return True
+        if not all(map(same, found, self._known)):
+            return False
+        self._known = found
+        return True
+
+    def difference(self) -> str:
+        """What no longer holds, for the report."""
+        now = self._read()
+        for key, known in zip(self._keys, self._known, strict=True):
+            if key not in now or not same(now[key], known):
+                return f"{self.name}.{key} has changed"
+        return f"{self.name} holds more, or less"
+
+
+def _getter(keys: list[Any]) -> Callable[[Any], tuple[Any, ...]]:
+    if not keys:
+        return lambda _: ()
+    if len(keys) == 1:
+        (key,) = keys
+        return lambda found: (found[key],)
+    return operator.itemgetter(*keys)
+
+
+def same(x: Any, y: Any) -> bool:
+    """Whether two attributes are the same: the same object, or equal numbers or texts."""
+    if x is y:
+        return True
+    if isinstance(x, _SIMPLE):
+        return type(x) is type(y) and bool(x == y)
+    if isinstance(x, types.MethodType):
+        return bool(x == y)
+    return isinstance(x, tuple) and isinstance(y, tuple) and len(x) == len(y) and all(map(same, x, y))
+
+
+def _of_library(module: str) -> bool:
+    return module.partition(".")[0] in _LIBRARIES
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # empty
+        return None
+
+
+def _globals_of(code: types.CodeType) -> Iterator[str]:
+    """Names of globals that a function and those inside of it read."""
+    for instruction in dis.get_instructions(code):
+        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+            yield instruction.argval
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _globals_of(constant)

@@ -1,0 +1,583 @@
+"""Recorder: the trace that writes down what a step does while it runs eagerly."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gradcore.graph import Node, next_order
+from gradcore.modes import Trace, _mode, _trace, recording
+from gradcore.op import Op, operand
+from gradcore.replay.inline import fitted_calls, forward_calls, rule_calls
+from gradcore.replay.program import Call, NotCapturable, Value, same_bits, values_in
+from gradcore.tensor import Tensor
+from gradcore.tracing import calling
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gradcore.replay.guards import Surroundings
+
+
+def _reasoned(event: Callable[..., None]) -> Callable[..., None]:
+    """The event, by which there can be no replay where it says so."""
+
+    def handled(self: Recorder, *args: Any) -> None:
+        try:
+            event(self, *args)
+        except NotCapturable as error:
+            self.fail(str(error))
+
+    return handled
+
+
+class Recorder(Trace):
+    """Turns the events of one eager run into calls; `failed` says why there can be no replay, "" where there can.
+
+    args: the arrays and Tensors among the step's arguments. held: by id the arrays that the step's surroundings hold, which
+    a replay reads where they are.
+    """
+
+    def __init__(self, args: list[Any], around: Surroundings) -> None:
+        super().__init__()
+        held = {**around.tensors, **around.arrays}
+        self.around = around
+        self.free: set[tuple[int, Any]] = set()  # attributes that callbacks change
+        self._places = around.snapshot()
+        self._draws = around.draws()
+        self._data = {id(t): (t, t.data, t.data.copy()) for t in around.tensors.values()}
+        self._grads = {id(t): (t, t.grad) for t in around.tensors.values()}
+        self.args = args
+        self.calls: list[Call] = []
+        self.failed = ""
+        self.leaves: dict[int, Leaf] = {}
+        self._held = held
+        self._known: dict[int, tuple[Any, Value]] = {}
+        self._effects = 0
+        self.inputs: list[Value] = []
+        self.decisions: list[bool] = []
+        self._rule: tuple[Any, Any, list[Any]] = (None, None, [])  # the last rule that gave all cotangents at once
+        self._start = next_order()
+        self.effects: list[Effect] = []
+        for i, arg in enumerate(args):
+            array = arg.data if type(arg) is Tensor else arg
+            value = Value(array)
+            self.inputs.append(value)
+            if id(array) in self._known or id(array) in held or (type(arg) is Tensor and id(arg) in held):
+                self.fail(
+                    f"argument {i} comes twice, or is held by what the step uses as well: a replay could not tell which of the "
+                    "two was meant. Pass a copy"
+                )
+            self._known[id(array)] = (array, value)
+            if type(arg) is Tensor:
+                self.leaves[id(arg)] = Leaf(arg, value, i)
+                if not arg.is_leaf:
+                    self.fail(f"argument {i} is the result of an op, whose graph leads out of the step: detach it")
+
+    def fail(self, reason: str) -> None:
+        """There can be no replay; the first reason counts."""
+        if not self.failed:
+            source = calling()
+            self.failed = reason + (f" ({source.short})" if source is not None else "")
+
+    # --- values -------------------------------------------------------------------------------------------------------
+
+    def value_of(self, x: Any) -> Any:
+        """The Value of an array or Tensor that enters a call; anything else as it is."""
+        if isinstance(x, Node):
+            leaf = self.leaves.get(id(x))
+            if leaf is not None and leaf.stale:
+                return self._loaded(x)
+            known = self._known.get(id(x.data))
+            if known is not None:
+                return known[1]
+            if x._order > self._start:
+                return self.value_of(x.data)
+            if x._op is not None:
+                self.fail(
+                    f"the result of {x._op.name}, computed before the step, enters it: compute it inside, or hand it in as an "
+                    "argument"
+                )
+                return x.data
+            return self._loaded(x)
+        if isinstance(x, np.ndarray):
+            known = self._known.get(id(x))
+            if known is not None:
+                return known[1]
+            if id(x) not in self._held and x.size:
+                self.fail(
+                    f"an array of shape {x.shape} and dtype {x.dtype} enters the step that none of gradcore's ops made: a replay "
+                    "would take it for a constant. Hand it in as an argument, or make it in gradcore.callback(function, ...)"
+                )
+        return x
+
+    def _loaded(self, tensor: Any) -> Value:
+        """A leaf's data, looked up at each replay."""
+        leaf = self.leaves.get(id(tensor))
+        value = Value(tensor.data)
+        if leaf is None:
+            leaf = self.leaves[id(tensor)] = Leaf(tensor, value)
+        self.calls.append(Call(load, (leaf,), out=value))
+        self._known[id(tensor.data)] = (tensor.data, value)
+        leaf.stale = False
+        return value
+
+    def know(self, x: Any, value: Value) -> None:
+        """State which Value an array is."""
+        self._known[id(x)] = (x, value)
+
+    # --- ops and rules ------------------------------------------------------------------------------------------------
+
+    def recorded(self, node: Any) -> None:
+        """Refuse what is no call of an op."""
+        if type(node._op) is not Op:
+            self.fail(f"{node._op.name} can't be captured: call it outside of the step, or without it")
+
+    @_reasoned
+    def called(self, function: Any, inputs: Any, params: Any, out: Any) -> None:
+        """Write down the forward call of an op, or a function of the values."""
+        if self.failed:
+            return
+        y = out.data if type(out) is Tensor else out
+        if not isinstance(y, np.ndarray):
+            return
+        like = next((x.data.dtype for x in inputs if type(x) is Tensor), None)
+        if like is None and not all(id(x) in self._known for x in inputs if isinstance(x, np.ndarray)):
+            return  # inside of a rule, or of arrays of the step's own: its result is then refused where it enters an op
+        args: list[Any] = []
+        for x in inputs:
+            if x is None or isinstance(x, Node | np.ndarray):
+                args.append(self.value_of(x))
+            else:
+                array = operand(x, like) if like is not None else np.asarray(x)
+                args.append(array)
+        static = {name: self._static(param) for name, param in params.items()}
+        plain = function.forward if type(function) is Op else function
+        weak = type(out) is not Tensor
+        self._take(y, self._untraced(forward_calls, (plain, tuple(args), static, y, weak)))
+
+    def _static(self, param: Any) -> Any:
+        """A static parameter; arrays inside are looked at as operands are."""
+        if isinstance(param, np.ndarray | Node):
+            return self.value_of(param)
+        if isinstance(param, tuple | list):
+            found = [self._static(p) for p in param]
+            return type(param)(found) if type(param) in (tuple, list) else param
+        return param
+
+    @_reasoned
+    def pulled(self, node: Any, gy: Any, index: int, gx: Any) -> None:
+        """Write down the call of a rule."""
+        if type(gx) is Tensor or self.failed:  # a rule that is recorded itself is made of ops
+            return
+        op = node._op
+        if type(op) is not Op:
+            return
+        if self._rule[0] is not node or self._rule[1] is not gy:
+            arrays = [self.value_of(a) if isinstance(a, np.ndarray) else a for a in node._arrays]
+            static = {name: self._static(param) for name, param in (node._params or {}).items()}
+            args = (self.value_of(gy), self.value_of(node.data), *arrays)
+            if op.rules is not None:
+                calls, given = self._untraced(rule_calls, (op.rules[index], args, static, f"{op.name}_rule"))
+            else:
+                needs = tuple([p is not None for p in node._parents])
+                whole = _Whole(op, needs)
+                calls, given = self._untraced(rule_calls, (whole, args, static, f"{op.name}_rule"))
+                self._rule = (node, gy, given)
+            self.calls += calls
+        else:
+            given = self._rule[2]
+        one = given[index] if isinstance(given, tuple) else given
+        self._take(gx, self._untraced(fitted_calls, (one, gx, node._arrays[index])))
+
+    def _take(self, x: Any, found: tuple[list[Call], Value]) -> None:
+        self.calls += found[0]
+        self.know(x, found[1])
+
+    def added(self, before: Any, gx: Any, total: Any) -> None:
+        """Write down the sum of two cotangents."""
+        if self.failed or type(total) is Tensor:
+            return
+        first, second = self.value_of(before), self.value_of(gx)
+        if total is before:
+            self.calls.append(Call(np.add, (first, second), {"out": (first,)}))
+            return
+        array = isinstance(total, np.ndarray)
+        value = Value(total, fresh=array)
+        self.calls.append(Call(np.add if array else _plus, (first, second), out=value, into=array))
+        self.know(total, value)
+
+    def seeded(self, array: Any, source: Any) -> None:
+        """Write down the cotangent that a backward pass begins with."""
+        if source is None:
+            one = array.copy()  # a Tensor's gradient may be this array, and is then its own
+            self.know(array, Value(array))
+            self.calls.append(Call(_constant, (one,), out=self._known[id(array)][1]))
+            return
+        inner = self.value_of(source) if isinstance(source, Node | np.ndarray) else source
+        value = Value(array, bases=())
+        self.calls.append(Call(np.array, (inner,), {"dtype": array.dtype}, value))
+        self.know(array, value)
+
+    # --- leaves -------------------------------------------------------------------------------------------------------
+
+    def received(self, leaf: Any, before: Any, gx: Any) -> None:
+        """Write down what happens to a leaf's gradient."""
+        if self.failed:
+            return
+        entry = self.leaves.get(id(leaf))
+        if entry is None:
+            entry = self.leaves[id(leaf)] = Leaf(leaf, None)
+            entry.start = (leaf.data, before)
+        value = self.value_of(gx)
+        if before is None:
+            if not entry.cleared:
+                entry.starts_without = True
+            if leaf.grad is not gx or not all(root.fresh for root in value.roots()):
+                copied = Value(leaf.grad, fresh=True)
+                self.calls.append(Call(_copied, (value,), out=copied))
+                value = copied
+        else:
+            known = self._known.get(id(before))
+            if known is None:
+                old = Value(before)
+                entry.starts_with = before
+                self.calls.append(Call(load_grad, (entry,), out=old))
+            else:
+                old = known[1]
+            total = Value(leaf.grad, fresh=True)
+            self.calls.append(Call(_sum_of_gradients, (old, value), out=total))
+            value = total
+        entry.cleared = True  # what comes later in the step no longer depends on what was before
+        value.keep()
+        entry.grad = leaf.grad
+        self.calls.append(Call(store_grad, (entry, value), effect=True))
+        self._effects += 1
+        self.know(leaf.grad, value)
+
+    def cleared(self, leaf: Any) -> None:
+        """Write down that a gradient is None."""
+        entry = self.leaves.get(id(leaf))
+        if entry is None:
+            entry = self.leaves[id(leaf)] = Leaf(leaf, None)
+        entry.cleared = True
+        entry.grad = None
+        self.calls.append(Call(clear_grad, (entry,), effect=True))
+
+    def assigned(self, leaf: Any, values: Any) -> None:
+        """Write down that a leaf was given values in place."""
+        from gradcore.holding import assign
+
+        entry = self.leaves.get(id(leaf))
+        if entry is None:
+            self._loaded(leaf)
+            entry = self.leaves[id(leaf)]
+        value = self.value_of(values)
+        if type(value) is Value:
+            value.keep()
+        self.calls.append(Call(assign, (entry, value), effect=True))
+        self.effects.append(Effect(None, [value.example] if type(value) is Value else [], {}, self._states()))
+        self._effects += 1
+        if changes:
+            self._settle()
+        self._reload()
+
+    # --- what a replay can't follow -----------------------------------------------------------------------------------
+
+    def read(self, tensor: Any, how: str) -> None:
+        """Refuse values that Python gets to see."""
+        self.fail(
+            f"{how} reads a tensor's values inside the step, where a replay could not follow what depends on them: return the "
+            "tensor and read it outside, branch on the tensor itself (`if loss > 1:`, before anything is changed), or do it in "
+            "gradcore.callback(function, tensor)"
+        )
+
+    def decided(self, tensor: Any, outcome: bool) -> None:
+        """A branch: a replay compares the outcome before it changes anything."""
+        if self._effects:
+            self.fail(
+                "a tensor is used as a condition after the step has changed something (a gradient, a parameter, a generator), "
+                "which could not be undone where it comes out otherwise: decide before, or outside of the step"
+            )
+            return
+        self.decisions.append(outcome)
+        self.calls.append(Call(decide, (self.value_of(tensor), outcome)))
+
+    # --- effects ------------------------------------------------------------------------------------------------------
+
+    def performs(self, function: Callable[..., Any], args: tuple[Any, ...], changes: bool) -> Any:
+        """Call it untraced, and write the call down."""
+        if self.failed:
+            return self._untraced(function, args)
+        inner = [self._argument(a) for a in args]
+        for value in values_in(inner):
+            value.keep()
+        self.check()
+        given = [v.example for v in values_in(inner)]
+        before = self._states()
+        result = self._untraced(function, args)
+        self.effects.append(Effect(result, given, before, self._states()))
+        self._settle()
+        examples = result if type(result) is tuple else (result,)
+        out = Value(result)
+        self.calls.append(Call(function, tuple(inner), out=out, effect=True))
+        self._effects += changes
+        for i, x in enumerate(examples):
+            if isinstance(x, np.ndarray) and id(x) not in self._known:
+                part = out
+                if type(result) is tuple:
+                    part = Value(x, bases=(out,))
+                    self.calls.append(Call(_part, (out, i), out=part))
+                self.know(x, part)
+        if changes:
+            self._reload()
+        return result
+
+    def _argument(self, arg: Any) -> Any:
+        if type(arg) is Tensor and (id(arg) in self._held or id(arg) in self.leaves):
+            return self.leaves[id(arg)] if id(arg) in self.leaves else arg
+        if type(arg) is Tensor:
+            self.fail("a callback gets a Tensor of the step: hand it the values, x.data")
+            return arg
+        if isinstance(arg, np.ndarray):
+            return self.value_of(arg)
+        if isinstance(arg, tuple | list) and any(isinstance(a, np.ndarray) for a in arg):
+            return type(arg)([self._argument(a) for a in arg])
+        return arg
+
+    def _untraced(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+        mode, trace = _mode.set(recording() is not False), _trace.set(None)
+        try:
+            return function(*args)
+        finally:
+            _trace.reset(trace)
+            _mode.reset(mode)
+
+    def _reload(self) -> None:
+        """What a callback may have changed is looked up again: data and gradients of leaves."""
+        for entry in self.leaves.values():
+            entry.stale = True
+            if entry.grad is not None:
+                self._known.pop(id(entry.grad), None)
+                entry.grad = entry.tensor.grad
+                if entry.grad is not None:
+                    value = Value(entry.grad)
+                    self.calls.append(Call(load_grad, (entry,), out=value, weak=True))
+                    self.know(entry.grad, value)
+
+    def _states(self) -> dict[int, tuple[Any, Any]]:
+        return {id(e.tensor): (e.tensor.data, e.tensor.grad) for e in self.leaves.values()}
+
+    def check(self) -> None:
+        """Refuse what the step has changed by itself since the last callback."""
+        around = self.around
+        now = around.snapshot()
+        for i, key in around.differences(self._places, now):
+            self.fail(
+                f"the step changes {around.places[i].name}.{key}, which a replay would leave out: change it outside of the step, "
+                "or in gradcore.callback(function, ...)"
+            )
+        if not _alike(around.draws(), self._draws):
+            self.fail(
+                "the step draws random numbers, and a replay would use the same ones again: draw them by "
+                "gradcore.callback(rng.random, shape)"
+            )
+        for tensor, data, values in self._data.values():
+            if tensor.data is not data or not same_bits(data, values):
+                self.fail(
+                    f"the step changes the data of a tensor of shape {tensor.shape}, which a replay would leave out: use an "
+                    "optimizer, x -= y under no_grad, or gradcore.callback(function, ...)"
+                )
+        for entry in self.leaves.values():
+            if id(entry.tensor) not in self._data and entry.argument is None:
+                self._data[id(entry.tensor)] = (entry.tensor, entry.tensor.data, entry.tensor.data.copy())
+        for tensor, grad in self._grads.values():
+            found = self.leaves.get(id(tensor))
+            expected = grad if found is None or not found.cleared else found.grad
+            if tensor.grad is not expected:
+                self.fail(
+                    f"the step sets the grad of a tensor of shape {tensor.shape} itself, which a replay would leave out: use "
+                    "zero_grad(), or gradcore.callback(function, ...)"
+                )
+
+    def _settle(self) -> None:
+        """Take what a callback has changed for given."""
+        now = self.around.snapshot()
+        self.free.update(self.around.differences(self._places, now))
+        self._places = now
+        self._draws = self.around.draws()
+        self._data = {key: (t, t.data, t.data.copy()) for key, (t, _, _) in self._data.items()}
+        self._grads = {key: (t, t.grad) for key, (t, _) in self._grads.items()}
+
+    def outputs(self, tree: Any) -> Any:
+        """What the step returned, with Values in it."""
+        if type(tree) is tuple or type(tree) is list:
+            return type(tree)([self.outputs(part) for part in tree])
+        if type(tree) is dict:
+            return {key: self.outputs(part) for key, part in tree.items()}
+        if type(tree) is Tensor:
+            if tree._op is not None and tree._first is not None:
+                raise NotCapturable(
+                    "the step returns a tensor whose graph is still to be differentiated, which a replay does not make: return "
+                    "x.detach(), or run backward() inside"
+                )
+            if id(tree) in self.leaves:
+                return Output(self.leaves[id(tree)], None)
+            value = self.value_of(tree)
+            if type(value) is Value:
+                value.keep()
+            return Output(tree, value)
+        if isinstance(tree, np.ndarray):
+            value = self.value_of(tree)
+            if type(value) is Value:
+                value.keep()
+            return value
+        if tree is None or isinstance(tree, str | bool):
+            return tree
+        if isinstance(tree, int | float | np.generic):
+            raise NotCapturable(
+                f"the step returns the number {tree!r}, which a replay would return again: return a tensor"
+            )
+        raise NotCapturable(
+            f"the step returns {type(tree).__name__}: expected tensors, arrays, None, or tuples, lists and dicts of them"
+        )
+
+
+class Effect:
+    """What a callback got and gave when it was recorded, and the data and gradients of leaves before and after it."""
+
+    def __init__(self, result: Any, given: list[Any], before: Any, after: Any) -> None:
+        self.result = result
+        self.given = given
+        self.before = before
+        self.after = after
+
+
+class Leaf:
+    """A tensor that the step reads or gives a gradient to; as `argument` number i another one in each call."""
+
+    def __init__(self, tensor: Any, value: Value | None, argument: int | None = None) -> None:
+        self.tensor = tensor
+        self.value = value
+        self.argument = argument
+        self.cleared = False
+        self.starts_without = False  # a replay needs that its grad is None at first
+        self.starts_with: Any = None  # or an array like this one
+        self.start = (tensor.data, tensor.grad)
+        self.stale = False  # whether a callback may have changed its data since they were looked up
+        self.grad: Any = None
+        
+
+    def strip(self) -> None:
+        """Let go of the arrays of the recording."""
+        self.value = self.grad = self.starts_with = None
+        self.start = (None, None)
+
+
+class _Whole:
+    """A rule that gives all cotangents at once."""
+
+    def __init__(self, op: Any, needs: tuple[bool, ...]) -> None:
+        self.op = op
+        self.needs = needs
+
+    def __call__(self, gy: Any, y: Any, *arrays: Any, **params: Any) -> Any:
+        return self.op.whole_rule(gy, y, arrays, params, self.needs)
+
+
+class Output:
+    """A Tensor among what the step returns."""
+
+    def __init__(self, tensor: Any, value: Any) -> None:
+        self.tensor = tensor
+        self.value = value
+
+
+def load(leaf: Any) -> Any:
+    """The array that a leaf holds now."""
+    return leaf.data
+
+
+def load_grad(leaf: Any) -> Any:
+    """The gradient that a leaf has now."""
+    return leaf.grad
+
+
+def store_grad(leaf: Any, value: Any) -> None:
+    """Give a leaf its gradient."""
+    leaf.grad = value
+
+
+def clear_grad(leaf: Any) -> None:
+    """Take a leaf's gradient away."""
+    leaf.grad = None
+
+
+def decide(value: Any, outcome: bool) -> bool:
+    """Whether a condition comes out as it was recorded."""
+    return bool(value) is outcome
+
+
+def _constant(x: Any) -> Any:
+    return x
+
+
+def _copied(x: Any) -> Any:
+    return np.array(x, order="C")
+
+
+def _sum_of_gradients(total: Any, gx: Any) -> Any:
+    return np.add(total, gx, out=np.empty_like(total))
+
+
+def _plus(x: Any, y: Any) -> Any:
+    return x + y
+
+
+def _part(values: Any, i: int) -> Any:
+    return values[i]
+
+
+def _alike(x: Any, y: Any) -> bool:
+    if isinstance(x, np.ndarray):
+        return bool(np.array_equal(x, y))
+    if isinstance(x, dict):
+        return all(_alike(x[key], y[key]) for key in x)
+    if isinstance(x, list | tuple):
+        return len(x) == len(y) and all(map(_alike, x, y))
+    return bool(x == y)
+
+
+def same_calls(mine: list[Call], other: list[Call]) -> str:
+    """How two recordings of a step differ; "" where they do not."""
+    if len(mine) != len(other):
+        return f"it made {len(mine)} calls and then {len(other)}"
+    pairs: dict[int, Value] = {}
+
+    def equal(x: Any, y: Any) -> bool:
+        if type(x) is Value or type(y) is Value:
+            return type(x) is type(y) and pairs.setdefault(id(x), y) is y
+        if isinstance(x, tuple | list):
+            return type(x) is type(y) and len(x) == len(y) and all(map(equal, x, y))
+        if isinstance(x, dict):
+            return isinstance(y, dict) and x.keys() == y.keys() and all(equal(x[k], y[k]) for k in x)
+        if isinstance(x, slice):
+            return isinstance(y, slice) and equal((x.start, x.stop, x.step), (y.start, y.stop, y.step))
+        if isinstance(x, Leaf):
+            return isinstance(y, Leaf) and (
+                x.argument == y.argument and (x.argument is not None or x.tensor is y.tensor)
+            )
+        if isinstance(x, np.ndarray | np.generic):
+            return x is y or same_bits(x, y)
+        return type(x) is type(y) and bool(x == y)
+
+    for a, b in zip(mine, other, strict=True):
+        if a.effect and a.function != b.function:
+            return "a callback got another function the second time: make it once, outside of the step"
+        if (a.out is None) != (b.out is None) or not equal((a.args, a.kwargs), (b.args, b.kwargs)):
+            name = getattr(a.function, "__name__", str(a.function))
+            return f"its call of {name} got other numbers, arrays or options the second time"
+        if a.out is not None and b.out is not None:
+            pairs[id(a.out)] = b.out
+    return ""
