@@ -151,8 +151,8 @@ class Trace(metaclass=_Callable):
     def pulled(self, node: Any, gy: Any, index: int, gx: Any) -> None:
         """The rule of this node's op made `gx`, the cotangent of its input number `index`, of `gy`."""
 
-    def called(self, function: Any, inputs: Any, params: Any, out: Any) -> None:
-        """An op, or a function of NumPy, was called on inputs with a Tensor among them, recorded or not, and gave `out`."""
+    def called(self, function: Any, inputs: Any, arrays: Any, params: Any, out: Any) -> None:
+        """An op, or a function of NumPy's, gave `out`, recorded or not. arrays: what it made of the inputs that it was given."""
 
     def added(self, before: Any, gx: Any, total: Any) -> None:
         """A backward pass added `gx` to the cotangent `before`, which may be `total` itself."""

@@ -144,7 +144,7 @@ class Op(Generic[P, R]):
         if like is None:
             trace = tracing()
             if trace is not None:
-                trace.called(self, arrays, params, y)
+                trace.called(self, arrays, arrays, params, y)
             return y
         out = _new(Tensor)
         out.data = y if type(y) is _ndarray else np.asarray(y)
@@ -166,7 +166,7 @@ class Op(Generic[P, R]):
             out._op = out._left = out._right = out._others = out._first = out._second = out._params = None
         trace = tracing()
         if trace is not None:
-            trace.called(self, inputs, params, out)
+            trace.called(self, inputs, arrays, params, out)
         return out
 
     def explained(self, error: ValueError, arrays: Sequence[Any]) -> ValueError:
@@ -372,7 +372,7 @@ def _traced(
         out._left, out._right = parents if len(parents) == 2 else (parents[0], None)
         out._first, out._second = arrays
         trace.recorded(out)
-    tracing().called(made, inputs, {}, out)  # type: ignore[union-attr]  # one is on
+    tracing().called(made, inputs, arrays, {}, out)  # type: ignore[union-attr]  # one is on
 
 
 def composed(

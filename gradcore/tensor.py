@@ -391,10 +391,11 @@ def _seeded(array: NDArray[Any], source: Any) -> NDArray[Any]:
 
 def _of_values(function: Callable[..., Any], *inputs: Any) -> Tensor:
     """The constant Tensor of a function of values."""
-    out = constant(function(*[x.data if type(x) is Tensor else x for x in inputs]))
+    given = [x.data if type(x) is Tensor else x for x in inputs]
+    out = constant(function(*given))
     trace = tracing()
     if trace is not None:
-        trace.called(function, inputs, {}, out)
+        trace.called(function, inputs, given, {}, out)
     return out
 
 

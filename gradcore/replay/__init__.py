@@ -21,7 +21,7 @@ def capture(step: Callable[..., Any]) -> Captured:
     >>> @gradcore.capture
     ... def step(x, y):
     ...     optimizer.zero_grad()
-    ...     loss = gradcore.mse((x * w).sum(1), y)
+    ...     loss = gradcore.mse_loss((x * w).sum(1), y)
     ...     loss.backward()
     ...     optimizer.step()
     ...     return loss

@@ -8,7 +8,7 @@ import numpy as np
 
 from gradcore.graph import Node, next_order
 from gradcore.modes import Trace, _mode, _trace, recording
-from gradcore.op import Op, operand
+from gradcore.op import Op
 from gradcore.replay.inline import fitted_calls, forward_calls, rule_calls
 from gradcore.replay.program import Call, NotCapturable, Value, same_bits, values_in
 from gradcore.tensor import Tensor
@@ -54,6 +54,7 @@ class Recorder(Trace):
         self.leaves: dict[int, Leaf] = {}
         self._held = held
         self._known: dict[int, tuple[Any, Value]] = {}
+        self._numbers: dict[int, Any] = {}  # arrays of Python's numbers
         self._effects = 0
         self.inputs: list[Value] = []
         self.decisions: list[bool] = []
@@ -105,7 +106,7 @@ class Recorder(Trace):
             known = self._known.get(id(x))
             if known is not None:
                 return known[1]
-            if id(x) not in self._held and x.size:
+            if id(x) not in self._held and id(x) not in self._numbers and x.size:
                 self.fail(
                     f"an array of shape {x.shape} and dtype {x.dtype} enters the step that none of gradcore's ops made: a replay "
                     "would take it for a constant. Hand it in as an argument, or make it in gradcore.callback(function, ...)"
@@ -135,26 +136,26 @@ class Recorder(Trace):
             self.fail(f"{node._op.name} can't be captured: call it outside of the step, or without it")
 
     @_reasoned
-    def called(self, function: Any, inputs: Any, params: Any, out: Any) -> None:
+    def called(self, function: Any, inputs: Any, arrays: Any, params: Any, out: Any) -> None:
         """Write down the forward call of an op, or a function of the values."""
         if self.failed:
             return
         y = out.data if type(out) is Tensor else out
         if not isinstance(y, np.ndarray):
             return
-        like = next((x.data.dtype for x in inputs if type(x) is Tensor), None)
-        if like is None and not all(id(x) in self._known for x in inputs if isinstance(x, np.ndarray)):
+        weak = type(out) is not Tensor
+        if weak and not all(id(x) in self._known for x in inputs if isinstance(x, np.ndarray)):
             return  # inside of a rule, or of arrays of the step's own: its result is then refused where it enters an op
         args: list[Any] = []
-        for x in inputs:
+        for x, array in zip(inputs, arrays, strict=False):  # a method gives room for two
             if x is None or isinstance(x, Node | np.ndarray):
                 args.append(self.value_of(x))
             else:
-                array = operand(x, like) if like is not None else np.asarray(x)
                 args.append(array)
+                if isinstance(array, np.ndarray):
+                    self._numbers[id(array)] = array
         static = {name: self._static(param) for name, param in params.items()}
         plain = function.forward if type(function) is Op else function
-        weak = type(out) is not Tensor
         self._take(y, self._untraced(forward_calls, (plain, tuple(args), static, y, weak)))
 
     def _static(self, param: Any) -> Any:
