@@ -6,6 +6,7 @@ import dis
 import functools
 import operator
 import random
+import sys
 import types
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from gradcore.replay.program import NotCapturable
 from gradcore.tensor import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
 _LIMIT = 256  # entries: a list that is longer is looked at as a whole, as it holds data
 _MOST = 50_000
@@ -28,12 +29,16 @@ class Place:
     """One object that holds others: a module's attributes, a function's variables, a list.
 
     watched: it may be another one in each call, as an optimizer's lr may, but the step itself must not change it.
+    named: of attributes that no code of the step names, the same is true.
     """
 
-    __slots__ = ("known", "name", "read", "watched")
+    __slots__ = ("known", "name", "named", "read", "watched")
 
-    def __init__(self, name: str, read: Callable[[], Mapping[Any, Any]], watched: bool = False) -> None:
+    def __init__(
+        self, name: str, read: Callable[[], Mapping[Any, Any]], watched: bool = False, named: bool = False
+    ) -> None:
         self.name = name
+        self.named = named
         self.read = read
         self.known: dict[Any, Any] = dict(read())
         self.watched = watched
@@ -53,6 +58,9 @@ class Surroundings:
         self.generators: list[np.random.Generator] = []
         self._seen: set[int] = set()
         self._kept: list[Any] = []
+        self._names = {"forward", "__call__"}  # attributes that the code of the step reads, and those that Python does
+        self._all_names = False  # whether it reads others, by names that it computes
+        self._waiting: dict[Any, list[tuple[str, Any]]] = {}  # what is found where some code reads the name
         self._walk("the step", step)
 
     # --- finding ------------------------------------------------------------------------------------------------------
@@ -78,6 +86,9 @@ class Surroundings:
                 self.generators.append(value)
             else:
                 todo += self._inside(name, value)
+            if self._all_names:
+                todo += [found for waiting in self._waiting.values() for found in waiting]
+                self._waiting.clear()
 
     def _inside(self, name: str, value: Any) -> list[tuple[str, Any]]:
         if isinstance(value, types.MethodType):
@@ -94,19 +105,22 @@ class Surroundings:
             if isinstance(value, list):
                 return self._place(name, lambda: dict(enumerate(value)))
             return self._place(name, lambda: value)
-        if isinstance(value, type | types.ModuleType | types.BuiltinFunctionType):
+        if isinstance(value, types.BuiltinFunctionType):
             own = getattr(value, "__self__", None)
             return [] if own is None or isinstance(own, types.ModuleType) else [(name, own)]
+        if isinstance(value, type | types.ModuleType):
+            own_name = value.__module__ if isinstance(value, type) else value.__name__
+            return [] if _of_library(own_name) else self._place(name, lambda: vars(value), named=True)
         attributes = getattr(value, "__dict__", None)
         found: list[tuple[str, Any]] = []
+        ours = type(value).__module__.partition(".")[0] == "gradcore"  # whose code is not looked through
         if isinstance(attributes, dict):
             watched = isinstance(value, Optimizer)
-            inner = self._place(name, lambda: attributes, watched)
+            inner = self._place(name, lambda: attributes, watched, not ours)
             found += [(f"{name}.params", value.params)] if watched else inner
-        for cls in type(value).__mro__:
-            if not _of_library(cls.__module__):
-                found += self._place(f"class {cls.__name__}", lambda cls=cls: vars(cls))
-        return found
+        return found + [
+            (f"class {cls.__name__}", cls) for cls in type(value).__mro__ if not _of_library(cls.__module__)
+        ]
 
     def _function(self, name: str, value: types.FunctionType) -> list[tuple[str, Any]]:
         found: list[tuple[str, Any]] = [(name, value.__defaults__), (name, value.__kwdefaults__)]
@@ -115,17 +129,28 @@ class Surroundings:
             found += self._place(name, lambda: {n: _content(c) for n, c in cells.items()})
         if not _of_library(value.__module__ or ""):
             space = value.__globals__
-            names = [n for n in dict.fromkeys(_globals_of(value.__code__)) if n in space]
+            globals_, attributes = _names_of(value.__code__)
+            names = [n for n in globals_ if n in space]
+            self._all_names |= not {"getattr", "vars", "attrgetter", "__dict__"}.isdisjoint(globals_ | attributes)
+            for new in attributes - self._names:
+                found += self._waiting.pop(new, [])
+            self._names |= attributes
             if names:
                 found += self._place(name, lambda: {n: space.get(n) for n in names})
         return found
 
     def _place(
-        self, name: str, read: Callable[[], Mapping[Any, Any]], watched: bool = False
+        self, name: str, read: Callable[[], Mapping[Any, Any]], watched: bool = False, named: bool = False
     ) -> list[tuple[str, Any]]:
-        place = Place(name, read, watched)
+        place = Place(name, read, watched, named)
         self.places.append(place)
-        return [(f"{name}.{key}", value) for key, value in place.known.items()]
+        found = []
+        for key, value in place.known.items():
+            if named and not self._all_names and key not in self._names:
+                self._waiting.setdefault(key, []).append((f"{name}.{key}", value))
+            else:
+                found.append((f"{name}.{key}", value))
+        return found
 
     # --- comparing ----------------------------------------------------------------------------------------------------
 
@@ -149,10 +174,18 @@ class Surroundings:
     def guards(self, free: set[tuple[int, Any]]) -> list[Guard]:
         """One for each place; `free` are keys that callbacks change."""
         return [
-            Guard(place, [k for k in place.known if (i, k) not in free], any(i == j for j, _ in free))
+            Guard(
+                place,
+                [k for k in place.known if (i, k) not in free and self._reads(place, k)],
+                place.named or any(i == j for j, _ in free),
+            )
             for i, place in enumerate(self.places)
             if not place.watched
         ]
+
+
+    def _reads(self, place: Place, key: Any) -> bool:
+        return not place.named or self._all_names or key in self._names
 
 
 class Guard:
@@ -215,7 +248,8 @@ def same(x: Any, y: Any) -> bool:
 
 
 def _of_library(module: str) -> bool:
-    return module.partition(".")[0] in _LIBRARIES
+    root = module.partition(".")[0]
+    return root in _LIBRARIES or (root in sys.stdlib_module_names and root != "__main__")
 
 
 def _content(cell: Any) -> Any:
@@ -225,11 +259,18 @@ def _content(cell: Any) -> Any:
         return None
 
 
-def _globals_of(code: types.CodeType) -> Iterator[str]:
-    """Names of globals that a function and those inside of it read."""
+def _names_of(code: types.CodeType) -> tuple[set[str], set[str]]:
+    """Names of globals, and of attributes, that a function and those inside of it read."""
+    globals_: set[str] = set()
+    attributes: set[str] = set()
     for instruction in dis.get_instructions(code):
         if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-            yield instruction.argval
+            globals_.add(instruction.argval)
+        elif instruction.opname.startswith(("LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER")):
+            attributes.add(instruction.argval)
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            yield from _globals_of(constant)
+            inner = _names_of(constant)
+            globals_ |= inner[0]
+            attributes |= inner[1]
+    return globals_, attributes
