@@ -235,10 +235,11 @@ def _nll(
     soft = len(np.shape(labels)) == len(logp.shape)
     weights = repeated(_class_weights, weight, classes, logp.dtype)
     if soft:
-        shares, kept, total = labels, None, None
+        shares = _smoothed(labels, label_smoothing, classes)
     else:
-        shares, kept, total = repeated(_shares, labels, weights, logp.dtype, by_class, ignore_index)
-    shares = shares * (1 - label_smoothing) + label_smoothing / classes
+        shares, kept, total = repeated(
+            _shares, labels, weights, logp.dtype, by_class, ignore_index, label_smoothing
+        )
     rows = -sum(shares * logp * reshape(weights, by_class), 1)
     if soft:
         return reduced(rows, reduction)
@@ -250,13 +251,29 @@ def _nll(
 
 
 def _shares(
-    labels: Any, weights: Any, dtype: Any, by_class: tuple[int, ...], ignore_index: int | None
+    labels: Any,
+    weights: Any,
+    dtype: Any,
+    by_class: tuple[int, ...],
+    ignore_index: int | None,
+    label_smoothing: float,
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """One-hot labels, which of them count, and the sum of the weights of those."""
+    """One-hot labels, smoothed, which of them count, and the sum of the weights of those."""
     kept = np.ones(labels.shape, bool) if ignore_index is None else labels != ignore_index
     labels = np.where(kept, labels, 0)
     shares = (labels[:, None] == np.reshape(np.arange(by_class[0]), by_class)).astype(dtype)
+    shares = _smoothed(shares, label_smoothing, by_class[0])
     return shares, kept, np.asarray(np.sum(weights[labels] * kept))
+
+
+def _smoothed(shares: Any, label_smoothing: float, classes: int) -> Any:
+    if type(shares) is not Tensor:
+        return repeated(_of_shares, shares, label_smoothing, classes)
+    return _of_shares(shares, label_smoothing, classes)
+
+
+def _of_shares(shares: Any, label_smoothing: float, classes: int) -> Any:
+    return shares * (1 - label_smoothing) + label_smoothing / classes
 
 
 def _check_total(total: NDArray[Any], shape: tuple[int, ...]) -> None:

@@ -69,6 +69,8 @@ class Surroundings:
         todo = [(name, start)]
         while todo:
             name, value = todo.pop()
+            if isinstance(value, np.generic):
+                self.arrays[id(value)] = value
             if isinstance(value, _SIMPLE) or id(value) in self._seen:
                 continue
             if len(self._seen) > _MOST:

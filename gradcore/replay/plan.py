@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 LIMIT = 20_000  # calls: Python takes long to compile more
 
 
-def needed(calls: list[Call]) -> list[Call]:
-    """Without the weak calls whose results nothing needs."""
-    used: set[int] = set()
+def needed(calls: list[Call], returned: set[int]) -> list[Call]:
+    """Without the weak calls whose results nothing needs; returned: ids of Values that the step returns."""
+    used = set(returned)
     found = []
     for call in reversed(calls):
-        if call.weak and (call.out is None or id(call.out) not in used):
+        made = [call.out] if call.out is not None else [*values_in(call.kwargs.get("out"))]
+        if call.weak and not any(id(value) in used for value in made):
             continue
         used.update(id(v) for v in call.values())
         found.append(call)
@@ -81,7 +82,8 @@ class Program:
     """
 
     def __init__(self, calls: list[Call], inputs: list[Value], args: list[Any], outputs: Any) -> None:
-        self.calls = needed(calls)
+        self._returned = {id(v) for v in values_in(_plain(outputs))}
+        self.calls = needed(calls, self._returned)
         self._space: dict[str, Any] = {"Changed": Changed}
         self._names: dict[int, str] = {}
         self._counts: dict[str, int] = {}
@@ -91,7 +93,6 @@ class Program:
         self.leaves: dict[str, Leaf] = {}
         self._leaves: list[Leaf] = []
         self.effects: dict[str, Call] = {}
-        self._returned = {id(v) for v in values_in(_plain(outputs))}
         self._outside = {id(c.out) for c in self.calls if c.function in (load, load_grad)}
         self._forgotten: set[int] = set()
         for i, (value, arg) in enumerate(zip(inputs, args, strict=True)):

@@ -111,6 +111,14 @@ class Recorder(Trace):
                     f"an array of shape {x.shape} and dtype {x.dtype} enters the step that none of gradcore's ops made: a replay "
                     "would take it for a constant. Hand it in as an argument, or make it in gradcore.callback(function, ...)"
                 )
+        if isinstance(x, np.generic):
+            if id(x) in self._known:
+                return self._known[id(x)][1]
+            if id(x) not in self._held:
+                self.fail(
+                    f"a number of NumPy's, {x!r}, enters the step that none of gradcore's ops made: a replay would take it for a "
+                    "constant. Write float(...) around it where it is one, else make it in gradcore.callback(function, ...)"
+                )
         return x
 
     def _loaded(self, tensor: Any) -> Value:
@@ -148,6 +156,8 @@ class Recorder(Trace):
             return  # inside of a rule, or of arrays of the step's own: its result is then refused where it enters an op
         args: list[Any] = []
         for x, array in zip(inputs, arrays, strict=False):  # a method gives room for two
+            if isinstance(x, np.generic):
+                self.value_of(x)
             if x is None or isinstance(x, Node | np.ndarray):
                 args.append(self.value_of(x))
             else:
@@ -176,7 +186,7 @@ class Recorder(Trace):
         if type(op) is not Op:
             return
         if self._rule[0] is not node or self._rule[1] is not gy:
-            arrays = [self.value_of(a) if isinstance(a, np.ndarray) else a for a in node._arrays]
+            arrays = [self.value_of(a) for a in node._arrays]
             static = {name: self._static(param) for name, param in (node._params or {}).items()}
             args = (self.value_of(gy), self.value_of(node.data), *arrays)
             if op.rules is not None:
@@ -229,11 +239,11 @@ class Recorder(Trace):
             return
         entry = self.leaves.get(id(leaf))
         if entry is None:
-            entry = self.leaves[id(leaf)] = Leaf(leaf, None)
+            entry = self._leaf(leaf)
             entry.start = (leaf.data, before)
         value = self.value_of(gx)
         if before is None:
-            if not entry.cleared:
+            if not entry.cleared and not entry.inner:
                 entry.starts_without = True
             if leaf.grad is not gx or not all(root.fresh for root in value.roots()):
                 copied = Value(leaf.grad, fresh=True)
@@ -253,18 +263,25 @@ class Recorder(Trace):
         entry.cleared = True  # what comes later in the step no longer depends on what was before
         value.keep()
         entry.grad = leaf.grad
-        self.calls.append(Call(store_grad, (entry, value), effect=True))
-        self._effects += 1
+        if not entry.inner:
+            self.calls.append(Call(store_grad, (entry, value), effect=True))
+            self._effects += 1
         self.know(leaf.grad, value)
 
     def cleared(self, leaf: Any) -> None:
         """Write down that a gradient is None."""
         entry = self.leaves.get(id(leaf))
         if entry is None:
-            entry = self.leaves[id(leaf)] = Leaf(leaf, None)
+            entry = self._leaf(leaf)
         entry.cleared = True
         entry.grad = None
-        self.calls.append(Call(clear_grad, (entry,), effect=True))
+        if not entry.inner:
+            self.calls.append(Call(clear_grad, (entry,), effect=True))
+
+    def _leaf(self, tensor: Any) -> Leaf:
+        entry = self.leaves[id(tensor)] = Leaf(tensor, None)
+        entry.inner = tensor._order > self._start
+        return entry
 
     def assigned(self, leaf: Any, values: Any) -> None:
         """Write down that a leaf was given values in place."""
@@ -423,6 +440,8 @@ class Recorder(Trace):
                     "the step returns a tensor whose graph is still to be differentiated, which a replay does not make: return "
                     "x.detach(), or run backward() inside"
                 )
+            if id(tree) in self.leaves and self.leaves[id(tree)].inner:
+                raise NotCapturable("the step returns a leaf that it has made itself: return its data or its grad")
             if id(tree) in self.leaves:
                 return Output(self.leaves[id(tree)], None)
             value = self.value_of(tree)
@@ -462,6 +481,7 @@ class Leaf:
         self.tensor = tensor
         self.value = value
         self.argument = argument
+        self.inner = False  # whether it was made within the step
         self.cleared = False
         self.starts_without = False  # a replay needs that its grad is None at first
         self.starts_with: Any = None  # or an array like this one
@@ -571,7 +591,7 @@ def same_calls(mine: list[Call], other: list[Call]) -> str:
             )
         if isinstance(x, np.ndarray | np.generic):
             return x is y or same_bits(x, y)
-        return type(x) is type(y) and bool(x == y)
+        return type(x) is type(y) and (x is y or bool(x == y) or (x != x and y != y))
 
     for a, b in zip(mine, other, strict=True):
         if a.effect and a.function != b.function:

@@ -33,6 +33,7 @@ _UFUNCS: dict[Any, np.ufunc] = {
 }  # fmt: skip
 _WEAK = frozenset({
     np.add, np.subtract, np.multiply, np.divide, np.maximum, np.minimum, np.greater, np.greater_equal, np.less, np.less_equal,
+    np.equal, np.not_equal,
 })  # fmt: skip
 
 

@@ -25,7 +25,7 @@ ROOMS = """
     losses  variables
     transforms  recompute
     nn  optim
-    preflight  saving
+    preflight  saving  replay
     train
     __init__
     model_file
