@@ -9,7 +9,7 @@ import numpy as np
 from gradcore.convert import plain
 from gradcore.distributed.shard import Shard, current_shard
 from gradcore.errors import DomainError, ShapeError
-from gradcore.modes import callback
+from gradcore.modes import callback, repeated
 from gradcore.nn.module import Module
 from gradcore.nn.sizes import size
 from gradcore.ops.normalize import batch_norm
@@ -85,10 +85,13 @@ class _BatchNorm(Module):
                 return self._over_all_ranks(x, shard)
             callback(self._follow_batch, x.data if type(x) is Tensor else x)
             return batch_norm(x, self.weight, self.bias, self.eps)
-        scale = self.weight / np.sqrt(self.running_var + self.eps)
+        scale = self.weight / repeated(self._deviation)
         shift = self.bias - scale * self.running_mean
         by_channel = (1, -1, *(1,) * (len(x.shape) - 2))
         return x * reshape(scale, by_channel) + reshape(shift, by_channel)
+
+    def _deviation(self) -> Any:
+        return np.sqrt(self.running_var + self.eps)
 
     def _follow_batch(self, x: Any) -> None:
         count = self._count(x.shape, x.shape[0])

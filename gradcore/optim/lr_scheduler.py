@@ -47,10 +47,10 @@ class LRScheduler:
 
     def step(self, epoch: float | None = None) -> None:
         """Go one step on, or to this number of steps, which may have a fraction."""
-        callback(self._go_to, self.last_epoch + 1 if epoch is None else check("epoch", epoch))
+        callback(self._go_to, epoch)
 
-    def _go_to(self, epoch: float) -> None:
-        self.last_epoch = epoch
+    def _go_to(self, epoch: float | None) -> None:
+        self.last_epoch = self.last_epoch + 1 if epoch is None else check("epoch", epoch)
         self._set()
 
     def get_last_lr(self) -> list[float]:

@@ -35,6 +35,7 @@ class Variant:
         self.program = Program(recorder.calls, recorder.inputs, recorder.args, outputs)
         self.guards: list[Guard] = recorder.around.guards(recorder.free)
         self.calls = recorder.calls
+        self.decisions = recorder.decisions
         self.replays = 0
 
     def changed(self) -> str:
@@ -50,7 +51,7 @@ class Kind:
 
     def __init__(self) -> None:
         self.variants: list[Variant] = []
-        self.once: list[tuple[Variant, list[bool]]] = []  # recorded once, with the outcomes of its branches
+        self.once: list[Variant] = []  # recorded once
         self.recordings = 0  # since the last replay
         self.reason = ""  # why it is left alone
 
@@ -172,7 +173,7 @@ class Captured:
                     f"the step makes {len(recorder.calls):,} calls: at most {LIMIT:,} are captured"
                 )
             self._keep(kind, recorder, recorder.outputs(result), result)
-            for variant in (*kind.variants, *[v for v, _ in kind.once]):
+            for variant in (*kind.variants, *kind.once):
                 variant.program.strip()
         except NotCapturable as error:
             kind.reason = str(error)
@@ -185,31 +186,29 @@ class Captured:
         """Compare with what was recorded before; a variant that is new waits for a second recording."""
         if recorder.failed:
             raise NotCapturable(recorder.failed)
-        difference = ""
-        for variant in kind.variants:
-            if not variant.changed() and not (difference := same_calls(variant.calls, recorder.calls)):
+        for variant in [v for v in kind.variants if v.decisions == recorder.decisions and not v.changed()]:
+            difference = same_calls(variant.calls, recorder.calls)
+            if not difference:
                 verify(variant.program, recorder, outputs, result)
                 variant.replays += 1
                 kind.recordings = 0
                 return
-        if difference:
-            kind.variants = [v for v in kind.variants if v.changed()]
+            kind.variants.remove(variant)
             self._last = None
-        for i, (variant, decisions) in enumerate(kind.once):
-            if decisions == recorder.decisions:
-                difference = variant.changed() or same_calls(variant.calls, recorder.calls)
-                if difference:
-                    self._count(difference)
-                    kind.once[i] = (Variant(recorder, outputs), decisions)
-                else:
-                    verify(variant.program, recorder, outputs, result)
-                    del kind.once[i]
-                    kind.variants.insert(0, variant)
-                    del kind.variants[VARIANTS:]
+            self._count(difference)
+        for variant in [v for v in kind.once if v.decisions == recorder.decisions]:
+            kind.once.remove(variant)
+            difference = variant.changed() or same_calls(variant.calls, recorder.calls)
+            if not difference:
+                verify(variant.program, recorder, outputs, result)
+                kind.variants.insert(0, variant)
+                del kind.variants[VARIANTS:]
                 return
+            self._count(difference)
         new = Variant(recorder, outputs)
         verify(new.program, recorder, outputs, result)
-        kind.once.append((new, recorder.decisions))
+        kind.once.append(new)
+        del kind.once[:-VARIANTS]
 
     # --- what happened ------------------------------------------------------------------------------------------------
 

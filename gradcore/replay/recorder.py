@@ -54,6 +54,7 @@ class Recorder(Trace):
         self.leaves: dict[int, Leaf] = {}
         self._held = held
         self._known: dict[int, tuple[Any, Value]] = {}
+        self._used: dict[int, Any] = {}  # arrays of the surroundings
         self._numbers: dict[int, Any] = {}  # arrays of Python's numbers
         self._effects = 0
         self.inputs: list[Value] = []
@@ -106,7 +107,9 @@ class Recorder(Trace):
             known = self._known.get(id(x))
             if known is not None:
                 return known[1]
-            if id(x) not in self._held and id(x) not in self._numbers and x.size:
+            if id(x) in self._held:
+                self._used[id(x)] = x
+            elif id(x) not in self._numbers and x.size:
                 self.fail(
                     f"an array of shape {x.shape} and dtype {x.dtype} enters the step that none of gradcore's ops made: a replay "
                     "would take it for a constant. Hand it in as an argument, or make it in gradcore.callback(function, ...)"
@@ -157,8 +160,14 @@ class Recorder(Trace):
         args: list[Any] = []
         for x, array in zip(inputs, arrays, strict=False):  # a method gives room for two
             if isinstance(x, np.generic):
-                self.value_of(x)
-            if x is None or isinstance(x, Node | np.ndarray):
+                value = self.value_of(x)
+                if type(value) is Value and isinstance(array, np.ndarray):
+                    self.know(array, Value(array))
+                    self.calls.append(Call(np.asarray, (value,), out=self._known[id(array)][1]))
+                elif isinstance(array, np.ndarray):
+                    self._numbers[id(array)] = array
+                args.append(self.value_of(array) if type(value) is Value else array)
+            elif x is None or isinstance(x, Node | np.ndarray):
                 args.append(self.value_of(x))
             else:
                 args.append(array)
@@ -342,7 +351,7 @@ class Recorder(Trace):
         self.calls.append(Call(function, tuple(inner), out=out, effect=True))
         self._effects += changes
         for i, x in enumerate(examples):
-            if isinstance(x, np.ndarray) and id(x) not in self._known:
+            if isinstance(x, np.ndarray | np.generic) and id(x) not in self._known:
                 part = out
                 if type(result) is tuple:
                     part = Value(x, bases=(out,))
@@ -375,6 +384,8 @@ class Recorder(Trace):
     def _reload(self) -> None:
         """What a callback may have changed is looked up again: data and gradients of leaves."""
         for entry in self.leaves.values():
+            if entry.inner:
+                continue  # what a callback can't reach
             entry.stale = True
             if entry.grad is not None:
                 self._known.pop(id(entry.grad), None)
@@ -396,6 +407,12 @@ class Recorder(Trace):
                 f"the step changes {around.places[i].name}.{key}, which a replay would leave out: change it outside of the step, "
                 "or in gradcore.callback(function, ...)"
             )
+        for i, key in self.free:
+            if id(around.places[i].known.get(key)) in self._used:
+                self.fail(
+                    f"a callback replaces {around.places[i].name}.{key}, which the step uses, by another array, and a replay would "
+                    "go on with the old one: write into it, a[...] = new, or read it in gradcore.callback(function, ...)"
+                )
         if not _alike(around.draws(), self._draws):
             self.fail(
                 "the step draws random numbers, and a replay would use the same ones again: draw them by "
