@@ -32,7 +32,9 @@ class Variant:
     """A program and the guards of what it takes for given."""
 
     def __init__(self, recorder: Recorder, outputs: Any) -> None:
-        self.program = Program(recorder.calls, recorder.inputs, recorder.args, outputs)
+        self.program = Program(
+            recorder.calls, recorder.inputs, recorder.args, outputs, set(recorder._used)
+        )
         self.guards: list[Guard] = recorder.around.guards(recorder.free)
         self.calls = recorder.calls
         self.decisions = recorder.decisions
@@ -279,7 +281,7 @@ def verify(program: Program, recorder: Recorder, outputs: Any, result: Any) -> N
     except Changed as change:
         raise NotCapturable(f"the recorded step does not meet its own guards: {change}") from None
     for mine, theirs in zip(leaves_of(found), leaves_of(result), strict=True):
-        if not same_bits(getattr(mine, "data", mine), getattr(theirs, "data", theirs)):
+        if not same_bits(*[x.data if type(x) is Tensor else x for x in (mine, theirs)]):
             raise _other("what is returned")
     for leaf in recorder.leaves.values():
         if id(leaf.tensor) in stands and not _same_or_none(stands[id(leaf.tensor)].grad, leaf.tensor.grad):

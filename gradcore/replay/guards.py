@@ -99,7 +99,7 @@ class Surroundings:
             return self._function(name, value)
         if isinstance(value, functools.partial):
             return [(name, value.func), (name, value.args), (name, value.keywords)]
-        if isinstance(value, list | tuple | dict):
+        if isinstance(value, list | tuple | dict | types.MappingProxyType):
             if len(value) > _LIMIT:
                 return []
             if isinstance(value, tuple):
@@ -116,6 +116,9 @@ class Surroundings:
         attributes = getattr(value, "__dict__", None)
         found: list[tuple[str, Any]] = []
         ours = type(value).__module__.partition(".")[0] == "gradcore"  # whose code is not looked through
+        slots = [n for cls in type(value).__mro__ for n in _slots(cls) if hasattr(value, n)]
+        if slots:
+            found += self._place(name, lambda: {n: getattr(value, n, None) for n in slots}, named=True)
         if isinstance(attributes, dict):
             watched = isinstance(value, Optimizer)
             inner = self._place(name, lambda: attributes, watched, not ours)
@@ -252,6 +255,12 @@ def same(x: Any, y: Any) -> bool:
 def _of_library(module: str) -> bool:
     root = module.partition(".")[0]
     return root in _LIBRARIES or (root in sys.stdlib_module_names and root != "__main__")
+
+
+def _slots(cls: type) -> tuple[str, ...]:
+    names = cls.__dict__.get("__slots__", ())
+    names = (names,) if isinstance(names, str) else tuple(names)
+    return tuple([n for n in names if not n.startswith("__")])
 
 
 def _content(cell: Any) -> Any:

@@ -80,7 +80,7 @@ def _as_array(calls: Calls, value: Value) -> tuple[Calls, Value]:
     if isinstance(value.example, np.ndarray):
         return calls, value
     out = Value(np.asarray(value.example), fresh=True)
-    calls.append(Call(np.asarray, (value,), out=out))
+    calls.append(Call(np.asarray, (value,), out=out, pure=True))
     return calls, out
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,10 +11,11 @@ import numpy as np
 from gradcore.errors import GraphError
 from gradcore.replay.program import Call, Changed, Value, layout, mapped, values_in
 from gradcore.replay.recorder import Leaf, Output, clear_grad, decide, load, load_grad, store_grad
+from gradcore.replay.simpler import simplified
 from gradcore.tensor import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
 LIMIT = 20_000  # calls: Python takes long to compile more
 
@@ -81,9 +84,13 @@ class Program:
     constants and leaves.
     """
 
-    def __init__(self, calls: list[Call], inputs: list[Value], args: list[Any], outputs: Any) -> None:
+    def __init__(
+        self, calls: list[Call], inputs: list[Value], args: list[Any], outputs: Any, held: Collection[int] = ()
+    ) -> None:
         self._returned = {id(v) for v in values_in(_plain(outputs))}
-        self.calls = needed(calls, self._returned)
+        copied = [copy.copy(call) for call in needed(calls, self._returned)]
+        self.calls, outputs = simplified(copied, outputs, held)
+        self._returned = {id(v) for v in values_in(_plain(outputs))}
         self._space: dict[str, Any] = {"Changed": Changed}
         self._names: dict[int, str] = {}
         self._counts: dict[str, int] = {}
@@ -193,11 +200,12 @@ class Program:
             self._lines.append(
                 f"if {'not ' if args[1] else ''}{self._tree(args[0])}: raise Changed('a condition on values')"
             )
-        elif call.name == "getitem" and len(args) == 2:
+        elif call.name == "attrgetter":
+            self._lines.append(f"{target}{self._tree(args[0])}.T")
+        elif call.function is operator.getitem:
             self._lines.append(f"{target}{self._tree(args[0])}[{self._tree(args[1])}]")
         else:
-            inner = [self._tree(a) for a in args]
-            named = dict(call.kwargs)
+            inner, named = self._by_position(call)
             if isinstance(call.function, np.ufunc) and "out" in named:
                 written = named.pop("out")
                 inner.append(_out(call) + self._tree(written[0] if isinstance(written, tuple) else written))
@@ -225,6 +233,17 @@ class Program:
         self._forgotten.update(id(c.out) for c in self.calls[:i] if c.out is not None and id(c.out) not in needed)
         if names:
             self._lines.append(f"{' = '.join(names)} = None")
+
+    def _by_position(self, call: Call) -> tuple[list[str], dict[str, Any]]:
+        """Arguments as texts, and those that go by name: NumPy's reductions read them sooner by position."""
+        inner, named = [self._tree(a) for a in call.args], dict(call.kwargs)
+        owner = getattr(call.function, "__self__", None)
+        if isinstance(owner, np.ufunc) and call.function == owner.reduce and len(inner) == 1:
+            if named.keys() <= {"axis", "keepdims"} and type(named.get("keepdims", False)) is bool:
+                inner.append(self._tree(named.get("axis", 0)))
+                inner += ["None", "None", "True"] if named.get("keepdims") else []
+                named = {}
+        return inner, named
 
     def _function(self, call: Call) -> str:
         if not call.effect and id(call.function) in self._names:

@@ -48,10 +48,11 @@ class Call:
 
     args may hold Values, also inside tuples, lists, dicts and slices. into: whether the function is a ufunc or matmul whose
     result may be written into a buffer. effect: whether it changes something outside, so that a replay can't be given up
-    after it. weak: whether it is left out where nothing needs its result.
+    after it. weak: whether it is left out where nothing needs its result. pure: whether it gives the same for the same
+    arguments, and changes nothing.
     """
 
-    __slots__ = ("args", "effect", "function", "into", "kwargs", "name", "out", "weak")
+    __slots__ = ("args", "effect", "function", "into", "kwargs", "name", "out", "pure", "weak")
 
     def __init__(
         self,
@@ -63,6 +64,7 @@ class Call:
         into: bool = False,
         effect: bool = False,
         weak: bool = False,
+        pure: bool = False,
         name: str = "",
     ) -> None:
         self.function = function
@@ -72,6 +74,7 @@ class Call:
         self.into = into
         self.effect = effect
         self.weak = weak
+        self.pure = pure
         self.name = name or getattr(function, "__name__", type(function).__name__)
 
     def values(self) -> Iterator[Value]:

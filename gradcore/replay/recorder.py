@@ -225,7 +225,7 @@ class Recorder(Trace):
             return
         array = isinstance(total, np.ndarray)
         value = Value(total, fresh=array)
-        self.calls.append(Call(np.add if array else _plus, (first, second), out=value, into=array))
+        self.calls.append(Call(np.add if array else _plus, (first, second), out=value, into=array, pure=array))
         self.know(total, value)
 
     def seeded(self, array: Any, source: Any) -> None:
@@ -233,7 +233,7 @@ class Recorder(Trace):
         if source is None:
             one = array.copy()  # a Tensor's gradient may be this array, and is then its own
             self.know(array, Value(array))
-            self.calls.append(Call(_constant, (one,), out=self._known[id(array)][1]))
+            self.calls.append(Call(constant, (one,), out=self._known[id(array)][1], pure=True))
             return
         inner = self.value_of(source) if isinstance(source, Node | np.ndarray) else source
         value = Value(array, bases=())
@@ -557,7 +557,8 @@ def decide(value: Any, outcome: bool) -> bool:
     return bool(value) is outcome
 
 
-def _constant(x: Any) -> Any:
+def constant(x: Any) -> Any:
+    """The array itself."""
     return x
 
 

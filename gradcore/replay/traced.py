@@ -31,6 +31,7 @@ _UFUNCS: dict[Any, np.ufunc] = {
     operator.or_: np.bitwise_or, operator.xor: np.bitwise_xor, operator.invert: np.invert, operator.matmul: np.matmul,
     operator.iadd: np.add, operator.isub: np.subtract, operator.imul: np.multiply, operator.itruediv: np.divide,
 }  # fmt: skip
+_TRANSPOSED = operator.attrgetter("T")
 _WEAK = frozenset({
     np.add, np.subtract, np.multiply, np.divide, np.maximum, np.minimum, np.greater, np.greater_equal, np.less, np.less_equal,
     np.equal, np.not_equal,
@@ -72,7 +73,7 @@ class Tape:
         bases = () if fresh else tuple([v.slot for v in _traced(args, kwargs)])
         slot = Value(result, fresh and array, bases)
         into = ufunc and array and not kwargs and function.nout == 1
-        self.calls.append(Call(function, inner, named, slot, into=into))
+        self.calls.append(Call(function, inner, named, slot, into=into, pure=True))
         return Traced(result, slot, self)
 
 
@@ -140,7 +141,7 @@ class Traced:
     @property
     def T(self) -> Any:  # noqa: N802
         """The transpose."""
-        return self.tape.call(operator.attrgetter("T"), (self,))
+        return self.tape.call(_TRANSPOSED, (self,))
 
     def __len__(self) -> int:
         return len(self.real_value)
