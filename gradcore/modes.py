@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from gradcore.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterable
 
 
 # True, False, or the trace that is on. A trace is false as a condition: ops that record on their fast path where the mode
@@ -185,6 +185,22 @@ def inform(node: Any) -> None:
     trace = tracing()
     if trace is not None:
         trace.recorded(node)
+
+
+def clear(leaves: Iterable[Any]) -> None:
+    """Make None of the `grad` of each."""
+    trace = tracing()
+    for leaf in leaves:
+        leaf.grad = None
+        if trace is not None:
+            trace.cleared(leaf)
+
+
+def seeded(array: Any, source: Any) -> None:
+    """Inform the trace of the cotangent that a backward pass begins with."""
+    trace = tracing()
+    if trace is not None:
+        trace.seeded(array, source)
 
 
 def callback(function: Callable[..., Any], *args: Any) -> Any:

@@ -9,13 +9,13 @@ import numpy as np
 
 from gradcore import names
 from gradcore.attached import Attached
-from gradcore.convert import as_array, plain
+from gradcore.convert import as_array, of_values, plain
 from gradcore.errors import DtypeError, GraphError, ShapeError
 from gradcore.graph import backward_pass, next_order
-from gradcore.modes import tracing
+from gradcore.modes import clear, seeded, tracing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
@@ -37,9 +37,6 @@ _VALUE_ONLY_UFUNCS = {
     np.signbit, np.sign, np.floor, np.ceil, np.rint, np.trunc, np.logical_and, np.logical_or, np.logical_not,
     np.logical_xor, np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert, np.floor_divide,
 }  # fmt: skip
-
-# Those of them that look at shapes and dtypes only.
-_OF_SHAPES = {np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.empty_like, np.full_like, np.result_type}
 
 # Those that Python's operators stand for give Tensors, whichever side the Tensor is on.
 _OPERATORS = {
@@ -188,13 +185,16 @@ class Tensor(Attached):
                     f"backward() on a tensor of shape {self.shape} needs a cotangent: only a single entry has a "
                     "gradient of its own. Reduce it (y.sum().backward()) or pass gy, of the same shape"
                 )
-            return _seeded(np.ones(self.shape, self.dtype), None)
+            array = np.ones(self.shape, self.dtype)
+            seeded(array, None)
+            return array
         array = np.array(gy.data if type(gy) is Tensor else gy, dtype=self.dtype)
         if array.shape != self.shape:
             raise ShapeError(
                 f"the cotangent gy has shape {array.shape}, and this tensor {self.shape}: they must agree"
             )
-        return _seeded(array, gy)
+        seeded(array, gy)
+        return array
 
     def _receive(self, gx: NDArray[Any], ours: bool) -> None:
         if self.grad is not None:
@@ -234,7 +234,7 @@ class Tensor(Attached):
             if ufunc in _VALUE_ONLY_UFUNCS:
                 if ufunc in _OPERATORS and not kwargs:
                     return _of_values(ufunc, *inputs)
-                return _values(ufunc, inputs, kwargs)
+                return of_values(ufunc, inputs, kwargs)
             raise _no_rule(f"np.{ufunc.__name__}")
         if method == "reduce" and ufunc in _REDUCTIONS:
             return FUNCTIONS[_REDUCTIONS[ufunc]](inputs[0], **{"axis": 0, **kwargs})
@@ -244,7 +244,7 @@ class Tensor(Attached):
         if func in FUNCTIONS:
             return FUNCTIONS[func](*args, **kwargs)
         if func in _VALUE_ONLY:
-            return _values(func, args, kwargs)
+            return of_values(func, args, kwargs)
         raise _no_rule(f"{func.__module__.replace('numpy', 'np', 1)}.{func.__name__}")
 
     # --- Python's protocols -------------------------------------------------------------------------------------------
@@ -373,22 +373,6 @@ def constant(value: Any) -> Tensor:
     return Tensor(np.asarray(value))
 
 
-def clear(leaves: Iterable[Tensor]) -> None:
-    """Make None of each `grad`."""
-    trace = tracing()
-    for leaf in leaves:
-        leaf.grad = None
-        if trace is not None:
-            trace.cleared(leaf)
-
-
-def _seeded(array: NDArray[Any], source: Any) -> NDArray[Any]:
-    trace = tracing()
-    if trace is not None:
-        trace.seeded(array, source)
-    return array
-
-
 def _of_values(function: Callable[..., Any], *inputs: Any) -> Tensor:
     """The constant Tensor of a function of values."""
     given = [x.data if type(x) is Tensor else x for x in inputs]
@@ -397,14 +381,3 @@ def _of_values(function: Callable[..., Any], *inputs: Any) -> Tensor:
     if trace is not None:
         trace.called(function, inputs, given, {}, out)
     return out
-
-
-def _values(function: Any, args: Any, kwargs: Any) -> Any:
-    """What a function of NumPy gives of the values alone."""
-    trace = tracing()
-    if trace is not None and function not in _OF_SHAPES:
-        for value in (*args, *kwargs.values()):
-            if type(value) is Tensor:
-                trace.read(value, f"np.{function.__name__}")
-    given = [x.data if type(x) is Tensor else x for x in args]
-    return function(*given, **{name: x.data if type(x) is Tensor else x for name, x in kwargs.items()})

@@ -18,12 +18,12 @@ from typing import Any
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
-import chain
-import mlp
-import numpy as np
-from contest import FLOOR, OURS, TORCH, Contender, Values, contest
-from training import race_of
-from timing import Race
+import chain  # noqa: E402 (threads first)
+import mlp  # noqa: E402 (threads first)
+import numpy as np  # noqa: E402 (threads first)
+from contest import FLOOR, OURS, TORCH, Contender, Values, contest  # noqa: E402 (threads first)
+from timing import Race  # noqa: E402 (threads first)
+from training import race_of  # noqa: E402 (threads first)
 
 CAPTURED = "captured"
 CHAIN, TINY, MLP = 0.20, 0.28, 0.53  # the aims, as shares of PyTorch's time
@@ -196,7 +196,9 @@ def races(share: float) -> Iterator[tuple[str, Race, float]]:
 
 def main() -> int:
     """Race the three workloads."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="a fifth of the rounds")
     parser.add_argument("--check", action="store_true", help="exit with 1 where an aim is missed")
     args = parser.parse_args()

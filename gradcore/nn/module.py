@@ -10,9 +10,10 @@ from gradcore import names
 from gradcore.convert import plain
 from gradcore.errors import ArgumentError
 from gradcore.holding import assign
+from gradcore.modes import clear
 from gradcore.nn.hooks import Handle, Hook, Hooks
 from gradcore.state import check_state
-from gradcore.tensor import Tensor, clear
+from gradcore.tensor import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from gradcore.errors import DomainError, ShapeError
+from gradcore.modes import repeated
 from gradcore.nn import recurrent_references as reference
 from gradcore.nn.dropout import Dropout
-from gradcore.modes import repeated
 from gradcore.nn.module import Module
 from gradcore.nn.sizes import size
 from gradcore.ops.activations import relu

@@ -12,10 +12,10 @@ import numpy as np
 from gradcore import names
 from gradcore.errors import ArgumentError, DomainError, GraphError, ShapeError
 from gradcore.holding import is_held
-from gradcore.modes import callback
+from gradcore.modes import callback, clear
 from gradcore.optim.groups import Common, grouped
 from gradcore.optim.states import read, running_values
-from gradcore.tensor import Tensor, clear
+from gradcore.tensor import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

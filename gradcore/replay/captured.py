@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcore.distributed.shard import current_shard
-from gradcore.errors import ArgumentError
 from gradcore.modes import recording, tracing
 from gradcore.replay.guards import Surroundings
 from gradcore.replay.plan import LIMIT, Program
-from gradcore.replay.program import Changed, NotCapturable, layout, same_bits, values_in
-from gradcore.replay.recorder import Output, Recorder, same_calls
+from gradcore.replay.program import Changed, NotCapturable, layout, same_bits
+from gradcore.replay.recorder import Recorder
+from gradcore.replay.results import finished
+from gradcore.replay.same import same_calls
 from gradcore.tensor import Tensor
 from gradcore.variables import leaves_of
 
@@ -32,10 +33,8 @@ class Variant:
     """A program and the guards of what it takes for given."""
 
     def __init__(self, recorder: Recorder, outputs: Any) -> None:
-        self.program = Program(
-            recorder.calls, recorder.inputs, recorder.args, outputs, set(recorder._used)
-        )
-        self.guards: list[Guard] = recorder.around.guards(recorder.free)
+        self.program = Program(recorder.calls, recorder.inputs, recorder.args, outputs, set(recorder.used))
+        self.guards: list[Guard] = recorder.around.guards(recorder.watch.free)
         self.calls = recorder.calls
         self.decisions = recorder.decisions
         self.replays = 0
@@ -78,7 +77,9 @@ class Captured:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What `step(*args, **kwargs)` would give and change."""
         if not self._lock.acquire(blocking=False):
-            return self.step(*args, **kwargs)  # its buffers are in use: another thread, or a callback that calls it
+            return self.step(
+                *args, **kwargs
+            )  # its buffers are in use: another thread, or a callback that calls it
         try:
             last = self._last
             if (
@@ -167,14 +168,7 @@ class Captured:
         with recorder:
             result = self.step(*args, **kwargs)
         try:
-            recorder.check()
-            if recorder.failed:
-                raise NotCapturable(recorder.failed)
-            if len(recorder.calls) > LIMIT:
-                raise NotCapturable(
-                    f"the step makes {len(recorder.calls):,} calls: at most {LIMIT:,} are captured"
-                )
-            self._keep(kind, recorder, recorder.outputs(result), result)
+            self._keep(kind, recorder, finished(recorder, result, LIMIT), result)
             for variant in (*kind.variants, *kind.once):
                 variant.program.strip()
         except NotCapturable as error:
@@ -186,8 +180,6 @@ class Captured:
 
     def _keep(self, kind: Kind, recorder: Recorder, outputs: Any, result: Any) -> None:
         """Compare with what was recorded before; a variant that is new waits for a second recording."""
-        if recorder.failed:
-            raise NotCapturable(recorder.failed)
         for variant in [v for v in kind.variants if v.decisions == recorder.decisions and not v.changed()]:
             difference = same_calls(variant.calls, recorder.calls)
             if not difference:
@@ -264,7 +256,7 @@ def verify(program: Program, recorder: Recorder, outputs: Any, result: Any) -> N
 
     def effect(*given: Any, **_: Any) -> Any:
         recorded = next(effects)
-        arrays = [x for x in _arrays(given)]
+        arrays = _arrays(given)
         if len(arrays) != len(recorded.given) or not all(map(same_bits, arrays, recorded.given)):
             raise _other("what a callback gets")
         for key, (_, grad) in recorded.before.items():

@@ -58,7 +58,10 @@ class Surroundings:
         self.generators: list[np.random.Generator] = []
         self._seen: set[int] = set()
         self._kept: list[Any] = []
-        self._names = {"forward", "__call__"}  # attributes that the code of the step reads, and those that Python does
+        self._names = {
+            "forward",
+            "__call__",
+        }  # attributes that the code of the step reads, and those that Python does
         self._all_names = False  # whether it reads others, by names that it computes
         self._waiting: dict[Any, list[tuple[str, Any]]] = {}  # what is found where some code reads the name
         self._walk("the step", step)
@@ -136,7 +139,9 @@ class Surroundings:
             space = value.__globals__
             globals_, attributes = _names_of(value.__code__)
             names = [n for n in globals_ if n in space]
-            self._all_names |= not {"getattr", "vars", "attrgetter", "__dict__"}.isdisjoint(globals_ | attributes)
+            self._all_names |= not {"getattr", "vars", "attrgetter", "__dict__"}.isdisjoint(
+                globals_ | attributes
+            )
             for new in attributes - self._names:
                 found += self._waiting.pop(new, [])
             self._names |= attributes
@@ -165,7 +170,7 @@ class Surroundings:
 
     def draws(self) -> list[Any]:
         """The states of the generators, Python's and NumPy's global ones among them."""
-        return [*[g.bit_generator.state for g in self.generators], random.getstate(), np.random.get_state()]
+        return [*[g.bit_generator.state for g in self.generators], random.getstate(), np.random.get_state()]  # noqa: NPY002
 
     def differences(self, before: list[Any], after: list[Any]) -> list[tuple[int, Any]]:
         """The places and keys at which two snapshots differ."""
@@ -188,7 +193,6 @@ class Surroundings:
             if not place.watched
         ]
 
-
     def _reads(self, place: Place, key: Any) -> bool:
         return not place.named or self._all_names or key in self._names
 
@@ -196,21 +200,24 @@ class Surroundings:
 class Guard:
     """Compares what a place holds with what it held."""
 
-    __slots__ = ("_get", "_keys", "_known", "_open", "_read", "_size", "name")
+    __slots__ = ("_get", "_keys", "_known", "_mapping", "_read", "_size", "name")
 
     def __init__(self, place: Place, keys: list[Any], is_open: bool) -> None:
         self.name = place.name
         self._read = place.read
+        # The same dict each time, as an object's attributes are, or one that is made when it is looked at.
+        self._mapping = place.read() if place.read() is place.read() else None
         self._keys = keys
-        self._open = is_open
-        self._size = len(place.known)
+        self._size = -1 if is_open else len(place.known)
         self._known: tuple[Any, ...] = tuple([place.known[k] for k in keys])
         self._get = _getter(keys)
 
     def holds(self) -> bool:
         """Whether each attribute is the same object, or an equal number or text."""
-        now = self._read()
-        if len(now) != self._size and not self._open:
+        now = self._mapping
+        if now is None:
+            now = self._read()
+        if self._size >= 0 and len(now) != self._size:
             return False
         try:
             found = self._get(now)

@@ -112,7 +112,21 @@ def _whole(function: Any, args: Any, params: Any, name: str) -> tuple[Calls, Val
 
     try:
         y = function(*mapped(args, example), **mapped(params, example))
-    except Exception as error:  # noqa: BLE001 (it ran without one a moment ago)
-        raise NotCapturable(f"{name} raised {error!r:.80} when it was called again on the same arrays") from error
+    except Exception as error:
+        raise NotCapturable(
+            f"{name} raised {error!r:.80} when it was called again on the same arrays"
+        ) from error
     value = Value(y, bases=tuple(values_in((args, params))))
     return [Call(function, args, params, value, name=name)], value
+
+
+class Whole:
+    """A rule that gives all cotangents at once."""
+
+    def __init__(self, op: Any, needs: tuple[bool, ...]) -> None:
+        self.op = op
+        self.needs = needs
+
+    def __call__(self, gy: Any, y: Any, *arrays: Any, **params: Any) -> Any:
+        """All cotangents."""
+        return self.op.whole_rule(gy, y, arrays, params, self.needs)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcore.errors import GraphError
+from gradcore.graph import next_order
+from gradcore.replay.leaves import Leaf, Output, clear_grad, decide, load, load_grad, store_grad
 from gradcore.replay.program import Call, Changed, Value, layout, mapped, values_in
-from gradcore.replay.recorder import Leaf, Output, clear_grad, decide, load, load_grad, store_grad
 from gradcore.replay.simpler import simplified
 from gradcore.tensor import Tensor
 
@@ -85,7 +86,12 @@ class Program:
     """
 
     def __init__(
-        self, calls: list[Call], inputs: list[Value], args: list[Any], outputs: Any, held: Collection[int] = ()
+        self,
+        calls: list[Call],
+        inputs: list[Value],
+        args: list[Any],
+        outputs: Any,
+        held: Collection[int] = (),
     ) -> None:
         self._returned = {id(v) for v in values_in(_plain(outputs))}
         copied = [copy.copy(call) for call in needed(calls, self._returned)]
@@ -94,6 +100,7 @@ class Program:
         self._space: dict[str, Any] = {"Changed": Changed}
         self._names: dict[int, str] = {}
         self._counts: dict[str, int] = {}
+        self._functions: dict[Any, str] = {}
         self._held: list[Any] = []  # what names are known of by id
         self._lines: list[str] = []
         self._buffers = buffers(self.calls)
@@ -178,7 +185,9 @@ class Program:
                         f"if {name}.grad is not None: raise Changed('a gradient that was there before the step')"
                     )
                 if leaf.starts_with is not None:
-                    self._lines.append(f"if {name}.grad is None: raise Changed('a gradient that was there before')")
+                    self._lines.append(
+                        f"if {name}.grad is None: raise Changed('a gradient that was there before')"
+                    )
                     self._guard(f"{name}.grad", leaf.starts_with, "a gradient that was there before")
 
     def _line(self, call: Call) -> None:
@@ -230,7 +239,9 @@ class Program:
             and id(earlier.out) not in self._forgotten
             and any(id(root) in self._outside or root.kept for root in earlier.out.roots())
         ]
-        self._forgotten.update(id(c.out) for c in self.calls[:i] if c.out is not None and id(c.out) not in needed)
+        self._forgotten.update(
+            id(c.out) for c in self.calls[:i] if c.out is not None and id(c.out) not in needed
+        )
         if names:
             self._lines.append(f"{' = '.join(names)} = None")
 
@@ -238,20 +249,24 @@ class Program:
         """Arguments as texts, and those that go by name: NumPy's reductions read them sooner by position."""
         inner, named = [self._tree(a) for a in call.args], dict(call.kwargs)
         owner = getattr(call.function, "__self__", None)
-        if isinstance(owner, np.ufunc) and call.function == owner.reduce and len(inner) == 1:
-            if named.keys() <= {"axis", "keepdims"} and type(named.get("keepdims", False)) is bool:
-                inner.append(self._tree(named.get("axis", 0)))
-                inner += ["None", "None", "True"] if named.get("keepdims") else []
-                named = {}
+        reduces = isinstance(owner, np.ufunc) and call.function == owner.reduce and len(inner) == 1
+        if reduces and named.keys() <= {"axis", "keepdims"} and type(named.get("keepdims", False)) is bool:
+            inner.append(self._tree(named.get("axis", 0)))
+            inner += ["None", "None", "True"] if named.get("keepdims") else []
+            named = {}
         return inner, named
 
     def _function(self, call: Call) -> str:
-        if not call.effect and id(call.function) in self._names:
-            return self._names[id(call.function)]
-        name = "".join([c if c.isalnum() else "_" for c in call.name]).lstrip("_") or "call"
+        known = None if call.effect else self._functions.get(_hashed(call.function))
+        if known is not None:
+            return known
+        owner = getattr(call.function, "__self__", None)
+        title = f"{owner.__name__}_{call.name}" if isinstance(owner, np.ufunc) else call.name
+        name = "".join([c if c.isalnum() else "_" for c in title]).lstrip("_") or "call"
         count = self._counts[name] = self._counts.get(name, 0) + 1
         name = f"{name}_{count}" if count > 1 or call.effect else f"{name}_"
-        self._names[id(call.function)] = name
+        if not call.effect:
+            self._functions[_hashed(call.function)] = name
         self._held.append(call.function)
         self._space[name] = call.function
         return name
@@ -306,6 +321,11 @@ def _plain(tree: Any) -> Any:
     return mapped(tree, lambda leaf: leaf.value if isinstance(leaf, Output) else leaf)
 
 
+def _hashed(function: Any) -> Any:
+    """What is equal for one function; each reading of `np.add.reduce` is another object."""
+    return function if getattr(function, "__self__", None) is not None else id(function)
+
+
 def _out(call: Call) -> str:
     """By position, which is sooner, where NumPy does not warn of it."""
     return "out=" if call.function in (np.maximum, np.minimum) else ""
@@ -319,7 +339,11 @@ class _Wrap:
         self._requires_grad = like.requires_grad
 
     def __call__(self, data: Any) -> Tensor:
-        made = Tensor(data)
+        made = Tensor.__new__(Tensor)
+        made.data = data
+        made.grad = None
         made.requires_grad = self._requires_grad
         made._op = self._op
+        made._left = made._right = made._others = made._first = made._second = made._params = None
+        made._order = next_order()
         return made

@@ -9,8 +9,23 @@ import numpy as np
 from gradcore.graph import Node, next_order
 from gradcore.modes import Trace, _mode, _trace, recording
 from gradcore.op import Op
-from gradcore.replay.inline import fitted_calls, forward_calls, rule_calls
-from gradcore.replay.program import Call, NotCapturable, Value, same_bits, values_in
+from gradcore.replay.inline import Whole, fitted_calls, forward_calls, rule_calls
+from gradcore.replay.leaves import (
+    Effect,
+    Leaf,
+    clear_grad,
+    constant,
+    copied,
+    decide,
+    load,
+    load_grad,
+    part_of,
+    plus,
+    store_grad,
+    sum_of_gradients,
+)
+from gradcore.replay.program import Call, NotCapturable, Value, values_in
+from gradcore.replay.watch import Watch
 from gradcore.tensor import Tensor
 from gradcore.tracing import calling
 
@@ -43,25 +58,22 @@ class Recorder(Trace):
         super().__init__()
         held = {**around.tensors, **around.arrays}
         self.around = around
-        self.free: set[tuple[int, Any]] = set()  # attributes that callbacks change
-        self._places = around.snapshot()
-        self._draws = around.draws()
-        self._data = {id(t): (t, t.data, t.data.copy()) for t in around.tensors.values()}
-        self._grads = {id(t): (t, t.grad) for t in around.tensors.values()}
         self.args = args
         self.calls: list[Call] = []
         self.failed = ""
         self.leaves: dict[int, Leaf] = {}
         self._held = held
         self._known: dict[int, tuple[Any, Value]] = {}
-        self._used: dict[int, Any] = {}  # arrays of the surroundings
+        self.used: dict[int, Any] = {}  # arrays of the surroundings
         self._numbers: dict[int, Any] = {}  # arrays of Python's numbers
         self._effects = 0
         self.inputs: list[Value] = []
         self.decisions: list[bool] = []
-        self._rule: tuple[Any, Any, list[Any]] = (None, None, [])  # the last rule that gave all cotangents at once
+        # The node and cotangent of the last rule that gave all cotangents at once, and those.
+        self._rule: tuple[Any, Any, Any] = (None, None, None)
         self._start = next_order()
         self.effects: list[Effect] = []
+        self.watch = Watch(around, self.leaves, self.used, self.fail)
         for i, arg in enumerate(args):
             array = arg.data if type(arg) is Tensor else arg
             value = Value(array)
@@ -75,7 +87,9 @@ class Recorder(Trace):
             if type(arg) is Tensor:
                 self.leaves[id(arg)] = Leaf(arg, value, i)
                 if not arg.is_leaf:
-                    self.fail(f"argument {i} is the result of an op, whose graph leads out of the step: detach it")
+                    self.fail(
+                        f"argument {i} is the result of an op, whose graph leads out of the step: detach it"
+                    )
 
     def fail(self, reason: str) -> None:
         """There can be no replay; the first reason counts."""
@@ -108,7 +122,7 @@ class Recorder(Trace):
             if known is not None:
                 return known[1]
             if id(x) in self._held:
-                self._used[id(x)] = x
+                self.used[id(x)] = x
             elif id(x) not in self._numbers and x.size:
                 self.fail(
                     f"an array of shape {x.shape} and dtype {x.dtype} enters the step that none of gradcore's ops made: a replay "
@@ -202,7 +216,7 @@ class Recorder(Trace):
                 calls, given = self._untraced(rule_calls, (op.rules[index], args, static, f"{op.name}_rule"))
             else:
                 needs = tuple([p is not None for p in node._parents])
-                whole = _Whole(op, needs)
+                whole = Whole(op, needs)
                 calls, given = self._untraced(rule_calls, (whole, args, static, f"{op.name}_rule"))
                 self._rule = (node, gy, given)
             self.calls += calls
@@ -225,7 +239,7 @@ class Recorder(Trace):
             return
         array = isinstance(total, np.ndarray)
         value = Value(total, fresh=array)
-        self.calls.append(Call(np.add if array else _plus, (first, second), out=value, into=array, pure=array))
+        self.calls.append(Call(np.add if array else plus, (first, second), out=value, into=array, pure=array))
         self.know(total, value)
 
     def seeded(self, array: Any, source: Any) -> None:
@@ -255,9 +269,9 @@ class Recorder(Trace):
             if not entry.cleared and not entry.inner:
                 entry.starts_without = True
             if leaf.grad is not gx or not all(root.fresh for root in value.roots()):
-                copied = Value(leaf.grad, fresh=True)
-                self.calls.append(Call(_copied, (value,), out=copied))
-                value = copied
+                own = Value(leaf.grad, fresh=True)
+                self.calls.append(Call(copied, (value,), out=own))
+                value = own
         else:
             known = self._known.get(id(before))
             if known is None:
@@ -267,7 +281,7 @@ class Recorder(Trace):
             else:
                 old = known[1]
             total = Value(leaf.grad, fresh=True)
-            self.calls.append(Call(_sum_of_gradients, (old, value), out=total))
+            self.calls.append(Call(sum_of_gradients, (old, value), out=total))
             value = total
         entry.cleared = True  # what comes later in the step no longer depends on what was before
         value.keep()
@@ -306,8 +320,7 @@ class Recorder(Trace):
         self.calls.append(Call(assign, (entry, value), effect=True))
         self.effects.append(Effect(None, [value.example] if type(value) is Value else [], {}, self._states()))
         self._effects += 1
-        if changes:
-            self._settle()
+        self.watch.settle()
         self._reload()
 
     # --- what a replay can't follow -----------------------------------------------------------------------------------
@@ -340,12 +353,13 @@ class Recorder(Trace):
         inner = [self._argument(a) for a in args]
         for value in values_in(inner):
             value.keep()
-        self.check()
+        self.watch.check()
         given = [v.example for v in values_in(inner)]
         before = self._states()
         result = self._untraced(function, args)
         self.effects.append(Effect(result, given, before, self._states()))
-        self._settle()
+        if changes:
+            self.watch.settle()
         examples = result if type(result) is tuple else (result,)
         out = Value(result)
         self.calls.append(Call(function, tuple(inner), out=out, effect=True))
@@ -355,7 +369,7 @@ class Recorder(Trace):
                 part = out
                 if type(result) is tuple:
                     part = Value(x, bases=(out,))
-                    self.calls.append(Call(_part, (out, i), out=part))
+                    self.calls.append(Call(part_of, (out, i), out=part))
                 self.know(x, part)
         if changes:
             self._reload()
@@ -363,7 +377,7 @@ class Recorder(Trace):
 
     def _argument(self, arg: Any) -> Any:
         if type(arg) is Tensor and (id(arg) in self._held or id(arg) in self.leaves):
-            return self.leaves[id(arg)] if id(arg) in self.leaves else arg
+            return self.leaves.get(id(arg), arg)
         if type(arg) is Tensor:
             self.fail("a callback gets a Tensor of the step: hand it the values, x.data")
             return arg
@@ -397,226 +411,3 @@ class Recorder(Trace):
 
     def _states(self) -> dict[int, tuple[Any, Any]]:
         return {id(e.tensor): (e.tensor.data, e.tensor.grad) for e in self.leaves.values()}
-
-    def check(self) -> None:
-        """Refuse what the step has changed by itself since the last callback."""
-        around = self.around
-        now = around.snapshot()
-        for i, key in around.differences(self._places, now):
-            self.fail(
-                f"the step changes {around.places[i].name}.{key}, which a replay would leave out: change it outside of the step, "
-                "or in gradcore.callback(function, ...)"
-            )
-        for i, key in self.free:
-            if id(around.places[i].known.get(key)) in self._used:
-                self.fail(
-                    f"a callback replaces {around.places[i].name}.{key}, which the step uses, by another array, and a replay would "
-                    "go on with the old one: write into it, a[...] = new, or read it in gradcore.callback(function, ...)"
-                )
-        if not _alike(around.draws(), self._draws):
-            self.fail(
-                "the step draws random numbers, and a replay would use the same ones again: draw them by "
-                "gradcore.callback(rng.random, shape)"
-            )
-        for tensor, data, values in self._data.values():
-            if tensor.data is not data or not same_bits(data, values):
-                self.fail(
-                    f"the step changes the data of a tensor of shape {tensor.shape}, which a replay would leave out: use an "
-                    "optimizer, x -= y under no_grad, or gradcore.callback(function, ...)"
-                )
-        for entry in self.leaves.values():
-            if id(entry.tensor) not in self._data and entry.argument is None:
-                self._data[id(entry.tensor)] = (entry.tensor, entry.tensor.data, entry.tensor.data.copy())
-        for tensor, grad in self._grads.values():
-            found = self.leaves.get(id(tensor))
-            expected = grad if found is None or not found.cleared else found.grad
-            if tensor.grad is not expected:
-                self.fail(
-                    f"the step sets the grad of a tensor of shape {tensor.shape} itself, which a replay would leave out: use "
-                    "zero_grad(), or gradcore.callback(function, ...)"
-                )
-
-    def _settle(self) -> None:
-        """Take what a callback has changed for given."""
-        now = self.around.snapshot()
-        self.free.update(self.around.differences(self._places, now))
-        self._places = now
-        self._draws = self.around.draws()
-        self._data = {key: (t, t.data, t.data.copy()) for key, (t, _, _) in self._data.items()}
-        self._grads = {key: (t, t.grad) for key, (t, _) in self._grads.items()}
-
-    def outputs(self, tree: Any) -> Any:
-        """What the step returned, with Values in it."""
-        if type(tree) is tuple or type(tree) is list:
-            return type(tree)([self.outputs(part) for part in tree])
-        if type(tree) is dict:
-            return {key: self.outputs(part) for key, part in tree.items()}
-        if type(tree) is Tensor:
-            if tree._op is not None and tree._first is not None:
-                raise NotCapturable(
-                    "the step returns a tensor whose graph is still to be differentiated, which a replay does not make: return "
-                    "x.detach(), or run backward() inside"
-                )
-            if id(tree) in self.leaves and self.leaves[id(tree)].inner:
-                raise NotCapturable("the step returns a leaf that it has made itself: return its data or its grad")
-            if id(tree) in self.leaves:
-                return Output(self.leaves[id(tree)], None)
-            value = self.value_of(tree)
-            if type(value) is Value:
-                value.keep()
-            return Output(tree, value)
-        if isinstance(tree, np.ndarray):
-            value = self.value_of(tree)
-            if type(value) is Value:
-                value.keep()
-            return value
-        if tree is None or isinstance(tree, str | bool):
-            return tree
-        if isinstance(tree, int | float | np.generic):
-            raise NotCapturable(
-                f"the step returns the number {tree!r}, which a replay would return again: return a tensor"
-            )
-        raise NotCapturable(
-            f"the step returns {type(tree).__name__}: expected tensors, arrays, None, or tuples, lists and dicts of them"
-        )
-
-
-class Effect:
-    """What a callback got and gave when it was recorded, and the data and gradients of leaves before and after it."""
-
-    def __init__(self, result: Any, given: list[Any], before: Any, after: Any) -> None:
-        self.result = result
-        self.given = given
-        self.before = before
-        self.after = after
-
-
-class Leaf:
-    """A tensor that the step reads or gives a gradient to; as `argument` number i another one in each call."""
-
-    def __init__(self, tensor: Any, value: Value | None, argument: int | None = None) -> None:
-        self.tensor = tensor
-        self.value = value
-        self.argument = argument
-        self.inner = False  # whether it was made within the step
-        self.cleared = False
-        self.starts_without = False  # a replay needs that its grad is None at first
-        self.starts_with: Any = None  # or an array like this one
-        self.start = (tensor.data, tensor.grad)
-        self.stale = False  # whether a callback may have changed its data since they were looked up
-        self.grad: Any = None
-        
-
-    def strip(self) -> None:
-        """Let go of the arrays of the recording."""
-        self.value = self.grad = self.starts_with = None
-        self.start = (None, None)
-
-
-class _Whole:
-    """A rule that gives all cotangents at once."""
-
-    def __init__(self, op: Any, needs: tuple[bool, ...]) -> None:
-        self.op = op
-        self.needs = needs
-
-    def __call__(self, gy: Any, y: Any, *arrays: Any, **params: Any) -> Any:
-        return self.op.whole_rule(gy, y, arrays, params, self.needs)
-
-
-class Output:
-    """A Tensor among what the step returns."""
-
-    def __init__(self, tensor: Any, value: Any) -> None:
-        self.tensor = tensor
-        self.value = value
-
-
-def load(leaf: Any) -> Any:
-    """The array that a leaf holds now."""
-    return leaf.data
-
-
-def load_grad(leaf: Any) -> Any:
-    """The gradient that a leaf has now."""
-    return leaf.grad
-
-
-def store_grad(leaf: Any, value: Any) -> None:
-    """Give a leaf its gradient."""
-    leaf.grad = value
-
-
-def clear_grad(leaf: Any) -> None:
-    """Take a leaf's gradient away."""
-    leaf.grad = None
-
-
-def decide(value: Any, outcome: bool) -> bool:
-    """Whether a condition comes out as it was recorded."""
-    return bool(value) is outcome
-
-
-def constant(x: Any) -> Any:
-    """The array itself."""
-    return x
-
-
-def _copied(x: Any) -> Any:
-    return np.array(x, order="C")
-
-
-def _sum_of_gradients(total: Any, gx: Any) -> Any:
-    return np.add(total, gx, out=np.empty_like(total))
-
-
-def _plus(x: Any, y: Any) -> Any:
-    return x + y
-
-
-def _part(values: Any, i: int) -> Any:
-    return values[i]
-
-
-def _alike(x: Any, y: Any) -> bool:
-    if isinstance(x, np.ndarray):
-        return bool(np.array_equal(x, y))
-    if isinstance(x, dict):
-        return all(_alike(x[key], y[key]) for key in x)
-    if isinstance(x, list | tuple):
-        return len(x) == len(y) and all(map(_alike, x, y))
-    return bool(x == y)
-
-
-def same_calls(mine: list[Call], other: list[Call]) -> str:
-    """How two recordings of a step differ; "" where they do not."""
-    if len(mine) != len(other):
-        return f"it made {len(mine)} calls and then {len(other)}"
-    pairs: dict[int, Value] = {}
-
-    def equal(x: Any, y: Any) -> bool:
-        if type(x) is Value or type(y) is Value:
-            return type(x) is type(y) and pairs.setdefault(id(x), y) is y
-        if isinstance(x, tuple | list):
-            return type(x) is type(y) and len(x) == len(y) and all(map(equal, x, y))
-        if isinstance(x, dict):
-            return isinstance(y, dict) and x.keys() == y.keys() and all(equal(x[k], y[k]) for k in x)
-        if isinstance(x, slice):
-            return isinstance(y, slice) and equal((x.start, x.stop, x.step), (y.start, y.stop, y.step))
-        if isinstance(x, Leaf):
-            return isinstance(y, Leaf) and (
-                x.argument == y.argument and (x.argument is not None or x.tensor is y.tensor)
-            )
-        if isinstance(x, np.ndarray | np.generic):
-            return x is y or same_bits(x, y)
-        return type(x) is type(y) and (x is y or bool(x == y) or (x != x and y != y))
-
-    for a, b in zip(mine, other, strict=True):
-        if a.effect and a.function != b.function:
-            return "a callback got another function the second time: make it once, outside of the step"
-        if (a.out is None) != (b.out is None) or not equal((a.args, a.kwargs), (b.args, b.kwargs)):
-            name = getattr(a.function, "__name__", str(a.function))
-            return f"its call of {name} got other numbers, arrays or options the second time"
-        if a.out is not None and b.out is not None:
-            pairs[id(a.out)] = b.out
-    return ""

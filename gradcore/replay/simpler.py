@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gradcore.replay.leaves import constant
 from gradcore.replay.program import Call, Value, mapped, values_in
-from gradcore.replay.recorder import constant
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -72,7 +72,7 @@ class Tape:
         fresh = ufunc or function in (np.add.reduce, np.maximum.reduce, np.ndarray.copy)
         bases = () if fresh else tuple([v.slot for v in _traced(args, kwargs)])
         slot = Value(result, fresh and array, bases)
-        into = ufunc and array and not kwargs and function.nout == 1
+        into = isinstance(function, np.ufunc) and array and not kwargs and function.nout == 1
         self.calls.append(Call(function, inner, named, slot, into=into, pure=True))
         return Traced(result, slot, self)
 
@@ -139,7 +139,7 @@ class Traced:
         return self.real_value.size
 
     @property
-    def T(self) -> Any:  # noqa: N802
+    def T(self) -> Any:
         """The transpose."""
         return self.tape.call(_TRANSPOSED, (self,))
 
@@ -157,7 +157,9 @@ class Traced:
     def __getattr__(self, name: str) -> Any:
         if name not in _METHODS:
             raise Leak
-        method = getattr(np.ndarray if isinstance(self.real_value, np.ndarray) else type(self.real_value), name)
+        method = getattr(
+            np.ndarray if isinstance(self.real_value, np.ndarray) else type(self.real_value), name
+        )
 
         def call(*args: Any, **kwargs: Any) -> Any:
             return self.tape.call(method, (self, *args), kwargs)

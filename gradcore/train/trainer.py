@@ -389,6 +389,8 @@ def _ranks(
         together = Together(trainer, communicator, sync_batch_norm)
         if together.size > 1:
             if capture:
-                raise DomainError("Trainer got capture=True with several ranks: only one process captures a step")
+                raise DomainError(
+                    "Trainer got capture=True with several ranks: only one process captures a step"
+                )
             return together
     return Alone(trainer, capture)

@@ -1,11 +1,9 @@
 """A captured step is to the bit what it is eagerly: for every op, loss and layer of the registries, and random graphs."""
 
-import numpy as np
 import pytest
 from both import moved, outcome, run_both
 from hypothesis import given, settings
 
-import gradcore
 from gradcheck.graphs import graphs
 from gradcheck.verification import cases
 from gradcheck.verification.drawing import inputs, layer_calls
@@ -27,9 +25,7 @@ STEPS = 6
 
 def tensors(arrays, domains):
     return [
-        a
-        if a is None or not d.array.takes_gradient
-        else Tensor(a, requires_grad=a.dtype.kind == "f")
+        a if a is None or not d.array.takes_gradient else Tensor(a, requires_grad=a.dtype.kind == "f")
         for a, d in zip(arrays, domains, strict=True)
     ]
 

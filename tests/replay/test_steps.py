@@ -82,7 +82,11 @@ def test_lbfgs_runs_eagerly():
 def test_batch_norm_dropout_and_clipping(clip):
     def make():
         model = nn.Sequential(
-            nn.Linear(6, 5, rng=1), nn.BatchNorm1d(5), nn.Dropout(0.4, rng=3), nn.ReLU(), nn.Linear(5, 3, rng=2)
+            nn.Linear(6, 5, rng=1),
+            nn.BatchNorm1d(5),
+            nn.Dropout(0.4, rng=3),
+            nn.ReLU(),
+            nn.Linear(5, 3, rng=2),
         )
         return training(model, optim.AdamW(model.parameters(), lr=0.01), clip=clip)
 
