@@ -13,7 +13,7 @@ from gradcore.distributed.shard import current_shard
 from gradcore.modes import recording, tracing
 from gradcore.replay.guards import Surroundings
 from gradcore.replay.plan import LIMIT, Program
-from gradcore.replay.program import Changed, NotCapturable, layout, same_bits
+from gradcore.replay.program import Changed, NotCapturable, arrays_in, layout, same_bits
 from gradcore.replay.recorder import Recorder
 from gradcore.replay.results import finished
 from gradcore.replay.same import same_calls
@@ -21,7 +21,7 @@ from gradcore.tensor import Tensor
 from gradcore.variables import leaves_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from gradcore.replay.guards import Guard
 
@@ -256,7 +256,7 @@ def verify(program: Program, recorder: Recorder, outputs: Any, result: Any) -> N
 
     def effect(*given: Any, **_: Any) -> Any:
         recorded = next(effects)
-        arrays = _arrays(given)
+        arrays = arrays_in(given)
         if len(arrays) != len(recorded.given) or not all(map(same_bits, arrays, recorded.given)):
             raise _other("what a callback gets")
         for key, (_, grad) in recorded.before.items():
@@ -278,10 +278,6 @@ def verify(program: Program, recorder: Recorder, outputs: Any, result: Any) -> N
     for leaf in recorder.leaves.values():
         if id(leaf.tensor) in stands and not _same_or_none(stands[id(leaf.tensor)].grad, leaf.tensor.grad):
             raise _other("a gradient")
-
-
-def _arrays(tree: Sequence[Any]) -> list[Any]:
-    return [x for x in leaves_of(tuple(tree)) if isinstance(x, np.ndarray | np.generic)]
 
 
 def _other(what: str) -> NotCapturable:

@@ -111,6 +111,13 @@ def mapped(tree: Any, change: Callable[[Any], Any]) -> Any:
     return change(tree)
 
 
+def arrays_in(tree: Any) -> list[Any]:
+    """The arrays, and numbers of NumPy's, in nested containers."""
+    found: list[Any] = []
+    mapped(tree, lambda leaf: found.append(leaf) if isinstance(leaf, np.ndarray | np.generic) else None)
+    return found
+
+
 def same_bits(x: Any, y: Any) -> bool:
     """Whether two arrays or numbers have the same shape, dtype and bits; any NaN is like any other.
 

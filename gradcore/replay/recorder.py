@@ -24,7 +24,7 @@ from gradcore.replay.leaves import (
     store_grad,
     sum_of_gradients,
 )
-from gradcore.replay.program import Call, NotCapturable, Value, values_in
+from gradcore.replay.program import Call, NotCapturable, Value, arrays_in, mapped, values_in
 from gradcore.replay.watch import Watch
 from gradcore.tensor import Tensor
 from gradcore.tracing import calling
@@ -354,7 +354,7 @@ class Recorder(Trace):
         for value in values_in(inner):
             value.keep()
         self.watch.check()
-        given = [v.example for v in values_in(inner)]
+        given = arrays_in(mapped(inner, lambda leaf: leaf.example if type(leaf) is Value else leaf))
         before = self._states()
         result = self._untraced(function, args)
         self.effects.append(Effect(result, given, before, self._states()))
@@ -381,11 +381,9 @@ class Recorder(Trace):
         if type(arg) is Tensor:
             self.fail("a callback gets a Tensor of the step: hand it the values, x.data")
             return arg
-        if isinstance(arg, np.ndarray):
+        if isinstance(arg, np.ndarray | np.generic):
             return self.value_of(arg)
-        if isinstance(arg, tuple | list) and any(isinstance(a, np.ndarray) for a in arg):
-            return type(arg)([self._argument(a) for a in arg])
-        return arg
+        return type(arg)([self._argument(a) for a in arg]) if type(arg) in (tuple, list) else arg
 
     def _untraced(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         mode, trace = _mode.set(recording() is not False), _trace.set(None)

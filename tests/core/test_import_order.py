@@ -15,8 +15,8 @@ ROOT = Path(gradcore.__file__).parent
 ROOMS = """
     errors  record
     spec  state  extras  progress  data  names  notebook
-    registry  io  holding  modes
-    graph  figures
+    registry  io  modes
+    graph  figures  holding
     attached  convert  tracing
     tensor
     op  create
