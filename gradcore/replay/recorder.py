@@ -73,7 +73,8 @@ class Recorder(Trace):
         self._rule: tuple[Any, Any, Any] = (None, None, None)
         self._start = next_order()
         self.effects: list[Effect] = []
-        self.watch = Watch(around, self.leaves, self.used, self.fail)
+        arrays = [arg.data if type(arg) is Tensor else arg for arg in args]
+        self.watch = Watch(around, self.leaves, self.used, arrays, self.fail)
         for i, arg in enumerate(args):
             array = arg.data if type(arg) is Tensor else arg
             value = Value(array)

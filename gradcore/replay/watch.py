@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from gradcore.replay.program import same_bits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from gradcore.replay.guards import Surroundings
     from gradcore.replay.leaves import Leaf
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 class Watch:
     """The attributes, generators and tensors around a step, as they were when it began or a callback had ended.
 
-    leaves: those that the recorder knows. used: ids of the arrays around that enter calls. fail: is called with what is wrong.
+    leaves: those that the recorder knows. used: ids of the arrays around that enter calls. args: arrays that the step got. fail: is called with what is wrong.
     """
 
     def __init__(
@@ -26,6 +27,7 @@ class Watch:
         around: Surroundings,
         leaves: Mapping[int, Leaf],
         used: Mapping[int, Any],
+        args: Iterable[Any],
         fail: Callable[[str], None],
     ) -> None:
         self.around = around
@@ -37,6 +39,9 @@ class Watch:
         self._draws = around.draws()
         self._data = {id(t): (t, t.data, t.data.copy()) for t in around.tensors.values()}
         self._grads = {id(t): (t, t.grad) for t in around.tensors.values()}
+        data = {id(t.data) for t in around.tensors.values()}
+        self._arrays = [a for a in (*around.arrays.values(), *args) if id(a) not in data]
+        self._sums = [_sum(a) for a in self._arrays]
 
     def check(self) -> None:
         """Refuse what the step has changed by itself since the last callback."""
@@ -58,6 +63,12 @@ class Watch:
                 "the step draws random numbers, and a replay would use the same ones again: draw them by "
                 "gradcore.callback(rng.random, shape)"
             )
+        for array, before in zip(self._arrays, self._sums, strict=True):
+            if _sum(array) != before:
+                self._fail(
+                    f"the step writes into an array of shape {array.shape} itself, which a replay would leave out: do it in "
+                    "gradcore.callback(function, ...)"
+                )
         for tensor, data, values in self._data.values():
             if tensor.data is not data or not same_bits(data, values):
                 self._fail(
@@ -82,8 +93,14 @@ class Watch:
         self.free.update(self.around.differences(self._places, now))
         self._places = now
         self._draws = self.around.draws()
+        self._sums = [_sum(a) for a in self._arrays]
         self._data = {key: (t, t.data, t.data.copy()) for key, (t, _, _) in self._data.items()}
         self._grads = {key: (t, t.grad) for key, (t, _) in self._grads.items()}
+
+
+def _sum(array: Any) -> int:
+    """A checksum of the entries; those of Python objects are not looked at."""
+    return zlib.crc32(np.ascontiguousarray(array)) if array.dtype.kind in "fiubc" else 0
 
 
 def _alike(x: Any, y: Any) -> bool:

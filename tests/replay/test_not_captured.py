@@ -143,6 +143,28 @@ def by_hand_in_place():
     return step, lambda: [w.data, w.grad]
 
 
+def array_in_place():
+    w, kept = parameter(), Object(mean=np.zeros(3, np.float32))
+
+    def step(x):
+        w.zero_grad()
+        loss_of(w, x).backward()
+        kept.mean[...] = x
+
+    return step, lambda: [w.grad, kept.mean]
+
+
+def argument_in_place():
+    w = parameter()
+
+    def step(x):
+        w.zero_grad()
+        loss_of(w, x).backward()
+        x += 1
+
+    return step, lambda: w.grad
+
+
 def grad_by_hand():
     w = parameter()
 
@@ -269,6 +291,8 @@ REFUSED = {
     "a list": (listing, "the step changes the step.losses.0"),
     "data": (by_hand, "changes the data of a tensor of shape"),
     "data in place": (by_hand_in_place, "changes the data of a tensor of shape"),
+    "an array in place": (array_in_place, "writes into an array of shape (3,)"),
+    "an argument in place": (argument_in_place, "writes into an array of shape (3,)"),
     "grad": (grad_by_hand, "sets the grad of a tensor"),
     "grad in place": (grad_in_place, "a replay gives other values for the gradients before a callback"),
     "a graph": (graph_out, "whose graph is still to be differentiated"),
