@@ -29,7 +29,7 @@ def capture(step: Callable[..., Any]) -> Captured:
     >>> for _ in range(5):
     ...     loss = step(x, y)
     >>> step
-    <captured step: 3 replays, 2 recorded, 1 programs for 1 kinds of arguments>
+    <captured step: 3 replays, 2 recorded, 1 program for 1 kind of arguments>
 
     Two calls run eagerly and are recorded. What they recorded must be the same, and must give the results, gradients and
     arguments of callbacks of both to the bit (but for the sign of a NaN); calls from the third on are replayed, and now and

@@ -211,7 +211,7 @@ class Captured:
         variants = [v for kind in self._kinds.values() for v in kind.variants]
         lines = [
             f"captured {getattr(self.step, '__name__', 'step')}: {self.replays} replays, {self.recordings} recorded, "
-            f"{len(variants)} programs for {len(self._kinds)} kinds of arguments"
+            f"{_count(len(variants), 'program')} for {_count(len(self._kinds), 'kind')} of arguments"
         ]
         for variant in variants:
             program = variant.program
@@ -231,6 +231,10 @@ class Captured:
 
     def __repr__(self) -> str:
         return f"<{self.report().splitlines()[0]}>"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def verify(program: Program, recorder: Recorder, outputs: Any, result: Any) -> None:
