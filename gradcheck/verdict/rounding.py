@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ from gradcheck.numeric.quantiles import median
 from gradcheck.verdict.compare import Comparison, Verdict
 from gradcheck.verdict.evidence import EPS, Cotangents, Direction, Evidence, Excuse
 from gradcheck.verdict.observation import Observation
-from gradcheck.verdict.spreads import FAR, GROWTH, lost
+from gradcheck.verdict.spreads import FAR, GROWTH, lost, lost_here
 
 SHAKEN = 16.0
 """Weight of what moving everything by one unit in the last place did, a few samples of it."""
@@ -26,6 +26,9 @@ DUST = 2.0**12
 
 RESOLVING = 2.0**6
 """One over a step, relative to the inputs, that resolves most functions."""
+
+LARGEST = 8
+"""So many inputs are taken to values of order one by themselves, to see what the rule gives where nothing saturates."""
 
 NEAR = 0.6
 """Power of eps by which inputs are moved to see rounding in the even part of smooth functions: their curvature adds less."""
@@ -90,18 +93,22 @@ def of_comparison(obs: Observation, e: Evidence) -> float:
         # A narrow rule is judged in double precision as well; in its own, terms of this size may cancel for all values close by.
         if eps > EPS or max(abs(e.comparison.analytic), abs(e.comparison.numeric)) <= dust:
             seen += eps * scale
-        seen += _unseen(obs, e, gys, rng)
+        seen += _unseen(obs, e, rng)
         if eps > EPS:  # the function was measured in double precision
             return SHAKEN * (seen + _narrow(obs, e))
         scatter = max(*[_weighted(gys, ys, center_ys) for ys in near_ys], _unevenness(obs, gys, rng))
     return float(SHAKEN * (seen + scatter * RESOLVING))
 
 
-def _unseen(obs: Observation, e: Evidence, gys: Sequence[Array], rng: np.random.Generator) -> float:
+def _unseen(obs: Observation, e: Evidence, rng: np.random.Generator) -> float:
     """What the rule loses in the same way for all values close by; of several gys, as each rounds in its own way."""
-    several = [gys, *([gy * rng.uniform(0.5, 1.0, gy.shape) for gy in gys] for _ in range(SAMPLES))]
+    drawn = [
+        [(gy * rng.uniform(0.5, 1.0, gy.shape)).astype(gy.dtype) for gy in e.gys] for _ in range(SAMPLES)
+    ]
     eps = obs.eps(e.gx, e.gys)
-    return max(float(np.linalg.norm(_terms(obs.fitted(lost(obs, some, eps)), e.v))) for some in several)
+    return max(
+        float(np.linalg.norm(_terms(obs.fitted(lost(obs, some, eps)), e.v))) for some in (e.gys, *drawn)
+    )
 
 
 def _unevenness(obs: Observation, gys: Sequence[Array], rng: np.random.Generator) -> float:
@@ -168,24 +175,49 @@ def _scale(obs: Observation, gys: Sequence[Array], v: Direction) -> float:
 
 
 def _narrow(obs: Observation, e: Evidence) -> float:
-    """What a dtype narrower than double precision may take besides, in the comparison: the larger of
+    """What a dtype narrower than double precision may take besides, in the comparison: the largest of
 
     - what it takes from the values of the function, over steps of the inputs' size (1 + tanh(x) of gelu at -4);
-    - eps times what the rule gives at other values, since it may round such on the way (1 - p where p is nearly 1).
+    - eps times what the rule gives at other values, since it may round such on the way (1 - p where p is nearly 1);
+    - the same with inputs of order one, as long as the rule is no further from itself in double precision: what an op
+      rounds where it is steep is a large part of a slope where all is flat (tanh of a sum of -240 and of 8).
     """
     eps, found = obs.eps(e.gx, e.gys), [0.0]
-    mirrored = [-x if x.dtype.kind in "fc" else x for x in obs.arrays]
+    gys = [gy.astype(y.dtype) for gy, y in zip(e.gys, obs.outputs, strict=True)]
+
+    def along(gx: Cotangents) -> float:
+        return float(np.linalg.norm(_terms(obs.fitted(gx), e.v)))
+
+    def there(scales: Sequence[float]) -> float:
+        values = [
+            np.asarray(x * k, x.dtype) if k != 1 else x for x, k in zip(obs.arrays, scales, strict=True)
+        ]
+        return eps * along(obs.pulled(gys, obs.forward([x.copy() for x in values])))
+
     with suppress(Exception):  # other values than the given ones may be none of the domain
         wide_values = obs.subject.values([w.copy() for w in obs.wide])
-        gys, ys, there = (
-            [wide(np.asarray(a)) for a in arrays] for arrays in (e.gys, obs.outputs, wide_values)
+        found.append(
+            _weighted(
+                *([wide(np.asarray(a)) for a in arrays] for arrays in (e.gys, obs.outputs, wide_values))
+            )
         )
-        found.append(_weighted(gys, ys, there))
-        for run in (obs.elsewhere(), obs.forward(mirrored)):
-            if run is not None:
-                gys = [gy.astype(y.dtype) for gy, y in zip(e.gys, obs.outputs, strict=True)]
-                found.append(eps * float(np.linalg.norm(_terms(obs.fitted(obs.pulled(gys, run)), e.v))))
+        run = obs.elsewhere()
+        found.append(0.0 if run is None else eps * along(obs.pulled(gys, run)))
+        found.append(there([-1.0 if x.dtype.kind in "fc" else 1.0 for x in obs.arrays]))
+    here = along([*lost_here(obs, e.gys, eps)])
+    for scales in _of_order_one(obs.arrays):
+        with suppress(Exception):
+            found.append(min(there(scales), here))
     return max(size for size in found if np.isfinite(size))
+
+
+def _of_order_one(arrays: Sequence[Array]) -> Iterator[list[float]]:
+    """Factors that take inputs to values of order one: all of them, then the largest ones one by one."""
+    sizes = [float(np.max(np.abs(x), initial=0.0)) if x.dtype.kind in "fc" else 0.0 for x in arrays]
+    yield [1 / max(1.0, size) for size in sizes]
+    for i in sorted(range(len(sizes)), key=lambda i: -sizes[i])[:LARGEST]:
+        if sizes[i] > 1:
+            yield [1 / size if j == i else 1.0 for j, size in enumerate(sizes)]
 
 
 def _terms(gx: Cotangents, v: Direction) -> Array:

@@ -93,12 +93,13 @@ def pull_spreads(obs: Observation, gys: Sequence[Array]) -> list[float]:
     center = pulled(0.0)
     if not same(center, pulled(0.0)):  # what differs without a move is no rounding
         return [0.0] * len(center)
-    unseen = lost(obs, gys, obs.eps(center, gys))
+    eps = obs.eps(center, gys)
+    unseen, here = lost(obs, gys, eps), lost_here(obs, gys, eps)
     by_gys = changes(*[(float(units), 0.0) for units in (1, 1, 1, 2, 3, 5, 7)])  # each rounds in its own way
     near, far = changes(*[(0.0, 1.0)] * 3), changes(*[(0.0, FAR)] * 3)
     return [
-        _largest(a) + _largest(np.where(c >= GROWTH * b, b, 0.0)) + _largest(d)
-        for a, b, c, d in zip(by_gys, near, far, unseen, strict=True)
+        _largest(a) + _largest(np.where(c >= GROWTH * b, b, 0.0)) + max(_largest(d), _largest(e))
+        for a, b, c, d, e in zip(by_gys, near, far, unseen, here, strict=True)
     ]
 
 
@@ -109,22 +110,38 @@ def lost(obs: Observation, gys: Sequence[Array], eps: float) -> list[Array]:
     precision gives there, scaled. Where the function refuses the coarser one, as LAPACK does half precision, its own
     dtypes stand in its place. Zeros where that is double precision, too.
     """
+    for kinds in COARSER:
+        rounds = float(np.finfo(kinds["f"]).eps)
+        if rounds > eps:
+            seen = _off(obs, gys, kinds, eps / rounds)
+            return lost_here(obs, gys, eps) if seen is None else seen
+    return lost_here(obs, gys, eps)
+
+
+def lost_here(obs: Observation, gys: Sequence[Array], eps: float) -> list[Array]:
+    """What the rule gives in the dtypes that it was given less what double precision gives; zeros where they are double.
+
+    All that rounding does, and a mistake of precision as well: it may be no more than a part of what excuses one.
+    """
+    seen = _off(obs, gys, {}, 1.0) if eps > EPS else None
+    return [np.zeros(x.shape) for x in obs.arrays] if seen is None else seen
+
+
+def _off(
+    obs: Observation, gys: Sequence[Array], kinds: dict[str, np.dtype[Any]], scale: float
+) -> list[Array] | None:
+    """Cotangents in these dtypes, by kind, less those in double precision, times scale; None where that is refused."""
     size = max([float(np.max(np.abs(gy[np.isfinite(gy)]), initial=0.0)) for gy in gys])
     unit = 2.0 ** np.floor(np.log2(size)) if size else 1.0  # so that all is within the coarser one's range
-    coarser = [
-        (kinds, float(np.finfo(kinds["f"]).eps)) for kinds in COARSER if np.finfo(kinds["f"]).eps > eps
-    ]
-    for kinds, rounds in [*coarser[:1], *[({}, eps)] * (eps > EPS)]:
-        arrays = [x.astype(kinds.get(x.dtype.kind, x.dtype)) for x in obs.arrays]
-        units = [(wide(gy) / unit).astype(kinds.get(gy.dtype.kind, gy.dtype)) for gy in gys]
-        try:
-            rough = obs.pulled(units, obs.forward([x.copy() for x in arrays]))
-            fine = obs.pulled([wide(gy) for gy in units], obs.forward([wide(x).copy() for x in arrays]))
-        except Exception:  # noqa: BLE001, S112 - whatever a function raises on other dtypes
-            continue
-        changes = [change(None if g is None else wide(g), w) for g, w in zip(rough, fine, strict=True)]
-        return [unit * eps / rounds * np.where(np.isfinite(c), c, 0.0) for c in changes]
-    return [np.zeros(x.shape) for x in obs.arrays]
+    arrays = [x.astype(kinds.get(x.dtype.kind, x.dtype)) for x in obs.arrays]
+    units = [(wide(gy) / unit).astype(kinds.get(gy.dtype.kind, gy.dtype)) for gy in gys]
+    try:
+        rough = obs.pulled(units, obs.forward([x.copy() for x in arrays]))
+        fine = obs.pulled([wide(gy) for gy in units], obs.forward([wide(x).copy() for x in arrays]))
+    except Exception:  # noqa: BLE001 - whatever a function raises on other dtypes
+        return None
+    changes = [change(None if g is None else wide(g), w) for g, w in zip(rough, fine, strict=True)]
+    return [unit * scale * np.where(np.isfinite(c), c, 0.0) for c in changes]
 
 
 def _largest(x: Array) -> float:

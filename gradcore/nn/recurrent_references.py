@@ -110,7 +110,7 @@ def _suffixes(input_size: int, hidden_size: int, num_layers: int, bidirectional:
 
 
 def _x(shape: str) -> Array:
-    """Numbers at which the gates are not saturated: there every gradient would be lost in rounding."""
+    """Numbers at which the gates are not saturated: there the slope of a slope is lost in rounding, in double precision too."""
     return interval(-2.0, 2.0, shape)
 
 

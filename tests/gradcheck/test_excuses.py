@@ -184,3 +184,65 @@ def test_what_single_precision_loses_shows_in_double_where_no_coarser_dtype_is_t
 def coarse(a):
     """Rounded to 11 bits, in the dtype of `a`: what a rule that works in half precision inside starts from."""
     return a.astype(np.float16).astype(a.dtype) * a.dtype.type(1 + 2.0**-11)
+
+
+def recurrence(x, w, u):
+    """Two steps of a recurrent layer of one unit."""
+    h = np.tanh(w * x[0])
+    return np.stack([h, np.tanh(w * x[1] + u * h)])
+
+
+def recurrence_rule(factor=1.0, rounded=lambda a: a):
+    def rule(gy, y, x, w, u):
+        h, last = rounded(y[0]), rounded(y[1])
+        g1 = (gy[1] - gy[1] * (last * last)) * y.dtype.type(factor)
+        g0 = gy[0] + u * g1
+        g0 = g0 - g0 * (h * h)
+        return np.stack([w * g0, w * g1]), np.sum(g0 * x[0] + g1 * x[1]), np.sum(g1 * h)
+
+    return rule
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_single_precision_loses_where_half_precision_saturates_is_excused(seed):
+    x = np.array([[138.67143, -240.3], [-4.4841833, 4.2]], np.float32)
+    w, u = np.float32(-1.7345828), np.float32(-0.8838395)
+
+    def verdict(rule):
+        inputs = (x, np.array(w), np.array(u))
+        return gradcheck(recurrence, inputs, vjp=rule, seed=seed, raise_exception=False).verdict
+
+    assert verdict(recurrence_rule()) is Verdict.PASS
+    assert verdict(recurrence_rule(factor=1.001)) is Verdict.FAIL
+    assert verdict(recurrence_rule(rounded=coarse)) is Verdict.FAIL
+
+
+def queries(q, k, v):
+    s = k @ q
+    p = np.exp(s - s.max())
+    return v @ (p / p.sum())
+
+
+def queries_rule(factor=1.0):
+    def rule(gy, y, q, k, v):
+        s = k @ q
+        p = np.exp(s - s.max())
+        p = p / p.sum()
+        gp = gy @ v
+        gs = p * (gp - p @ gp) * q.dtype.type(factor)
+        return gs @ k, np.outer(gs, q), np.outer(gy, p)
+
+    return rule
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_single_precision_loses_of_an_attention_that_looks_at_one_key_is_excused(seed):
+    q = np.array([-226.11209, 12.5], np.float32)
+    k = np.array([[-0.2026493, 0.034402836], [-0.13, 0.018067623]], np.float32)
+    v = np.array([[32.828693, -249.24638], [-50.341606, 3.337556]], np.float32)
+
+    def verdict(rule):
+        return gradcheck(queries, (q, k, v), vjp=rule, seed=seed, raise_exception=False).verdict
+
+    assert verdict(queries_rule()) is Verdict.PASS
+    assert verdict(queries_rule(factor=1.001)) is Verdict.FAIL
