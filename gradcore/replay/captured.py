@@ -69,6 +69,7 @@ class Captured:
         self._kinds: dict[Any, Kind] = {}
         self._last: Variant | None = None
         self._last_mode: Any = None
+        self._last_count = 0
         self._last_kind: Kind | None = None
         self._lock = threading.Lock()
 
@@ -85,6 +86,7 @@ class Captured:
             if (
                 last is not None
                 and not kwargs
+                and len(args) == self._last_count
                 and tracing() is None
                 and recording() is self._last_mode
                 and current_shard() is None
@@ -118,6 +120,7 @@ class Captured:
         if kind.reason:
             return self._eagerly(kind.reason, args, kwargs)
         arrays = [x for x in leaves if isinstance(x, np.ndarray | Tensor)]
+        changes: list[str] = []
         for variant in kind.variants:
             reason = variant.changed()
             if not reason:
@@ -126,20 +129,25 @@ class Captured:
                 try:
                     result = variant.program.run(*arrays)
                 except Changed as change:
-                    self._count(f"{change} has changed")
+                    changes.append(f"{change} has changed")
                     continue
                 variant.replays += 1
                 self.replays += 1
                 kind.recordings = 0
-                self._prefer(kind, variant, arrays is not None and len(arrays) == len(args) and not kwargs)
+                self._prefer(kind, variant, args if not kwargs else (kwargs,))
                 return result
+            changes.append(reason)
+        for reason in changes:
             self._count(reason)
         return self._record(kind, args, kwargs, arrays)
 
-    def _prefer(self, kind: Kind, variant: Variant, flat: bool) -> None:
+    def _prefer(self, kind: Kind, variant: Variant, args: tuple[Any, ...]) -> None:
+        """Try it first next time, and where all arguments are arrays and Tensors without a look at them."""
         kind.variants.remove(variant)
         kind.variants.insert(0, variant)
+        flat = all(type(a) is np.ndarray or type(a) is Tensor for a in args)
         self._last = variant if flat else None
+        self._last_count = len(args)
         self._last_mode = recording()
 
     def _eagerly(self, reason: str, args: Any, kwargs: Any) -> Any:

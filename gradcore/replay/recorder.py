@@ -9,23 +9,11 @@ import numpy as np
 from gradcore.graph import Node, next_order
 from gradcore.modes import Trace, _mode, _trace, recording
 from gradcore.op import Op
+from gradcore.replay import leaves as kinds
 from gradcore.replay.inline import Whole, fitted_calls, forward_calls, rule_calls
-from gradcore.replay.leaves import (
-    Effect,
-    Leaf,
-    clear_grad,
-    constant,
-    copied,
-    decide,
-    load,
-    load_grad,
-    part_of,
-    plus,
-    store_grad,
-    sum_of_gradients,
-)
-from gradcore.replay.program import Call, NotCapturable, Value, arrays_in, mapped, values_in
-from gradcore.replay.watch import Watch
+from gradcore.replay.leaves import Effect, Leaf
+from gradcore.replay.program import Call, Value, arrays_in, mapped, values_in
+from gradcore.replay.watch import Watch, reasoned
 from gradcore.tensor import Tensor
 from gradcore.tracing import calling
 
@@ -33,18 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gradcore.replay.guards import Surroundings
-
-
-def _reasoned(event: Callable[..., None]) -> Callable[..., None]:
-    """The event, by which there can be no replay where it says so."""
-
-    def handled(self: Recorder, *args: Any) -> None:
-        try:
-            event(self, *args)
-        except NotCapturable as error:
-            self.fail(str(error))
-
-    return handled
 
 
 class Recorder(Trace):
@@ -65,6 +41,7 @@ class Recorder(Trace):
         self._held = held
         self._known: dict[int, tuple[Any, Value]] = {}
         self.used: dict[int, Any] = {}  # arrays of the surroundings
+        self._owners: dict[int, int] = {}  # which tensor's data an array is
         self._numbers: dict[int, Any] = {}  # arrays of Python's numbers
         self._effects = 0
         self.inputs: list[Value] = []
@@ -85,6 +62,7 @@ class Recorder(Trace):
                     "two was meant. Pass a copy"
                 )
             self._known[id(array)] = (array, value)
+            self._owners[id(array)] = id(arg)
             if type(arg) is Tensor:
                 self.leaves[id(arg)] = Leaf(arg, value, i)
                 if not arg.is_leaf:
@@ -104,6 +82,8 @@ class Recorder(Trace):
         """The Value of an array or Tensor that enters a call; anything else as it is."""
         if isinstance(x, Node):
             leaf = self.leaves.get(id(x))
+            if x._op is None and x._order <= self._start and (leaf is None or leaf.argument is None):
+                return self._loaded(x) if leaf is None or leaf.stale or leaf.value is None else leaf.value
             if leaf is not None and leaf.stale:
                 return self._loaded(x)
             known = self._known.get(id(x.data))
@@ -145,7 +125,13 @@ class Recorder(Trace):
         value = Value(tensor.data)
         if leaf is None:
             leaf = self.leaves[id(tensor)] = Leaf(tensor, value)
-        self.calls.append(Call(load, (leaf,), out=value))
+        if self._owners.setdefault(id(tensor.data), id(tensor)) != id(tensor):
+            self.fail(
+                f"two tensors of the step share one array, of shape {tensor.shape}, and may have arrays of their own in a replay: "
+                "copy one of them"
+            )
+        leaf.value = value
+        self.calls.append(Call(kinds.load, (leaf,), out=value))
         self._known[id(tensor.data)] = (tensor.data, value)
         leaf.stale = False
         return value
@@ -161,7 +147,7 @@ class Recorder(Trace):
         if type(node._op) is not Op:
             self.fail(f"{node._op.name} can't be captured: call it outside of the step, or without it")
 
-    @_reasoned
+    @reasoned
     def called(self, function: Any, inputs: Any, arrays: Any, params: Any, out: Any) -> None:
         """Write down the forward call of an op, or a function of the values."""
         if self.failed:
@@ -201,7 +187,7 @@ class Recorder(Trace):
             return type(param)(found) if type(param) in (tuple, list) else param
         return param
 
-    @_reasoned
+    @reasoned
     def pulled(self, node: Any, gy: Any, index: int, gx: Any) -> None:
         """Write down the call of a rule."""
         if type(gx) is Tensor or self.failed:  # a rule that is recorded itself is made of ops
@@ -240,7 +226,9 @@ class Recorder(Trace):
             return
         array = isinstance(total, np.ndarray)
         value = Value(total, fresh=array)
-        self.calls.append(Call(np.add if array else plus, (first, second), out=value, into=array, pure=array))
+        self.calls.append(
+            Call(np.add if array else kinds.plus, (first, second), out=value, into=array, pure=array)
+        )
         self.know(total, value)
 
     def seeded(self, array: Any, source: Any) -> None:
@@ -248,7 +236,7 @@ class Recorder(Trace):
         if source is None:
             one = array.copy()  # a Tensor's gradient may be this array, and is then its own
             self.know(array, Value(array))
-            self.calls.append(Call(constant, (one,), out=self._known[id(array)][1], pure=True))
+            self.calls.append(Call(kinds.constant, (one,), out=self._known[id(array)][1], pure=True))
             return
         inner = self.value_of(source) if isinstance(source, Node | np.ndarray) else source
         value = Value(array, bases=())
@@ -271,24 +259,24 @@ class Recorder(Trace):
                 entry.starts_without = True
             if leaf.grad is not gx or not all(root.fresh for root in value.roots()):
                 own = Value(leaf.grad, fresh=True)
-                self.calls.append(Call(copied, (value,), out=own))
+                self.calls.append(Call(kinds.copied, (value,), out=own))
                 value = own
         else:
             known = self._known.get(id(before))
             if known is None:
                 old = Value(before)
                 entry.starts_with = before
-                self.calls.append(Call(load_grad, (entry,), out=old))
+                self.calls.append(Call(kinds.load_grad, (entry,), out=old))
             else:
                 old = known[1]
             total = Value(leaf.grad, fresh=True)
-            self.calls.append(Call(sum_of_gradients, (old, value), out=total))
+            self.calls.append(Call(kinds.sum_of_gradients, (old, value), out=total))
             value = total
         entry.cleared = True  # what comes later in the step no longer depends on what was before
         value.keep()
         entry.grad = leaf.grad
         if not entry.inner:
-            self.calls.append(Call(store_grad, (entry, value), effect=True))
+            self.calls.append(Call(kinds.store_grad, (entry, value), effect=True))
             self._effects += 1
         self.know(leaf.grad, value)
 
@@ -300,7 +288,7 @@ class Recorder(Trace):
         entry.cleared = True
         entry.grad = None
         if not entry.inner:
-            self.calls.append(Call(clear_grad, (entry,), effect=True))
+            self.calls.append(Call(kinds.clear_grad, (entry,), effect=True))
 
     def _leaf(self, tensor: Any) -> Leaf:
         entry = self.leaves[id(tensor)] = Leaf(tensor, None)
@@ -343,7 +331,7 @@ class Recorder(Trace):
             )
             return
         self.decisions.append(outcome)
-        self.calls.append(Call(decide, (self.value_of(tensor), outcome)))
+        self.calls.append(Call(kinds.decide, (self.value_of(tensor), outcome)))
 
     # --- effects ------------------------------------------------------------------------------------------------------
 
@@ -370,7 +358,7 @@ class Recorder(Trace):
                 part = out
                 if type(result) is tuple:
                     part = Value(x, bases=(out,))
-                    self.calls.append(Call(part_of, (out, i), out=part))
+                    self.calls.append(Call(kinds.part_of, (out, i), out=part))
                 self.know(x, part)
         if changes:
             self._reload()
@@ -405,7 +393,7 @@ class Recorder(Trace):
                 entry.grad = entry.tensor.grad
                 if entry.grad is not None:
                     value = Value(entry.grad)
-                    self.calls.append(Call(load_grad, (entry,), out=value, weak=True))
+                    self.calls.append(Call(kinds.load_grad, (entry,), out=value, weak=True))
                     self.know(entry.grad, value)
 
     def _states(self) -> dict[int, tuple[Any, Any]]:

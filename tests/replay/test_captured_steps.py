@@ -279,6 +279,25 @@ def test_arguments_that_are_tensors_and_containers():
     assert fast.replays == 3 + 1
 
 
+def test_arguments_of_another_structure_are_not_taken_for_these():
+    def step(first, second=2.0):
+        if isinstance(first, list):
+            return [x.detach() * second for x in first]
+        return first.detach() - second
+
+    captured = gradcore.capture(step)
+    x, y = Tensor(np.arange(3.0)), Tensor(np.ones(3))
+    for _ in range(4):
+        assert_same(captured([x, y], 3.0), step([x, y], 3.0))
+    assert_same(captured(x, y), step(x, y))
+    for _ in range(4):
+        assert_same(captured(x, y), step(x, y))
+    assert_same(captured(x), step(x))
+    assert captured.replays >= 4
+    with pytest.raises(TypeError, match="step"):
+        captured(x, y, x)
+
+
 def test_an_error_leaves_what_it_leaves_eagerly():
     def make():
         model = nn.Sequential(nn.Linear(6, 5, rng=1), nn.Linear(5, 3, rng=2))

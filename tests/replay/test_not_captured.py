@@ -258,6 +258,19 @@ def fresh_callback():
     return step, lambda: w.grad
 
 
+def shared():
+    w = parameter()
+    start = w.detach()
+    optimizer = optim.SGD([w], lr=0.1)
+
+    def step(x):
+        w.zero_grad()
+        ((w - start) * x + w * w).sum().backward()
+        optimizer.step()
+
+    return step, lambda: [w.data, w.grad]
+
+
 def hidden_number():
     w, numbers = parameter(), itertools.count(1)
 
@@ -291,6 +304,7 @@ REFUSED = {
     "a list": (listing, "the step changes the step.losses.0"),
     "data": (by_hand, "changes the data of a tensor of shape"),
     "data in place": (by_hand_in_place, "changes the data of a tensor of shape"),
+    "two tensors of one array": (shared, "share one array, of shape (3,)"),
     "an array in place": (array_in_place, "writes into an array of shape (3,)"),
     "an argument in place": (argument_in_place, "writes into an array of shape (3,)"),
     "grad": (grad_by_hand, "sets the grad of a tensor"),
