@@ -4,10 +4,11 @@ Tensors: tensor, Tensor, zeros, ones, full, arange, eye, rand, randn, and zeros_
 Ops: functions and methods of tensors (`gradcore.registry.ops` lists them), and NumPy's own functions called on tensors.
 Models: `gradcore.nn` (layers, losses, Module), `gradcore.optim` (SGD, RMSprop, Adam, AdamW, schedules, clipping).
 Training: `gradcore.data` (load, DataLoader), `gradcore.train` (Trainer, evaluate), `check_model` before the first step.
+Speed: `capture(step)` replays a step as a flat list of NumPy calls; `callback` for what it is to call again each time.
 Files: `save(path, model)` and `load_into(path, model)`; `gradcore.io` for arrays.
 Gradients: no_grad, enable_grad; anomaly names the op that first makes NaN or infinity; `op` and `composed` make ops of your own; `gradcore.errors` lists the errors.
 
-nn, optim, data, train, io, save, load_into and check_model are loaded when they are first used.
+nn, optim, data, train, io, save, load_into, check_model and capture are loaded when they are first used.
 """
 
 import importlib as _importlib

@@ -8,6 +8,7 @@ import operator
 import random
 import sys
 import types
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from gradcore.replay.program import NotCapturable
 from gradcore.tensor import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator
 
 _LIMIT = 256  # entries: a list that is longer is looked at as a whole, as it holds data
 _MOST = 50_000
@@ -35,12 +36,16 @@ class Place:
     __slots__ = ("known", "name", "named", "read", "watched")
 
     def __init__(
-        self, name: str, read: Callable[[], Mapping[Any, Any]], watched: bool = False, named: bool = False
+        self,
+        name: str,
+        read: Callable[[], Mapping[Any, Any] | list[Any]],
+        watched: bool = False,
+        named: bool = False,
     ) -> None:
         self.name = name
         self.named = named
         self.read = read
-        self.known: dict[Any, Any] = dict(read())
+        self.known: dict[Any, Any] = _entries(read())
         self.watched = watched
 
 
@@ -108,7 +113,7 @@ class Surroundings:
             if isinstance(value, tuple):
                 return [(f"{name}[{i}]", part) for i, part in enumerate(value)]
             if isinstance(value, list):
-                return self._place(name, lambda: dict(enumerate(value)))
+                return self._place(name, lambda: value)
             return self._place(name, lambda: value)
         if isinstance(value, types.BuiltinFunctionType):
             own = getattr(value, "__self__", None)
@@ -134,7 +139,8 @@ class Surroundings:
         found: list[tuple[str, Any]] = [(name, value.__defaults__), (name, value.__kwdefaults__)]
         cells = dict(zip(value.__code__.co_freevars, value.__closure__ or (), strict=True))
         if cells:
-            found += self._place(name, lambda: {n: _content(c) for n, c in cells.items()})
+            variables = _Cells(cells)
+            found += self._place(name, lambda: variables)
         if not _of_library(value.__module__ or ""):
             space = value.__globals__
             globals_, attributes = _names_of(value.__code__)
@@ -150,7 +156,11 @@ class Surroundings:
         return found
 
     def _place(
-        self, name: str, read: Callable[[], Mapping[Any, Any]], watched: bool = False, named: bool = False
+        self,
+        name: str,
+        read: Callable[[], Mapping[Any, Any] | list[Any]],
+        watched: bool = False,
+        named: bool = False,
     ) -> list[tuple[str, Any]]:
         place = Place(name, read, watched, named)
         self.places.append(place)
@@ -166,7 +176,7 @@ class Surroundings:
 
     def snapshot(self) -> list[dict[Any, Any]]:
         """What each place holds now."""
-        return [dict(place.read()) for place in self.places]
+        return [_entries(place.read()) for place in self.places]
 
     def draws(self) -> list[Any]:
         """The states of the generators, Python's and NumPy's global ones among them."""
@@ -190,7 +200,7 @@ class Surroundings:
                 place.named or any(i == j for j, _ in free),
             )
             for i, place in enumerate(self.places)
-            if not place.watched
+            if not place.watched and not (place.named and not any(self._reads(place, k) for k in place.known))
         ]
 
     def _reads(self, place: Place, key: Any) -> bool:
@@ -221,7 +231,7 @@ class Guard:
             return False
         try:
             found = self._get(now)
-        except KeyError:
+        except LookupError:
             return False
         if all(map(operator.is_, found, self._known)):
             return True
@@ -232,7 +242,7 @@ class Guard:
 
     def difference(self) -> str:
         """What no longer holds, for the report."""
-        now = self._read()
+        now = _entries(self._read())
         for key, known in zip(self._keys, self._known, strict=True):
             if key not in now or not same(now[key], known):
                 return f"{self.name}.{key} has changed"
@@ -270,11 +280,27 @@ def _slots(cls: type) -> tuple[str, ...]:
     return tuple([n for n in names if not n.startswith("__")])
 
 
-def _content(cell: Any) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # empty
-        return None
+def _entries(held: Mapping[Any, Any] | list[Any]) -> dict[Any, Any]:
+    return dict(enumerate(held)) if isinstance(held, list) else dict(held)
+
+
+class _Cells(Mapping[str, Any]):
+    """The variables that a function has from those around it."""
+
+    def __init__(self, cells: dict[str, Any]) -> None:
+        self._cells = cells
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return self._cells[name].cell_contents
+        except ValueError:  # empty
+            return None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._cells)
+
+    def __len__(self) -> int:
+        return len(self._cells)
 
 
 def _names_of(code: types.CodeType) -> tuple[set[str], set[str]]:
