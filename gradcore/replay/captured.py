@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gradcore.replay.guards import Guard
 
 VARIANTS = 8  # programs for arguments of one kind: for branches, and for training and evaluation
+KINDS = 64  # of arguments
 PATIENCE = 8  # recordings one after another before the step is left alone
 
 
@@ -114,9 +115,17 @@ class Captured:
         leaves = leaves_of((args, kwargs))
         key = (_kind((args, kwargs)), recording())
         try:
-            kind = self._kinds.setdefault(key, Kind())
+            kind = self._kinds.get(key)
         except TypeError:
             return self._eagerly("an argument is no array, Tensor, number or text", args, kwargs)
+        if kind is None:
+            if len(self._kinds) >= KINDS:
+                return self._eagerly(
+                    f"arguments of more than {KINDS} kinds: hand in numbers that change as 0-d arrays, np.array(x)",
+                    args,
+                    kwargs,
+                )
+            kind = self._kinds[key] = Kind()
         if kind.reason:
             return self._eagerly(kind.reason, args, kwargs)
         arrays = [x for x in leaves if isinstance(x, np.ndarray | Tensor)]
@@ -169,7 +178,8 @@ class Captured:
             self._last = None
             return self._eagerly(kind.reason, args, kwargs)
         try:
-            recorder = Recorder(arrays, Surroundings(self.step))
+            others = [x for x in leaves_of((args, kwargs)) if not isinstance(x, np.ndarray | Tensor)]
+            recorder = Recorder(arrays, Surroundings(self.step, others))
         except NotCapturable as error:
             kind.reason = str(error)
             return self._eagerly(kind.reason, args, kwargs)

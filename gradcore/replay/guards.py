@@ -18,7 +18,7 @@ from gradcore.replay.program import NotCapturable
 from gradcore.tensor import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 _LIMIT = 256  # entries: a list that is longer is looked at as a whole, as it holds data
 _MOST = 50_000
@@ -50,13 +50,13 @@ class Place:
 
 
 class Surroundings:
-    """All that can be reached from a function: its variables, and what modules, optimizers, objects and containers hold.
+    """All that can be reached from a function, and from other objects: its variables, and what modules, optimizers, objects and containers hold.
 
     Looked through are functions, bound methods and `functools.partial`, Modules, Optimizers, lists, tuples and dicts of up to
     256 entries, and other objects by their attributes.
     """
 
-    def __init__(self, step: Any) -> None:
+    def __init__(self, step: Any, others: Iterable[Any] = ()) -> None:
         self.places: list[Place] = []
         self.tensors: dict[int, Any] = {}
         self.arrays: dict[int, Any] = {}
@@ -70,6 +70,8 @@ class Surroundings:
         self._all_names = False  # whether it reads others, by names that it computes
         self._waiting: dict[Any, list[tuple[str, Any]]] = {}  # what is found where some code reads the name
         self._walk("the step", step)
+        for other in others:
+            self._walk("an argument", other)
 
     # --- finding ------------------------------------------------------------------------------------------------------
 

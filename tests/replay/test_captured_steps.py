@@ -298,6 +298,36 @@ def test_arguments_of_another_structure_are_not_taken_for_these():
         captured(x, y, x)
 
 
+def test_models_and_optimizers_as_arguments():
+    def make():
+        model = nn.Sequential(
+            nn.Linear(6, 5, rng=1), nn.BatchNorm1d(5), nn.Dropout(0.3, rng=4), nn.Linear(5, 3, rng=2)
+        )
+        optimizer = optim.Adam(model.parameters(), lr=0.01)
+        modes = iter([True, True, True, False, False, False, True, False, False, True])
+
+        def step(model, optimizer, x, y):
+            optimizer.zero_grad()
+            loss = gradcore.cross_entropy(model(x), y)
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        def state():
+            found = model.state_dict()
+            model.train(next(modes))
+            return found
+
+        return model, optimizer, step, state
+
+    (model, optimizer, step, state), (other, its_optimizer, its_step, its_state) = make(), make()
+    captured = gradcore.capture(its_step)
+    for x, y in batches(10):
+        assert_same(captured(other, its_optimizer, x, y), step(model, optimizer, x, y))
+        assert_same(its_state(), state())
+    assert captured.replays >= 3, captured.report()
+
+
 def test_an_error_leaves_what_it_leaves_eagerly():
     def make():
         model = nn.Sequential(nn.Linear(6, 5, rng=1), nn.Linear(5, 3, rng=2))

@@ -458,6 +458,16 @@ def test_an_argument_that_is_held_outside_is_refused():
     np.testing.assert_array_equal(w.grad, [1, 1, 1])
 
 
+def test_numbers_that_change_in_each_call_belong_into_arrays():
+    captured = gradcore.capture(lambda x, scale: x.detach() * scale)
+    x = Tensor(np.ones(3))
+    for k in range(70):
+        np.testing.assert_array_equal(captured(x, float(k)).data, x.data * k)
+    assert "arguments of more than 64 kinds: hand in numbers that change as 0-d arrays" in captured.report()
+    for k in range(5):
+        np.testing.assert_array_equal(captured(x, np.array(float(k))).data, x.data * k)
+
+
 def test_what_can_be_captured_is_a_function():
     with pytest.raises(gradcore.errors.ArgumentError, match="capture is of a function, and got 3"):
         gradcore.capture(3)
