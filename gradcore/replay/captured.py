@@ -11,7 +11,7 @@ import numpy as np
 
 from gradcore.distributed.shard import current_shard
 from gradcore.modes import recording, tracing
-from gradcore.replay.guards import Surroundings
+from gradcore.replay.guards import Surroundings, all_hold
 from gradcore.replay.plan import LIMIT, Program
 from gradcore.replay.program import Changed, NotCapturable, arrays_in, layout, same_bits
 from gradcore.replay.recorder import Recorder
@@ -36,15 +36,19 @@ class Variant:
     def __init__(self, recorder: Recorder, outputs: Any) -> None:
         self.program = Program(recorder.calls, recorder.inputs, recorder.args, outputs, set(recorder.used))
         self.guards: list[Guard] = recorder.around.guards(recorder.watch.free)
+        self.holds = all_hold(self.guards)
         self.calls = recorder.calls
         self.decisions = recorder.decisions
         self.replays = 0
 
     def changed(self) -> str:
         """Which guard does not hold; "" where all do."""
+        if self.holds():
+            return ""
         for guard in self.guards:
             if not guard.holds():
                 return guard.difference()
+        self.holds = all_hold(self.guards)  # with the equal numbers that there are now
         return ""
 
 
@@ -92,19 +96,16 @@ class Captured:
                 and recording() is self._last_mode
                 and current_shard() is None
                 and (last.replays & (last.replays + 1) or 0 < last.replays < 7)
+                and last.holds()
             ):
-                for guard in last.guards:
-                    if not guard.holds():
-                        break
+                try:
+                    result = last.program.run(*args)
+                except Changed:
+                    pass
                 else:
-                    try:
-                        result = last.program.run(*args)
-                    except Changed:
-                        pass
-                    else:
-                        last.replays += 1
-                        self.replays += 1
-                        return result
+                    last.replays += 1
+                    self.replays += 1
+                    return result
             return self._call(args, kwargs)
         finally:
             self._lock.release()

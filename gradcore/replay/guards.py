@@ -242,6 +242,23 @@ class Guard:
         self._known = found
         return True
 
+    def compared(self, number: int, space: dict[str, Any]) -> list[str]:
+        """Python's text for `holds` but for equal numbers, with the names that it uses put into `space`."""
+        if self._mapping is None:
+            space[f"holds{number}"] = self.holds
+            return [f"holds{number}()"]
+        space[f"m{number}"] = self._mapping
+        found = [f"len(m{number}) == {self._size}"] if self._size >= 0 else []
+        for i, (key, known) in enumerate(zip(self._keys, self._known, strict=True)):
+            space[f"k{number}_{i}"] = known
+            space[f"n{number}_{i}"] = key
+            where = f"m{number}[{repr(key) if type(key) in (str, int) else f'n{number}_{i}'}]"
+            if isinstance(self._mapping, _Cells):
+                space[f"c{number}_{i}"] = self._mapping.cells[key]
+                where = f"c{number}_{i}.cell_contents"
+            found.append(f"{where} is k{number}_{i}")
+        return found
+
     def difference(self) -> str:
         """What no longer holds, for the report."""
         now = _entries(self._read())
@@ -249,6 +266,22 @@ class Guard:
             if key not in now or not same(now[key], known):
                 return f"{self.name}.{key} has changed"
         return f"{self.name} holds more, or less"
+
+
+def all_hold(guards: list[Guard]) -> Callable[[], bool]:
+    """Whether all guards hold with the same objects, in one function; where it says no, equal numbers may hold as well."""
+    space: dict[str, Any] = {}
+    tests = [test for i, guard in enumerate(guards) for test in guard.compared(i, space)]
+    lines = [
+        "def holds():",
+        "    try:",
+        f"        return {' and '.join(tests) or 'True'}",
+        "    except (LookupError, ValueError):",
+        "        return False",
+    ]
+    exec("\n".join(lines), space)  # noqa: S102 (the source is made here, of names and keys)
+    made: Callable[[], bool] = space["holds"]
+    return made
 
 
 def _getter(keys: list[Any]) -> Callable[[Any], tuple[Any, ...]]:
@@ -290,19 +323,19 @@ class _Cells(Mapping[str, Any]):
     """The variables that a function has from those around it."""
 
     def __init__(self, cells: dict[str, Any]) -> None:
-        self._cells = cells
+        self.cells = cells
 
     def __getitem__(self, name: str) -> Any:
         try:
-            return self._cells[name].cell_contents
+            return self.cells[name].cell_contents
         except ValueError:  # empty
             return None
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._cells)
+        return iter(self.cells)
 
     def __len__(self) -> int:
-        return len(self._cells)
+        return len(self.cells)
 
 
 def _names_of(code: types.CodeType) -> tuple[set[str], set[str]]:

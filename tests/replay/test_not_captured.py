@@ -358,12 +358,18 @@ def changing(change):
 
     def make():
         w = parameter()
-        box = Object(scale=2.0, inner=[2.0, {"scale": 2.0}], array=np.full(3, 2.0, np.float32))
+        box = Object(
+            unusual={(1, "a"): 1, frozenset(): 2, Object: 3},
+            scale=2.0,
+            inner=[2.0, {"scale": 2.0}],
+            array=np.full(3, 2.0, np.float32),
+        )
         scale = 2.0
         count = iter(range(100))
 
         def step(x):
             w.zero_grad()
+            assert len(box.unusual) == 3
             loss = loss_of(w, x, box.scale * scale * box.inner[0] * box.inner[1]["scale"] * GLOBAL["scale"])
             (loss * FACTOR * gradcore.tensor(box.array).sum()).backward()
 

@@ -8,7 +8,7 @@ from both import run_both
 
 from gradcore import optim
 from gradcore.replay import captured as captured_module
-from gradcore.replay import guards, plan, simpler, traced, watch
+from gradcore.replay import plan, simpler, traced, watch
 from gradcore.replay.program import Call, Value
 
 
@@ -100,7 +100,7 @@ def test_calls_of_constants_and_repeated_calls_are_left_out():
 
 
 def test_without_guards_changes_are_missed(monkeypatch):
-    monkeypatch.setattr(guards.Guard, "holds", lambda self: True)
+    monkeypatch.setattr(captured_module, "all_hold", lambda guards: lambda: True)
     with pytest.raises(AssertionError):
         refusals.test_what_is_changed_between_calls_is_honoured("an attribute")
 
@@ -114,7 +114,7 @@ def test_without_a_second_recording_hidden_numbers_are_missed(monkeypatch):
 
 def test_without_the_watch_what_the_step_changes_is_missed(monkeypatch):
     monkeypatch.setattr(watch.Watch, "check", lambda self: None)
-    monkeypatch.setattr(guards.Guard, "holds", lambda self: True)
+    monkeypatch.setattr(captured_module, "all_hold", lambda guards: lambda: True)
     with pytest.raises(AssertionError):
         run_both(refusals.counting, refusals.calls())
 
