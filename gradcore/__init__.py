@@ -15,6 +15,7 @@ import importlib as _importlib
 import typing as _typing
 
 from gradcore import errors, registry, spec
+from gradcore.allocation import keep_freed_memory as _keep_freed_memory
 from gradcore.create import (
     arange,
     eye,
@@ -38,6 +39,8 @@ from gradcore.ops import *  # noqa: F403
 from gradcore.ops import __all__ as _ops
 from gradcore.tensor import Tensor
 from gradcore.tracing import anomaly
+
+_keep_freed_memory()
 
 __version__ = "0.1.0"
 

@@ -162,17 +162,18 @@ class Tensor(Attached):
                 "backward() on a tensor that no recorded operation made: none of its inputs requires a gradient, or "
                 "it was computed under no_grad(). Make an input with requires_grad=True"
             )
-        given: set[int] = set()
-        leaves = backward_pass([(self, self._cotangent(gy))], retain_graph=retain_graph)
+        cotangent = self._cotangent(gy)
+        given = set() if gy is None else {id(cotangent)}  # which may be the caller's own array
+        leaves = backward_pass([(self, cotangent)], retain_graph=retain_graph)
         before = [leaf.grad for leaf, _ in leaves]
         trace = tracing()
         try:
-            for leaf, gx in leaves:
+            for (leaf, gx), old in zip(leaves, before, strict=True):
                 # x + y hands one array on to both: only the first leaf may keep it, as a gradient may be scaled in place.
                 leaf._receive(gx, id(gx) not in given)
                 given.add(id(gx))
                 if trace is not None:
-                    trace.received(leaf, before[len(given) - 1], gx)
+                    trace.received(leaf, old, gx)
         except BaseException:  # Ctrl-C too: all gradients or none
             for (leaf, _), grad in zip(leaves, before, strict=True):
                 leaf.grad = grad
@@ -188,7 +189,7 @@ class Tensor(Attached):
             array = np.ones(self.shape, self.dtype)
             seeded(array, None)
             return array
-        array = np.array(gy.data if type(gy) is Tensor else gy, dtype=self.dtype)
+        array = np.asarray(gy.data if type(gy) is Tensor else gy, dtype=self.dtype)
         if array.shape != self.shape:
             raise ShapeError(
                 f"the cotangent gy has shape {array.shape}, and this tensor {self.shape}: they must agree"

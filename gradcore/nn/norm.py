@@ -12,7 +12,7 @@ from gradcore.errors import DomainError, ShapeError
 from gradcore.modes import callback, repeated
 from gradcore.nn.module import Module
 from gradcore.nn.sizes import size
-from gradcore.ops.normalize import batch_norm
+from gradcore.ops.normalize import batch_norm, channel_moments
 from gradcore.ops.shape import reshape
 from gradcore.registry import layer
 from gradcore.spec import LayerSpec, OneOf, Size, case, reals
@@ -83,8 +83,8 @@ class _BatchNorm(Module):
             shard = current_shard()
             if shard is not None and shard.group is not None:
                 return self._over_all_ranks(x, shard)
-            callback(self._follow_batch, x.data if type(x) is Tensor else x)
-            return batch_norm(x, self.weight, self.bias, self.eps)
+            moments = callback(self._follow_batch, x.data if type(x) is Tensor else x)
+            return batch_norm(x, self.weight, self.bias, self.eps, moments)
         scale = self.weight / repeated(self._deviation)
         shift = self.bias - scale * self.running_mean
         by_channel = (1, -1, *(1,) * (len(x.shape) - 2))
@@ -93,10 +93,11 @@ class _BatchNorm(Module):
     def _deviation(self) -> Any:
         return np.sqrt(self.running_var + self.eps)
 
-    def _follow_batch(self, x: Any) -> None:
+    def _follow_batch(self, x: Any) -> Any:
         count = self._count(x.shape, x.shape[0])
-        axes = _axes(x)
-        self._follow(x.mean(axes), x.var(axes), count)
+        moments = channel_moments(x)
+        self._follow(*moments, count)
+        return moments
 
     def _over_all_ranks(self, x: Any, shard: Shard) -> Any:
         """By the whole batch, of which this rank has a shard. Two sums over the ranks, and two in the backward pass."""

@@ -74,7 +74,7 @@ from gradcore.ops.linalg import (
     solve,
     solve_triangular,
 )
-from gradcore.ops.normalize import batch_norm, group_norm, layer_norm, rms_norm
+from gradcore.ops.normalize import batch_norm
 from gradcore.ops.patches import fold, unfold
 from gradcore.ops.pool import avg_pool2d, avg_pool2d_input, max_pool2d, max_pool2d_input, max_pool2d_pick
 from gradcore.ops.products import linear, matmul
@@ -93,6 +93,7 @@ from gradcore.ops.rearrange import (
 )
 from gradcore.ops.reduce import log_softmax, logsumexp, max, mean, min, softmax, sum
 from gradcore.ops.resize import adaptive_avg_pool2d, adaptive_max_pool2d, interpolate
+from gradcore.ops.row_norms import group_norm, layer_norm, rms_norm
 from gradcore.ops.scan import (
     cummax,
     cummin,

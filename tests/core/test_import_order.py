@@ -13,7 +13,7 @@ ROOT = Path(gradcore.__file__).parent
 
 # A room is a file or a folder. It may import the rooms on lines above its own, and none on its own line.
 ROOMS = """
-    errors  record
+    errors  record  allocation
     spec  state  extras  progress  data  names  notebook
     registry  io  modes
     graph  figures  holding
