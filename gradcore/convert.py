@@ -8,14 +8,43 @@ import numpy as np
 
 from gradcore.errors import DtypeError, GraphError, ShapeError
 from gradcore.graph import Node
+from gradcore.modes import tracing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+# Those that look at shapes and dtypes only.
+_OF_SHAPES = {
+    np.shape,
+    np.ndim,
+    np.size,
+    np.zeros_like,
+    np.ones_like,
+    np.empty_like,
+    np.full_like,
+    np.result_type,
+}
+
 
 def plain(value: Any) -> Any:
-    """The array of a Tensor; anything else as it is."""
-    return value.data if isinstance(value, Node) else value
+    """The array of a Tensor, for a look at its values; anything else as it is."""
+    if not isinstance(value, Node):
+        return value
+    trace = tracing()
+    if trace is not None:
+        trace.read(value, "what it calls")
+    return value.data
+
+
+def of_values(function: Any, args: Any, kwargs: Any) -> Any:
+    """What a function of NumPy's gives of the values of Tensors alone."""
+    trace = tracing()
+    if trace is not None and function not in _OF_SHAPES:
+        for value in (*args, *kwargs.values()):
+            if isinstance(value, Node):
+                trace.read(value, f"np.{function.__name__}")
+    given = [x.data if isinstance(x, Node) else x for x in args]
+    return function(*given, **{name: x.data if isinstance(x, Node) else x for name, x in kwargs.items()})
 
 
 def as_array(value: Any) -> NDArray[Any]:

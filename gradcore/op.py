@@ -11,7 +11,7 @@ from gradcore import registry
 from gradcore.convert import unmixed
 from gradcore.errors import ArgumentError, DtypeError, ShapeError, SpecError
 from gradcore.graph import next_order
-from gradcore.modes import recording
+from gradcore.modes import recording, tracing
 from gradcore.spec import OpSpec
 from gradcore.tensor import FUNCTIONS, UFUNCS, Tensor
 
@@ -142,6 +142,9 @@ class Op(Generic[P, R]):
                 unmixed(None)  # raises DtypeError
             raise
         if like is None:
+            trace = tracing()
+            if trace is not None:
+                trace.called(self, arrays, arrays, params, y)
             return y
         out = _new(Tensor)
         out.data = y if type(y) is _ndarray else np.asarray(y)
@@ -164,6 +167,9 @@ class Op(Generic[P, R]):
                 enabled.recorded(out)
         else:
             out._op = out._left = out._right = out._others = out._first = out._second = out._params = None
+        trace = tracing()
+        if trace is not None:
+            trace.called(self, inputs, arrays, params, out)
         return out
 
     def explained(self, error: ValueError, arrays: Sequence[Any]) -> ValueError:
@@ -308,8 +314,8 @@ def unary_method(made: Op[..., Any]) -> Callable[[Tensor], Tensor]:
         else:
             out.requires_grad = False
             out._op = out._left = out._first = None
-            if self.requires_grad:
-                _traced(out, made, (self,), (x, None))
+            if tracing() is not None:
+                _traced(out, made, (self if self.requires_grad else None,), (x, None), (self,))
         return out
 
     return method
@@ -350,8 +356,8 @@ def binary_method(made: Op[..., Any], *, swapped: bool = False) -> Callable[[Ten
         else:
             out.requires_grad = False
             out._op = out._left = out._right = out._first = out._second = None
-            if left is not None or right is not None:
-                _traced(out, made, (left, right), (a, b))
+            if tracing() is not None:
+                _traced(out, made, (left, right), (a, b), (self, other))
         return out
 
     if not swapped:
@@ -365,15 +371,20 @@ def binary_method(made: Op[..., Any], *, swapped: bool = False) -> Callable[[Ten
 
 
 def _traced(
-    out: Tensor, made: Op[..., Any], parents: tuple[Tensor | None, ...], arrays: tuple[Any, Any]
+    out: Tensor,
+    made: Op[..., Any],
+    parents: tuple[Tensor | None, ...],
+    arrays: tuple[Any, Any],
+    inputs: tuple[Any, ...],
 ) -> None:
-    """Record `out` where recording is off for the fast paths above only, as a trace is on."""
+    """Inform the trace of a call, and record `out` where recording is off for the fast paths above only."""
     trace = recording()
-    if trace is not False:
+    if trace is not False and any(p is not None for p in parents):
         out.requires_grad, out._op = True, made
         out._left, out._right = parents if len(parents) == 2 else (parents[0], None)
         out._first, out._second = arrays
         trace.recorded(out)
+    tracing().called(made, inputs, arrays, {}, out)  # type: ignore[union-attr]  # one is on
 
 
 def composed(
