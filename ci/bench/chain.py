@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from contest import FLOOR, OURS, TORCH, Contender, Values, contest
+from contest import FLOOR, JAX, OURS, TORCH, Contender, Values, contest
 from timing import Race
 
 OPS = "per cycle of ten: x*w, x+c, x*number, tanh x, x*number, x-c, -x, x/v, number-x, x-h"
@@ -115,6 +115,25 @@ class Torch(_Chain):
         }
 
 
+class Jax(_Chain):
+    def start(self) -> None:
+        import jax
+
+        def both(x: Any, w: Any) -> Any:
+            y, pull = jax.vjp(lambda x, w: forward(x, w, C, V, H, jax.numpy.tanh, self.ops), x, w)
+            return (y, *pull(jax.numpy.asarray(ONE)))
+
+        self.both = jax.jit(both)
+        self.x, self.w = jax.numpy.asarray(X), jax.numpy.asarray(W)
+
+    def run(self) -> None:
+        self.found = [a.block_until_ready() for a in self.both(self.x, self.w)]
+
+    def values(self) -> Values:
+        names = ("y", "x's gradient", "w's gradient")
+        return {name: np.asarray(a) for name, a in zip(names, self.found, strict=True)}
+
+
 class Autograd(_Chain):
     def start(self) -> None:
         import autograd
@@ -152,7 +171,7 @@ class MyGrad(_Chain):
         return {"y": self.y.data, "x's gradient": self.x.grad, "w's gradient": self.w.grad}
 
 
-CONTENDERS = {FLOOR: Floor, OURS: Gradcore, TORCH: Torch, "autograd": Autograd, "mygrad": MyGrad}
+CONTENDERS = {FLOOR: Floor, OURS: Gradcore, TORCH: Torch, JAX: Jax, "autograd": Autograd, "mygrad": MyGrad}
 
 
 def bench(rounds: int) -> Race:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from contest import FLOOR, OURS, TORCH
+from contest import FLOOR, JAX, OURS, TORCH
 from timing import Race
-from training import ByHand, GradcoreStep, MyGradStep, Step, TorchStep, Work, race_of
+from training import ByHand, GradcoreStep, JaxStep, MyGradStep, Step, TorchStep, Work, race_of
 
 SHAPES = ((16, 1, 3, 3), (16,), (32, 16, 3, 3), (32,), (32 * 7 * 7, 10), (10,))
 
@@ -69,8 +69,6 @@ def _unpooled(g: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
 class Floor(ByHand):
     """By hand: the batch innermost in memory, windows as columns that are kept for the backward pass."""
 
-    work = WORK
-
     def run(self) -> None:
         k1, b1, k2, b2, w, b = self.p
         n = len(self.rows)
@@ -107,8 +105,6 @@ def _model(nn: Any) -> Any:
 
 
 class Gradcore(GradcoreStep):
-    work = WORK
-
     def made(self) -> Any:
         from gradcore import nn
 
@@ -116,17 +112,23 @@ class Gradcore(GradcoreStep):
 
 
 class Torch(TorchStep):
-    work = WORK
-
     def made(self) -> Any:
         from torch import nn
 
         return _model(nn)
 
 
-class MyGrad(MyGradStep):
-    work = WORK
+class Jax(JaxStep):
+    def logits(self, p: list[Any], x: Any) -> Any:
+        import jax
 
+        for k, bias in (p[:2], p[2:4]):
+            x = jax.nn.relu(jax.lax.conv(x, k, (1, 1), "SAME") + bias[:, None, None])
+            x = jax.lax.reduce_window(x, -jax.numpy.inf, jax.lax.max, (1, 1, 2, 2), (1, 1, 2, 2), "VALID")
+        return x.reshape(len(x), -1) @ p[4] + p[5]
+
+
+class MyGrad(MyGradStep):
     def start(self) -> None:
         from mygrad.nnet.activations import relu
         from mygrad.nnet.layers import conv_nd, max_pool
@@ -144,11 +146,11 @@ class MyGrad(MyGradStep):
         return self.cross_entropy(h.reshape(len(self.labels), -1) @ w + b, self.labels)
 
 
-CONTENDERS: dict[str, type[Step]] = {FLOOR: Floor, OURS: Gradcore, TORCH: Torch, "mygrad": MyGrad}
+CONTENDERS: dict[str, type[Step]] = {FLOOR: Floor, OURS: Gradcore, TORCH: Torch, JAX: Jax, "mygrad": MyGrad}
 
 
 def bench(size: int, rounds: int) -> Race:
     """Race all implementations over one step at a time with `size` images."""
-    found = race_of(CONTENDERS, size, rounds)
+    found = race_of(CONTENDERS, WORK, size, rounds)
     found.skipped["autograd"] = "its convolution goes through scipy.signal and has no pooling"
     return found

@@ -14,10 +14,10 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 
 from chain import CONTENDERS
 from contest import Contender
+from timing import clock
 
 OPS_A_TURN = 20_000  # short chains are run repeatedly, so that every turn is long enough to be timed
 
@@ -69,10 +69,10 @@ def measure(name: str, sizes: Sequence[int], rounds: int) -> Depth:
     for _ in range(rounds):
         for ops, run in chains.items():
             turns = max(1, OPS_A_TURN // ops)
-            before = perf_counter()
+            before = clock()
             for _ in range(turns):
                 run.run()
-            seconds[ops].append((perf_counter() - before) / turns / ops)
+            seconds[ops].append((clock() - before) / turns / ops)
     shortest = seconds[min(sizes)]
     return Depth(
         {ops: statistics.median(s) for ops, s in seconds.items()},

@@ -10,11 +10,11 @@ import tempfile
 from timing import Spread, spread
 
 _CODE = """
-from time import perf_counter
+from time import process_time
 import numpy
-before = perf_counter()
+before = process_time()
 import gradcore
-print(perf_counter() - before)
+print(process_time() - before)
 """
 
 

@@ -1,41 +1,43 @@
-"""One training step of the reference network 784-128-64-10: forward, cross-entropy, backward, SGD."""
+"""One training step of networks of three linear layers, 784-128-64-10 and a tiny one: forward, cross-entropy, backward, SGD."""
 
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from typing import Any
 
 import numpy as np
-from contest import FLOOR, OURS, TORCH
+from contest import FLOOR, JAX, OURS, TORCH
 from timing import Race
-from training import LR, ByHand, GradcoreStep, MyGradStep, Step, TorchStep, Work, race_of
+from training import LR, ByHand, GradcoreStep, JaxStep, MyGradStep, Step, TorchStep, Work, race_of
 
-WIDTHS = (784, 128, 64, 10)
+REFERENCE, TINY = (784, 128, 64, 10), (10, 16, 16, 4)
 
 
-def weights() -> list[np.ndarray]:
+def weights(widths: tuple[int, ...]) -> list[np.ndarray]:
     """Matrix (in, out) and bias (out,) of each layer, the same at every call."""
     rng = np.random.default_rng(0)
     found: list[np.ndarray] = []
-    for inner, outer in itertools.pairwise(WIDTHS):
+    for inner, outer in itertools.pairwise(widths):
         found.append((rng.standard_normal((inner, outer)) * np.sqrt(2 / inner)).astype(np.float32))
         found.append((rng.standard_normal(outer) * 0.1).astype(np.float32))
     return found
 
 
-def batch(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Images (size, 784) and labels."""
+def batch(widths: tuple[int, ...], size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images (size, features) and labels."""
     rng = np.random.default_rng(1)
-    return rng.random((size, 784), dtype=np.float32), rng.integers(0, 10, size)
+    return rng.random((size, widths[0]), dtype=np.float32), rng.integers(0, widths[-1], size)
 
 
-WORK = Work(weights, batch)
+def work(widths: tuple[int, ...]) -> Work:
+    """A network of these widths."""
+    return Work(partial(weights, widths), partial(batch, widths))
 
 
 class Floor(ByHand):
     """By hand: nothing is kept that is not needed, and arrays are written in place where nobody reads them again."""
 
-    work = WORK
     zero = np.zeros((), np.float32)
 
     def run(self) -> None:
@@ -58,27 +60,21 @@ class Floor(ByHand):
 
 
 class Gradcore(GradcoreStep):
-    work = WORK
-
     def made(self) -> Any:
         from gradcore import nn
 
-        return nn.mlp(WIDTHS)
+        return nn.mlp(self.widths())
 
 
 class Torch(TorchStep):
-    work = WORK
-
     def made(self) -> Any:
         from torch import nn
 
-        linear = [nn.Linear(*pair) for pair in itertools.pairwise(WIDTHS)]
+        linear = [nn.Linear(*pair) for pair in itertools.pairwise(self.widths())]
         return nn.Sequential(linear[0], nn.ReLU(), linear[1], nn.ReLU(), linear[2])
 
 
 class Autograd(Step):
-    work = WORK
-
     def start(self) -> None:
         import autograd
         import autograd.numpy as anp
@@ -92,7 +88,7 @@ class Autograd(Step):
             z = h @ p[4] + p[5]
             return anp.mean(logsumexp(z, axis=1) - z[rows, self.labels])
 
-        self.p = weights()
+        self.p = self.work.weights()
         self.gradient = autograd.value_and_grad(loss)
 
     def run(self) -> None:
@@ -101,9 +97,14 @@ class Autograd(Step):
             p -= LR * g
 
 
-class MyGrad(MyGradStep):
-    work = WORK
+class Jax(JaxStep):
+    def logits(self, p: list[Any], x: Any) -> Any:
+        from jax.nn import relu
 
+        return relu(relu(x @ p[0] + p[1]) @ p[2] + p[3]) @ p[4] + p[5]
+
+
+class MyGrad(MyGradStep):
     def start(self) -> None:
         from mygrad.nnet.activations import relu
         from mygrad.nnet.losses import softmax_crossentropy
@@ -122,11 +123,12 @@ CONTENDERS: dict[str, type[Step]] = {
     FLOOR: Floor,
     OURS: Gradcore,
     TORCH: Torch,
+    JAX: Jax,
     "autograd": Autograd,
     "mygrad": MyGrad,
 }
 
 
-def bench(size: int, rounds: int) -> Race:
+def bench(widths: tuple[int, ...], size: int, rounds: int) -> Race:
     """Race all implementations over one step at a time with `size` images."""
-    return race_of(CONTENDERS, size, rounds)
+    return race_of(CONTENDERS, work(widths), size, rounds)

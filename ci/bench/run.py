@@ -1,10 +1,10 @@
-"""Measures gradcore's speed against the same work by hand in NumPy (the floor), PyTorch, autograd and MyGrad.
+"""Measures gradcore's speed against the same work by hand in NumPy (the floor), PyTorch, JAX, autograd and MyGrad.
 
     python ci/bench/run.py [--quick] [--only NAME ...] [--json FILE] [--threads N] [--check]
 
 Implementations take turns of a few milliseconds, so that other work on the machine slows all of them alike. Reports the
-median of each round's ratio, with its quartiles. Nothing is timed before all have computed the same values. PyTorch is timed
-in its default, eager mode. With `--check`, exits with 1 where an aim is missed.
+median of each round's ratio, with its quartiles, and at the end a table of them. Nothing is timed before all have computed
+the same values. PyTorch is timed in its default, eager mode, JAX compiled. With `--check`, exits with 1 where an aim is missed.
 """
 
 from __future__ import annotations
@@ -24,16 +24,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from timing import Race
 
-CHAIN, MLP, ADAM, IMPORT, FLAT = 0.6, 0.7, 0.6, 0.025, 1.5  # the aims
+IMPORT, DEEP, FLAT = (
+    0.015,
+    3e-6,
+    1.15,
+)  # the aims: seconds, seconds an op, between lengths; others are ratios to PyTorch
 LENGTHS = (100, 1_000, 10_000, 100_000, 1_000_000)
 
 
 @dataclass
 class Report:
-    """Lines for the reader, figures for the file, and the aims that were missed."""
+    """Lines for the reader, figures for the file, rows of the table at the end, and the aims that were missed."""
 
     rounds: float
     figures: dict[str, object] = field(default_factory=dict)
+    rows: list[tuple[str, ...]] = field(default_factory=list)
     missed: list[str] = field(default_factory=list)
 
     def title(self, text: str) -> None:
@@ -60,8 +65,17 @@ class Report:
         for contender, note in found.notes.items():
             print(f"  {contender:16}note: {note}")
         self.figures[name] = lines
-        if aim is not None and TORCH in found.seconds:
-            self.aim(name, found.ratio(OURS, TORCH).median, aim, "x PyTorch")
+        if TORCH not in found.seconds:
+            return
+        of_torch = {other: found.ratio(other, TORCH).median for other in found.seconds}
+        peers = {other: ratio for other, ratio in of_torch.items() if other not in (FLOOR, OURS, TORCH)}
+        best = min(peers, key=lambda other: peers[other], default=None)
+        peer = "-" if best is None else f"{best} {peers[best]:.2f}"
+        self.rows.append(
+            (name, f"{of_torch[FLOOR]:.2f}", peer, f"{of_torch[OURS]:.2f}", f"{aim:.2f}" if aim else "-")
+        )
+        if aim is not None:
+            self.aim(name, of_torch[OURS], aim, "x PyTorch")
 
     def aim(self, name: str, value: float, aim: float, unit: str) -> None:
         """State the aim, and whether it was met."""
@@ -79,30 +93,69 @@ def _chain(report: Report) -> None:
     import chain
 
     report.title(f"100 elementwise ops on shape (4,), forward and backward ({chain.OPS})")
-    report.race("chain", chain.bench(round(200 * report.rounds)), CHAIN)
+    report.race("chain of 100 ops on (4,)", chain.bench(round(200 * report.rounds)), 0.4)
 
 
 def _mlp(report: Report) -> None:
     import mlp
 
-    for size, aim in ((32, MLP), (256, None)):
-        report.title(f"training step of 784-128-64-10, batch {size}, cross-entropy, SGD")
-        report.race(f"mlp-{size}", mlp.bench(size, round(120 * report.rounds)), aim)
+    for widths, size, aim in ((mlp.TINY, 8, 0.42), (mlp.REFERENCE, 32, 0.57), (mlp.REFERENCE, 256, 0.82)):
+        layers = "-".join(map(str, widths))
+        report.title(f"training step of {layers}, batch {size}, cross-entropy, SGD")
+        report.race(f"MLP {layers}, batch {size}", mlp.bench(widths, size, round(120 * report.rounds)), aim)
 
 
 def _convnet(report: Report) -> None:
     import convnet
 
-    report.title("training step of conv16-relu-pool-conv32-relu-pool-linear on 1x28x28, batch 32, SGD")
-    report.race("convnet", convnet.bench(32, round(60 * report.rounds)))
+    for size, aim in ((32, None), (64, 0.65)):
+        report.title(
+            f"training step of conv16-relu-pool-conv32-relu-pool-linear on 1x28x28, batch {size}, SGD"
+        )
+        report.race(f"convnet, batch {size}", convnet.bench(size, round(60 * report.rounds)), aim)
+
+
+def _conv(report: Report) -> None:
+    import images
+    import single
+
+    report.title("conv2d 32->64, 3x3, padding 1, on 28x28, batch 32: forward and backward")
+    report.race("conv2d 32->64, 28x28, batch 32", single.bench(images.CONV, round(30 * report.rounds)), 1.3)
+
+
+def _norm(report: Report) -> None:
+    import images
+    import single
+
+    report.title(
+        "batch norm in training on (64, 32, 28, 28), running averages included: forward and backward"
+    )
+    report.race("batch norm (64, 32, 28, 28)", single.bench(images.NORM, round(40 * report.rounds)), 1.1)
+
+
+def _gelu(report: Report) -> None:
+    import activations
+    import single
+
+    report.title("gelu with tanh on (512, 1024): forward and backward")
+    report.race("gelu (tanh), (512, 1024)", single.bench(activations.GELU, round(60 * report.rounds)), 0.75)
+
+
+def _rows(report: Report) -> None:
+    import rows
+    import single
+
+    for name, work, aim in (("softmax", rows.SOFTMAX, 1.8), ("layer norm", rows.LAYER_NORM, 2.4)):
+        report.title(f"{name} over the rows of (512, 1024): forward and backward")
+        report.race(f"{name}, (512, 1024)", single.bench(work, round(60 * report.rounds)), aim)
 
 
 def _adam(report: Report) -> None:
     import adam
 
-    for layout in adam.LAYOUTS:
+    for layout, aim in zip(adam.LAYOUTS, (0.33, None), strict=True):
         report.title(f"step of Adam over {layout} parameters")
-        report.race(f"adam {layout}", adam.bench(layout, round(80 * report.rounds)), ADAM)
+        report.race(f"Adam, {layout}", adam.bench(layout, round(80 * report.rounds)), aim)
 
 
 def _import(report: Report) -> None:
@@ -112,6 +165,9 @@ def _import(report: Report) -> None:
     report.title("import gradcore, above NumPy's own, in a fresh interpreter with compiled modules")
     print(f"  {found.median * 1e3:.1f} ms ({found.low * 1e3:.1f}-{found.high * 1e3:.1f})")
     report.figures["import"] = asdict(found)
+    report.rows.append(
+        ("import above NumPy's", "-", "-", f"{found.median * 1e3:.0f} ms", f"{IMPORT * 1e3:.0f} ms")
+    )
     report.aim("import", found.median, IMPORT, "s")
 
 
@@ -131,7 +187,12 @@ def _depth(report: Report) -> None:
         print(f"  {name:16}{costs}   peak memory by pass, MB: {peaks} (before: {found.start:.0f})")
         report.figures[f"depth {name}"] = asdict(found)
         if name == OURS:
-            report.aim("depth", found.flatness, FLAT, "x between the cheapest and the dearest length")
+            cost = max(found.seconds.values())
+            report.rows.append(
+                ("an op of the dearest chain", "-", "-", f"{cost * 1e6:.1f} us", f"{DEEP * 1e6:.0f} us")
+            )
+            report.aim("depth", cost, DEEP, "s an op of the dearest length")
+            report.aim("growth", found.flatness, FLAT, "x between the cheapest and the dearest length")
             growth = (found.peaks[-1] - found.peaks[0]) / (found.peaks[0] - found.start)
             report.aim("memory", growth, 0.02, "of a pass's memory, growth from the first pass to the last")
 
@@ -140,6 +201,10 @@ BENCHES: dict[str, Callable[[Report], None]] = {
     "chain": _chain,
     "mlp": _mlp,
     "convnet": _convnet,
+    "conv": _conv,
+    "gelu": _gelu,
+    "rows": _rows,
+    "norm": _norm,
     "adam": _adam,
     "import": _import,
     "depth": _depth,
@@ -149,7 +214,7 @@ BENCHES: dict[str, Callable[[Report], None]] = {
 def _libraries() -> Iterator[str]:
     import importlib.metadata
 
-    for name in ("gradcore", "numpy", "torch", "autograd", "mygrad"):
+    for name in ("gradcore", "numpy", "torch", "jax", "autograd", "mygrad"):
         try:
             yield f"{name} {importlib.metadata.version(name)}"
         except importlib.metadata.PackageNotFoundError:
@@ -169,17 +234,25 @@ def main() -> int:
 
     for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[variable] = str(options.threads)  # read when NumPy and PyTorch load
+    if options.threads == 1:
+        os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
     load = f"load {os.getloadavg()[0]:.1f}, " if hasattr(os, "getloadavg") else ""
     print(f"Python {platform.python_version()}, {', '.join(_libraries())}")
     print(f"{options.threads} BLAS and PyTorch threads, {load}{os.cpu_count()} processors", flush=True)
     rounds = 0.2 if options.quick else 1.0
     figures: dict[str, object] = {}
+    table: list[tuple[str, ...]] = []
     missed: list[str] = []
     for name in options.only or BENCHES:
         found = _in_a_process_of_its_own(name, rounds, options.threads)
         figures.update(found.figures)
+        table += found.rows
         missed += found.missed
+    print("\nPyTorch eager = 1:\n")
+    head = ("workload", "by hand", "best other peer", "gradcore", "aim")
+    for line in (head, ("---",) * len(head), *table):
+        print(f"| {' | '.join(line)} |")
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2))
     print("\nall aims met" if not missed else "\nmissed: " + "; ".join(missed))

@@ -30,13 +30,18 @@ class Work:
 class Step(Contender):
     """One training step on `work`; `start` makes the model, `now` gives its parameters in the order of the weights."""
 
-    work: Work
     loss: float
     p: list[Any]
 
-    def __init__(self, size: int) -> None:
-        self.images, self.labels = self.work.batch(size)
+    def __init__(self, work: Work, size: int) -> None:
+        self.work = work
+        self.images, self.labels = work.batch(size)
         self.start()
+
+    def widths(self) -> list[int]:
+        """Of a network of linear layers: the features that go in, and those that come out of each layer."""
+        inner, *outer = (w for w in self.work.weights() if w.ndim == 2)
+        return [*inner.shape, *(w.shape[1] for w in outer)]
 
     def start(self) -> None:
         raise NotImplementedError
@@ -157,6 +162,34 @@ class MyGradStep(Step):
         return [p.data for p in self.p]
 
 
-def race_of(contenders: dict[str, type[Step]], size: int, rounds: int) -> Race:
+class JaxStep(Step):
+    """The step compiled as one function, which is given the memory of the old weights for the new ones."""
+
+    def start(self) -> None:
+        import jax
+
+        self.p = [jax.numpy.asarray(w) for w in self.work.weights()]
+        self.x, self.t = jax.numpy.asarray(self.images), jax.numpy.asarray(self.labels)
+
+        def loss(p: list[Any], x: Any, t: Any) -> Any:
+            logs = jax.nn.log_softmax(self.logits(p, x))
+            return -jax.numpy.take_along_axis(logs, t[:, None], 1).mean()
+
+        def step(p: list[Any], x: Any, t: Any) -> Any:
+            found, gradients = jax.value_and_grad(loss)(p, x, t)
+            return found, [a - LR * g for a, g in zip(p, gradients, strict=True)]
+
+        self.step = jax.jit(step, donate_argnums=0)
+
+    def logits(self, p: list[Any], x: Any) -> Any:
+        """What the network gives for x."""
+        raise NotImplementedError
+
+    def run(self) -> None:
+        loss, self.p = self.step(self.p, self.x, self.t)
+        self.loss = float(loss)
+
+
+def race_of(contenders: dict[str, type[Step]], work: Work, size: int, rounds: int) -> Race:
     """Race all implementations over one step at a time with `size` images."""
-    return contest({name: partial(kind, size) for name, kind in contenders.items()}, rounds, 1e-4)
+    return contest({name: partial(kind, work, size) for name, kind in contenders.items()}, rounds, 1e-4)

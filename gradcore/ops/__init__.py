@@ -49,10 +49,12 @@ from gradcore.ops.exponential import (
 from gradcore.ops.fourier import fft, ifft, irfft, rfft
 from gradcore.ops.index import getitem, scatter_add
 from gradcore.ops.joining import (
+    append,
     array_split,
     atleast_1d,
     atleast_2d,
     atleast_3d,
+    column_stack,
     concatenate,
     dsplit,
     dstack,
@@ -74,7 +76,7 @@ from gradcore.ops.linalg import (
     solve,
     solve_triangular,
 )
-from gradcore.ops.normalize import batch_norm, group_norm, layer_norm, rms_norm
+from gradcore.ops.normalize import batch_norm
 from gradcore.ops.patches import fold, unfold
 from gradcore.ops.pool import avg_pool2d, avg_pool2d_input, max_pool2d, max_pool2d_input, max_pool2d_pick
 from gradcore.ops.products import linear, matmul
@@ -93,6 +95,7 @@ from gradcore.ops.rearrange import (
 )
 from gradcore.ops.reduce import log_softmax, logsumexp, max, mean, min, softmax, sum
 from gradcore.ops.resize import adaptive_avg_pool2d, adaptive_max_pool2d, interpolate
+from gradcore.ops.row_norms import group_norm, layer_norm, rms_norm
 from gradcore.ops.scan import (
     cummax,
     cummin,
@@ -132,6 +135,7 @@ __all__ = [
     "adaptive_avg_pool2d",
     "adaptive_max_pool2d",
     "add",
+    "append",
     "arccos",
     "arccosh",
     "arcsin",
@@ -153,6 +157,7 @@ __all__ = [
     "celu",
     "cholesky",
     "clip",
+    "column_stack",
     "concatenate",
     "conv1d",
     "conv2d",

@@ -23,6 +23,7 @@ Pair: TypeAlias = int | tuple[int, int]
 Padding: TypeAlias = int | tuple[int, int] | str
 
 _COLUMNS = 4096  # aimed at in one product: measured, for 9 to 400 rows, as the fewest that keep BLAS busy
+_POSITIONS, _CHANNELS = 196, 8  # from which on images are taken one at a time
 _ENTRIES = 1 << 22  # at most, in one block of columns, so that it stays near the processor
 
 
@@ -50,6 +51,15 @@ class Windows(NamedTuple):
         """Where the image lies in the padded image."""
         (top, _), (left, _) = self.pads
         return slice(top, top + self.size[0]), slice(left, left + self.size[1])
+
+    @property
+    def reversed(self) -> Windows | None:
+        """Those that give back the image from what a convolution by these gave, by the turned kernel; None if none do."""
+        spans = [d * (k - 1) for d, k in zip(self.dilation, self.kernel, strict=True)]
+        pads = [(span - before, span - after) for span, (before, after) in zip(spans, self.pads, strict=True)]
+        if self.stride != (1, 1) or min(map(min, pads)) < 0:
+            return None
+        return self._replace(size=self.out, pads=(pads[0], pads[1]), out=self.size)
 
     def tap(self, i: int, j: int, rows: slice = slice(None)) -> tuple[slice, slice]:
         """Where, in the padded image, entry (i, j) of the windows lies; `rows` restricts it to some rows of windows."""
@@ -209,21 +219,47 @@ def batch_first(x: NDArray[Any]) -> NDArray[Any]:
     return x.transpose(3, 0, 1, 2)
 
 
-def padded(x: NDArray[Any], at: Windows, fill: float = 0.0) -> NDArray[Any]:
-    """(n, c, h, w) as a contiguous (c, padded h, padded w, n), with `fill` around the image."""
+def image_by_image(positions: int, *arrays: NDArray[Any]) -> bool:
+    """Whether images that lie in memory one after the other are taken one at a time, as they are.
+
+    To turn a whole batch takes as long as a third of the product of a convolution 32 -> 64; where windows are few, or
+    channels, so that the arrays are small beside what the convolution gives, it is worth its time.
+    """
+    return (
+        positions >= _POSITIONS
+        and all(x.flags.c_contiguous and x.shape[0] > 1 for x in arrays)
+        and any(x.shape[1] >= _CHANNELS for x in arrays)
+    )
+
+
+def turned(x: NDArray[Any], by_image: bool) -> NDArray[Any]:
+    """(n, c, h, w) as a (c, h, w, n) view where it is taken image by image, else as `batch_innermost`."""
+    return x.transpose(1, 2, 3, 0) if by_image else batch_innermost(x)
+
+
+def empty(shape: tuple[int, ...], dtype: Any, by_image: bool) -> NDArray[Any]:
+    """A (c, h, w, n) with the batch innermost in memory, or outermost where it is taken image by image."""
+    if not by_image:
+        return np.empty(shape, dtype)
+    return np.empty((shape[-1], *shape[:-1]), dtype).transpose(1, 2, 3, 0)
+
+
+def padded(x: NDArray[Any], at: Windows, fill: float = 0.0, by_image: bool = False) -> NDArray[Any]:
+    """(n, c, h, w) as a (c, padded h, padded w, n), in the memory order of `empty`, with `fill` around the image."""
     if at.padded == at.size:
-        return batch_innermost(x)
+        return turned(x, by_image)
     n, c = x.shape[:2]
-    out = np.full((c, *at.padded, n), fill, x.dtype)
+    out = empty((c, *at.padded, n), x.dtype, by_image)
+    out[...] = fill
     out[(slice(None), *at.inside)] = x.transpose(1, 2, 3, 0)
     return out
 
 
-def blocks(at: Windows, batch: int, rows: int) -> Iterator[tuple[slice, slice]]:
+def blocks(at: Windows, batch: int, rows: int, by_image: bool = False) -> Iterator[tuple[slice, slice]]:
     """Pieces (rows of windows, images) whose columns of `rows` entries make one product of a good size."""
     high, wide = at.out
-    images = max(1, min(batch, 4 * _COLUMNS // wide, _ENTRIES // max(rows * wide, 1)))
-    if images < batch:
+    images = 1 if by_image else max(1, min(batch, 4 * _COLUMNS // wide, _ENTRIES // max(rows * wide, 1)))
+    if images < batch and not by_image:
         images = -(-batch // -(-batch // images))  # equal pieces rather than a small last one
     lines = max(1, min(high, min(_COLUMNS, _ENTRIES // max(rows, 1)) // (wide * images)))
     for first in range(0, batch, images):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from gradcore.convert import plain
 from gradcore.errors import DomainError, ShapeError
 from gradcore.op import Array, composed, op
+from gradcore.ops._rows import row_blocks, writable
 from gradcore.ops.axes import axis_of
 from gradcore.ops.choice import clip, where
 from gradcore.ops.exponential import logaddexp, sigmoid
@@ -18,6 +19,9 @@ from gradcore.ops.reference import elementwise
 from gradcore.ops.shape import reshape
 from gradcore.ops.special import erfc
 from gradcore.spec import Derived, Env, OneOf, OpSpec, case, interval, reals
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 _BOTH_SIDES = interval(-5.0, 5.0, kinks=(0.0,))
@@ -171,22 +175,81 @@ def _gelu_by_loop(x: Array, approximate: str = "none") -> Array:
     return elementwise(lambda v: v / (1 + math.exp(-2 * math.sqrt(2 / math.pi) * (v + 0.044715 * v**3))))(x)
 
 
-@composed(
+# 0.5 (1 + tanh z) = sigmoid(2 z), which keeps its digits in the left tail: 2 z = x (_LINEAR + _CUBIC x^2).
+_LINEAR = 2 * math.sqrt(2 / math.pi)
+_CUBIC = _LINEAR * 0.044715
+
+
+def _gelu_rule(gy: Array, y: Array, x: Array, approximate: str = "none") -> Array:
+    if approximate == "tanh":
+        if writable(x, y, gy):
+            return _tanh_gelu_gradient(gy, y, x)
+        share = sigmoid(x * (x * x * _CUBIC + _LINEAR))
+        return gy * (share + x * share * (1 - share) * (x * x * (3 * _CUBIC) + _LINEAR))
+    share = _share(y, x, np.empty_like(y)) if type(y) is np.ndarray else erfc(x * -math.sqrt(0.5)) * 0.5
+    return gy * (share + x * np.exp(x * x * -0.5) * math.sqrt(0.5 / math.pi))
+
+
+def _share(y: NDArray[Any], x: NDArray[Any], out: NDArray[Any]) -> NDArray[Any]:
+    """The share y / x of x that gelu lets through, 1/2 where x is 0, in `out`: far cheaper than to compute it again."""
+    zero = x == 0
+    some = bool(zero.any())
+    np.divide(y, x + zero if some else x, out=out)
+    if some:
+        out[zero] = 0.5
+    return out
+
+
+def _tanh_gelu_gradient(gy: NDArray[Any], y: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]:
+    """The rule above, a block at a time: gy (s + y (1 - s) (_LINEAR + 3 _CUBIC x^2)), with s the share."""
+    gx = np.empty(x.shape, x.dtype)
+    xs, ys, gys, gxs = x.reshape(-1), y.reshape(-1), gy.reshape(-1), gx.reshape(-1)
+    blocks = row_blocks(x.size, 1)
+    scratch = np.empty((2, blocks[0].stop if blocks else 0), x.dtype)
+    for block in blocks:
+        part, out = xs[block], gxs[block]
+        s, t = scratch[:, : len(part)]
+        _share(ys[block], part, s)
+        np.multiply(part, part, out=out)
+        out *= 3 * _CUBIC
+        out += _LINEAR
+        out *= ys[block]
+        np.multiply(out, s, out=t)
+        out -= t
+        out += s
+        out *= gys[block]
+    return gx
+
+
+@op(
+    vjp=_gelu_rule,
     spec=OpSpec(
         case(interval(-5.0, 5.0), params={"approximate": OneOf("none", "tanh")}), reference=_gelu_by_loop
-    )
+    ),
 )
-def gelu(x: Array, approximate: Literal["none", "tanh"] = "none") -> Array:
+def gelu(x: Array, /, approximate: Literal["none", "tanh"] = "none") -> Array:
     """x Phi(x), with Phi the normal distribution function: Hendrycks and Gimpel 2016.
 
     approximate: "tanh" for 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))). Raises DomainError for another word.
     """
     if approximate == "none":
         return x * erfc(x * -math.sqrt(0.5)) * 0.5
-    if approximate == "tanh":
-        # 0.5 (1 + tanh z) = sigmoid(2 z), which keeps its digits in the left tail.
-        return x * sigmoid((x + x * x * x * 0.044715) * (2 * math.sqrt(2 / math.pi)))
-    raise DomainError(f"gelu got approximate={approximate!r}: it is 'none' or 'tanh'")
+    if approximate != "tanh":
+        raise DomainError(f"gelu got approximate={approximate!r}: it is 'none' or 'tanh'")
+    if not writable(x):
+        return x * sigmoid(x * (x * x * _CUBIC + _LINEAR))
+    y, xs = np.empty(x.size, x.dtype), x.reshape(-1)
+    with np.errstate(over="ignore"):  # of e^-2z, far to the left, where the result is as good as 0
+        for block in row_blocks(x.size, 1):
+            part, out = xs[block], y[block]
+            np.multiply(part, part, out=out)
+            out *= -_CUBIC
+            out -= _LINEAR
+            out *= part
+            np.exp(out, out=out)
+            out += 1
+            np.divide(part, out, out=out)
+    return y.reshape(x.shape)
 
 
 @composed(spec=OpSpec(case(reals(kinks=(0.0,))), reference=elementwise(lambda x: x / (1 + math.fabs(x)))))

@@ -19,19 +19,25 @@ from gradcore.ops._windows import (
     Pair,
     all_windows,
     batch_first,
-    batch_innermost,
     blocks,
     check_bias,
     check_cotangent,
+    empty,
     fitted,
+    image_by_image,
     padded,
     pair,
+    turned,
 )
 from gradcore.ops.reference import both
 from gradcore.spec import Case, Derived, OneOf, OpSpec, case, reals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from gradcore.ops._windows import Windows
 
 # --- references: one product after another ----------------------------------------------------------------------------
 
@@ -190,22 +196,34 @@ def conv2d(
     Raises ShapeError, with the shapes and what would fit, where channels, groups, ranks or sizes do not fit.
     """
     at = fitted("conv2d", x.shape, weight.shape, stride, padding, dilation, groups)
-    n, out = x.shape[0], weight.shape[0]
-    check_bias("conv2d", bias, weight, out)
+    check_bias("conv2d", bias, weight, weight.shape[0])
     dtype = np.result_type(x, weight) if bias is None else np.result_type(x, weight, bias)
-    view = all_windows(padded(x, at), at)
+    return _convolved(x, weight, bias, at, groups, dtype)
+
+
+def _convolved(
+    x: NDArray[Any],
+    weight: NDArray[Any],
+    bias: NDArray[Any] | None,
+    at: Windows,
+    groups: int,
+    dtype: np.dtype[Any],
+) -> NDArray[Any]:
+    """`conv2d` by windows that are known to fit."""
+    n, out = x.shape[0], weight.shape[0]
+    by_image = image_by_image(math.prod(at.out), x)
+    view = all_windows(padded(x, at, by_image=by_image), at)
     rows = math.prod(weight.shape[1:])
     w = weight.reshape(groups, out // groups, rows)
     b = None if bias is None else bias.reshape(groups, out // groups, 1)
-    y = np.empty((out, *at.out, n), dtype)
-    flat = y.reshape(groups, out // groups, math.prod(y.shape[1:]))
-    line = at.out[1] * n
-    for lines, images in blocks(at, n, groups * rows):
+    y = empty((out, *at.out, n), dtype, by_image)
+    for lines, images in blocks(at, n, groups * rows, by_image):
         part = y[:, lines, :, images]
         positions = math.prod(part.shape[1:])
         columns = view[:, :, :, lines, :, images].reshape(groups, rows, positions)
-        # Where the block spans the whole batch its place in y is one run for each channel: the product goes there.
-        place = flat[:, :, lines.start * line : lines.stop * line] if part.shape[3] == n else None
+        # Where the block's place in y is one run of memory for each channel, the product goes there.
+        whole = part[:1].flags.c_contiguous
+        place = part.reshape(groups, out // groups, positions) if whole else None
         product = np.matmul(w, columns, out=place)
         if b is not None:
             product += b
@@ -244,11 +262,19 @@ def conv2d_input(
     n, out = shape[0], weight.shape[0]
     check_cotangent("conv2d_input", gy.shape, (n, out, *at.out))
     dtype = np.result_type(gy, weight)
-    g = batch_innermost(gy)
+    by_image = image_by_image(math.prod(at.out), gy)
+    back = at.reversed
+    if back is not None and n and out <= channels * (2 if by_image else 1):
+        # Windows of gy are fewer than the products that would be added up: measured, from 3 -> 64 to 128 -> 128 channels.
+        each = weight.reshape(groups, out // groups, weight.shape[1], *at.kernel)[..., ::-1, ::-1]
+        flipped = each.transpose(0, 2, 1, 3, 4).reshape(channels, out // groups, *at.kernel)
+        return _convolved(gy, flipped, None, back, groups, dtype)
+    g = turned(gy, by_image)
     rows = math.prod(weight.shape[1:])
     w = weight.reshape(groups, out // groups, rows).transpose(0, 2, 1)
-    gx = np.zeros((channels, *at.padded, n), dtype)
-    for lines, images in blocks(at, n, groups * rows):
+    gx = empty((channels, *at.padded, n), dtype, by_image)
+    gx[...] = 0
+    for lines, images in blocks(at, n, groups * rows, by_image):
         part = g[:, lines, :, images]
         columns = np.matmul(w, part.reshape(groups, out // groups, math.prod(part.shape[1:])))
         columns = columns.reshape(channels, *at.kernel, *part.shape[1:])
@@ -287,11 +313,12 @@ def conv2d_weight(
     at = fitted("conv2d_weight", x.shape, (out, channels, *kernel), stride, padding, dilation, groups)
     n = x.shape[0]
     check_cotangent("conv2d_weight", gy.shape, (n, out, *at.out))
-    g = batch_innermost(gy)
-    view = all_windows(padded(x, at), at)
+    by_image = image_by_image(math.prod(at.out), x, gy)
+    g = turned(gy, by_image)
+    view = all_windows(padded(x, at, by_image=by_image), at)
     rows = channels * kernel[0] * kernel[1]
     gw = np.zeros((groups, out // groups, rows), np.result_type(gy, x))
-    for lines, images in blocks(at, n, groups * rows):
+    for lines, images in blocks(at, n, groups * rows, by_image):
         part = g[:, lines, :, images]
         positions = math.prod(part.shape[1:])
         columns = view[:, :, :, lines, :, images].reshape(groups, rows, positions)

@@ -1,41 +1,82 @@
-"""Normalisation by mean and variance: of the batch, of the last axes, of groups of channels."""
+"""Normalisation of each channel by its mean and variance over the batch."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from gradcore.errors import ShapeError
-from gradcore.op import Array, composed, op
-from gradcore.ops.elementwise import sqrt, square
-from gradcore.ops.reduce import mean
-from gradcore.ops.shape import reshape
-from gradcore.spec import Derived, OneOf, OpSpec, case, reals
+from gradcore.op import Array, op
+from gradcore.ops._rows import row_blocks, writable
+from gradcore.spec import OneOf, OpSpec, case, reals
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Moments: TypeAlias = tuple[NDArray[Any], NDArray[Any]]
+
+_MANY, _SHORT = 4, 8192  # images; entries
 
 
 def _axes(ndim: int) -> tuple[int, ...]:
     return (0, *range(2, ndim))
 
 
-def _normalised(x: Array, eps: float) -> tuple[Array, Array]:
-    """(x - mean) / std for each channel, and 1 / std."""
-    axes = _axes(x.ndim)
-    centred = x - np.mean(x, axis=axes, keepdims=True)
-    scale = 1 / np.sqrt(np.mean(centred * centred, axis=axes, keepdims=True) + eps)
-    return centred * scale, scale
-
-
 def _by_channel(v: Array, ndim: int) -> Array:
     return np.reshape(v, (1, -1, *(1,) * (ndim - 2)))
 
 
-def _rule(
-    gy: Array, _y: Array, x: Array, weight: Array, _bias: Array, eps: float = 1e-5, *, needs: tuple[bool, ...]
-) -> tuple[Array, ...]:
+def channel_moments(x: NDArray[Any]) -> Moments:
+    """Mean and biased variance of each channel of (n, c, ...), which `batch_norm` need not compute again."""
+    if not _in_blocks(x):
+        axes = _axes(x.ndim)
+        mean = np.mean(x, axis=axes)
+        centred = x - _by_channel(mean, x.ndim)
+        return mean, np.mean(centred * centred, axis=axes)
+    parts = _parts(x, x)
+    count = parts.shape[0] * parts.shape[2]
+    means, total = _sums(parts), np.zeros(parts.shape[1], x.dtype)
+    means /= count
+    blocks = _blocks(parts)
+    scratch, spread = np.empty_like(parts[blocks[0]]), _spread(means, parts)
+    for where in blocks:
+        part = parts[where]
+        centred = np.subtract(part, spread[where[1]], out=scratch[: part.shape[0], : part.shape[1]])
+        total[where[1]] += np.add.reduce(np.vecdot(centred, centred), axis=0)
+    total /= count
+    return means, total
+
+
+def _normalised(x: Array, eps: float, moments: Moments | None) -> tuple[Array, Array]:
+    """(x - mean) / std for each channel, and 1 / std."""
     axes = _axes(x.ndim)
-    normal, scale = _normalised(x, eps)
+    if moments is None:
+        centred = x - np.mean(x, axis=axes, keepdims=True)
+        variance = np.mean(centred * centred, axis=axes, keepdims=True)
+    else:
+        mean, variance = (_by_channel(m, x.ndim) for m in moments)
+        centred = x - mean
+    scale = 1 / np.sqrt(variance + eps)
+    return centred * scale, scale
+
+
+def _rule(
+    gy: Array,
+    _y: Array,
+    x: Array,
+    weight: Array,
+    _bias: Array,
+    eps: float = 1e-5,
+    moments: Moments | None = None,
+    *,
+    needs: tuple[bool, ...],
+) -> tuple[Array, ...]:
+    if _in_blocks(x, weight, gy):
+        return _gradients(gy, x, weight, eps, moments or channel_moments(x), needs)
+    axes = _axes(x.ndim)
+    # A rule that is recorded derives mean and variance from x again: their own derivatives are part of its.
+    normal, scale = _normalised(x, eps, moments if type(x) is np.ndarray else None)
     gx = None
     if needs[0]:
         g = gy * _by_channel(weight, x.ndim)
@@ -46,6 +87,95 @@ def _rule(
         np.sum(gy * normal, axis=axes) if needs[1] else None,
         np.sum(gy, axis=axes) if needs[2] else None,
     )
+
+
+# --- a block at a time ------------------------------------------------------------------------------------------------
+
+
+def _in_blocks(x: Array, *others: Array) -> bool:
+    return writable(x, *others) and x.ndim > 2 and x.size > 0
+
+
+def _batch_inside(x: NDArray[Any]) -> bool:
+    """Whether a channel's entries are one run of memory, with those of the batch innermost, as convolutions return them."""
+    return x.transpose(*range(1, x.ndim), 0).flags.c_contiguous
+
+
+def _parts(v: NDArray[Any], like: NDArray[Any]) -> NDArray[Any]:
+    """`v` as (images, channels, entries), or (1, channels, entries) where the memory of `like` is so: a view if it can be."""
+    if _batch_inside(like):
+        return v.transpose(*range(1, v.ndim), 0).reshape(1, v.shape[1], -1)
+    return v.reshape(*v.shape[:2], -1)
+
+
+def _like(x: NDArray[Any]) -> NDArray[Any]:
+    """An empty array of the shape of `x`, of which `_parts(it, x)` is a view; it owns its memory where x has it in order."""
+    if _batch_inside(x):
+        return np.empty((*x.shape[1:], x.shape[0]), x.dtype).transpose(-1, *range(x.ndim - 1))
+    return np.empty(x.shape, x.dtype)
+
+
+def _blocks(parts: NDArray[Any]) -> list[tuple[slice, slice]]:
+    """Slices of images and channels, each of about as many entries as stay near the processor."""
+    images, channels, entries = parts.shape
+    if images > 1:
+        return [(block, slice(0, channels)) for block in row_blocks(images, channels * entries)]
+    return [(slice(0, 1), block) for block in row_blocks(channels, entries)]
+
+
+def _spread(v: NDArray[Any], parts: NDArray[Any]) -> NDArray[Any]:
+    """A number for each channel, to be broadcast against parts; written out where a channel's runs are many and short.
+
+    NumPy then goes through all channels of an image at once, which halves the time of an operation on runs of 784.
+    """
+    images, _, entries = parts.shape
+    return v[:, None] if images < _MANY or entries > _SHORT else np.repeat(v[:, None], entries, axis=1)
+
+
+def _sums(parts: NDArray[Any]) -> NDArray[Any]:
+    """The sum of each channel."""
+    found: NDArray[Any] = np.add.reduce(parts @ np.ones(parts.shape[2], parts.dtype), axis=0)
+    return found
+
+
+def _gradients(
+    gy: NDArray[Any],
+    x: NDArray[Any],
+    weight: NDArray[Any],
+    eps: float,
+    moments: Moments,
+    needs: tuple[bool, ...],
+) -> tuple[Array, ...]:
+    """The rule above, with c = x - mean and s = 1 / sqrt(variance + eps) of a channel of n entries:
+
+    gx = s weight (gy - mean(gy) - c s^2 mean(gy c)); gw = s sum(gy c); gb = sum(gy).
+    """
+    parts, gys = _parts(x, x), _parts(gy, x)
+    count = parts.shape[0] * parts.shape[2]
+    mean, variance = moments
+    scale = 1 / np.sqrt(variance + eps)
+    gb, along = _sums(gys), np.zeros_like(mean)
+    if not (needs[0] or needs[1]):
+        return None, None, gb
+    gx = _like(x)
+    centred, means = _parts(gx, x), _spread(mean, parts)
+    for where in _blocks(parts):
+        np.subtract(parts[where], means[where[1]], out=centred[where])
+        along[where[1]] += np.add.reduce(np.vecdot(centred[where], gys[where]), axis=0)
+    if needs[0]:
+        factors, shifts, slopes = (
+            _spread(v, parts) for v in (along * scale * scale / -count, gb / -count, scale * weight)
+        )
+        for where in _blocks(parts):
+            c, out = where[1], centred[where]
+            out *= factors[c]
+            out += gys[where]
+            out += shifts[c]
+            out *= slopes[c]
+    return gx if needs[0] else None, along * scale, gb
+
+
+# --- the op -----------------------------------------------------------------------------------------------------------
 
 
 def _by_loop(x: Any, weight: Any, bias: Any, eps: float = 1e-5) -> Any:
@@ -72,137 +202,25 @@ def _by_loop(x: Any, weight: Any, bias: Any, eps: float = 1e-5) -> Any:
         reference=_by_loop,
     ),
 )
-def batch_norm(x: Array, weight: Array, bias: Array, /, eps: float = 1e-5) -> Array:
+def batch_norm(
+    x: Array, weight: Array, bias: Array, /, eps: float = 1e-5, moments: Moments | None = None
+) -> Array:
     """(x - mean) / sqrt(variance + eps) * weight + bias, with mean and variance over all axes of x but axis 1.
 
-    x: (n, c, ...); weight and bias: (c,). The variance is the biased one. Ioffe and Szegedy 2015, algorithm 1.
+    x: (n, c, ...); weight and bias: (c,). The variance is the biased one. moments: what `channel_moments(x)` gives, where it
+    is known already. Ioffe and Szegedy 2015, algorithm 1.
     """
-    normal, _ = _normalised(x, eps)
-    return normal * _by_channel(weight, x.ndim) + _by_channel(bias, x.ndim)
-
-
-def _scaled(x: Array, axes: tuple[int, ...], eps: float) -> Array:
-    """(x - mean) / sqrt(variance + eps) over these axes."""
-    centred = x - mean(x, axes, True)
-    return centred / sqrt(mean(square(centred), axes, True) + eps)
-
-
-def _rows_by_loop(x: Any, weight: Any, bias: Any, eps: float = 1e-5) -> Any:
-    rows = x.reshape((-1, weight.size))
-    out = np.empty(rows.shape)
-    for i, row in enumerate(rows.tolist()):
-        middle = math.fsum(row) / len(row)
-        variance = math.fsum((v - middle) ** 2 for v in row) / len(row)
-        for j, v in enumerate(row):
-            out[i, j] = (v - middle) / math.sqrt(variance + eps) * weight.flat[j] + bias.flat[j]
-    return out.reshape(x.shape)
-
-
-_EPS = {"eps": OneOf(1e-5, 1e-2)}
-
-
-@composed(
-    spec=OpSpec(
-        case(reals("n c"), reals("c"), reals("c"), params=_EPS, sizes={"c": (2, 5)}),
-        case(
-            reals("n t c d"),
-            reals("c d"),
-            reals("c d"),
-            params=_EPS,
-            sizes={"c": (2, 3), "d": (1, 3), "t": (0, 2)},
-        ),
-        reference=_rows_by_loop,
-    )
-)
-def layer_norm(x: Array, weight: Array, bias: Array, eps: float = 1e-5) -> Array:
-    """(x - mean) / sqrt(variance + eps) * weight + bias, with mean and variance over the last axes, those of the weight.
-
-    Ba et al. 2016. Raises ShapeError where x does not end in the weight's shape.
-    """
-    axes = _last_axes("layer_norm", x, weight)
-    return _scaled(x, axes, eps) * weight + bias
-
-
-def _last_axes(name: str, x: Array, weight: Array) -> tuple[int, ...]:
-    own, shape = np.shape(weight), np.shape(x)
-    if not own or shape[-len(own) :] != own:
-        raise ShapeError(
-            f"{name} got x of shape {shape} and a weight of shape {own}: x must end in the weight's shape"
-        )
-    return tuple(range(-len(own), 0))
-
-
-def _rms_by_loop(x: Any, weight: Any, eps: float = 1e-5) -> Any:
-    out = np.empty(x.shape)
-    for index in np.ndindex(x.shape[:-1]):
-        row = x[index].tolist()
-        size = math.sqrt(math.fsum(v * v for v in row) / len(row) + eps)
-        out[index] = [v / size * w for v, w in zip(row, weight.tolist(), strict=True)]
-    return out
-
-
-@composed(
-    spec=OpSpec(
-        case(reals("n c"), reals("c"), params=_EPS, sizes={"c": (1, 5)}),
-        case(reals("n t c"), reals("c"), params=_EPS, sizes={"c": (1, 4)}),
-        reference=_rms_by_loop,
-    )
-)
-def rms_norm(x: Array, weight: Array, eps: float = 1e-5) -> Array:
-    """x / sqrt(mean of x^2 + eps) * weight, over the last axes, those of the weight: Zhang and Sennrich 2019, equation 4.
-
-    Raises ShapeError where x does not end in the weight's shape.
-    """
-    axes = _last_axes("rms_norm", x, weight)
-    return x / sqrt(mean(square(x), axes, True) + eps) * weight
-
-
-def _groups_by_loop(x: Any, weight: Any, bias: Any, groups: int, eps: float = 1e-5) -> Any:
-    out = np.empty(x.shape)
-    for n in range(x.shape[0]):
-        for part in np.split(np.arange(x.shape[1]), groups):
-            values = x[n, part]
-            out[n, part] = (values - values.mean()) / np.sqrt(values.var() + eps)
-    by_channel = (-1, *(1,) * (x.ndim - 2))
-    return out * weight.reshape(by_channel) + bias.reshape(by_channel)
-
-
-_GROUPS = {"groups": Derived(lambda e: [g for g in (1, 2, e["c"]) if e["c"] % g == 0]), **_EPS}
-
-
-@composed(
-    spec=OpSpec(
-        case(
-            reals("n c"),
-            reals("c"),
-            reals("c"),
-            params=_GROUPS,
-            sizes={"c": (2, 4)},
-            where=lambda e: e["groups"] < e["c"],
-        ),
-        case(
-            reals("n c h w"),
-            reals("c"),
-            reals("c"),
-            params=_GROUPS,
-            sizes={"n": (0, 3), "c": (1, 4), "h": (2, 3), "w": (1, 3)},
-        ),
-        reference=_groups_by_loop,
-    )
-)
-def group_norm(x: Array, weight: Array, bias: Array, groups: int, eps: float = 1e-5) -> Array:
-    """(x - mean) / sqrt(variance + eps) * weight + bias, with mean and variance of each example's group of channels.
-
-    x: (n, c, ...), of which c / groups channels in a row are a group; weight and bias: (c,). Wu and He 2018. Raises ShapeError where the groups do not divide c, or the weight is not (c,).
-    """
-    shape = np.shape(x)
-    if len(shape) < 2 or groups < 1 or shape[1] % groups or np.shape(weight) != shape[1:2]:
-        raise ShapeError(
-            f"group_norm got x of shape {shape}, {groups} groups and a weight of shape {np.shape(weight)}: x is (n, c, ...), "
-            "with c a multiple of the groups, and the weight (c,)"
-        )
-    grouped = reshape(x, (shape[0], groups, math.prod(shape[1:]) // groups))
-    by_channel = (shape[1], *(1,) * (len(shape) - 2))
-    return reshape(_scaled(grouped, (2,), eps), shape) * reshape(weight, by_channel) + reshape(
-        bias, by_channel
-    )
+    if not _in_blocks(x, weight, bias):
+        normal, _ = _normalised(x, eps, moments)
+        return normal * _by_channel(weight, x.ndim) + _by_channel(bias, x.ndim)
+    mean, variance = moments or channel_moments(x)
+    parts = _parts(x, x)
+    means, slopes, shifts = (_spread(v, parts) for v in (mean, weight / np.sqrt(variance + eps), bias))
+    y = _like(x)
+    ys = _parts(y, x)
+    for where in _blocks(parts):
+        c, out = where[1], ys[where]
+        np.subtract(parts[where], means[c], out=out)
+        out *= slopes[c]
+        out += shifts[c]
+    return y

@@ -173,13 +173,21 @@ def _running_max(x: NDArray[Any], taps: list[tuple[Any, ...]], out: NDArray[Any]
         np.maximum(out, x[tap], out=out)
 
 
-def _firsts(x: NDArray[Any], at: Windows) -> Iterator[tuple[slice, Iterator[tuple[Any, NDArray[Any]]]]]:
-    """For each block of channels: (tap, mask) for each entry of the windows, True where it is its window's first maximum."""
+def _firsts(
+    x: NDArray[Any], at: Windows, largest: NDArray[Any] | None = None
+) -> Iterator[tuple[slice, Iterator[tuple[Any, NDArray[Any]]]]]:
+    """For each block of channels: (tap, mask) for each entry of the windows, True where it is its window's first maximum.
+
+    largest: the maximum of each window, where it is known already.
+    """
     taps = _taps(at)
     for channels in _blocks(x):
         block = x[channels]
-        y = np.empty((block.shape[0], *at.out, x.shape[3]), x.dtype)
-        _running_max(block, taps, y)
+        if largest is None:
+            y = np.empty((block.shape[0], *at.out, x.shape[3]), x.dtype)
+            _running_max(block, taps, y)
+        else:
+            y = largest[channels]
         yield channels, _masks(block, taps, y)
 
 
@@ -197,7 +205,9 @@ def _masks(
     yield taps[-1], free
 
 
-def _max_rule(gy: Array, _y: Array, x: Array, **same: Any) -> Array:
+def _max_rule(gy: Array, y: Array, x: Array, **same: Any) -> Array:
+    if type(gy) is np.ndarray and type(x) is np.ndarray:
+        return _spread(gy, x, batch_innermost(y), **same)
     return max_pool2d_input(gy, plain(x), **same)
 
 
@@ -241,6 +251,18 @@ def max_pool2d_input(
     gy: (n, c, oh, ow); x: (n, c, h, w). Returns x's shape. The other arguments are max_pool2d's.
     Raises ShapeError where gy is not of the shape that max_pool2d gives for x.
     """
+    return _spread(gy, x, None, kernel_size, stride, padding)
+
+
+def _spread(
+    gy: NDArray[Any],
+    x: NDArray[Any],
+    largest: NDArray[Any] | None,
+    kernel_size: Pair = 2,
+    stride: Pair | None = None,
+    padding: Pair = 0,
+) -> NDArray[Any]:
+    """`max_pool2d_input`. largest: what `max_pool2d` gave, with the batch innermost, where it is known."""
     at = _fitted("max_pool2d_input", x.shape, kernel_size, stride, padding)
     _check("max_pool2d_input", "gy", gy.shape, (*x.shape[:2], *at.out))
     image = padded(x, at, _lowest(x.dtype) if at.padded != at.size else 0)
@@ -248,7 +270,7 @@ def max_pool2d_input(
     apart = at.stride[0] >= at.kernel[0] and at.stride[1] >= at.kernel[1]
     tiled = at.stride == at.kernel and at.padded == (at.out[0] * at.kernel[0], at.out[1] * at.kernel[1])
     gx = (np.empty if tiled else np.zeros)(image.shape, gy.dtype)
-    for channels, masks in _firsts(image, at):
+    for channels, masks in _firsts(image, at, largest):
         here, out = g[channels], gx[channels]
         for tap, mask in masks:
             if apart:  # each entry is in one window at most: there is nothing to add to

@@ -9,10 +9,14 @@ import numpy as np
 
 from gradcore.errors import ShapeError
 from gradcore.op import Array, composed, op, our_names
+from gradcore.ops._rows import as_rows, row_blocks, writable
 from gradcore.ops.reference import along, rowwise
+from gradcore.ops.shape import astype
 from gradcore.spec import Axis, OpSpec, case, flags, interval, reals
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from gradcore.attached import Axes
 
 _OVER_AXES = {"axis": Axis(many=True, none=True), "keepdims": flags()}
@@ -74,19 +78,23 @@ def mean(x: Array, axis: Axes = None, keepdims: bool = False, **named: Any) -> A
     if named:
         params = our_names("mean", ("axis", "keepdims"), {"axis": axis, "keepdims": keepdims}, named)
         axis, keepdims = params["axis"], params["keepdims"]
-    total = sum(x, axis, keepdims)  # which also checks the axis
+    narrow = (
+        getattr(x, "dtype", None) == np.float16
+    )  # whose sums end at 65504: NumPy's mean adds in float32 too
+    total = sum(astype(x, np.float32) if narrow else x, axis, keepdims)  # which also checks the axis
     count = count_over(np.shape(x), axis)
     if count == 0:
         raise ShapeError(
             f"the mean over axis={axis} of shape {np.shape(x)} is one of no entries: it has no value"
         )
-    return total / count
+    return astype(total / count, np.float16) if narrow else total / count
 
 
 def _extreme_rule(gy: Array, y: Array, x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     shape = kept_shape(x.shape, axis)
-    hits = (x == np.reshape(y, shape)).astype(x.dtype)
-    return np.reshape(gy, shape) * (hits / np.sum(hits, axis=axis, keepdims=True))
+    hits = (x == np.reshape(y, shape)).astype(np.result_type(x.dtype, np.float32))  # float16 ends at 65504
+    share = hits / np.sum(hits, axis=axis, keepdims=True)
+    return np.reshape(gy, shape) * (share if share.dtype == x.dtype else share.astype(x.dtype))
 
 
 _DISTINCT = case(
@@ -150,8 +158,34 @@ def logsumexp(x: Array, /, axis: Axes = None, keepdims: bool = False) -> Array:
 _SOFTMAX = case(interval(-5.0, 5.0), params=_ALONG, where=lambda e: e.shapes[0][e["axis"]] > 0)
 
 
+def _by_rows(axis: Axes, x: Array, *others: Array) -> bool:
+    """Whether an op along `axis` may go through its arrays by blocks of rows."""
+    return writable(x, *others) and x.size > 0 and axis in (-1, x.ndim - 1)
+
+
+def _exponentials(x: NDArray[Any], out: NDArray[Any], scratch: NDArray[Any] | None = None) -> NDArray[Any]:
+    """`x` less each row's largest entry, written to `out`, e to that in `scratch` or in its place, and the sums of those."""
+    np.subtract(x, _shift(x, 1), out=out)
+    e = np.exp(out, out=out if scratch is None else scratch[: len(x)])
+    total: NDArray[Any] = e @ np.ones(x.shape[1], x.dtype)
+    return total[:, None]
+
+
+def _softmax_rule(gy: Array, y: Array, _x: Array, axis: int = -1) -> Array:
+    if not _by_rows(axis, y, gy):
+        return y * (gy - np.sum(gy * y, axis=axis, keepdims=True))
+    ys, gys = as_rows(y, y.shape[-1]), as_rows(gy, y.shape[-1])
+    gx = np.empty(y.shape, y.dtype)
+    gxs = as_rows(gx, y.shape[-1])
+    for block in row_blocks(*ys.shape):
+        out = gxs[block]
+        np.subtract(gys[block], np.vecdot(gys[block], ys[block])[:, None], out=out)
+        out *= ys[block]
+    return gx
+
+
 @op(
-    vjp=lambda gy, y, _x, axis=-1: y * (gy - np.sum(gy * y, axis=axis, keepdims=True)),
+    vjp=_softmax_rule,
     spec=OpSpec(
         _SOFTMAX, reference=rowwise(lambda v: [1 / math.fsum(math.exp(b - a) for b in v) for a in v])
     ),
@@ -159,16 +193,45 @@ _SOFTMAX = case(interval(-5.0, 5.0), params=_ALONG, where=lambda e: e.shapes[0][
 )
 def softmax(x: Array, /, axis: int = -1) -> Array:
     """e^x / sum e^x along `axis`, free of overflow."""
-    e = np.exp(x - _shift(x, axis))
-    return e / np.add.reduce(e, axis=axis, keepdims=True)
+    if not _by_rows(axis, x):
+        e = np.exp(x - _shift(x, axis))
+        return e / np.add.reduce(e, axis=axis, keepdims=True)
+    rows = as_rows(x, x.shape[-1])
+    y = np.empty(rows.shape, x.dtype)
+    for block in row_blocks(*rows.shape):
+        out = y[block]
+        out /= _exponentials(rows[block], out)
+    return y.reshape(x.shape)
+
+
+def _log_softmax_rule(gy: Array, y: Array, _x: Array, axis: int = -1) -> Array:
+    if not _by_rows(axis, y, gy):
+        return gy - np.exp(y) * np.sum(gy, axis=axis, keepdims=True)
+    ys, gys = as_rows(y, y.shape[-1]), as_rows(gy, y.shape[-1])
+    gx, ones = np.empty(y.shape, y.dtype), np.ones(y.shape[-1], y.dtype)
+    gxs = as_rows(gx, y.shape[-1])
+    for block in row_blocks(*ys.shape):
+        g, out = gys[block], gxs[block]
+        np.exp(ys[block], out=out)
+        out *= (g @ ones)[:, None]
+        np.subtract(g, out, out=out)
+    return gx
 
 
 @op(
-    vjp=lambda gy, y, _x, axis=-1: gy - np.exp(y) * np.sum(gy, axis=axis, keepdims=True),
+    vjp=_log_softmax_rule,
     spec=OpSpec(_SOFTMAX, reference=rowwise(lambda v: [a - _logsumexp_by_loop(v) for a in v])),
     methods=("log_softmax",),
 )
 def log_softmax(x: Array, /, axis: int = -1) -> Array:
     """log softmax: x - log sum e^x along `axis`, finite for entries of any size."""
-    shifted = x - _shift(x, axis)
-    return shifted - np.log(np.add.reduce(np.exp(shifted), axis=axis, keepdims=True))
+    if not _by_rows(axis, x):
+        shifted = x - _shift(x, axis)
+        return shifted - np.log(np.add.reduce(np.exp(shifted), axis=axis, keepdims=True))
+    rows = as_rows(x, x.shape[-1])
+    blocks = row_blocks(*rows.shape)
+    y, scratch = np.empty(rows.shape, x.dtype), np.empty((blocks[0].stop, rows.shape[1]), x.dtype)
+    for block in blocks:
+        out = y[block]
+        out -= np.log(_exponentials(rows[block], out, scratch))
+    return y.reshape(x.shape)

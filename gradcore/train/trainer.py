@@ -61,6 +61,7 @@ class Trainer:
     prints, and any number of ranks resumes. The same entries are dropped by Dropout as in one process; other generators
     of modules draw other numbers on each rank. sync_batch_norm: whether BatchNorm takes its statistics over all rows of
     a batch, as in one process, or each rank those of its own; running averages are averaged over the ranks.
+    capture: whether steps are replayed as flat lists of NumPy calls (`gradcore.capture`), with the same bits; one process only.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Trainer:
         metadata: Mapping[str, str] | None = None,
         communicator: Communicator | None = None,
         sync_batch_norm: bool = False,
+        capture: bool = False,
     ) -> None:
         check_parts(model, optimizer, loss)
         if patience is not None and patience < 1:
@@ -93,7 +95,7 @@ class Trainer:
         self.clip_norm = clip_norm
         self.schedule = schedule
         self.patience = patience
-        self._ranks = _ranks(self, communicator, sync_batch_norm)
+        self._ranks = _ranks(self, communicator, sync_batch_norm, capture)
         leads = self._ranks.rank == 0
         self.progress = shows.automatic() if progress is None else progress
         if not leads:
@@ -378,11 +380,17 @@ class Trainer:
             return
 
 
-def _ranks(trainer: Trainer, communicator: Communicator | None, sync_batch_norm: bool) -> Ranks:
+def _ranks(
+    trainer: Trainer, communicator: Communicator | None, sync_batch_norm: bool, capture: bool
+) -> Ranks:
     if communicator is not None:
         from gradcore.train.together import Together
 
         together = Together(trainer, communicator, sync_batch_norm)
         if together.size > 1:
+            if capture:
+                raise DomainError(
+                    "Trainer got capture=True with several ranks: only one process captures a step"
+                )
             return together
-    return Alone(trainer)
+    return Alone(trainer, capture)

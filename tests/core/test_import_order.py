@@ -13,10 +13,10 @@ ROOT = Path(gradcore.__file__).parent
 
 # A room is a file or a folder. It may import the rooms on lines above its own, and none on its own line.
 ROOMS = """
-    errors  record
+    errors  record  allocation
     spec  state  extras  progress  data  names  notebook
-    registry  io  holding  modes
-    graph  figures
+    registry  io  modes
+    graph  figures  holding
     attached  convert  tracing
     tensor
     op  create
@@ -25,7 +25,7 @@ ROOMS = """
     losses  variables
     batched  transforms  recompute
     nn  optim
-    preflight  saving
+    preflight  saving  replay
     train
     __init__
     model_file

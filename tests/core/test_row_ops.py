@@ -1,0 +1,179 @@
+"""Ops that go through their arrays a block at a time: as their clear forms, whatever the blocks, dtypes and memory order."""
+
+import math
+
+import numpy as np
+import pytest
+
+import gradcore
+from gradcore import Tensor
+from gradcore.errors import ShapeError
+from gradcore.nn import BatchNorm2d
+from gradcore.ops import _rows, batch_norm, erfc, gelu, group_norm, layer_norm, log_softmax, sigmoid, softmax
+from gradcore.ops.normalize import channel_moments
+
+RNG = np.random.default_rng(0)
+ROWS, VECTOR, OTHER = RNG.standard_normal((7, 6)), RNG.standard_normal(6), RNG.standard_normal(6)
+IMAGES, BY_CHANNEL = RNG.standard_normal((5, 3, 4, 2)) + 2.0, RNG.standard_normal((2, 3))
+BATCH_INNERMOST = np.ascontiguousarray(IMAGES.transpose(1, 2, 3, 0)).transpose(3, 0, 1, 2)
+
+
+def clear_softmax(x):
+    e = np.exp(x)
+    return e / np.sum(e, axis=-1, keepdims=True)
+
+
+def clear_normal(x, axes):
+    centred = x - np.mean(x, axis=axes, keepdims=True)
+    return centred / np.sqrt(np.mean(centred * centred, axis=axes, keepdims=True) + 1e-5)
+
+
+def clear_batch_norm(x, weight, bias):
+    return clear_normal(x, (0, 2, 3)) * np.reshape(weight, (3, 1, 1)) + np.reshape(bias, (3, 1, 1))
+
+
+def clear_group_norm(x, weight, bias):
+    normal = np.reshape(clear_normal(np.reshape(x, (5, 1, 24)), 2), x.shape)
+    return normal * np.reshape(weight, (3, 1, 1)) + np.reshape(bias, (3, 1, 1))
+
+
+# Each op, the same composed of other ops, and its arrays.
+OPS = {
+    "layer norm": (layer_norm, lambda x, w, b: clear_normal(x, -1) * w + b, (ROWS, VECTOR, OTHER)),
+    "softmax": (softmax, clear_softmax, (ROWS,)),
+    "log softmax": (log_softmax, lambda x: np.log(clear_softmax(x)), (ROWS,)),
+    "gelu": (
+        lambda x: gelu(x, "tanh"),
+        lambda x: x * sigmoid((x + x * x * x * 0.044715) * (2 * np.sqrt(2 / np.pi))),
+        (ROWS,),
+    ),
+    "batch norm": (batch_norm, clear_batch_norm, (IMAGES, *BY_CHANNEL)),
+    "batch norm, batch innermost": (batch_norm, clear_batch_norm, (BATCH_INNERMOST, *BY_CHANNEL)),
+    "group norm": (lambda x, w, b: group_norm(x, w, b, 1), clear_group_norm, (IMAGES, *BY_CHANNEL)),
+}
+
+
+def run(function, arrays, dtype=np.float64):
+    """The value, and the gradient of each array, of a cotangent that differs at every entry."""
+    tensors = [Tensor(a.astype(dtype), True) for a in arrays]  # which keeps the order in memory
+    y = function(*tensors)
+    y.backward(np.linspace(-1, 2, y.data.size).reshape(y.shape).astype(dtype))
+    return [y.data, *[t.grad for t in tensors]]
+
+
+@pytest.mark.parametrize("name", OPS)
+@pytest.mark.parametrize("entries", [1, 20, 1 << 18])
+@pytest.mark.parametrize(("dtype", "digits"), [(np.float64, 1e-12), (np.float32, 1e-5), (np.float16, 2e-2)])
+def test_the_op_is_its_composition_in_blocks_of_any_size(name, entries, dtype, digits, monkeypatch):
+    monkeypatch.setattr(_rows, "_ENTRIES", entries)
+    function, clear, arrays = OPS[name]
+    for found, expected in zip(run(function, arrays, dtype), run(clear, arrays), strict=True):
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, expected, rtol=digits, atol=digits * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_the_same_call_gives_the_same_bits(name):
+    function, _, arrays = OPS[name]
+    for a, b in zip(run(function, arrays), run(function, arrays), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_no_argument_is_written_to(name):
+    function, _, arrays = OPS[name]
+    copies = [a.copy() for a in arrays]
+    for c in copies:
+        c.flags.writeable = False
+    run(function, copies)
+    gy = np.ones(function(*copies).shape)
+    gy.flags.writeable = False
+    function(*[Tensor(c, True) for c in copies]).backward(gy)
+
+
+@pytest.mark.parametrize("wide", range(3))
+@pytest.mark.parametrize(
+    ("function", "arrays"), [(layer_norm, OPS["layer norm"][2]), (batch_norm, OPS["batch norm"][2])]
+)
+def test_dtypes_that_differ_give_the_wider_one_and_gradients_in_each_ones_own(function, arrays, wide):
+    tensors = [Tensor(a.astype(np.float64 if i == wide else np.float32), True) for i, a in enumerate(arrays)]
+    y = function(*tensors)
+    y.backward(np.ones(y.shape))
+    assert y.dtype == np.float64
+    assert [t.grad.dtype for t in tensors] == [t.dtype for t in tensors]
+    np.testing.assert_allclose(y.data, function(*arrays), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("images", [IMAGES, BATCH_INNERMOST, IMAGES[:, :, 0, 0]])
+def test_moments_that_are_known_change_nothing(images):
+    weight, bias = BY_CHANNEL
+    moments = channel_moments(images)
+    axes = (0, *range(2, images.ndim))
+    np.testing.assert_allclose(moments[0], images.mean(axes), rtol=1e-13)
+    np.testing.assert_allclose(moments[1], images.var(axes), rtol=1e-13)
+    known = run(lambda *a: batch_norm(*a, moments=moments), (images, weight, bias))
+    for a, b in zip(known, run(batch_norm, (images, weight, bias)), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
+
+
+def test_a_second_derivative_goes_through_the_moments():
+    weight, bias = BY_CHANNEL
+
+    def curvature(moments):
+        slope = gradcore.grad(lambda x: (batch_norm(x, weight, bias, moments=moments) ** 3).sum())
+        return gradcore.grad(lambda x: (slope(x) * IMAGES).sum())(IMAGES)
+
+    np.testing.assert_allclose(
+        np.asarray(curvature(channel_moments(IMAGES))), np.asarray(curvature(None)), rtol=1e-9, atol=1e-12
+    )
+
+
+def test_the_layers_running_averages_and_the_op_share_their_moments():
+    layer = BatchNorm2d(3, momentum=1.0)
+    images = IMAGES.astype(np.float32)
+    y = layer(images)
+    np.testing.assert_allclose(layer.running_mean, images.mean((0, 2, 3)), rtol=1e-5)
+    np.testing.assert_allclose(layer.running_var, images.var((0, 2, 3), ddof=1), rtol=1e-5)
+    np.testing.assert_allclose(y.data.mean((0, 2, 3)), 0, atol=1e-5)
+
+
+def test_gelu_passes_half_at_zero_and_nothing_far_to_the_left():
+    for dtype in (np.float32, np.float64):
+        for approximate in ("none", "tanh"):
+            x = Tensor(np.array([0.0, -0.0, -60.0, 60.0], dtype), True)
+            y = gelu(x, approximate)
+            y.sum().backward()
+            assert y.data.tolist() == [0, 0, 0, 60]
+            assert x.grad.tolist() == [0.5, 0.5, 0, 1]
+
+
+def test_softmax_masks_entries_that_are_minus_infinity():
+    x = np.array([[1.0, -np.inf, 1.0]])
+    assert softmax(x).tolist() == [[0.5, 0, 0.5]]
+    assert log_softmax(x)[0, 1] == -np.inf
+
+
+@pytest.mark.parametrize("bias", [np.zeros(1), np.zeros((1, 6)), np.zeros(())])
+def test_layer_norm_refuses_a_bias_that_is_not_as_its_weight(bias):
+    with pytest.raises(
+        ShapeError, match=r"weight of shape \(6,\) and a bias of shape .*: they must be equal"
+    ):
+        layer_norm(ROWS, VECTOR, bias)
+
+
+def test_layer_norm_refuses_to_average_no_entries():
+    with pytest.raises(ShapeError, match=r"a weight of shape \(0,\): the mean of no entries has no value"):
+        layer_norm(np.zeros((3, 0)), np.zeros(0), np.zeros(0))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_erfc_of_few_bits_is_the_one_of_doubles_rounded(dtype):
+    x = np.concatenate([np.linspace(-12, 12, 40_001), [0.0, -0.0, np.inf, -np.inf]]).astype(dtype)
+    truth = np.array([math.erfc(v) for v in x.tolist()])
+    np.testing.assert_allclose(
+        erfc(x).astype(np.float64),
+        truth.astype(dtype),
+        rtol=np.finfo(dtype).eps,
+        atol=np.finfo(dtype).smallest_subnormal,
+    )
+    assert erfc(np.array([np.nan], dtype))[0] != erfc(np.array([np.nan], dtype))[0]
