@@ -64,7 +64,7 @@ def added_by(masks: Any, shape: tuple[int, ...]) -> Any:
     return added
 
 
-def _weights_of(embed_dim: int, kdim: int | None = None, vdim: int | None = None, rng: Any = None) -> int:
+def _weights_of(embed_dim: int, kdim: int | None = None, vdim: int | None = None) -> int:
     """How many weights are drawn."""
     return embed_dim * (2 * embed_dim + (kdim or embed_dim) + (vdim or embed_dim))
 
@@ -83,7 +83,9 @@ def _reference(
     dropout: float = 0.0,
     bias: bool = True,
     batch_first: bool = False,
-    **widths: Any,
+    kdim: int | None = None,
+    vdim: int | None = None,
+    rng: Any = None,
 ) -> Any:
     alone = query.ndim == 2
     q, k, v = (x[None] if alone else x if batch_first else x.swapaxes(0, 1) for x in (query, key, value))
@@ -92,7 +94,7 @@ def _reference(
     padding = None if padding is None else padding.reshape(len(q), 1, 1, -1)
     kept = np.ones(shape)
     if training and dropout:
-        bits = np.random.PCG64(widths["rng"]).advance(_weights_of(embed_dim, **widths))
+        bits = np.random.PCG64(rng).advance(_weights_of(embed_dim, kdim, vdim))
         kept = (np.random.Generator(bits).random(shape) >= dropout) / (1 - dropout)
     y, weights = by_heads(state, "", num_heads, q, k, v, added_by((by_head, padding), shape), kept)
     return (y[0], weights[0]) if alone else (y if batch_first else y.swapaxes(0, 1), weights)
