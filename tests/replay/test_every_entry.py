@@ -14,7 +14,7 @@ from gradcore.variables import leaves_of
 # Those that make arrays in plain NumPy of indices that they are handed, or look at values: they run eagerly in a captured
 # step, at least for some arguments.
 EAGER = {
-    "cross", "cummax", "cummin", "diag", "diagonal", "interpolate", "matrix_power", "median", "multi_margin_loss",
+    "cross", "ctc_loss", "cummax", "cummin", "diag", "diagonal", "interpolate", "matrix_power", "median", "multi_margin_loss",
     "nan_to_num", "pad", "prelu", "quantile", "repeat", "roll", "rot90", "scaled_dot_product_attention", "scatter_add",
     "solve_triangular", "sort", "take", "take_along_axis", "tile", "topk", "trace", "tril", "triu",
 }  # fmt: skip
