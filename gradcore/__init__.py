@@ -47,12 +47,13 @@ __version__ = "0.1.0"
 __all__ = [
     "Op", "Tensor", "anomaly", "arange", "callback", "capture", "composed", "enable_grad", "errors", "eye", "full", "full_like", "is_grad_enabled",
     "nn", "no_grad", "ones", "ones_like", "op", "optim", "rand", "rand_like", "randn", "randn_like", "registry", "spec", "tensor",
-    "checkpoint", "grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp",
+    "checkpoint", "grad", "hessian", "hvp", "jacobian", "jvp", "value_and_grad", "vjp", "vmap",
     "zeros", "zeros_like", "check_model", "data", "io", "load_into", "save", "train", *_losses, *_ops,
 ]  # fmt: skip
 
 if _typing.TYPE_CHECKING:
     from gradcore import data, io, nn, optim, train
+    from gradcore.batched import vmap
     from gradcore.preflight import check_model
     from gradcore.recompute import checkpoint
     from gradcore.replay import capture
@@ -71,6 +72,7 @@ _LATE = {
     "train": "gradcore.train",
     "capture": "gradcore.replay",
     "checkpoint": "gradcore.recompute",
+    "vmap": "gradcore.batched",
     "check_model": "gradcore.preflight",
     "load_into": "gradcore.saving",
     "save": "gradcore.saving",

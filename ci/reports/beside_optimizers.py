@@ -142,7 +142,7 @@ def _each_parameter(
 def compare_scheduler(
     cls: Any, maker: Callable[..., Any], given_settings: Mapping[str, Any], seed: int
 ) -> None:
-    """Hold the lr of two groups after each step beside PyTorch's, reloaded once on the way. Raises `VerificationError`."""
+    """Hold the lr and the momentum of two groups after each step beside PyTorch's, reloaded once on the way. Raises `VerificationError`."""
     import torch
 
     rng = np.random.default_rng(seed)
@@ -160,6 +160,11 @@ def compare_scheduler(
             raise VerificationError(
                 f"{cls.__name__}({', '.join(f'{k}={v!r}' for k, v in given_settings.items())}): after {t} steps lr is "
                 f"{found}, and PyTorch's {tuple(expected)}"
+            )
+        moments = [[group["momentum"] for group in o.param_groups] for o in (mine, its)]
+        if not np.allclose(*moments, rtol=0, atol=ROUNDINGS * (t + 1) * np.finfo(float).eps):
+            raise VerificationError(
+                f"{cls.__name__}: after {t} steps momentum is {moments[0]}, and PyTorch's {moments[1]}"
             )
         if t == reload_at:
             state = our.state_dict()

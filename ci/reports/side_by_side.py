@@ -61,6 +61,7 @@ KNOWN: dict[tuple[str, int], tuple[Callable[..., bool], str]] = {
     ("polygamma", 2): (lambda _x, **_: True, _TRIGAMMA),
     ("celu", 1): (_rounded_alpha, _CELU),
     ("celu", 2): (_rounded_alpha, _CELU),
+    ("ctc_loss", 2): (lambda *_, **__: True, "it has no second derivative"),
     ("sinc", 2): (
         lambda x: bool((x == 0).any()),
         "the second derivative at 0 is NaN, and should be -pi^2 / 3",

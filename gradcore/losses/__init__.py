@@ -2,6 +2,7 @@
 
 from gradcore.losses.binary import binary_cross_entropy, binary_cross_entropy_with_logits
 from gradcore.losses.classes import cross_entropy, nll_loss
+from gradcore.losses.ctc import ctc_loss
 from gradcore.losses.divergence import kl_div
 from gradcore.losses.margins import (
     cosine_embedding_loss,
@@ -15,5 +16,6 @@ from gradcore.losses.regression import huber_loss, l1_loss, mse_loss, smooth_l1_
 
 __all__ = [
     "binary_cross_entropy", "binary_cross_entropy_with_logits", "cosine_embedding_loss", "cross_entropy",
-    "hinge_loss", "huber_loss", "kl_div", "l1_loss", "margin_ranking_loss", "mse_loss", "multi_margin_loss", "nll_loss", "smooth_l1_loss", "triplet_margin_loss",
+    "ctc_loss", "hinge_loss", "huber_loss", "kl_div", "l1_loss", "margin_ranking_loss", "mse_loss", "multi_margin_loss",
+    "nll_loss", "smooth_l1_loss", "triplet_margin_loss",
 ]  # fmt: skip

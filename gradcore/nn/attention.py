@@ -35,15 +35,18 @@ def by_heads(
     """One entry of the batch and one head after another, batch first; `added` and `kept` for (n, heads, l, s)."""
     n, length, width = query.shape
     each = width // heads
-    weight = state[prefix + "in_proj_weight"]
+    if prefix + "in_proj_weight" in state:
+        projections = np.split(state[prefix + "in_proj_weight"], 3)
+    else:
+        projections = [state[f"{prefix}{part}_proj_weight"] for part in "qkv"]
     bias = state.get(prefix + "in_proj_bias", np.zeros(3 * width))
     joined = np.zeros((n, length, width))
     weights = np.zeros((n, heads, length, key.shape[1]))
     for one, head in np.ndindex(n, heads):
         parts = []
         for k, x in enumerate((query, key, value)):
-            rows = slice(k * width + head * each, k * width + (head + 1) * each)
-            parts.append(np.einsum("ti,oi->to", x[one], weight[rows]) + bias[rows])
+            rows = slice(head * each, (head + 1) * each)
+            parts.append(np.einsum("ti,oi->to", x[one], projections[k][rows]) + np.split(bias, 3)[k][rows])
         q, k_, v = parts
         scores = np.exp((q[:, None] * k_).sum(-1) / math.sqrt(each) + added[one, head])
         weights[one, head] = scores / scores.sum(-1, keepdims=True) * kept[one, head]
@@ -61,6 +64,11 @@ def added_by(masks: Any, shape: tuple[int, ...]) -> Any:
     return added
 
 
+def _weights_of(embed_dim: int, kdim: int | None = None, vdim: int | None = None, rng: Any = None) -> int:
+    """How many weights are drawn."""
+    return embed_dim * (2 * embed_dim + (kdim or embed_dim) + (vdim or embed_dim))
+
+
 def _reference(
     state: Any,
     training: bool,
@@ -75,7 +83,7 @@ def _reference(
     dropout: float = 0.0,
     bias: bool = True,
     batch_first: bool = False,
-    rng: Any = None,
+    **widths: Any,
 ) -> Any:
     alone = query.ndim == 2
     q, k, v = (x[None] if alone else x if batch_first else x.swapaxes(0, 1) for x in (query, key, value))
@@ -84,7 +92,7 @@ def _reference(
     padding = None if padding is None else padding.reshape(len(q), 1, 1, -1)
     kept = np.ones(shape)
     if training and dropout:
-        bits = np.random.PCG64(rng).advance(4 * embed_dim**2)
+        bits = np.random.PCG64(widths["rng"]).advance(_weights_of(embed_dim, **widths))
         kept = (np.random.Generator(bits).random(shape) >= dropout) / (1 - dropout)
     y, weights = by_heads(state, "", num_heads, q, k, v, added_by((by_head, padding), shape), kept)
     return (y[0], weights[0]) if alone else (y if batch_first else y.swapaxes(0, 1), weights)
@@ -103,16 +111,29 @@ def _drawn(
     """The generator past the weights, and past one number for each weight of the attention."""
     if not dropout:
         return {}
-    count = 4 * embed_dim**2 + num_heads * math.prod(query.shape[:-1]) * len(key)
+    count = _weights_of(embed_dim) + num_heads * math.prod(query.shape[:-1]) * len(key)
     return {"dropout.rng": np.random.Generator(np.random.PCG64(params["rng"]).advance(count))}
 
 
-def initial(generator: Any, embed_dim: int, bias: bool = True, rng: Any = None, **_: Any) -> Any:
-    """Xavier's bound for the three projections taken as one, and 1 / sqrt(fan_in) for the last."""
+def initial(
+    generator: Any,
+    embed_dim: int,
+    bias: bool = True,
+    rng: Any = None,
+    kdim: int | None = None,
+    vdim: int | None = None,
+    **_: Any,
+) -> Any:
+    """Xavier's bound for the three projections, taken as one where they are of one width, and 1 / sqrt(fan_in) for the last."""
     generator = generator if rng is None else np.random.default_rng(rng)
     rows = 3 * embed_dim
+    widths = [embed_dim, kdim or embed_dim, vdim or embed_dim]
+    shapes = {f"{part}_proj_weight": (embed_dim, width) for part, width in zip("qkv", widths, strict=True)}
+    if widths == [embed_dim] * 3:
+        shapes = {"in_proj_weight": (rows, embed_dim)}
     found = {
-        "in_proj_weight": (2 * generator.random((rows, embed_dim)) - 1) * (6 / (rows + embed_dim)) ** 0.5
+        name: (2 * generator.random(shape) - 1) * (6 / (shape[0] + shape[1])) ** 0.5
+        for name, shape in shapes.items()
     }
     if bias:
         found["in_proj_bias"] = np.zeros(rows)
@@ -176,6 +197,13 @@ def fan_in_uniform(shape: Any, fan_in: int, _fan_out: int, rng: init.Rng) -> Any
         case(_x("l e"), _x("s e"), _x("s e"), params=_CONFIG, sizes=_SIZES),
         case(
             _x("l b e"),
+            _x("s b k"),
+            _x("s b v"),
+            params={**_CONFIG, "kdim": Size("k"), "vdim": Size("v"), "bias": flags()},
+            sizes={**_SIZES, "k": (1, 3), "v": (1, 3)},
+        ),
+        case(
+            _x("l b e"),
             _x("s b e"),
             _x("s b e"),
             params={**_CONFIG, "dropout": OneOf(0.25), "rng": OneOf(0, 1)},
@@ -193,6 +221,8 @@ class MultiheadAttention(Module):
     in_proj_weight: (3 embed_dim, embed_dim), those of query, key and value one below the other; in_proj_bias:
     (3 embed_dim,), zeros, or none. out_proj: a `Linear`, whose weight is (in, out). dropout: the probability of dropping a
     weight. batch_first: (n, length, embed_dim) in place of (length, n, embed_dim). rng: a `numpy.random.Generator` or a seed.
+    kdim, vdim: the widths of key and value, embed_dim by default; with others, in place of in_proj_weight there are
+    q_proj_weight (embed_dim, embed_dim), k_proj_weight (embed_dim, kdim) and v_proj_weight (embed_dim, vdim).
     Raises ShapeError where an input does not fit, DomainError where num_heads does not divide embed_dim.
     """
 
@@ -204,6 +234,8 @@ class MultiheadAttention(Module):
         bias: bool = True,
         batch_first: bool = False,
         *,
+        kdim: int | None = None,
+        vdim: int | None = None,
         rng: init.Rng = None,
     ) -> None:
         super().__init__()
@@ -214,10 +246,22 @@ class MultiheadAttention(Module):
                 f"MultiheadAttention got embed_dim={embed_dim} and num_heads={num_heads}: the number of heads must divide "
                 f"it, such as {math.gcd(self.embed_dim, self.num_heads)}"
             )
+        self.kdim = self.embed_dim if kdim is None else size("MultiheadAttention", "kdim", kdim)
+        self.vdim = self.embed_dim if vdim is None else size("MultiheadAttention", "vdim", vdim)
         self.batch_first = batch_first
         generator = np.random.default_rng(rng)
         width, rows = self.embed_dim, 3 * self.embed_dim
-        self.in_proj_weight = Tensor(init.xavier_uniform((rows, width), width, rows, generator), True)
+
+        def drawn(out: int, inner: int) -> Tensor:
+            return Tensor(init.xavier_uniform((out, inner), inner, out, generator), True)
+
+        if self.kdim == self.vdim == width:
+            self.in_proj_weight: Tensor | None = drawn(rows, width)
+        else:
+            self.in_proj_weight = None
+            self.q_proj_weight = drawn(width, width)
+            self.k_proj_weight = drawn(width, self.kdim)
+            self.v_proj_weight = drawn(width, self.vdim)
         self.in_proj_bias = Tensor(np.zeros(rows, np.float32), True) if bias else None
         self.out_proj = Linear(width, width, bias, initializer=fan_in_uniform, rng=generator)
         self.dropout = Dropout(dropout, rng=generator)
@@ -266,23 +310,28 @@ class MultiheadAttention(Module):
         if (
             len({len(s) for s in shapes}) != 1
             or len(shapes[0]) not in (2, 3)
-            or any(s[-1] != self.embed_dim for s in shapes)
-            or shapes[1] != shapes[2]
+            or [s[-1] for s in shapes] != [self.embed_dim, self.kdim, self.vdim]
+            or shapes[1][:-1] != shapes[2][:-1]
             or (len(shapes[0]) == 3 and shapes[0][batch] != shapes[1][batch])
             or not shapes[1][-2 if self.batch_first else 0]
         ):
             layout = "n, {}" if self.batch_first else "{}, n"
-            fits = " and ".join([f"({layout.format(length)}, {self.embed_dim})" for length in "ls"])
+            widths = [self.embed_dim, self.kdim, self.vdim]
+            fits = ", ".join([f"({layout.format(n)}, {w})" for n, w in zip("lss", widths, strict=True)])
             raise ShapeError(
                 f"MultiheadAttention({self.embed_dim}, {self.num_heads}) got query, key and value of the shapes {shapes[0]}, "
-                f"{shapes[1]} and {shapes[2]}: {fits} (twice) would fit, or without n, with s of at least 1"
+                f"{shapes[1]} and {shapes[2]}: {fits} would fit, or without n, with s of at least 1"
             )
 
     def _heads(self, x: Any, part: int) -> Any:
         """The projection of x for query (0), key (1) or value (2): (n, num_heads, length, embed_dim / num_heads)."""
         rows = slice(part * self.embed_dim, (part + 1) * self.embed_dim)
         bias = None if self.in_proj_bias is None else self.in_proj_bias[rows]
-        y = linear(x, transpose(self.in_proj_weight[rows]), bias)
+        if self.in_proj_weight is None:
+            weight = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)[part]
+        else:
+            weight = self.in_proj_weight[rows]
+        y = linear(x, transpose(weight), bias)
         y = y[None] if len(y.shape) == 2 else y if self.batch_first else swapaxes(y, 0, 1)
         return swapaxes(reshape(y, (*y.shape[:2], self.num_heads, -1)), 1, 2)
 

@@ -8,6 +8,7 @@ from gradcore.losses import (
     binary_cross_entropy_with_logits,
     cosine_embedding_loss,
     cross_entropy,
+    ctc_loss,
     hinge_loss,
     huber_loss,
     kl_div,
@@ -50,7 +51,7 @@ from gradcore.ops.trigonometric import tanh
 __all__ = [
     "adaptive_avg_pool2d", "adaptive_max_pool2d", "avg_pool2d", "binary_cross_entropy",
     "binary_cross_entropy_with_logits", "celu", "conv1d", "conv2d", "conv_transpose2d", "cosine_embedding_loss",
-    "cross_entropy", "elu", "fold", "gelu", "glu", "hardsigmoid", "hardswish", "hardtanh", "hinge_loss", "huber_loss",
+    "cross_entropy", "ctc_loss", "elu", "fold", "gelu", "glu", "hardsigmoid", "hardswish", "hardtanh", "hinge_loss", "huber_loss",
     "interpolate", "kl_div", "l1_loss", "leaky_relu", "log_softmax", "logsigmoid", "max_pool2d", "mish", "mse_loss",
     "nll_loss", "prelu", "relu", "relu6", "scaled_dot_product_attention", "selu", "sigmoid", "silu", "smooth_l1_loss",
     "softmax", "softplus", "softsign", "tanh", "triplet_margin_loss", "unfold",

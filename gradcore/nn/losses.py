@@ -155,3 +155,12 @@ class MultiMarginLoss(_Loss):
 
     def __init__(self, reduction: Reduction = "mean", margin: float = 1.0) -> None:
         super().__init__(reduction, margin=margin)
+
+
+class CTCLoss(_Loss):
+    """`gradcore.ctc_loss` with its options fixed: as PyTorch's, the blank comes first."""
+
+    function = staticmethod(losses.ctc_loss)
+
+    def __init__(self, blank: int = 0, reduction: Reduction = "mean", zero_infinity: bool = False) -> None:
+        super().__init__(reduction, blank=blank, zero_infinity=zero_infinity)

@@ -96,9 +96,9 @@ class _Average:
 class EMA(_Average):
     """The exponential moving average of weights: average += (1 - decay) (weights - average) at each `update`.
 
-    `with ema.applied(): ...` evaluates with the averages. Polyak and Juditsky 1992 for averaging; the same values as
-    torch.optim.swa_utils.AveragedModel with get_ema_multi_avg_fn(decay). Raises DomainError for a decay out of range,
-    GraphError for no parameters.
+    `with ema.applied(): ...` evaluates with the averages. Recent weights count more than in the equal parts of Polyak and
+    Juditsky 1992. The same values as torch.optim.swa_utils.AveragedModel with get_ema_multi_avg_fn(decay). Raises
+    DomainError for a decay out of range, GraphError for no parameters.
     """
 
     def __init__(self, params: Iterable[Tensor], decay: float = 0.999) -> None:

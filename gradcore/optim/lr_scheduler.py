@@ -171,8 +171,9 @@ class OneCycleLR(LRScheduler):
     """Up from max_lr / div_factor to max_lr in the first pct_start of the steps, then down to a final_div_factor of the start.
 
     three_phase: down to the start first, in as many steps as up, then on to the end. anneal_strategy: "cos" or "linear".
-    max_lr: one number, or one for each group. Smith and Topin 2019. Momentum is left as it is: PyTorch's
-    cycle_momentum=False.
+    max_lr: one number, or one for each group. Smith and Topin 2019, whose phases are three. cycle_momentum: the momentum goes
+    the other way, from max_momentum down to base_momentum and up again; unlike in PyTorch not by default, and for an
+    optimizer with `momentum` alone, as Adam's state holds for the betas that it began with. ArgumentError for another.
     """
 
     def __init__(
@@ -185,6 +186,9 @@ class OneCycleLR(LRScheduler):
         div_factor: float = 25.0,
         final_div_factor: float = 1e4,
         three_phase: bool = False,
+        cycle_momentum: bool = False,
+        base_momentum: float | Sequence[float] = 0.85,
+        max_momentum: float | Sequence[float] = 0.95,
     ) -> None:
         _check_optimizer("OneCycleLR", optimizer)
         last = _count("total_steps", total_steps, 2) - 1
@@ -197,16 +201,36 @@ class OneCycleLR(LRScheduler):
         start = 1 / check("div_factor", div_factor, low=1e-300)
         end = start / check("final_div_factor", final_div_factor, low=1e-300)
         top = pct_start * total_steps - 1
-        at = [(0.0, start), (top, 1.0), *([(2 * top, start)] if three_phase else []), (float(last), end)]
+        # Each point: when, the part of max_lr, and of the way from max_momentum to base_momentum.
+        again = [(2 * top, start, 0.0)] if three_phase else []
+        at = [(0.0, start, 0.0), (top, 1.0, 1.0), *again, (float(last), end, 0.0)]
         # A phase without a step is left out; the next then begins where it ended, as in PyTorch.
         while len(at) > 2 and at[0][0] >= at[1][0]:
             del at[0]
         while len(at) > 2 and at[-2][0] >= at[-1][0]:
             del at[-1]
+        shape = schedules.cosine if anneal_strategy == "cos" else schedules.linear
+        if cycle_momentum and "momentum" not in optimizer.hyper:
+            raise ArgumentError(
+                f"OneCycleLR got cycle_momentum=True, and {type(optimizer).__name__} has no momentum to change: leave it out"
+            )
+        ends = [
+            [check(name, value, high=1.0) for value in _for_each("OneCycleLR", optimizer, name, given)]
+            for name, given in (("max_momentum", max_momentum), ("base_momentum", base_momentum))
+        ]
+        self._momenta = [
+            schedules.points(*[(place, high + (low - high) * way) for place, _, way in at], shape=shape)
+            for high, low in zip(*ends, strict=True)
+            if cycle_momentum
+        ]
         lrs = [check("max_lr", lr) for lr in _for_each("OneCycleLR", optimizer, "max_lr", max_lr)]
         optimizer.lrs = lrs
-        shape = schedules.cosine if anneal_strategy == "cos" else schedules.linear
-        super().__init__(optimizer, schedules.points(*at, shape=shape))
+        super().__init__(optimizer, schedules.points(*[(place, lr) for place, lr, _ in at], shape=shape))
+
+    def _set(self) -> None:
+        super()._set()
+        for group, momentum in zip(self.optimizer.param_groups, self._momenta, strict=False):
+            group["momentum"] = momentum(self.last_epoch)
 
 
 class ReduceLROnPlateau:

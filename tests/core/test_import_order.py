@@ -23,7 +23,7 @@ ROOMS = """
     distributed
     ops
     losses  variables
-    transforms  recompute
+    batched  transforms  recompute
     nn  optim
     preflight  saving  replay
     train

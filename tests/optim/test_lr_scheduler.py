@@ -7,7 +7,7 @@ import pytest
 from optimizers import parameter
 
 from gradcore.errors import ArgumentError, DomainError, StateError
-from gradcore.optim import SGD, lr_scheduler, schedules
+from gradcore.optim import SGD, Adam, lr_scheduler, schedules
 
 
 def optimizer(*lrs):
@@ -61,6 +61,33 @@ def test_each_group_goes_its_own_way_from_its_own_lr():
     assert path(lambda o: lr_scheduler.LambdaLR(o, each), 2, 1.0, 4.0) == [(1, 4), (1, 2)]
     one = path(lambda o: lr_scheduler.OneCycleLR(o, [2.0, 4.0], 3, 2 / 3, div_factor=2), 2, 1.0, 1.0)
     assert one == [(1, 2), (2, 4)]
+
+
+MOMENTA = {
+    "two phases": ({"pct_start": 0.6}, [0.75, 0.5, 0.25, 0.5, 0.75]),
+    "three phases": ({"pct_start": 0.4, "three_phase": True}, [0.75, 0.25, 0.75, 0.75, 0.75]),
+    "down alone": ({"pct_start": 0.2}, [0.25, 0.375, 0.5, 0.625, 0.75]),
+    "a start at the top": ({"pct_start": 0.6, "div_factor": 1.0}, [0.75, 0.5, 0.25, 0.5, 0.75]),
+}
+
+
+@pytest.mark.parametrize("name", MOMENTA)
+def test_one_cycle_takes_momentum_the_other_way_and_states_take_it_along(name):
+    options, expected = MOMENTA[name]
+
+    def made():
+        sgd = optimizer(1.0, 1.0)
+        options_of_all = {"anneal_strategy": "linear", "cycle_momentum": True, **options}
+        momenta = {"base_momentum": [0.25, 0.5], "max_momentum": [0.75, 0.5]}
+        return sgd, lr_scheduler.OneCycleLR(sgd, 2.0, 5, **options_of_all, **momenta)
+
+    sgd, scheduler = made()
+    for step, momentum in enumerate(expected):
+        assert [g["momentum"] for g in sgd.param_groups] == pytest.approx([momentum, 0.5], abs=1e-15)
+        other, loaded = made()
+        loaded.load_state_dict(json.loads(json.dumps(scheduler.state_dict())))
+        assert [g["momentum"] for g in other.param_groups] == [g["momentum"] for g in sgd.param_groups], step
+        scheduler.step()
 
 
 def test_a_schedule_of_the_trainer_is_one_here_in_its_own_steps():
@@ -153,6 +180,8 @@ def test_a_plateaus_state_goes_on_and_is_json():
         (lambda o: lr_scheduler.CosineAnnealingLR(o, True), DomainError, "T_max=True is out of range"),
         (lambda o: lr_scheduler.CosineAnnealingLR(o, 5, -0.1), DomainError, r"eta_min=-0\.1 is out of range"),
         (lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 5, 0), DomainError, "T_mult=0 is out of range"),
+        (lambda o: lr_scheduler.OneCycleLR(Adam([parameter([1.0])]), 1.0, 3, cycle_momentum=True), ArgumentError, "Adam has no momentum to change"),
+        (lambda o: lr_scheduler.OneCycleLR(o, 1.0, 3, cycle_momentum=True, max_momentum=1.0), DomainError, "max_momentum=1.0 is out of range"),
         (lambda o: lr_scheduler.OneCycleLR(o, 1.0, 1), DomainError, "total_steps=1 is out of range: .* at least 2"),
         (lambda o: lr_scheduler.OneCycleLR(o, 1.0, 5, 1.5), DomainError, r"pct_start=1\.5 is out of range"),
         (lambda o: lr_scheduler.OneCycleLR(o, 1.0, 5, anneal_strategy="sin"), DomainError, "anneal_strategy='sin' is none"),

@@ -128,6 +128,14 @@ class WaitsTooLong(lr_scheduler.ReduceLROnPlateau):
         super().__init__(optimizer, patience=patience + 1, **more)
 
 
+class MomentumOneStepBehind(lr_scheduler.OneCycleLR):
+    def _set(self):
+        self.last_epoch, now = max(self.last_epoch - 1, 0), self.last_epoch
+        super()._set()
+        self.last_epoch = now
+        lr_scheduler.LRScheduler._set(self)
+
+
 @pytest.mark.parametrize(
     ("cls", "settings"),
     [
@@ -135,10 +143,11 @@ class WaitsTooLong(lr_scheduler.ReduceLROnPlateau):
         (ForgetsItsPlace, {"gamma": 0.5}),
         (OnlyTheFirstGroup, {"gamma": 0.5}),
         (WaitsTooLong, {"patience": 2}),
+        (MomentumOneStepBehind, {"max_lr": 1.0, "total_steps": 40, "cycle_momentum": True}),
     ],
 )
 def test_a_scheduler_that_is_another_than_pytorchs_is_reported(beside, theirs, cls, settings):
     maker, _ = theirs.SCHEDULERS[cls.__base__.__name__]
     beside.compare_scheduler(cls.__base__, maker, settings, 0)
-    with pytest.raises(VerificationError, match=f"{cls.__name__}.*lr is .*, and PyTorch's"):
+    with pytest.raises(VerificationError, match=f"{cls.__name__}.*(lr|momentum) is .*, and PyTorch's"):
         beside.compare_scheduler(cls, maker, settings, 0)

@@ -77,6 +77,13 @@ def _cross_entropy(x: Any, labels: Any, reduction: str = "mean") -> Any:
     return F.cross_entropy(x, labels.long(), reduction=reduction)
 
 
+def _ctc_loss(x: Any, targets: Any, inputs: Any, lengths: Any, blank: int = 0) -> Any:
+    """Of log-probabilities that sum to one: PyTorch's derivative is right for these alone. What they are divided by comes off."""
+    rows = F.ctc_loss(x.log_softmax(-1), targets, inputs, lengths, blank, reduction="none")
+    inside = torch.arange(len(x))[:, None] < inputs
+    return rows - (x.logsumexp(-1) * inside).sum(0)
+
+
 def _linear(x: Any, weight: Any, bias: Any = None) -> Any:
     if bias is None or bias.ndim == 1:
         return F.linear(x, weight.T, bias)
@@ -218,6 +225,7 @@ COUNTERPARTS: Mapping[str, Callable[..., Any]] = {
     "clip_numbers": _clip,
     "cummax": lambda x, axis: torch.cummax(x, axis)[0],
     "cummin": lambda x, axis: torch.cummin(x, axis)[0],
+    "ctc_loss": _ctc_loss,
     "cumprod": _running(torch.cumprod),
     "cumsum": _running(torch.cumsum),
     "diff": lambda x, n=1, axis=-1: torch.diff(x, n, axis) if n else x * 1,

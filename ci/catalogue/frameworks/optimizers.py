@@ -107,15 +107,21 @@ SCHEDULERS: Mapping[str, tuple[Any, st.SearchStrategy[dict[str, Any]]]] = {
         st.fixed_dictionaries({"T_0": _counts(1, 9)}, optional={"T_mult": _counts(1, 3), "eta_min": _LEAST}),
     ),
     "OneCycleLR": (
-        lambda optimizer, **settings: lr_scheduler.OneCycleLR(optimizer, cycle_momentum=False, **settings),
+        lr_scheduler.OneCycleLR,
         st.fixed_dictionaries(
-            {"max_lr": _floats(0.125, 1.0), "total_steps": st.just(40)},
+            {
+                "max_lr": _floats(0.125, 1.0),
+                "total_steps": st.just(40),
+                "cycle_momentum": st.booleans(),  # which PyTorch does by default
+            },
             optional={
                 "pct_start": _floats(0.125, 0.4375),
                 "anneal_strategy": st.sampled_from(["cos", "linear"]),
                 "div_factor": _floats(2.0, 30.0),
                 "final_div_factor": _floats(1.0, 1e4),
                 "three_phase": st.booleans(),
+                "base_momentum": _floats(0.0, 0.5),
+                "max_momentum": _floats(0.5, 0.875),
             },
         ),
     ),
