@@ -41,7 +41,7 @@ from gradcore.runs.threads import choose, describe
 from gradcore.runs.using import EVALUATION_BATCH, probabilities
 from gradcore.train import Checkpoints, Trainer
 from gradcore.train.signals import Deferred
-from gradcore.train.threads import AUTO, held
+from gradcore.train.threads import held
 
 if TYPE_CHECKING:
     import argparse
@@ -225,7 +225,7 @@ def _begun(options: argparse.Namespace, ranks: int, lock: ExitStack) -> _Job:
     ensure_writable(parent if out is None else out)
     print(f"{run.data.train!r}, {run.data.test!r}\n{run.model!r}", flush=True)
     threads = choose(settings.threads, run.model, settings.batch_size, ranks)
-    lock.enter_context(held(None if threads == AUTO else threads))
+    lock.enter_context(held(threads))
     if not options.no_preflight:
         _preflight(run)
     previous = None
@@ -269,7 +269,7 @@ def _resumed(folder: Path, ranks: int, lock: ExitStack) -> _Job:
     paths = Checkpoints(folder, 1, print).paths()
     where = f"from {paths[0].name}" if paths else "from the start, as no checkpoint was reached"
     print(f"Resuming {folder} {where}: {settings}\n{describe(threads, recorded=recorded)}", flush=True)
-    lock.enter_context(held(None if threads == AUTO else threads))
+    lock.enter_context(held(threads))
     return _Job(run, folder, about, True, threads)
 
 

@@ -81,21 +81,23 @@ def preset() -> int | None:
 
 
 @contextmanager
-def held(number: int | None) -> Iterator[None]:
-    """BLAS has this number of threads in the block, and its own again afterwards. None leaves it alone.
+def held(threads: int | str | None) -> Iterator[None]:
+    """BLAS has this number of threads in the block, and its own again afterwards. None and "auto" leave it alone.
+
+    The number is the process's: blocks that Python's threads are in at the same time share it.
 
     Raises MissingExtraError where it can't be set, unless the environment gave it that number already.
     """
-    if number is None:
+    if threads is None or threads == AUTO:
         yield
         return
     controller = blas()
     if controller is None:
-        if preset() != number:
-            raise _cannot_set(f"{number} BLAS threads")
+        if preset() != threads:
+            raise _cannot_set(f"{threads} BLAS threads")
         yield
         return
-    with controller.limit(limits=number):
+    with controller.limit(limits=threads):
         yield
 
 
@@ -179,6 +181,9 @@ class Measured:
         self._recent: deque[float] = deque(maxlen=_RECENT)
         self._trial: dict[int, list[float]] | None = None
         self._why = ""
+        self._number = number
+        self._slow, self._patience = 0, 1
+        """How many medians in a row were slow, and how many it takes: twice as many each time that nothing came of it."""
         if most == 1 or number is not None:
             self._settle(number or 1)
         else:
@@ -195,9 +200,13 @@ class Measured:
         now = median(self._recent)
         self._recent.clear()
         if self._usual is not None and now > _SLOWER * self._usual and now > _TINY:
+            self._slow += 1
+            if self._slow < self._patience:
+                return
             self._why = f", as steps had slowed down from {_ms(self._usual)} to {_ms(now)}"
             self._try_out()
         else:
+            self._slow = 0
             self._usual = now if self._usual is None else min(now, self._usual)
 
     def _try_out(self) -> None:
@@ -221,11 +230,12 @@ class Measured:
             f"BLAS threads: {number}{self._why} (a step takes {_ms(times[1])} with 1, {_ms(times[self._most])} with "
             f"{self._most})"
         )
+        self._patience = 2 * self._patience if number == self._number else 1
         self._settle(number)
         self._usual = times[number]
 
     def _settle(self, number: int) -> None:
-        self._trial = None
+        self._trial, self._number, self._slow = None, number, 0
         self._use(number)
         self._choose(number)
 

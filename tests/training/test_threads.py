@@ -105,9 +105,9 @@ def test_the_first_step_with_each_number_and_single_slow_ones_do_not_count():
     library.seconds = {1: 0.01, 4: 0.004}
     steps(4)
     library.seconds[4] = 5.0
-    steps(2)
-    library.seconds[4] = 0.004
     steps(4)
+    library.seconds[4] = 0.004
+    steps(2)
     assert chosen == [4]
 
 
@@ -161,6 +161,52 @@ def test_what_is_usual_follows_steps_that_become_faster():
     steps(9 + 12)
     assert chosen == [1, 1]
     assert "from 10 ms to 50 ms" in told[1]
+
+
+def test_measuring_in_vain_becomes_rare():
+    library = Library()
+    library.seconds = {1: 0.01, 4: 0.5}
+    steps, chosen, _ = measuring(library)
+    steps(12)
+    for wait in (1, 2, 4, 8):
+        library.seconds[1] = 0.01
+        steps(9)
+        library.seconds[1] = 0.05  # all that another number would make worse
+        before = len(chosen)
+        steps(9 * wait)
+        assert len(chosen) == before
+        steps(12)
+        assert len(chosen) == before + 1
+    assert set(chosen) == {1}
+    before = len(chosen)
+    for _ in range(16):  # never 16 in a row
+        library.seconds[1] = 0.01
+        steps(9)
+        library.seconds[1] = 0.05
+        steps(9)
+    assert len(chosen) == before
+    library.seconds = {1: 0.01, 4: 0.5}
+    steps(9)
+    library.seconds = {1: 0.5, 4: 0.01}
+    steps(9 * 16 + 12)
+    assert chosen[-1] == 4
+    library.seconds = {1: 0.01, 4: 0.5}
+    steps(9 + 12)  # a change makes it quick again
+    assert chosen[-1] == 1
+
+
+def test_steps_that_become_ever_slower_are_measured_ever_more_rarely():
+    library = Library()
+    library.seconds = {1: 0.01, 4: 1000.0}
+    steps, chosen, _ = measuring(library)
+    steps(12)
+    for wait in (1, 2, 4):
+        library.seconds[1] *= 3
+        before = len(chosen)
+        steps(9 * wait)
+        assert len(chosen) == before
+        steps(12)
+        assert len(chosen) == before + 1
 
 
 def test_a_number_to_begin_with_is_kept_until_steps_slow_down():
