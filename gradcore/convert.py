@@ -6,16 +6,45 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradcore.errors import DtypeError, ShapeError
+from gradcore.errors import DtypeError, GraphError, ShapeError
 from gradcore.graph import Node
+from gradcore.modes import tracing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+# Those that look at shapes and dtypes only.
+_OF_SHAPES = {
+    np.shape,
+    np.ndim,
+    np.size,
+    np.zeros_like,
+    np.ones_like,
+    np.empty_like,
+    np.full_like,
+    np.result_type,
+}
+
 
 def plain(value: Any) -> Any:
-    """The array of a Tensor; anything else as it is."""
-    return value.data if isinstance(value, Node) else value
+    """The array of a Tensor, for a look at its values; anything else as it is."""
+    if not isinstance(value, Node):
+        return value
+    trace = tracing()
+    if trace is not None:
+        trace.read(value, "what it calls")
+    return value.data
+
+
+def of_values(function: Any, args: Any, kwargs: Any) -> Any:
+    """What a function of NumPy's gives of the values of Tensors alone."""
+    trace = tracing()
+    if trace is not None and function not in _OF_SHAPES:
+        for value in (*args, *kwargs.values()):
+            if isinstance(value, Node):
+                trace.read(value, f"np.{function.__name__}")
+    given = [x.data if isinstance(x, Node) else x for x in args]
+    return function(*given, **{name: x.data if isinstance(x, Node) else x for name, x in kwargs.items()})
 
 
 def as_array(value: Any) -> NDArray[Any]:
@@ -57,8 +86,19 @@ def _not_numbers(value: Any, dtype: Any) -> DtypeError:
 
 
 def _unwrapped(value: Any) -> Any:
-    """Lists of Tensors become lists of arrays."""
-    return [_unwrapped(v) for v in value] if isinstance(value, list | tuple) else plain(value)
+    """Lists of Tensors become lists of arrays; GraphError where one of them requires a gradient, which would be lost."""
+    if isinstance(value, list | tuple):
+        return [_unwrapped(_unrecorded(v)) for v in value]
+    return plain(value)
+
+
+def _unrecorded(value: Any) -> Any:
+    if isinstance(value, Node) and getattr(value, "requires_grad", False):
+        raise GraphError(
+            "a list of Tensors that require gradients can't become one array, as their history would be lost: join them with "
+            "gradcore.stack or concatenate, or write x.data for each"
+        )
+    return value
 
 
 def _holds_arrays(value: Any) -> bool:

@@ -9,10 +9,11 @@ import numpy as np
 
 from gradcore.convert import as_array, unmixed
 from gradcore.errors import DomainError, ShapeError
+from gradcore.modes import callback, repeated
 from gradcore.tensor import Tensor
 
 if TYPE_CHECKING:
-    from numpy.typing import DTypeLike
+    from numpy.typing import DTypeLike, NDArray
 
     from gradcore.tensor import Operand
 
@@ -44,27 +45,31 @@ def tensor(data: Operand, dtype: DTypeLike | None = None, requires_grad: bool = 
     >>> tensor([[1.0, 2.0], [3.0, 4.0]]).dtype, tensor([0, 2, 1]).dtype
     (dtype('float32'), dtype('int64'))
     """
+    return Tensor(repeated(_copied, data.data if type(data) is Tensor else data, dtype), requires_grad)
+
+
+def _copied(data: Any, dtype: Any) -> NDArray[Any]:
     array = as_array(data) if dtype is None else np.asarray(unmixed(data), dtype)
-    return Tensor(array.copy(), requires_grad)
+    return array.copy()
 
 
 def zeros(
     *sizes: Any, shape: Shape | None = None, dtype: DTypeLike = np.float32, requires_grad: bool = False
 ) -> Tensor:
     """Zeros: `zeros(2, 3)` or `zeros((2, 3))`."""
-    return Tensor(np.zeros(_sizes("zeros", sizes, shape), dtype), requires_grad)
+    return Tensor(repeated(np.zeros, _sizes("zeros", sizes, shape), dtype), requires_grad)
 
 
 def ones(
     *sizes: Any, shape: Shape | None = None, dtype: DTypeLike = np.float32, requires_grad: bool = False
 ) -> Tensor:
     """Ones: `ones(2, 3)` or `ones((2, 3))`."""
-    return Tensor(np.ones(_sizes("ones", sizes, shape), dtype), requires_grad)
+    return Tensor(repeated(np.ones, _sizes("ones", sizes, shape), dtype), requires_grad)
 
 
 def full(shape: Shape, value: float, *, dtype: DTypeLike = np.float32, requires_grad: bool = False) -> Tensor:
     """`value` everywhere: `full((2, 3), 0.5)`."""
-    return Tensor(np.full(_sizes("full", (shape,), None), value, dtype), requires_grad)
+    return Tensor(repeated(np.full, _sizes("full", (shape,), None), value, dtype), requires_grad)
 
 
 def arange(*bounds: float, dtype: DTypeLike = np.float32, requires_grad: bool = False) -> Tensor:
@@ -90,11 +95,15 @@ def rand(
     found = _sizes("rand", sizes, shape)
     if not low <= high:
         raise DomainError(f"rand got low={low} and high={high}: low must not exceed high")
-    array = np.asarray(np.random.default_rng(rng).uniform(low, high, found), dtype)
+    return Tensor(callback(_uniform, rng, low, high, found, dtype), requires_grad)
+
+
+def _uniform(rng: Any, low: float, high: float, shape: Any, dtype: Any) -> NDArray[Any]:
+    array = np.asarray(np.random.default_rng(rng).uniform(low, high, shape), dtype)
     if array.dtype.kind == "f" and low < high:
         # Rounding to float32 takes one number in 2**25 up to high, which is not to be drawn.
         array = np.minimum(array, np.nextafter(array.dtype.type(high), array.dtype.type(low)))
-    return Tensor(array, requires_grad)
+    return np.asarray(array)
 
 
 def randn(
@@ -110,7 +119,11 @@ def randn(
     found = _sizes("randn", sizes, shape)
     if not std >= 0:
         raise DomainError(f"randn got std={std}: a standard deviation is not negative")
-    return Tensor(np.asarray(np.random.default_rng(rng).normal(mean, std, found), dtype), requires_grad)
+    return Tensor(callback(_normal, rng, mean, std, found, dtype), requires_grad)
+
+
+def _normal(rng: Any, mean: float, std: float, shape: Any, dtype: Any) -> NDArray[Any]:
+    return np.asarray(np.random.default_rng(rng).normal(mean, std, shape), dtype)
 
 
 def zeros_like(x: Operand, **more: Any) -> Tensor:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from gradcore.modes import Trace
+
 next_order = itertools.count(1).__next__
 
 
@@ -202,7 +204,7 @@ def backward_pass(
             pending[number] = [milestone, None, False]
             heappush(heap, -number)
     for root, gy in roots:
-        _add(pending, heap, root, gy, record)
+        _add(pending, heap, root, gy, record, trace)
     while heap:
         node, gy, _ = pending.pop(-heappop(heap))
         op = node._op
@@ -256,13 +258,20 @@ def backward_pass(
                     gx = _fitted(gx, node, i, x)
                 if trace is not None:
                     trace.pulled(node, gy, i, gx)
-                _add(pending, heap, parents[i], gx, record)
+                _add(pending, heap, parents[i], gx, record, trace)
         if not (retain_graph or record):
             node._left = node._right = node._others = node._first = node._second = node._params = None
     return leaves
 
 
-def _add(pending: dict[float, list[Any]], heap: list[float], node: Node, gy: Any, record: bool) -> None:
+def _add(
+    pending: dict[float, list[Any]],
+    heap: list[float],
+    node: Node,
+    gy: Any,
+    record: bool,
+    trace: Trace | None,
+) -> None:
     entry = pending.get(node._order)
     if entry is None:
         pending[node._order] = [node, gy, False]
@@ -270,7 +279,10 @@ def _add(pending: dict[float, list[Any]], heap: list[float], node: Node, gy: Any
     elif record:
         entry[1] = entry[1] + gy
     else:
+        before = entry[1]
         _accumulate(entry, gy)
+        if trace is not None:
+            trace.added(before, gy, entry[1])
 
 
 def _accumulate(entry: list[Any], gy: Any) -> None:

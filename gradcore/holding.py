@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from gradcore.modes import tracing
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -58,3 +60,6 @@ def assign(owner: HasData, values: NDArray[Any]) -> None:
         owner.data = np.array(values, owner.data.dtype)
     else:
         owner.data[...] = values
+    trace = tracing()
+    if trace is not None:
+        trace.assigned(owner, values)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from gradcore.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterable
 
 
 # True, False, or the trace that is on. A trace is false as a condition: ops that record on their fast path where the mode
@@ -151,9 +151,75 @@ class Trace(metaclass=_Callable):
     def pulled(self, node: Any, gy: Any, index: int, gx: Any) -> None:
         """The rule of this node's op made `gx`, the cotangent of its input number `index`, of `gy`."""
 
+    def called(self, function: Any, inputs: Any, arrays: Any, params: Any, out: Any) -> None:
+        """An op, or a function of NumPy's, gave `out`, recorded or not. arrays: what it made of the inputs that it was given."""
+
+    def added(self, before: Any, gx: Any, total: Any) -> None:
+        """A backward pass added `gx` to the cotangent `before`, which may be `total` itself."""
+
+    def seeded(self, array: Any, source: Any) -> None:
+        """A backward pass begins with this cotangent: a copy of `source`, or ones where that is None."""
+
+    def received(self, leaf: Any, before: Any, gx: Any) -> None:
+        """A backward pass gave a leaf `gx`; its `grad` was `before`."""
+
+    def cleared(self, leaf: Any) -> None:
+        """The `grad` of a leaf has become None."""
+
+    def assigned(self, leaf: Any, values: Any) -> None:
+        """A leaf has been given values in place."""
+
+    def read(self, tensor: Any, how: str) -> None:
+        """The values of a tensor have become Python's, or a plain array: by what is called `how`."""
+
+    def decided(self, tensor: Any, outcome: bool) -> None:
+        """A tensor was used as a condition."""
+
+    def performs(self, function: Callable[..., Any], args: tuple[Any, ...], changes: bool) -> Any:
+        """What `function(*args)` gives, which `callback` was called for, or `repeated`, where it changes nothing."""
+        return function(*args)
+
 
 def inform(node: Any) -> None:
     """Hand a node that no call of an op made to the trace, where one is on."""
     trace = tracing()
     if trace is not None:
         trace.recorded(node)
+
+
+def clear(leaves: Iterable[Any]) -> None:
+    """Make None of the `grad` of each."""
+    trace = tracing()
+    for leaf in leaves:
+        leaf.grad = None
+        if trace is not None:
+            trace.cleared(leaf)
+
+
+def seeded(array: Any, source: Any) -> None:
+    """Inform the trace of the cotangent that a backward pass begins with."""
+    trace = tracing()
+    if trace is not None:
+        trace.seeded(array, source)
+
+
+def callback(function: Callable[..., Any], *args: Any) -> Any:
+    """`function(*args)`; a captured step calls it again at this place of each replay (`gradcore.capture`).
+
+    For what a replay would leave out, as it is made of gradcore's ops alone: drawing random numbers, averages that are kept
+    from step to step, checks of values, and computations in plain NumPy. Arrays among `args`, and an array that it returns,
+    are those of the replay.
+
+    >>> rng = np.random.default_rng(0)
+    >>> noise = gradcore.callback(rng.standard_normal, (2, 3))
+    >>> noise.shape
+    (2, 3)
+    """
+    trace = tracing()
+    return function(*args) if trace is None else trace.performs(function, args, True)
+
+
+def repeated(function: Callable[..., Any], *args: Any) -> Any:
+    """`callback` of a function that changes nothing: a check of values, or what plain NumPy makes of them."""
+    trace = tracing()
+    return function(*args) if trace is None else trace.performs(function, args, False)

@@ -9,9 +9,9 @@ import numpy as np
 
 from gradcore import registry
 from gradcore.convert import unmixed
-from gradcore.errors import ArgumentError, ShapeError, SpecError
+from gradcore.errors import ArgumentError, DtypeError, ShapeError, SpecError
 from gradcore.graph import next_order
-from gradcore.modes import recording
+from gradcore.modes import recording, tracing
 from gradcore.spec import OpSpec
 from gradcore.tensor import FUNCTIONS, UFUNCS, Tensor
 
@@ -142,11 +142,17 @@ class Op(Generic[P, R]):
                 unmixed(None)  # raises DtypeError
             raise
         if like is None:
+            trace = tracing()
+            if trace is not None:
+                trace.called(self, arrays, arrays, params, y)
             return y
         out = _new(Tensor)
         out.data = y if type(y) is _ndarray else np.asarray(y)
         out.grad = None
-        recorded = recorded and out.data.dtype.kind == "f"  # rounding to whole numbers ends the derivative
+        kind = out.data.dtype.kind
+        if kind == "c":
+            raise _complex(self.name)
+        recorded = recorded and kind == "f"  # rounding to whole numbers ends the derivative
         out.requires_grad = recorded
         out._order = next_order()
         if recorded:
@@ -161,6 +167,9 @@ class Op(Generic[P, R]):
                 enabled.recorded(out)
         else:
             out._op = out._left = out._right = out._others = out._first = out._second = out._params = None
+        trace = tracing()
+        if trace is not None:
+            trace.called(self, inputs, arrays, params, out)
         return out
 
     def explained(self, error: ValueError, arrays: Sequence[Any]) -> ValueError:
@@ -191,6 +200,13 @@ def _broadcast(shapes: Sequence[tuple[int, ...]]) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _complex(name: str) -> DtypeError:
+    return DtypeError(
+        f"{name} got complex numbers, which no Tensor holds: compute with real and imaginary parts, as two arrays or on a last "
+        "axis of 2, as gradcore.fft does"
+    )
 
 
 def operand(value: Any, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
@@ -298,8 +314,8 @@ def unary_method(made: Op[..., Any]) -> Callable[[Tensor], Tensor]:
         else:
             out.requires_grad = False
             out._op = out._left = out._first = None
-            if self.requires_grad:
-                _traced(out, made, (self,), (x, None))
+            if tracing() is not None:
+                _traced(out, made, (self if self.requires_grad else None,), (x, None), (self,))
         return out
 
     return method
@@ -319,6 +335,8 @@ def binary_method(made: Op[..., Any], *, swapped: bool = False) -> Callable[[Ten
                 right = other
         else:
             b = other if type(other) is _ndarray else operand(other, a.dtype)
+            if b.dtype.kind == "c":
+                raise _complex(made.name)
         try:
             y = forward(a, b)
         except ValueError as error:
@@ -338,8 +356,8 @@ def binary_method(made: Op[..., Any], *, swapped: bool = False) -> Callable[[Ten
         else:
             out.requires_grad = False
             out._op = out._left = out._right = out._first = out._second = None
-            if left is not None or right is not None:
-                _traced(out, made, (left, right), (a, b))
+            if tracing() is not None:
+                _traced(out, made, (left, right), (a, b), (self, other))
         return out
 
     if not swapped:
@@ -353,15 +371,20 @@ def binary_method(made: Op[..., Any], *, swapped: bool = False) -> Callable[[Ten
 
 
 def _traced(
-    out: Tensor, made: Op[..., Any], parents: tuple[Tensor | None, ...], arrays: tuple[Any, Any]
+    out: Tensor,
+    made: Op[..., Any],
+    parents: tuple[Tensor | None, ...],
+    arrays: tuple[Any, Any],
+    inputs: tuple[Any, ...],
 ) -> None:
-    """Record `out` where recording is off for the fast paths above only, as a trace is on."""
+    """Inform the trace of a call, and record `out` where recording is off for the fast paths above only."""
     trace = recording()
-    if trace is not False:
+    if trace is not False and any(p is not None for p in parents):
         out.requires_grad, out._op = True, made
         out._left, out._right = parents if len(parents) == 2 else (parents[0], None)
         out._first, out._second = arrays
         trace.recorded(out)
+    tracing().called(made, inputs, arrays, {}, out)  # type: ignore[union-attr]  # one is on
 
 
 def composed(

@@ -9,9 +9,10 @@ import numpy as np
 
 from gradcore import names
 from gradcore.attached import Attached
-from gradcore.convert import as_array, plain
+from gradcore.convert import as_array, of_values, plain
 from gradcore.errors import DtypeError, GraphError, ShapeError
 from gradcore.graph import backward_pass, next_order
+from gradcore.modes import clear, seeded, tracing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -115,10 +116,12 @@ class Tensor(Attached):
         """The one entry as a Python number; `ShapeError` where there is not exactly one."""
         if self.data.size != 1:
             raise ShapeError(f"item() needs a tensor of one entry, and this one has shape {self.shape}")
+        self._read("item()")
         return self.data.item()
 
     def tolist(self) -> Any:
         """The entries as nested lists of Python numbers."""
+        self._read("tolist()")
         return self.data.tolist()
 
     def detach(self) -> Tensor:
@@ -136,7 +139,12 @@ class Tensor(Attached):
 
     def zero_grad(self) -> None:
         """Clear the gradient: `grad` is None again."""
-        self.grad = None
+        clear([self])
+
+    def _read(self, how: str) -> None:
+        trace = tracing()
+        if trace is not None:
+            trace.read(self, how)
 
     # --- gradients ----------------------------------------------------------------------------------------------------
 
@@ -158,11 +166,14 @@ class Tensor(Attached):
         given = set() if gy is None else {id(cotangent)}  # which may be the caller's own array
         leaves = backward_pass([(self, cotangent)], retain_graph=retain_graph)
         before = [leaf.grad for leaf, _ in leaves]
+        trace = tracing()
         try:
-            for leaf, gx in leaves:
+            for (leaf, gx), old in zip(leaves, before, strict=True):
                 # x + y hands one array on to both: only the first leaf may keep it, as a gradient may be scaled in place.
                 leaf._receive(gx, id(gx) not in given)
                 given.add(id(gx))
+                if trace is not None:
+                    trace.received(leaf, old, gx)
         except BaseException:  # Ctrl-C too: all gradients or none
             for (leaf, _), grad in zip(leaves, before, strict=True):
                 leaf.grad = grad
@@ -175,12 +186,15 @@ class Tensor(Attached):
                     f"backward() on a tensor of shape {self.shape} needs a cotangent: only a single entry has a "
                     "gradient of its own. Reduce it (y.sum().backward()) or pass gy, of the same shape"
                 )
-            return np.ones(self.shape, self.dtype)
+            array = np.ones(self.shape, self.dtype)
+            seeded(array, None)
+            return array
         array = np.asarray(gy.data if type(gy) is Tensor else gy, dtype=self.dtype)
         if array.shape != self.shape:
             raise ShapeError(
                 f"the cotangent gy has shape {array.shape}, and this tensor {self.shape}: they must agree"
             )
+        seeded(array, gy)
         return array
 
     def _receive(self, gx: NDArray[Any], ours: bool) -> None:
@@ -203,8 +217,9 @@ class Tensor(Attached):
         if self.requires_grad:
             raise GraphError(
                 "a tensor that requires a gradient can't be converted to a plain array implicitly, as its history would "
-                "be lost: write x.data, or x.detach()"
+                "be lost: write x.data, or x.detach(); gradcore.stack joins a list of Tensors"
             )
+        self._read("np.asarray")
         if copy is None:
             return np.asarray(self.data, dtype)
         return np.array(self.data, dtype, copy=copy)
@@ -218,8 +233,9 @@ class Tensor(Attached):
             if ufunc in UFUNCS:
                 return UFUNCS[ufunc](*inputs, **kwargs)
             if ufunc in _VALUE_ONLY_UFUNCS:
-                values = ufunc(*map(plain, inputs), **kwargs)
-                return constant(values) if ufunc in _OPERATORS else values
+                if ufunc in _OPERATORS and not kwargs:
+                    return _of_values(ufunc, *inputs)
+                return of_values(ufunc, inputs, kwargs)
             raise _no_rule(f"np.{ufunc.__name__}")
         if method == "reduce" and ufunc in _REDUCTIONS:
             return FUNCTIONS[_REDUCTIONS[ufunc]](inputs[0], **{"axis": 0, **kwargs})
@@ -229,7 +245,7 @@ class Tensor(Attached):
         if func in FUNCTIONS:
             return FUNCTIONS[func](*args, **kwargs)
         if func in _VALUE_ONLY:
-            return func(*map(plain, args), **{name: plain(value) for name, value in kwargs.items()})
+            return of_values(func, args, kwargs)
         raise _no_rule(f"{func.__module__.replace('numpy', 'np', 1)}.{func.__name__}")
 
     # --- Python's protocols -------------------------------------------------------------------------------------------
@@ -280,7 +296,11 @@ class Tensor(Attached):
         return (self[i] for i in range(self.data.shape[0]))
 
     def __bool__(self) -> bool:
-        return bool(self.data)
+        outcome = bool(self.data)
+        trace = tracing()
+        if trace is not None:
+            trace.decided(self, outcome)
+        return outcome
 
     def __float__(self) -> float:
         return float(self.item())
@@ -292,36 +312,37 @@ class Tensor(Attached):
         return int(operator.index(self.item()))
 
     def __contains__(self, value: Any) -> bool:
+        self._read("in")
         return bool((self.data == plain(value)).any())
 
     __hash__ = object.__hash__
 
     def __gt__(self, other: Operand) -> Tensor:
-        return constant(self.data > plain(other))
+        return _of_values(operator.gt, self, other)
 
     def __ge__(self, other: Operand) -> Tensor:
-        return constant(self.data >= plain(other))
+        return _of_values(operator.ge, self, other)
 
     def __lt__(self, other: Operand) -> Tensor:
-        return constant(self.data < plain(other))
+        return _of_values(operator.lt, self, other)
 
     def __le__(self, other: Operand) -> Tensor:
-        return constant(self.data <= plain(other))
+        return _of_values(operator.le, self, other)
 
     def __eq__(self, other: Operand) -> Tensor:  # type: ignore[override]
-        return constant(self.data == plain(other))
+        return _of_values(operator.eq, self, other)
 
     def __ne__(self, other: Operand) -> Tensor:  # type: ignore[override]
-        return constant(self.data != plain(other))
+        return _of_values(operator.ne, self, other)
 
     def __invert__(self) -> Tensor:
-        return constant(~self.data)
+        return _of_values(operator.invert, self)
 
     def __and__(self, other: Operand) -> Tensor:
-        return constant(self.data & plain(other))
+        return _of_values(operator.and_, self, other)
 
     def __or__(self, other: Operand) -> Tensor:
-        return constant(self.data | plain(other))
+        return _of_values(operator.or_, self, other)
 
     __rand__ = __and__
     __ror__ = __or__
@@ -351,3 +372,13 @@ def _no_rule(name: str) -> GraphError:
 def constant(value: Any) -> Tensor:
     """A Tensor around `value` that needs no gradient."""
     return Tensor(np.asarray(value))
+
+
+def _of_values(function: Callable[..., Any], *inputs: Any) -> Tensor:
+    """The constant Tensor of a function of values."""
+    given = [x.data if type(x) is Tensor else x for x in inputs]
+    out = constant(function(*given))
+    trace = tracing()
+    if trace is not None:
+        trace.called(function, inputs, given, {}, out)
+    return out

@@ -57,7 +57,10 @@ def _as_given(gx: Any, value: Any) -> Any:
     """A gradient in the kind of the argument that it is by; recorded ones stay Tensors."""
     if type(gx) is Tensor and gx.requires_grad:
         return gx
-    return Tensor(gx) if type(value) is Tensor else plain(gx)
+    if type(value) is Tensor:
+        return Tensor(gx)
+    array = np.asarray(plain(gx))
+    return array if isinstance(value, np.ndarray) else array[()]  # of a number, a number
 
 
 def _of_one(f: Callable[..., Any], result: Any, who: str) -> Tensor:

@@ -18,7 +18,8 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # What tests of one folder share: with --import-mode=importlib pytest leaves the path alone.
 sys.path += [
-    str(Path(__file__).parent / folder) for folder in ("gradcheck", "optim", "training", "verification")
+    str(Path(__file__).parent / folder)
+    for folder in ("gradcheck", "optim", "replay", "training", "verification")
 ]
 
 # --hypothesis-profile chooses one of these. `ci` draws the same examples every time, `dev` and `nightly` others each time,

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradcore.convert import plain
 from gradcore.errors import DomainError
 from gradcore.losses.reductions import REDUCTIONS, Reduction, matched, reduced, reduced_by_list, some_entries
+from gradcore.modes import repeated
 from gradcore.op import Array
 from gradcore.ops.activations import softplus
 from gradcore.ops.choice import clip, where
 from gradcore.ops.exponential import log, log1p
 from gradcore.registry import loss
 from gradcore.spec import LossSpec, OneOf, case, interval
+from gradcore.tensor import Tensor
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _LOWEST = -100.0
 """What the logarithm of a probability of 0 counts as, as in PyTorch."""
@@ -85,7 +89,14 @@ def binary_cross_entropy(p: Array, target: Array, reduction: Reduction = "mean")
     DomainError where a probability is below 0 or above 1.
     """
     p, target = matched("binary_cross_entropy", p, target)
-    values = plain(p)
+    some, rest = repeated(_inside, p.data if type(p) is Tensor else p)
+    yes = where(some, log(where(some, p, 1.0)), _LOWEST)
+    no = where(rest, log1p(-where(rest, p, 0.0)), _LOWEST)
+    return reduced(-target * clip(yes, _LOWEST) - (1 - target) * clip(no, _LOWEST), reduction)
+
+
+def _inside(values: NDArray[Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which probabilities are above 0, and which below 1."""
     if values.size and not (
         np.minimum.reduce(values, axis=None) >= 0 and np.maximum.reduce(values, axis=None) <= 1
     ):
@@ -93,7 +104,4 @@ def binary_cross_entropy(p: Array, target: Array, reduction: Reduction = "mean")
             f"binary_cross_entropy takes probabilities, and got numbers from {values.min():.6g} to {values.max():.6g}: pass "
             "sigmoid(logits), or the logits to binary_cross_entropy_with_logits"
         )
-    some, rest = values > 0, values < 1
-    yes = where(some, log(where(some, p, 1.0)), _LOWEST)
-    no = where(rest, log1p(-where(rest, p, 0.0)), _LOWEST)
-    return reduced(-target * clip(yes, _LOWEST) - (1 - target) * clip(no, _LOWEST), reduction)
+    return values > 0, values < 1

@@ -17,11 +17,14 @@ from gradcore.losses.reductions import (
     reduced_by_list,
     some_entries,
 )
+from gradcore.modes import repeated
 from gradcore.op import Array, op
 from gradcore.ops.choice import where
 from gradcore.ops.reduce import log_softmax, sum
+from gradcore.ops.shape import reshape
 from gradcore.registry import loss
 from gradcore.spec import LossSpec, OneOf, OpSpec, case, indices, interval
+from gradcore.tensor import Tensor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -229,33 +232,59 @@ def _nll(
     """The sum over classes of -weight x share x log p; labels that are whole numbers have a share of 1."""
     classes = logp.shape[1]
     by_class = (classes, *(1,) * (len(logp.shape) - 2))
-    weights = _class_weights(weight, classes, logp.dtype)
     soft = len(np.shape(labels)) == len(logp.shape)
+    weights = repeated(_class_weights, weight, classes, logp.dtype)
     if soft:
-        shares, kept = labels, None
+        shares = _smoothed(labels, label_smoothing, classes)
     else:
-        kept = np.ones(labels.shape, bool) if ignore_index is None else labels != ignore_index
-        labels = np.where(kept, labels, 0)
-        shares = (labels[:, None] == np.reshape(np.arange(classes), by_class)).astype(logp.dtype)
-    shares = shares * (1 - label_smoothing) + label_smoothing / classes
-    rows = -sum(shares * logp * np.reshape(weights, by_class), 1)
+        shares, kept, total = repeated(
+            _shares, labels, weights, logp.dtype, by_class, ignore_index, label_smoothing
+        )
+    rows = -sum(shares * logp * reshape(weights, by_class), 1)
     if soft:
         return reduced(rows, reduction)
     rows = where(kept, rows, 0.0)
     if reduction != "mean":
         return reduced(rows, reduction)
-    total = np.sum(weights[labels] * kept)
-    if total == 0:
-        raise ShapeError(
-            f"the mean over labels of shape {labels.shape} is one of no entries: none of them counts"
-        )
+    repeated(_check_total, total, labels.shape)
     return sum(rows) / total
+
+
+def _shares(
+    labels: Any,
+    weights: Any,
+    dtype: Any,
+    by_class: tuple[int, ...],
+    ignore_index: int | None,
+    label_smoothing: float,
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """One-hot labels, smoothed, which of them count, and the sum of the weights of those."""
+    kept = np.ones(labels.shape, bool) if ignore_index is None else labels != ignore_index
+    labels = np.where(kept, labels, 0)
+    shares = (labels[:, None] == np.reshape(np.arange(by_class[0]), by_class)).astype(dtype)
+    shares = _smoothed(shares, label_smoothing, by_class[0])
+    return shares, kept, np.asarray(np.sum(weights[labels] * kept))
+
+
+def _smoothed(shares: Any, label_smoothing: float, classes: int) -> Any:
+    if type(shares) is not Tensor:
+        return repeated(_of_shares, shares, label_smoothing, classes)
+    return _of_shares(shares, label_smoothing, classes)
+
+
+def _of_shares(shares: Any, label_smoothing: float, classes: int) -> Any:
+    return shares * (1 - label_smoothing) + label_smoothing / classes
+
+
+def _check_total(total: NDArray[Any], shape: tuple[int, ...]) -> None:
+    if total == 0:
+        raise ShapeError(f"the mean over labels of shape {shape} is one of no entries: none of them counts")
 
 
 def _class_weights(weight: Any, classes: int, dtype: Any) -> NDArray[Any]:
     if weight is None:
         return np.ones(classes, dtype)
-    found = np.asarray(plain(weight), dtype)
+    found = np.asarray(weight.data if type(weight) is Tensor else weight, dtype)
     if found.shape != (classes,):
         raise ShapeError(
             f"weight has shape {found.shape}: one number for each class, of shape ({classes},), would fit"
@@ -264,7 +293,7 @@ def _class_weights(weight: Any, classes: int, dtype: Any) -> NDArray[Any]:
 
 
 def _are_shares(logits: Any, labels: Any) -> bool:
-    array = plain(labels)
+    array = labels.data if type(labels) is Tensor else labels
     return (
         getattr(array, "dtype", None) is not None and array.dtype.kind == "f" and array.shape == logits.shape
     )
@@ -281,7 +310,7 @@ def checked_labels(
     name: str, logits: Any, labels: Any, ignore_index: int | None = None
 ) -> NDArray[np.integer[Any]]:
     """Labels that fit the logits, as an array; ShapeError, DtypeError or DomainError where they do not."""
-    array = np.asarray(plain(labels))
+    array = np.asarray(labels.data if type(labels) is Tensor else labels)
     _check_logits(name, logits)
     fitting = (logits.shape[0], *logits.shape[2:])
     if array.shape != fitting:
@@ -293,7 +322,11 @@ def checked_labels(
         raise DtypeError(
             f"{name} takes whole numbers as labels, and got {array.dtype}: convert with labels.astype(int)"
         )
-    classes = logits.shape[1]
+    repeated(_check_range, array, logits.shape[1], ignore_index)
+    return array
+
+
+def _check_range(array: NDArray[Any], classes: int, ignore_index: int | None) -> None:
     counted = array if ignore_index is None else array[array != ignore_index]
     if counted.size and not (
         np.minimum.reduce(counted, axis=None) >= 0 and np.maximum.reduce(counted, axis=None) < classes
@@ -304,4 +337,3 @@ def checked_labels(
             f"{len(wrong)} of {flat.size} labels are out of range, the first at row {wrong[0]}: {flat[wrong[0]]}; with "
             f"logits of {classes} classes, labels go from 0 to {classes - 1}"
         )
-    return array

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from gradcore.convert import plain
+import numpy as np
+
 from gradcore.losses.reductions import REDUCTIONS, Reduction, matched, reduced, reduced_by_list, some_entries
+from gradcore.modes import repeated
 from gradcore.op import Array
 from gradcore.ops.choice import where
 from gradcore.ops.exponential import exp, log
 from gradcore.registry import loss
 from gradcore.spec import LossSpec, OneOf, case, interval
+from gradcore.tensor import Tensor
 
 
 def _divergence_by_loop(log_p: Any, target: Any, reduction: str = "mean", log_target: bool = False) -> Any:
@@ -51,5 +54,5 @@ def kl_div(log_p: Array, target: Array, reduction: Reduction = "mean", log_targe
     log_p, target = matched("kl_div", log_p, target)
     if log_target:
         return reduced(exp(target) * (target - log_p), reduction)
-    some = plain(target) > 0
+    some = repeated(np.greater, target.data if type(target) is Tensor else target, 0)
     return reduced(target * (log(where(some, target, 1.0)) - log_p), reduction)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradcore.convert import plain
 from gradcore.errors import DomainError, ShapeError
 from gradcore.losses.classes import checked_labels
 from gradcore.losses.reductions import (
@@ -19,6 +18,7 @@ from gradcore.losses.reductions import (
     reduced_by_list,
     some_entries,
 )
+from gradcore.modes import repeated
 from gradcore.op import Array
 from gradcore.ops.activations import relu
 from gradcore.ops.choice import where
@@ -28,6 +28,10 @@ from gradcore.ops.statistics import vector_norm
 from gradcore.registry import loss
 from gradcore.spec import Array as Domain
 from gradcore.spec import LossSpec, OneOf, case, indices, integers, reals
+from gradcore.tensor import Tensor
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _MARGINS = {"margin": OneOf(1.0, 0.2), **REDUCTIONS}
 _VECTORS = reals("n d", scale=(0.5, 2.0))
@@ -39,16 +43,21 @@ def _signs(shape: str = "n") -> Domain:
 
 def _checked_signs(name: str, target: Any, shape: tuple[int, ...]) -> Any:
     """Targets of 1 and 0 (or -1) as booleans."""
-    values = np.asarray(plain(target))
+    values = np.asarray(target.data if type(target) is Tensor else target)
     if values.shape != shape:
         raise ShapeError(
             f"{name} got targets of shape {values.shape}: one for each row, of shape {shape}, would fit"
         )
+    return repeated(_signs_of, name, values)
+
+
+def _signs_of(name: str, values: NDArray[Any]) -> NDArray[np.bool_]:
     if not np.isin(values, (-1, 0, 1)).all():
         raise DomainError(
             f"{name} takes targets of 1 for yes and -1 or 0 for no, and got {np.unique(values)[:5].tolist()}"
         )
-    return values > 0
+    positive: NDArray[np.bool_] = values > 0
+    return positive
 
 
 def _hinge_by_loop(y: Any, t: Any, reduction: str = "mean", margin: float = 1.0) -> Any:

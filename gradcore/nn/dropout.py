@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gradcore.distributed.shard import current_shard
 from gradcore.errors import DomainError
+from gradcore.modes import callback
 from gradcore.nn.init import Rng
 from gradcore.nn.module import Module
 from gradcore.registry import layer
 from gradcore.spec import LayerSpec, OneOf, case, reals
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike, NDArray
 
 
 def _dropped(state: Any, training: bool, x: Any, *, p: float = 0.5, rng: Any = None) -> Any:
@@ -58,10 +62,13 @@ class Dropout(Module):
         """X with entries dropped in training, x itself in evaluation."""
         if not self.training or self.p == 0:
             return x
+        return x * callback(self._factors, x.shape, x.dtype)
+
+    def _factors(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         shard = current_shard()
-        drawn = self.rng.random(x.shape) if shard is None else shard.drawn(self.rng.random, x.shape)
-        kept = drawn >= self.p
-        return x * (kept / (1 - self.p)).astype(x.dtype)
+        drawn = self.rng.random(shape) if shard is None else shard.drawn(self.rng.random, shape)
+        kept: NDArray[Any] = (drawn >= self.p) / (1 - self.p)
+        return kept.astype(dtype)
 
     def extra_repr(self) -> str:  # noqa: D102
         return f"p={self.p}"

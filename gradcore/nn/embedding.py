@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradcore.convert import plain
 from gradcore.errors import DomainError, DtypeError
+from gradcore.modes import repeated
 from gradcore.nn import init
 from gradcore.nn.module import Module
 from gradcore.nn.sizes import size
@@ -15,6 +15,9 @@ from gradcore.ops.index import getitem
 from gradcore.registry import layer
 from gradcore.spec import LayerSpec, Size, case, indices
 from gradcore.tensor import Tensor
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def _by_one_hot(state: Any, _training: bool, x: Any, num_embeddings: int, embedding_dim: int) -> Any:
@@ -51,17 +54,20 @@ class Embedding(Module):
 
     def forward(self, x: Any) -> Any:
         """The rows of the table."""
-        places = np.asarray(plain(x))
+        places = np.asarray(x.data if type(x) is Tensor else x)
         if places.dtype.kind not in "iu":
             raise DtypeError(
                 f"Embedding takes whole numbers, and got {places.dtype}: convert with x.astype(int)"
             )
+        repeated(self._check, places)
+        return getitem(self.weight, places)
+
+    def _check(self, places: NDArray[Any]) -> None:
         if places.size and not (places.min() >= 0 and places.max() < self.num_embeddings):
             raise DomainError(
                 f"Embedding({self.num_embeddings}, {self.embedding_dim}) got numbers from {places.min()} to {places.max()}: "
                 f"they go from 0 to {self.num_embeddings - 1}"
             )
-        return getitem(self.weight, places)
 
     def extra_repr(self) -> str:  # noqa: D102
         return f"{self.num_embeddings} -> {self.embedding_dim}"

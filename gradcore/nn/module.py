@@ -10,6 +10,7 @@ from gradcore import names
 from gradcore.convert import plain
 from gradcore.errors import ArgumentError
 from gradcore.holding import assign
+from gradcore.modes import clear
 from gradcore.nn.hooks import Handle, Hook, Hooks
 from gradcore.state import check_state
 from gradcore.tensor import Tensor
@@ -193,8 +194,7 @@ class Module:
 
     def zero_grad(self) -> None:
         """Clear the gradients of all parameters."""
-        for parameter in self.parameters():
-            parameter.grad = None
+        clear(self.parameters())
 
     def astype(self, dtype: DTypeLike) -> Self:
         """Convert all floating parameters and buffers to `dtype`, and clear the gradients."""

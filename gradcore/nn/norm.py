@@ -9,6 +9,7 @@ import numpy as np
 from gradcore.convert import plain
 from gradcore.distributed.shard import Shard, current_shard
 from gradcore.errors import DomainError, ShapeError
+from gradcore.modes import callback, repeated
 from gradcore.nn.module import Module
 from gradcore.nn.sizes import size
 from gradcore.ops.normalize import batch_norm, channel_moments
@@ -82,14 +83,21 @@ class _BatchNorm(Module):
             shard = current_shard()
             if shard is not None and shard.group is not None:
                 return self._over_all_ranks(x, shard)
-            count = self._count(x.shape, x.shape[0])
-            moments = channel_moments(plain(x))
-            self._follow(*moments, count)
+            moments = callback(self._follow_batch, x.data if type(x) is Tensor else x)
             return batch_norm(x, self.weight, self.bias, self.eps, moments)
-        scale = self.weight / np.sqrt(self.running_var + self.eps)
+        scale = self.weight / repeated(self._deviation)
         shift = self.bias - scale * self.running_mean
         by_channel = (1, -1, *(1,) * (len(x.shape) - 2))
         return x * reshape(scale, by_channel) + reshape(shift, by_channel)
+
+    def _deviation(self) -> Any:
+        return np.sqrt(self.running_var + self.eps)
+
+    def _follow_batch(self, x: Any) -> Any:
+        count = self._count(x.shape, x.shape[0])
+        moments = channel_moments(x)
+        self._follow(*moments, count)
+        return moments
 
     def _over_all_ranks(self, x: Any, shard: Shard) -> Any:
         """By the whole batch, of which this rank has a shard. Two sums over the ranks, and two in the backward pass."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from gradcore.errors import DomainError, ShapeError
+from gradcore.modes import repeated
 from gradcore.nn import recurrent_references as reference
 from gradcore.nn.dropout import Dropout
 from gradcore.nn.module import Module
@@ -95,7 +96,7 @@ class _Recurrent(Module):
         """The states that came, or zeros; ShapeError where one has another shape."""
         name = type(self).__name__
         if hx is None:
-            return tuple([np.zeros(shape, dtype)] * self.states)
+            return tuple([repeated(np.zeros, shape, dtype)] * self.states)
         given = tuple(hx) if self.states > 1 and isinstance(hx, tuple | list) else (hx,)
         if len(given) != self.states:
             raise ShapeError(

@@ -49,10 +49,12 @@ from gradcore.ops.exponential import (
 from gradcore.ops.fourier import fft, ifft, irfft, rfft
 from gradcore.ops.index import getitem, scatter_add
 from gradcore.ops.joining import (
+    append,
     array_split,
     atleast_1d,
     atleast_2d,
     atleast_3d,
+    column_stack,
     concatenate,
     dsplit,
     dstack,
@@ -133,6 +135,7 @@ __all__ = [
     "adaptive_avg_pool2d",
     "adaptive_max_pool2d",
     "add",
+    "append",
     "arccos",
     "arccosh",
     "arcsin",
@@ -154,6 +157,7 @@ __all__ = [
     "celu",
     "cholesky",
     "clip",
+    "column_stack",
     "concatenate",
     "conv1d",
     "conv2d",

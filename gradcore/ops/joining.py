@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcore.errors import ShapeError
-from gradcore.op import Array, composed, op, our_names
+from gradcore.op import Array, composed, op, operand, our_names
 from gradcore.ops.axes import axis_of, new_places, unsqueeze
 from gradcore.ops.index import getitem
 from gradcore.ops.shape import reshape
 from gradcore.spec import Axis, Derived, OneOf, OpSpec, case, reals
-from gradcore.tensor import FUNCTIONS
+from gradcore.tensor import FUNCTIONS, Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -70,6 +70,15 @@ def concatenate(arrays: Sequence[Array], axis: int = 0, **named: Any) -> Array:
 FUNCTIONS[np.concatenate] = concatenate
 
 
+def _alike(arrays: Sequence[Any]) -> list[Any]:
+    """Numbers and lists as arrays; beside a Tensor in its dtype, as in arithmetic."""
+    like = next((x.dtype for x in arrays if type(x) is Tensor), None)
+    return [
+        x if isinstance(x, Tensor | np.ndarray) else np.asarray(x) if like is None else operand(x, like)
+        for x in arrays
+    ]
+
+
 def _stacked_by_loop(*arrays: Any, axis: int = 0) -> Any:
     return np.moveaxis(
         np.array([x.tolist() for x in arrays]).reshape((len(arrays), *arrays[0].shape)), 0, axis
@@ -85,10 +94,11 @@ def _stacked_by_loop(*arrays: Any, axis: int = 0) -> Any:
 )
 def _stack(*arrays: Array, axis: int = 0) -> Array:
     """`stack` with the arrays as arguments of their own."""
-    shapes = {np.shape(x) for x in arrays}
+    arrays = tuple(_alike(arrays))
+    shapes = {x.shape for x in arrays}
     if len(shapes) != 1:
         raise ShapeError(
-            f"stack got the shapes {[np.shape(x) for x in arrays]}: they must be equal; concatenate joins along an axis"
+            f"stack got the shapes {[x.shape for x in arrays]}: they must be equal; concatenate joins along an axis"
         )
     (shape,) = shapes
     axis = axis_of("stack", axis, len(shape) + 1, shape)
@@ -122,8 +132,8 @@ def _widened(x: Array, ndim: int) -> Array:
 )
 def _hstack(*arrays: Array) -> Array:
     """`hstack` with the arrays as arguments of their own."""
-    arrays = tuple([_widened(x, 1) for x in arrays])
-    return concatenate_op(*arrays, axis=0 if len(np.shape(arrays[0])) == 1 else 1)
+    arrays = tuple([_widened(x, 1) for x in _alike(arrays)])
+    return concatenate_op(*arrays, axis=0 if len(arrays[0].shape) == 1 else 1)
 
 
 def hstack(arrays: Sequence[Array]) -> Array:
@@ -141,7 +151,7 @@ def hstack(arrays: Sequence[Array]) -> Array:
 )
 def _vstack(*arrays: Array) -> Array:
     """`vstack` with the arrays as arguments of their own."""
-    return concatenate_op(*[_widened(x, 2) for x in arrays], axis=0)
+    return concatenate_op(*[_widened(x, 2) for x in _alike(arrays)], axis=0)
 
 
 def vstack(arrays: Sequence[Array]) -> Array:
@@ -159,12 +169,48 @@ def vstack(arrays: Sequence[Array]) -> Array:
 )
 def _dstack(*arrays: Array) -> Array:
     """`dstack` with the arrays as arguments of their own."""
-    return concatenate_op(*[_widened(x, 3) for x in arrays], axis=2)
+    return concatenate_op(*[_widened(x, 3) for x in _alike(arrays)], axis=2)
 
 
 def dstack(arrays: Sequence[Array]) -> Array:
     """Arrays one behind the other: joined along axis 2."""
     return _dstack(*arrays)
+
+
+@composed(
+    name="column_stack",
+    spec=OpSpec(
+        case(reals("n"), variadic=(1, 3)),
+        case(reals("n"), reals("n m"), reals("n")),
+        case(reals("n m k"), reals("n j k")),
+        reference=lambda *arrays: np.column_stack(arrays),
+    ),
+)
+def _column_stack(*arrays: Array) -> Array:
+    """`column_stack` with the arrays as arguments of their own."""
+    return concatenate_op(*[x if x.ndim > 1 else reshape(x, (-1, 1)) for x in _alike(arrays)], axis=1)
+
+
+def column_stack(arrays: Sequence[Array]) -> Array:
+    """Arrays side by side: joined along axis 1, vectors as columns."""
+    return _column_stack(*arrays)
+
+
+@composed(
+    spec=OpSpec(
+        case(reals("n"), reals("m"), params={"axis": OneOf(None, 0)}),
+        case(reals("n m"), reals("k"), params={"axis": OneOf(None)}),
+        case(reals("n m k"), reals("n m j"), params={"axis": OneOf(2, -1)}),
+        reference=lambda x, values, axis=None: np.append(x, values, axis),
+    ),
+    numpy=(np.append,),
+)
+def append(x: Array, values: Array, axis: int | None = None) -> Array:
+    """`values` behind x: along an axis that both have, or both as vectors where there is none."""
+    x, values = _alike((x, values))
+    if axis is None:
+        return concatenate_op(reshape(x, (-1,)), reshape(values, (-1,)))
+    return concatenate_op(x, values, axis=axis)
 
 
 def _atleast(ndim: int) -> Callable[..., Any]:
@@ -242,6 +288,7 @@ FUNCTIONS.update(
         np.hstack: hstack,
         np.vstack: vstack,
         np.dstack: dstack,
+        np.column_stack: column_stack,
         np.split: split,
         np.array_split: array_split,
         np.hsplit: hsplit,

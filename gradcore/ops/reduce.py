@@ -11,6 +11,7 @@ from gradcore.errors import ShapeError
 from gradcore.op import Array, composed, op, our_names
 from gradcore.ops._rows import as_rows, row_blocks, writable
 from gradcore.ops.reference import along, rowwise
+from gradcore.ops.shape import astype
 from gradcore.spec import Axis, OpSpec, case, flags, interval, reals
 
 if TYPE_CHECKING:
@@ -77,19 +78,23 @@ def mean(x: Array, axis: Axes = None, keepdims: bool = False, **named: Any) -> A
     if named:
         params = our_names("mean", ("axis", "keepdims"), {"axis": axis, "keepdims": keepdims}, named)
         axis, keepdims = params["axis"], params["keepdims"]
-    total = sum(x, axis, keepdims)  # which also checks the axis
+    narrow = (
+        getattr(x, "dtype", None) == np.float16
+    )  # whose sums end at 65504: NumPy's mean adds in float32 too
+    total = sum(astype(x, np.float32) if narrow else x, axis, keepdims)  # which also checks the axis
     count = count_over(np.shape(x), axis)
     if count == 0:
         raise ShapeError(
             f"the mean over axis={axis} of shape {np.shape(x)} is one of no entries: it has no value"
         )
-    return total / count
+    return astype(total / count, np.float16) if narrow else total / count
 
 
 def _extreme_rule(gy: Array, y: Array, x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     shape = kept_shape(x.shape, axis)
-    hits = (x == np.reshape(y, shape)).astype(x.dtype)
-    return np.reshape(gy, shape) * (hits / np.sum(hits, axis=axis, keepdims=True))
+    hits = (x == np.reshape(y, shape)).astype(np.result_type(x.dtype, np.float32))  # float16 ends at 65504
+    share = hits / np.sum(hits, axis=axis, keepdims=True)
+    return np.reshape(gy, shape) * (share if share.dtype == x.dtype else share.astype(x.dtype))
 
 
 _DISTINCT = case(

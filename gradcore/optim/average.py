@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcore.errors import DomainError, GraphError, StateError
+from gradcore.modes import callback
 from gradcore.optim.base import check
 from gradcore.optim.groups import listed
 from gradcore.state import check_state
@@ -43,6 +44,9 @@ class _Average:
 
     def update(self) -> None:
         """Take in the parameters' values, after a step of the optimizer; the first time they are the average."""
+        callback(self._take_in)
+
+    def _take_in(self) -> None:
         weight = self._weight() if self.count else 1.0
         self.count += 1
         for average, p in zip(self.averages, self.params, strict=True):

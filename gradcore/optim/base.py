@@ -12,6 +12,7 @@ import numpy as np
 from gradcore import names
 from gradcore.errors import ArgumentError, DomainError, GraphError, ShapeError
 from gradcore.holding import is_held
+from gradcore.modes import callback, clear
 from gradcore.optim.groups import Common, grouped
 from gradcore.optim.states import read, running_values
 from gradcore.tensor import Tensor
@@ -255,8 +256,7 @@ class Optimizer(metaclass=_Sealed):
 
     def zero_grad(self) -> None:
         """Clear the gradients of all parameters."""
-        for p in self.params:
-            p.grad = None
+        clear(self.params)
 
     def step(self) -> None:
         """Change every parameter that has a gradient.
@@ -264,9 +264,12 @@ class Optimizer(metaclass=_Sealed):
         In place, unless something else holds the parameter's array: a graph that is still to be differentiated, or a
         variable of yours. Those keep their values, and the parameter gets a new array.
         """
+        callback(self._step)
+
+    def _step(self) -> None:
         if self._groups:
             for group in self._groups:
-                group.step()
+                group._step()
             return
         names = self.buffers()
         prepared = 0

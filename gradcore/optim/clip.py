@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcore.holding import is_grad_held
+from gradcore.modes import callback
 from gradcore.optim.base import check
 from gradcore.tensor import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -24,6 +25,11 @@ def clip_grad_norm(params: Iterable[Tensor] | Tensor, max_norm: float) -> float:
     Pascanu et al. 2013, algorithm 1. A norm that is not finite is returned and nothing is scaled.
     """
     check("max_norm", max_norm)
+    norm: float = callback(_clip_norm, _listed(params), max_norm)
+    return norm
+
+
+def _clip_norm(params: Sequence[Tensor], max_norm: float) -> float:
     found = _with_gradients(params)
     norm = _norm(found, 1.0)
     if not math.isfinite(norm):  # squares overflow long before the norm does: at 1e19 in float32
@@ -40,15 +46,22 @@ def clip_grad_norm(params: Iterable[Tensor] | Tensor, max_norm: float) -> float:
 def clip_grad_value(params: Iterable[Tensor] | Tensor, max_value: float) -> None:
     """Clip every entry of every gradient to -max_value .. max_value; in place as in `clip_grad_norm`."""
     check("max_value", max_value)
+    callback(_clip_value, _listed(params), max_value)
+
+
+def _clip_value(params: Sequence[Tensor], max_value: float) -> None:
     for p in _with_gradients(params):
         room = _room(p)
         p.grad = np.clip(p.grad, -max_value, max_value, out=room)
 
 
-def _with_gradients(params: Iterable[Tensor] | Tensor) -> list[Any]:
+def _listed(params: Iterable[Tensor] | Tensor) -> list[Tensor]:
     # Going over a Tensor would give its rows, which have no gradients.
-    found = [params] if isinstance(params, Tensor) else params
-    return [p for p in found if p.grad is not None]
+    return [params] if isinstance(params, Tensor) else list(params)
+
+
+def _with_gradients(params: Sequence[Tensor]) -> list[Any]:
+    return [p for p in params if p.grad is not None]
 
 
 def _room(p: Any) -> NDArray[Any]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from gradcore import names
 from gradcore.errors import ArgumentError, DomainError, StateError
+from gradcore.modes import callback
 from gradcore.optim import schedules
 from gradcore.optim.base import Optimizer, check
 from gradcore.optim.schedules import Schedule
@@ -46,6 +47,9 @@ class LRScheduler:
 
     def step(self, epoch: float | None = None) -> None:
         """Go one step on, or to this number of steps, which may have a fraction."""
+        callback(self._go_to, epoch)
+
+    def _go_to(self, epoch: float | None) -> None:
         self.last_epoch = self.last_epoch + 1 if epoch is None else check("epoch", epoch)
         self._set()
 

@@ -6,8 +6,8 @@ import math
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
-from gradcore.errors import DivergenceError
-from gradcore.modes import enable_grad
+from gradcore.errors import DivergenceError, DomainError
+from gradcore.modes import enable_grad, repeated
 from gradcore.tensor import Tensor
 from gradcore.train.arguments import no_loss
 from gradcore.train.evaluation import Average, evaluate, explain_nonfinite
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from gradcore.distributed import Communicator
     from gradcore.nn.module import Module
     from gradcore.optim.base import Optimizer
+    from gradcore.replay import Captured
     from gradcore.train.checkpoints import Snapshot
     from gradcore.train.evaluation import Batches
     from gradcore.train.state import Plan, Position, Record
@@ -87,8 +89,9 @@ class Alone:
     rank = 0
     size = 1
 
-    def __init__(self, trainer: Trained) -> None:
+    def __init__(self, trainer: Trained, capture: bool = False) -> None:
         self.trainer = trainer
+        self.captured: Captured | None = _captured(trainer.model, trainer.loss) if capture else None
 
     def running(self) -> AbstractContextManager[object]:
         """Nothing."""
@@ -114,6 +117,8 @@ class Alone:
 
     def gradients(self, inputs: Any, targets: Any, where: str) -> tuple[float, Average]:
         """Forward, loss, backward."""
+        if self.captured is not None:
+            return self._replayed(self.captured, inputs, targets, where)
         model = self.trainer.model
         outputs = model(inputs)
         loss = self.trainer.loss(outputs, targets)
@@ -123,6 +128,18 @@ class Alone:
         if not math.isfinite(value):
             raise DivergenceError(diverged(model, loss, value, inputs, where))
         loss.backward()
+        counted = Average()
+        counted.add(value, outputs, targets)
+        return value, counted
+
+    def _replayed(self, step: Captured, inputs: Any, targets: Any, where: str) -> tuple[float, Average]:
+        try:
+            outputs, loss = step(inputs, targets)
+        except _NotFinite as error:
+            with enable_grad():  # what a replay leaves no graph of
+                again = self.trainer.loss(self.trainer.model(inputs), targets)
+            raise DivergenceError(diverged(self.trainer.model, again, error.value, inputs, where)) from None
+        value = loss.item()
         counted = Average()
         counted.add(value, outputs, targets)
         return value, counted
@@ -145,6 +162,51 @@ class Alone:
                 on_signal()
 
         return evaluate(self.trainer.model, batches, self.trainer.loss, after_batch)
+
+
+class _NotFinite(Exception):  # noqa: N818 (it becomes a DivergenceError)
+    def __init__(self, value: float) -> None:
+        super().__init__(value)
+        self.value = value
+
+
+def _check_finite(loss: Any) -> None:
+    value = float(loss)
+    if not math.isfinite(value):
+        raise _NotFinite(value)
+
+
+def _captured(model: Module, loss_of: Callable[[Any, Any], Any]) -> Captured:
+    """The forward pass, the loss and the backward pass, captured: outputs and loss."""
+    from gradcore.replay import capture
+
+    def step(inputs: Any, targets: Any) -> Any:
+        outputs = model(inputs)
+        loss = loss_of(outputs, targets)
+        if type(loss) is not Tensor:
+            raise no_loss(loss)
+        repeated(_check_finite, loss.data)
+        loss.backward()
+        return (outputs.detach() if type(outputs) is Tensor else outputs), loss
+
+    return capture(step)
+
+
+def ranks_of(
+    trainer: Trained, communicator: Communicator | None, sync_batch_norm: bool, capture: bool
+) -> Ranks:
+    """The ranks of a communicator that has several, and this process alone otherwise."""
+    if communicator is not None:
+        from gradcore.train.together import Together
+
+        together = Together(trainer, communicator, sync_batch_norm)
+        if together.size > 1:
+            if capture:
+                raise DomainError(
+                    "Trainer got capture=True with several ranks: only one process captures a step"
+                )
+            return together
+    return Alone(trainer, capture)
 
 
 def diverged(model: Module, loss: Tensor, value: float, inputs: Any, where: str) -> str:

@@ -22,7 +22,7 @@ from gradcore.train.checkpoints import Checkpoints
 from gradcore.train.evaluation import check_parameters, evaluate, rest
 from gradcore.train.signals import Deferred
 from gradcore.train.state import Plan, Position, Record, capture, check_layouts, restore
-from gradcore.train.steps import Alone, Ranks
+from gradcore.train.steps import ranks_of
 from gradcore.train.threads import Threads
 
 if TYPE_CHECKING:
@@ -61,9 +61,9 @@ class Trainer:
     prints, and any number of ranks resumes. The same entries are dropped by Dropout as in one process; other generators
     of modules draw other numbers on each rank. sync_batch_norm: whether BatchNorm takes its statistics over all rows of
     a batch, as in one process, or each rank those of its own; running averages are averaged over the ranks.
-
     threads: of BLAS during `fit`, which change how sums are rounded. None: GRADCORE_NUM_THREADS, or as they are. "auto":
     measured on the first steps, and again when steps slow down, so no other run is the same bit for bit; 1 on ranks.
+    capture: whether steps are replayed as flat lists of NumPy calls (`gradcore.capture`), with the same bits; one process only.
     """
 
     def __init__(
@@ -83,6 +83,7 @@ class Trainer:
         communicator: Communicator | None = None,
         sync_batch_norm: bool = False,
         threads: int | str | None = None,
+        capture: bool = False,
     ) -> None:
         check_parts(model, optimizer, loss)
         if patience is not None and patience < 1:
@@ -97,7 +98,7 @@ class Trainer:
         self.clip_norm = clip_norm
         self.schedule = schedule
         self.patience = patience
-        self._ranks = _ranks(self, communicator, sync_batch_norm)
+        self._ranks = ranks_of(self, communicator, sync_batch_norm, capture)
         leads = self._ranks.rank == 0
         self.progress = shows.automatic() if progress is None else progress
         if not leads:
@@ -385,13 +386,3 @@ class Trainer:
             self.progress.message(message)
         except OSError:  # there is nobody to tell it to; no reason to end training
             return
-
-
-def _ranks(trainer: Trainer, communicator: Communicator | None, sync_batch_norm: bool) -> Ranks:
-    if communicator is not None:
-        from gradcore.train.together import Together
-
-        together = Together(trainer, communicator, sync_batch_norm)
-        if together.size > 1:
-            return together
-    return Alone(trainer)

@@ -15,8 +15,8 @@ ROOT = Path(gradcore.__file__).parent
 ROOMS = """
     errors  record  allocation
     spec  state  extras  progress  data  names  notebook
-    registry  io  holding  modes
-    graph  figures
+    registry  io  modes
+    graph  figures  holding
     attached  convert  tracing
     tensor
     op  create
@@ -25,7 +25,7 @@ ROOMS = """
     losses  variables
     transforms  recompute
     nn  optim
-    preflight  saving
+    preflight  saving  replay
     train
     __init__
     model_file

@@ -23,7 +23,7 @@ NOT_ENROLLED = {
     "tensor arange eye full full_like ones ones_like rand rand_like randn randn_like zeros zeros_like": "made from no Tensor",
     "Op Tensor op composed Module Optimizer": "what ops, layers and optimizers are made of",
     "no_grad enable_grad is_grad_enabled anomaly": "modes",
-    "concatenate stack hstack vstack dstack": "take a list of arrays, and call the op of their name; see test_numpy_functions",
+    "concatenate stack hstack vstack dstack column_stack": "take a list of arrays, and call the op of their name; see test_numpy_functions",
     "split array_split hsplit vsplit dsplit": "give a list of slices; see tests/core/test_split.py",
     "atleast_1d atleast_2d atleast_3d rollaxis": "call reshape and transpose; see tests/core/test_axes.py",
     "gradient": "calls the op of its name for each axis; see tests/core/test_gradient.py",
@@ -226,7 +226,7 @@ def test_a_method_is_its_op(name):
     each_example(takes_tensor_first, check)
 
 
-OF_LISTS = (np.concatenate, np.stack, np.hstack, np.vstack, np.dstack)
+OF_LISTS = (np.concatenate, np.stack, np.hstack, np.vstack, np.dstack, np.column_stack)
 SEVERAL = (np.split, np.array_split, np.linalg.eigh, np.linalg.svd, np.linalg.qr, np.linalg.slogdet)
 """Those that give several arrays."""
 OTHERWISE = (

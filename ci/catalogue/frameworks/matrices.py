@@ -127,7 +127,11 @@ def _flip(x: Any, axis: Any = None) -> Any:
 
 
 MATRICES: Mapping[str, Callable[..., Any]] = {
+    "append": lambda x, values, axis=None: torch.cat(
+        (x.flatten(), values.flatten()) if axis is None else (x, values), axis or 0
+    ),
     "cholesky": lambda x: linalg.cholesky(_lower(x)),
+    "column_stack": lambda *xs: torch.column_stack(xs),
     "cross": lambda a, b, axis=-1: torch.cross(*torch.broadcast_tensors(a, b), dim=axis),
     "det": linalg.det,
     "diag": lambda x, k=0: torch.diag(x, k),
