@@ -37,6 +37,7 @@ NOT_ENROLLED = {
     "check_model": "verifies the model that it is given",
     "save load_into": "write and read files",
     "grad value_and_grad vjp jvp jacobian hessian hvp checkpoint": "of functions; tests/core/test_transforms.py measures them",
+    "capture callback": "replay a step; tests/replay compares every op, layer and loss, replayed and eager, to the bit",
     "clip_grad_norm clip_grad_value": "change gradients, and have none",
     "LBFGS": "takes a closure, and moves all parameters as one vector; see tests/optim/test_lbfgs.py",
     "EMA SWA": "average values, and have no gradient; tests/optim/test_averages.py holds them beside explicit sums",
