@@ -6,7 +6,7 @@ import math
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
-from gradcore.errors import DivergenceError, DomainError
+from gradcore.errors import DivergenceError
 from gradcore.modes import enable_grad, repeated
 from gradcore.tensor import Tensor
 from gradcore.train.arguments import no_loss
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from gradcore.distributed import Communicator
     from gradcore.nn.module import Module
     from gradcore.optim.base import Optimizer
     from gradcore.replay import Captured
@@ -190,23 +189,6 @@ def _captured(model: Module, loss_of: Callable[[Any, Any], Any]) -> Captured:
         return (outputs.detach() if type(outputs) is Tensor else outputs), loss
 
     return capture(step)
-
-
-def ranks_of(
-    trainer: Trained, communicator: Communicator | None, sync_batch_norm: bool, capture: bool
-) -> Ranks:
-    """The ranks of a communicator that has several, and this process alone otherwise."""
-    if communicator is not None:
-        from gradcore.train.together import Together
-
-        together = Together(trainer, communicator, sync_batch_norm)
-        if together.size > 1:
-            if capture:
-                raise DomainError(
-                    "Trainer got capture=True with several ranks: only one process captures a step"
-                )
-            return together
-    return Alone(trainer, capture)
 
 
 def diverged(model: Module, loss: Tensor, value: float, inputs: Any, where: str) -> str:

@@ -20,9 +20,9 @@ from gradcore.train.arguments import check_batches, check_parts
 from gradcore.train.best import Best
 from gradcore.train.checkpoints import Checkpoints
 from gradcore.train.evaluation import check_parameters, evaluate, rest
+from gradcore.train.ranks import ranks_of
 from gradcore.train.signals import Deferred
 from gradcore.train.state import Plan, Position, Record, capture, check_layouts, restore
-from gradcore.train.steps import ranks_of
 from gradcore.train.threads import Threads
 
 if TYPE_CHECKING:
