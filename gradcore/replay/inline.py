@@ -44,11 +44,14 @@ _OTHER = (
 def rule_calls(
     rule: Callable[..., Any], args: tuple[Any, ...], params: dict[str, Any], name: str
 ) -> tuple[Calls, Any]:
-    """The calls of a rule, and what it gives: a Value, or a tuple of them, None where there is no cotangent."""
+    """The calls of a rule, and what it gives: a Value, or a tuple of them, None where there is no cotangent.
+
+    A rule that goes another way with arrays than with what stands for them, as softmax's by blocks of rows, is one call.
+    """
     found = _looked_into(rule, args, params)
-    if found is not None:
-        return found
     calls, value = _whole(rule, args, params, name)
+    if found is not None and _same_parts(found[1], value.example):
+        return found
     if not isinstance(value.example, tuple):
         return calls, value
     parts: list[Value | None] = []
@@ -59,6 +62,19 @@ def rule_calls(
         parts.append(Value(part, bases=(value,)))
         calls.append(Call(operator.getitem, (value, i), out=parts[-1]))
     return calls, tuple(parts)
+
+
+def _same_parts(found: Any, given: Any) -> bool:
+    several = isinstance(found, tuple)
+    if several != isinstance(given, tuple):
+        return False
+    pairs = list(zip(found, given, strict=False)) if several else [(found, given)]
+    if several and len(found) != len(given):
+        return False
+    return all(
+        (v is None) == (g is None) and (v is None or same_bits(np.asarray(v.example), np.asarray(g)))
+        for v, g in pairs
+    )
 
 
 def fitted_calls(given: Any, gx: Any, x: Any) -> tuple[Calls, Value]:

@@ -15,6 +15,7 @@ from gradcore.io import ensure_writable, read_json, remove_temporaries, write_at
 from gradcore.model_file import MODEL
 from gradcore.runs.settings import Settings, from_json
 from gradcore.train.checkpoints import is_checkpoint
+from gradcore.train.threads import check_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -162,4 +163,5 @@ def _content(folder: Path) -> dict[str, Any]:
         isinstance(data.get(key), str) for key in ("name", "fingerprint")
     ):
         raise ValueError("its 'data' has no name and fingerprint")
+    check_threads(content.get("threads"), "its threads")
     return content

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gradcore import optim
 from gradcore.errors import DomainError
 from gradcore.nn.models import HIDDEN, MODELS
+from gradcore.train.threads import check_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -56,6 +57,7 @@ class Settings:
     seed: int = 0
     checkpoint_every: float = 30.0
     sync_batch_norm: bool = False
+    threads: int | str | None = None
 
     def __post_init__(self) -> None:
         _text("data", self.data)
@@ -80,6 +82,7 @@ class Settings:
         _number("checkpoint_every", self.checkpoint_every, 0)
         if type(self.sync_batch_norm) is not bool:
             raise DomainError(f"--sync-batch-norm {self.sync_batch_norm!r:.80}: expected true or false")
+        check_threads(self.threads, "--threads")
         if self.optimizer not in OPTIMIZERS:
             raise DomainError(f"--optimizer {self.optimizer}: expected one of {', '.join(OPTIMIZERS)}")
         own = OPTIMIZERS[self.optimizer][1]

@@ -37,9 +37,11 @@ from gradcore.runs.folder import (
 )
 from gradcore.runs.own import make_own
 from gradcore.runs.settings import OPTIMIZERS, Settings, from_json, given, schedule
+from gradcore.runs.threads import choose, describe
 from gradcore.runs.using import EVALUATION_BATCH, probabilities
 from gradcore.train import Checkpoints, Trainer
 from gradcore.train.signals import Deferred
+from gradcore.train.threads import held
 
 if TYPE_CHECKING:
     import argparse
@@ -82,7 +84,7 @@ class _Run:
         )
         self.test = DataLoader(self.data.test, batch_size=EVALUATION_BATCH)
 
-    def trainer(self, folder: Path, communicator: Communicator | None) -> Trainer:
+    def trainer(self, folder: Path, communicator: Communicator | None, threads: int | str | None) -> Trainer:
         """A trainer that writes its checkpoints into the folder."""
         settings = self.settings
         make, _ = OPTIMIZERS[settings.optimizer]
@@ -97,11 +99,12 @@ class _Run:
             metadata=model_metadata(self.config),
             communicator=communicator,
             sync_batch_norm=settings.sync_batch_norm,
+            threads=threads,
         )
         trainer.advice = f"Continue from the last checkpoint with: {_resuming(folder, communicator)}"
         return trainer
 
-    def about(self, ranks: int) -> dict[str, Any]:
+    def about(self, ranks: int, threads: int | str | None) -> dict[str, Any]:
         """What config.json says besides the settings."""
         train, test = self.data.train, self.data.test
         return {
@@ -113,7 +116,7 @@ class _Run:
             },
             "model": self.config,
             "versions": versions(),
-            "threads": {name: value for name, value in os.environ.items() if name.endswith("_NUM_THREADS")},
+            "threads": threads,
             "ranks": ranks,
         }
 
@@ -125,6 +128,7 @@ class _Job(NamedTuple):
     folder: Path
     about: dict[str, Any]
     resume: bool
+    threads: int | str | None
     previous: Path | None = None
 
 
@@ -176,9 +180,15 @@ def _prepare_together(options: argparse.Namespace, lock: ExitStack, group: Group
     def prepare() -> list[Any]:
         prepared.append(_prepare(options, lock, group.communicator))
         job = prepared[0]
-        return [vars(job.run.settings), str(job.folder), job.resume, job.about["data"]["fingerprint"]]
+        return [
+            vars(job.run.settings),
+            str(job.folder),
+            job.resume,
+            job.threads,
+            job.about["data"]["fingerprint"],
+        ]
 
-    settings, folder, resume, expected = group.first(prepare)
+    settings, folder, resume, threads, expected = group.first(prepare)
 
     def build() -> _Job:
         if prepared:
@@ -188,7 +198,7 @@ def _prepare_together(options: argparse.Namespace, lock: ExitStack, group: Group
             raise DataError(
                 f"{run.settings.data} is not the data that it is on rank 0: give all ranks the same"
             )
-        return _Job(run, Path(folder), {}, resume)
+        return _Job(run, Path(folder), {}, resume, threads)
 
     return group.together(build)
 
@@ -198,7 +208,7 @@ def _follow(job: _Job, communicator: Communicator) -> None:
 
     This rank's own is 0 at all ends that ranks agree on: for another one mpiexec would end rank 0 while it still writes.
     """
-    trainer = job.run.trainer(job.folder, communicator)
+    trainer = job.run.trainer(job.folder, communicator, job.threads)
     with suppress(GradcoreError, Interrupted):
         trainer.fit(job.run.batches, job.run.settings.epochs, job.run.test, resume=job.resume)
 
@@ -214,6 +224,8 @@ def _begun(options: argparse.Namespace, ranks: int, lock: ExitStack) -> _Job:
     parent = Path("runs") / f"{run.name}-{settings.model.rpartition(':')[2]}"
     ensure_writable(parent if out is None else out)
     print(f"{run.data.train!r}, {run.data.test!r}\n{run.model!r}", flush=True)
+    threads = choose(settings.threads, run.model, settings.batch_size, ranks)
+    lock.enter_context(held(threads))
     if not options.no_preflight:
         _preflight(run)
     previous = None
@@ -222,11 +234,11 @@ def _begun(options: argparse.Namespace, ranks: int, lock: ExitStack) -> _Job:
     else:
         previous, folder = named_folder(out, overwrite=options.overwrite), out
     lock.enter_context(locked(folder))
-    about = run.about(ranks)
+    about = run.about(ranks, threads)
     write_config(folder, settings, about)
     shown = f"{settings}, gradcore {gradcore.__version__}, numpy {np.__version__}"
-    print(f"Run {folder}: {shown}", flush=True)
-    return _Job(run, folder, about, False, previous)
+    print(f"Run {folder}: {shown}\n{describe(threads)}", flush=True)
+    return _Job(run, folder, about, False, threads, previous)
 
 
 def _is_name(source: str) -> bool:
@@ -238,7 +250,11 @@ def _is_name(source: str) -> bool:
 def _resumed(folder: Path, ranks: int, lock: ExitStack) -> _Job:
     settings, content = read_config(folder)
     run = _Run(settings)
-    about = run.about(ranks)
+    threads = content.get("threads")
+    recorded = threads is not None and content.get("ranks") == ranks
+    if not recorded:  # on other ranks numbers are rounded differently anyway
+        threads = choose(settings.threads, run.model, settings.batch_size, ranks)
+    about = run.about(ranks, threads)
     if about["data"]["fingerprint"] != content["data"]["fingerprint"]:
         raise DataError(
             f"{settings.data} is not the data that the run in {folder} was trained on: restore it, or begin a new run"
@@ -252,13 +268,14 @@ def _resumed(folder: Path, ranks: int, lock: ExitStack) -> _Job:
     lock.enter_context(locked(folder))
     paths = Checkpoints(folder, 1, print).paths()
     where = f"from {paths[0].name}" if paths else "from the start, as no checkpoint was reached"
-    print(f"Resuming {folder} {where}: {settings}", flush=True)
-    return _Job(run, folder, about, True)
+    print(f"Resuming {folder} {where}: {settings}\n{describe(threads, recorded=recorded)}", flush=True)
+    lock.enter_context(held(threads))
+    return _Job(run, folder, about, True, threads)
 
 
 def _train(job: _Job, communicator: Communicator | None) -> None:
-    run, folder, about, resume, _ = job
-    trainer = run.trainer(folder, communicator)
+    run, folder, about, resume, threads, _ = job
+    trainer = run.trainer(folder, communicator, threads)
     try:
         trainer.fit(run.batches, run.settings.epochs, run.test, resume=resume)
     except DivergenceError as error:

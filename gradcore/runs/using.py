@@ -13,7 +13,9 @@ from gradcore.modes import no_grad
 from gradcore.ops.reduce import softmax
 from gradcore.runs.images import check_fits, read_examples
 from gradcore.runs.own import make_own
+from gradcore.runs.threads import choose
 from gradcore.train.evaluation import evaluate as evaluated
+from gradcore.train.threads import held
 
 if TYPE_CHECKING:
     import argparse
@@ -32,7 +34,8 @@ def evaluate(options: argparse.Namespace) -> int:
     data = data.as_pictures() if config["model"] == "cnn" else data
     for part in (data.train, data.test):
         check_fits(config, part)
-        found = evaluated(model, DataLoader(part, batch_size=EVALUATION_BATCH))
+        with held(choose(None, model, EVALUATION_BATCH)):
+            found = evaluated(model, DataLoader(part, batch_size=EVALUATION_BATCH))
         print(f"{part.name}: Loss = {found['loss']:.4f}, accuracy {found['accuracy']:.2%} of {len(part)}")
     return 0
 
@@ -42,7 +45,9 @@ def predict(options: argparse.Namespace) -> int:
     model, config = _model(options)
     classes = config["classes"]
     examples = read_examples(options.data, config, options.seed, options.limit)
-    for i, row in enumerate(probabilities(model, examples.images)):
+    with held(choose(None, model, EVALUATION_BATCH)):
+        found = probabilities(model, examples.images)
+    for i, row in enumerate(found):
         best = int(row.argmax())
         true = None if examples.labels is None else classes[examples.labels[i]]
         if options.json:

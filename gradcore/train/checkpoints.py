@@ -6,7 +6,7 @@ A file takes its name when it is on disk, and the one before it is removed only 
 moment. What it leaves besides, temporary files, the next one removes.
 
 A run goes on from a checkpoint bit for bit on the same kind of machine, with the same versions, the same number of ranks and the
-same number of threads: OPENBLAS_NUM_THREADS and its kin change how sums are rounded.
+same number of BLAS threads, which changes how sums are rounded. It holds the number, if the Trainer has set one.
 """
 
 from __future__ import annotations

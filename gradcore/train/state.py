@@ -40,12 +40,16 @@ class Plan(NamedTuple):
 
 @dataclass
 class Position:
-    """How far a run is. step: steps so far in all; batch: those in the epoch in progress; seconds: spent on these."""
+    """How far a run is. step: steps so far in all; batch: those in the epoch in progress; seconds: spent on these.
+
+    threads: the number of BLAS threads that the Trainer has chosen; None where it has not.
+    """
 
     step: int = 0
     batch: int = 0
     seconds: float = 0.0
     seen: Average = field(default_factory=Average)
+    threads: int | None = None
 
     def next_epoch(self) -> None:
         """Stand before the first batch of an epoch."""
@@ -87,6 +91,7 @@ def capture(
         "step": position.step,
         "batch": position.batch,
         "seconds": position.seconds,
+        "threads": position.threads,
         "seen": [seen.loss, seen.examples, seen.right, seen.labelled],
         "optimizer": {"name": type(optimizer).__name__, "state": rest},
         "generators": {name: _encoded(g.bit_generator.state) for name, g in generators(model).items()},
@@ -191,7 +196,10 @@ def _position(state: Mapping[str, Any]) -> Position:
     if not 0 <= seen[2] <= seen[1] < _MOST or (seen[1] == 0) != (batch == 0):
         raise CheckpointError(f"damaged checkpoint: 'seen' is {seen!r:.80} after {batch} batches")
     seconds = float(_field(state, "seconds", int, float))
-    return Position(_count(state, "step"), batch, seconds, Average(float(seen[0]), *seen[1:]))
+    threads = _field(state, "threads", int, type(None))
+    if threads is not None and threads < 1:
+        raise CheckpointError(f"damaged checkpoint: 'threads' is {threads}, expected 1 or more")
+    return Position(_count(state, "step"), batch, seconds, Average(float(seen[0]), *seen[1:]), threads)
 
 
 def _history(state: Mapping[str, Any]) -> list[Record]:

@@ -20,9 +20,10 @@ from gradcore.train.arguments import check_batches, check_parts
 from gradcore.train.best import Best
 from gradcore.train.checkpoints import Checkpoints
 from gradcore.train.evaluation import check_parameters, evaluate, rest
+from gradcore.train.ranks import ranks_of
 from gradcore.train.signals import Deferred
 from gradcore.train.state import Plan, Position, Record, capture, check_layouts, restore
-from gradcore.train.steps import Alone, Ranks
+from gradcore.train.threads import Threads
 
 if TYPE_CHECKING:
     import os
@@ -51,8 +52,7 @@ class Trainer:
     written there: model, optimizer, place in the schedule and in the data's order, the generators that are attributes of
     modules, history. The last `keep` files stay, and that of the last whole epoch. `fit(..., resume=True)` goes on bit for
     bit, with batches of a `DataLoader` or others that come in the same order each time (and with the same number of
-    threads for BLAS, as OPENBLAS_NUM_THREADS changes how sums are rounded). The model with the lowest test loss is
-    kept as `best.safetensors`, with the strings of `metadata`.
+    BLAS threads). The model with the lowest test loss is kept as `best.safetensors`, with the strings of `metadata`.
     With checkpoints SIGINT, SIGTERM, SIGHUP and SIGXCPU let the step end, write one, and raise `errors.Interrupted`.
 
     communicator: `MPI.COMM_WORLD` of mpi4py in a program started by `mpiexec -n 4`: its ranks share each batch, with the
@@ -61,6 +61,8 @@ class Trainer:
     prints, and any number of ranks resumes. The same entries are dropped by Dropout as in one process; other generators
     of modules draw other numbers on each rank. sync_batch_norm: whether BatchNorm takes its statistics over all rows of
     a batch, as in one process, or each rank those of its own; running averages are averaged over the ranks.
+    threads: of BLAS during `fit`, which change how sums are rounded. None: GRADCORE_NUM_THREADS, or as they are. "auto":
+    measured on the first steps, and again when steps slow down, so no other run is the same bit for bit; 1 on ranks.
     capture: whether steps are replayed as flat lists of NumPy calls (`gradcore.capture`), with the same bits; one process only.
     """
 
@@ -80,6 +82,7 @@ class Trainer:
         metadata: Mapping[str, str] | None = None,
         communicator: Communicator | None = None,
         sync_batch_norm: bool = False,
+        threads: int | str | None = None,
         capture: bool = False,
     ) -> None:
         check_parts(model, optimizer, loss)
@@ -95,13 +98,14 @@ class Trainer:
         self.clip_norm = clip_norm
         self.schedule = schedule
         self.patience = patience
-        self._ranks = _ranks(self, communicator, sync_batch_norm, capture)
+        self._ranks = ranks_of(self, communicator, sync_batch_norm, capture)
         leads = self._ranks.rank == 0
         self.progress = shows.automatic() if progress is None else progress
         if not leads:
             self.progress = shows.Silent()
         elif progress is None and self._ranks.size > 1:  # mpiexec's terminal is none that anybody sees
             self.progress = shows.Lines()
+        self._threads = Threads(threads, self._ranks.size, self._tell)
         self.every = every
         self.metadata = dict(metadata or {})
         self.history: list[Record] = []
@@ -160,7 +164,10 @@ class Trainer:
                 self._ranks.first(lambda: self._open(batches, resume))
                 self._ranks.share(batches)
                 try:
-                    with self.progress.start(self._plan.last, len(batches)):
+                    with (
+                        self.progress.start(self._plan.last, len(batches)),
+                        self._threads.running(self._position),
+                    ):
                         while len(self.history) < self._plan.last and not self._patience_is_over():
                             self._run_epoch(batches, test)
                 finally:
@@ -264,7 +271,8 @@ class Trainer:
         """The steps of an epoch from `_position` on."""
         optimizer, position, plan, signals = self.optimizer, self._position, self._plan, self._signals
         self.model.train()
-        gradients, pause, show = self._ranks.gradients, self._ranks.pause, self.progress.batch
+        gradients = self._threads.timing(self._ranks.gradients)
+        pause, show = self._ranks.pause, self.progress.batch
         before, steps = (epoch - plan.first) * plan.batches, plan.epochs * plan.batches
         started = time.perf_counter() - position.seconds
         # No warnings of overflow: the check below reports more, and once.
@@ -378,19 +386,3 @@ class Trainer:
             self.progress.message(message)
         except OSError:  # there is nobody to tell it to; no reason to end training
             return
-
-
-def _ranks(
-    trainer: Trainer, communicator: Communicator | None, sync_batch_norm: bool, capture: bool
-) -> Ranks:
-    if communicator is not None:
-        from gradcore.train.together import Together
-
-        together = Together(trainer, communicator, sync_batch_norm)
-        if together.size > 1:
-            if capture:
-                raise DomainError(
-                    "Trainer got capture=True with several ranks: only one process captures a step"
-                )
-            return together
-    return Alone(trainer, capture)

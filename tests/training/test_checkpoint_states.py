@@ -13,6 +13,7 @@ CHANGES = {
     "step": [None, -1, 1.0, 2**53, True],
     "batch": [None, -1, 4, "1"],
     "seconds": [None, "1", True],
+    "threads": [0, "1", True, 1.0],
     "seen": [
         None,
         [],
