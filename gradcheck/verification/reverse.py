@@ -106,7 +106,7 @@ class Tape:
             found = cotangents_of(call.op, gy, y, arrays, call.params, needs)
             for key, gx in zip(call.inputs, found, strict=True):
                 if key is not None:
-                    _add(totals, key, gx.data if isinstance(gx, Tensor) else gx)
+                    _add(totals, key, gx)
         return totals
 
 
@@ -132,9 +132,10 @@ def cotangents_of(
                 for rule, need in zip(op.rules, needs, strict=True)
             ]
         )
+    plain = [gx.data if isinstance(gx, Tensor) else gx for gx in found]
     return [
         _fitted(gx, x) if need and gx is not None else None
-        for gx, x, need in zip(found, arrays, needs, strict=True)
+        for gx, x, need in zip(plain, arrays, needs, strict=True)
     ]
 
 

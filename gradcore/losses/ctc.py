@@ -13,6 +13,7 @@ from gradcore.convert import plain
 from gradcore.errors import DomainError, DtypeError, ShapeError
 from gradcore.losses.reductions import REDUCTIONS, Reduction, as_values, reduced, reduced_by_list
 from gradcore.op import Array, op
+from gradcore.ops._rows import are_arrays
 from gradcore.ops.choice import where
 from gradcore.ops.index import scatter_add
 from gradcore.ops.shape import reshape
@@ -75,7 +76,7 @@ def _cases(least: int = 0, **params: Param) -> tuple[Case, Case]:
 
 def _log_sum(*terms: Array) -> Array:
     """log(e^a + e^b + ...), of terms that may all be -inf."""
-    if type(terms[0]) is np.ndarray:
+    if are_arrays(terms[0]):
         return functools.reduce(np.logaddexp, terms)
     top = plain(terms[0])
     for term in terms[1:]:

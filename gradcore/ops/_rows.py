@@ -20,12 +20,20 @@ _ENTRIES = (
 )  # of one array in a block: measured, where fewer cost more in calls than they gain in the cache
 
 
+def are_arrays(*values: Any) -> bool:
+    """Whether all of them are NumPy's own arrays, for code that goes another way with them than with Tensors.
+
+    What stands for an array while a step is captured has no `flags`, and says so: a replay calls such code as a whole.
+    """
+    return all(getattr(v, "flags", None) is not None and type(v) is np.ndarray for v in values)
+
+
 def writable(*values: Any) -> bool:
     """Whether all of them are arrays of one dtype of 32 bits or more, so that an op on them may work in place."""
-    first = values[0]
-    if type(first) is not np.ndarray or first.dtype.kind != "f" or first.dtype.itemsize < 4:
+    if not are_arrays(*values):
         return False
-    return all(type(v) is np.ndarray and v.dtype == first.dtype for v in values[1:])
+    dtype = values[0].dtype
+    return dtype.kind == "f" and dtype.itemsize >= 4 and all(v.dtype == dtype for v in values[1:])
 
 
 def as_rows(x: NDArray[Any], width: int) -> NDArray[Any]:

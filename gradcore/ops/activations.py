@@ -10,7 +10,7 @@ import numpy as np
 from gradcore.convert import plain
 from gradcore.errors import DomainError, ShapeError
 from gradcore.op import Array, composed, op
-from gradcore.ops._rows import row_blocks, writable
+from gradcore.ops._rows import are_arrays, row_blocks, writable
 from gradcore.ops.axes import axis_of
 from gradcore.ops.choice import clip, where
 from gradcore.ops.exponential import logaddexp, sigmoid
@@ -186,7 +186,7 @@ def _gelu_rule(gy: Array, y: Array, x: Array, approximate: str = "none") -> Arra
             return _tanh_gelu_gradient(gy, y, x)
         share = sigmoid(x * (x * x * _CUBIC + _LINEAR))
         return gy * (share + x * share * (1 - share) * (x * x * (3 * _CUBIC) + _LINEAR))
-    share = _share(y, x, np.empty_like(y)) if type(y) is np.ndarray else erfc(x * -math.sqrt(0.5)) * 0.5
+    share = _share(y, x, np.empty_like(y)) if are_arrays(y, x) else erfc(x * -math.sqrt(0.5)) * 0.5
     return gy * (share + x * np.exp(x * x * -0.5) * math.sqrt(0.5 / math.pi))
 
 

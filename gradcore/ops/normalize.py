@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from gradcore.op import Array, op
-from gradcore.ops._rows import row_blocks, writable
+from gradcore.ops._rows import are_arrays, row_blocks, writable
 from gradcore.spec import OneOf, OpSpec, case, reals
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _rule(
         return _gradients(gy, x, weight, eps, moments or channel_moments(x), needs)
     axes = _axes(x.ndim)
     # A rule that is recorded derives mean and variance from x again: their own derivatives are part of its.
-    normal, scale = _normalised(x, eps, moments if type(x) is np.ndarray else None)
+    normal, scale = _normalised(x, eps, moments if are_arrays(x) else None)
     gx = None
     if needs[0]:
         g = gy * _by_channel(weight, x.ndim)

@@ -10,6 +10,7 @@ import numpy as np
 from gradcore.convert import plain
 from gradcore.errors import ShapeError
 from gradcore.op import Array, op
+from gradcore.ops._rows import are_arrays
 from gradcore.ops._windows import Pair, Windows, batch_first, batch_innermost, padded, pair, windows
 from gradcore.ops.reference import both
 from gradcore.spec import Case, Derived, OneOf, OpSpec, case, reals
@@ -206,7 +207,7 @@ def _masks(
 
 
 def _max_rule(gy: Array, y: Array, x: Array, **same: Any) -> Array:
-    if type(gy) is np.ndarray and type(x) is np.ndarray:
+    if are_arrays(gy, x):
         return _spread(gy, x, batch_innermost(y), **same)
     return max_pool2d_input(gy, plain(x), **same)
 

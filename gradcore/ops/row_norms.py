@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradcore.convert import plain
 from gradcore.errors import ShapeError
+from gradcore.modes import repeated
 from gradcore.op import Array, composed, op
 from gradcore.ops._rows import as_rows, row_blocks, writable
 from gradcore.ops.elementwise import sqrt, square
@@ -235,9 +235,7 @@ def group_norm(x: Array, weight: Array, bias: Array, groups: int, eps: float = 1
             "with c a multiple of the groups, and the weight (c,)"
         )
     size = math.prod(shape[1:]) // groups
-    dtype = plain(x).dtype
-    normal = layer_norm(
-        reshape(x, (shape[0], groups, size)), np.ones(size, dtype), np.zeros(size, dtype), eps
-    )
+    ones, zeros = (repeated(fill, size, np.result_type(x)) for fill in (np.ones, np.zeros))
+    normal = layer_norm(reshape(x, (shape[0], groups, size)), ones, zeros, eps)
     by_channel = (shape[1], *(1,) * (len(shape) - 2))
     return reshape(normal, shape) * reshape(weight, by_channel) + reshape(bias, by_channel)

@@ -156,7 +156,7 @@ class Recorder(Trace):
         if not isinstance(y, np.ndarray):
             return
         weak = type(out) is not Tensor
-        if weak and not all(id(x) in self._known for x in inputs if isinstance(x, np.ndarray)):
+        if weak and not all(id(x) in self._known for x in inputs if isinstance(x, np.ndarray | np.generic)):
             return  # inside of a rule, or of arrays of the step's own: its result is then refused where it enters an op
         args: list[Any] = []
         for x, array in zip(inputs, arrays, strict=False):  # a method gives room for two
