@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _LIMIT = 256  # entries: a list that is longer is looked at as a whole, as it holds data
 _MOST = 50_000
-_LIBRARIES = ("gradcore", "gradcheck", "numpy", "builtins")
+# Not looked through. Of pytest there is a module in each function that asserts: it writes that in when it imports tests.
+_LIBRARIES = ("gradcore", "gradcheck", "numpy", "builtins", "_pytest", "pytest")
 _SIMPLE = (bool, int, float, complex, str, bytes, type(None), np.generic, np.dtype)
 
 
