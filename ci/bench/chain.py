@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from contest import FLOOR, JAX, OURS, TORCH, Contender, Values, contest
+from contest import CAPTURED, FLOOR, JAX, OURS, TORCH, Contender, Values, contest
 from timing import Race
 
 OPS = "per cycle of ten: x*w, x+c, x*number, tanh x, x*number, x-c, -x, x/v, number-x, x-h"
@@ -93,6 +93,28 @@ class Gradcore(_Chain):
         return {"y": self.y.data, "x's gradient": self.x.grad, "w's gradient": self.w.grad}
 
 
+class Captured(Gradcore):
+    """The same, recorded and replayed."""
+
+    def start(self) -> None:
+        import gradcore
+
+        super().start()
+        x, w, c, v, h, tanh, ops = self.x, self.w, self.c, self.v, self.h, self.tanh, self.ops
+
+        def step() -> Any:
+            x.zero_grad()
+            w.zero_grad()
+            y = forward(x, w, c, v, h, tanh, ops)
+            y.backward(ONE)
+            return y
+
+        self.step = gradcore.capture(step)
+
+    def run(self) -> None:
+        self.y = self.step()
+
+
 class Torch(_Chain):
     def start(self) -> None:
         import torch
@@ -171,7 +193,15 @@ class MyGrad(_Chain):
         return {"y": self.y.data, "x's gradient": self.x.grad, "w's gradient": self.w.grad}
 
 
-CONTENDERS = {FLOOR: Floor, OURS: Gradcore, TORCH: Torch, JAX: Jax, "autograd": Autograd, "mygrad": MyGrad}
+CONTENDERS = {
+    FLOOR: Floor,
+    OURS: Gradcore,
+    CAPTURED: Captured,
+    TORCH: Torch,
+    JAX: Jax,
+    "autograd": Autograd,
+    "mygrad": MyGrad,
+}
 
 
 def bench(rounds: int) -> Race:

@@ -10,7 +10,7 @@ from timing import Race, race
 
 # One piece of work, done from the same start at every call while values are compared: named results as arrays.
 Values: TypeAlias = Mapping[str, np.ndarray]
-FLOOR, OURS, TORCH, JAX = "numpy by hand", "gradcore", "torch", "jax jit"
+FLOOR, OURS, CAPTURED, TORCH, JAX = "numpy by hand", "gradcore", "captured", "torch", "jax jit"
 
 
 class Contender:

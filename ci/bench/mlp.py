@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from contest import FLOOR, JAX, OURS, TORCH
+from contest import CAPTURED, FLOOR, JAX, OURS, TORCH
 from timing import Race
 from training import LR, ByHand, GradcoreStep, JaxStep, MyGradStep, Step, TorchStep, Work, race_of
 
@@ -66,6 +66,28 @@ class Gradcore(GradcoreStep):
         return nn.mlp(self.widths())
 
 
+class Captured(Gradcore):
+    """The same step, recorded and replayed."""
+
+    def start(self) -> None:
+        import gradcore
+
+        super().start()
+        model, cross_entropy, optimizer = self.model, self.cross_entropy, self.optimizer
+
+        def step(x: Any, t: Any) -> Any:
+            loss = cross_entropy(model(x), t)
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            return loss
+
+        self.step = gradcore.capture(step)
+
+    def run(self) -> None:
+        self.loss = self.step(self.x, self.t).item()
+
+
 class Torch(TorchStep):
     def made(self) -> Any:
         from torch import nn
@@ -122,6 +144,7 @@ class MyGrad(MyGradStep):
 CONTENDERS: dict[str, type[Step]] = {
     FLOOR: Floor,
     OURS: Gradcore,
+    CAPTURED: Captured,
     TORCH: Torch,
     JAX: Jax,
     "autograd": Autograd,
