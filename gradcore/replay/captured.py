@@ -41,6 +41,10 @@ class Variant:
         self.decisions = recorder.decisions
         self.replays = 0
 
+    def due(self) -> bool:
+        """Whether the step itself runs, to be compared with what was recorded: at the 8th replay, the 16th, the 32nd, ..."""
+        return self.replays >= 7 and not self.replays & (self.replays + 1)
+
     def changed(self) -> str:
         """Which guard does not hold; "" where all do."""
         if self.holds():
@@ -75,7 +79,6 @@ class Captured:
         self._last: Variant | None = None
         self._last_mode: Any = None
         self._last_count = 0
-        self._last_kind: Kind | None = None
         self._lock = threading.Lock()
 
     # --- a call -------------------------------------------------------------------------------------------------------
@@ -95,7 +98,7 @@ class Captured:
                 and tracing() is None
                 and recording() is self._last_mode
                 and current_shard() is None
-                and (last.replays & (last.replays + 1) or 0 < last.replays < 7)
+                and not last.due()
                 and last.holds()
             ):
                 try:
@@ -134,8 +137,8 @@ class Captured:
         for variant in kind.variants:
             reason = variant.changed()
             if not reason:
-                if variant.replays >= 7 and not (variant.replays + 1) & variant.replays:
-                    break  # once in a while the step itself runs, and is compared with what was recorded
+                if variant.due():
+                    break
                 try:
                     result = variant.program.run(*arrays)
                 except Changed as change:

@@ -50,7 +50,7 @@ def rule_calls(
     """
     found = _looked_into(rule, args, params)
     calls, value = _whole(rule, args, params, name)
-    if found is not None and _same_parts(found[1], value.example):
+    if found is not None and same_bits(_example(found[1]), value.example):
         return found
     if not isinstance(value.example, tuple):
         return calls, value
@@ -62,19 +62,6 @@ def rule_calls(
         parts.append(Value(part, bases=(value,)))
         calls.append(Call(operator.getitem, (value, i), out=parts[-1]))
     return calls, tuple(parts)
-
-
-def _same_parts(found: Any, given: Any) -> bool:
-    several = isinstance(found, tuple)
-    if several != isinstance(given, tuple):
-        return False
-    pairs = list(zip(found, given, strict=False)) if several else [(found, given)]
-    if several and len(found) != len(given):
-        return False
-    return all(
-        (v is None) == (g is None) and (v is None or same_bits(np.asarray(v.example), np.asarray(g)))
-        for v, g in pairs
-    )
 
 
 def fitted_calls(given: Any, gx: Any, x: Any) -> tuple[Calls, Value]:
@@ -120,14 +107,15 @@ def _looked_into(
     return tape.calls, slots if type(found) is tuple else slots[0]
 
 
+def _example(tree: Any) -> Any:
+    """What the Values among arguments or results were when they were recorded."""
+    return mapped(tree, lambda leaf: leaf.example if type(leaf) is Value else leaf)
+
+
 def _whole(function: Any, args: Any, params: Any, name: str) -> tuple[Calls, Value]:
     """One call, which is tried."""
-
-    def example(leaf: Any) -> Any:
-        return leaf.example if type(leaf) is Value else leaf
-
     try:
-        y = function(*mapped(args, example), **mapped(params, example))
+        y = function(*_example(args), **_example(params))
     except Exception as error:
         raise NotCapturable(
             f"{name} raised {error!r:.80} when it was called again on the same arrays"
