@@ -83,8 +83,9 @@ class LayerCall:
     def layer(self, dtype: np.dtype[Any]) -> Module:
         """A new layer in this mode, with these buffers; its parameters are as it drew them."""
         made = _built(self.cls, self.params, dtype)
-        state = made.state_dict()
-        made.load_state_dict({**state, **{n: b.astype(state[n].dtype) for n, b in self.buffers.items()}})
+        if self.buffers:
+            state = made.state_dict()
+            made.load_state_dict({**state, **{n: b.astype(state[n].dtype) for n, b in self.buffers.items()}})
         return made.train(self.training)
 
     def reference(self, *values: Any) -> Any:

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
+# As tuples: a union of types is made anew wherever it stands, and every attribute of every module is looked at.
+_SEQUENCES = (list, tuple)
+_CONTAINERS = (list, tuple, dict, set, frozenset)
+
 
 class Module:
     """A layer or a model: parameters, buffers and child modules are its attributes; `forward` computes its output.
@@ -87,14 +91,17 @@ class Module:
     def _members(self) -> Iterator[tuple[str, Any]]:
         """Attributes by name; the modules in a list or tuple as name.0, name.1, ..."""
         for name, value in vars(self).items():
-            if isinstance(value, list | tuple):
+            if not isinstance(value, _CONTAINERS):
+                yield name, value
+            elif isinstance(value, _SEQUENCES):
                 for i, entry in enumerate(value):
                     if isinstance(entry, Tensor):
                         raise TypeError(
                             f"{type(self).__name__}.{name} is a {type(value).__name__} with a Tensor in it: make each "
                             f"parameter an attribute of its own, self.{name}_{i} = ..., or put it into a Module"
                         )
-                    self._refuse_hidden(f"{name}[{i}]", entry)
+                    if isinstance(entry, _CONTAINERS):
+                        self._refuse_hidden(f"{name}[{i}]", entry)
                     yield f"{name}.{i}", entry
             else:
                 self._refuse_hidden(name, value)
@@ -102,13 +109,12 @@ class Module:
 
     def _refuse_hidden(self, name: str, value: Any) -> None:
         """Parameters in a dict, a set or a list of lists would be neither trained nor saved."""
-        if isinstance(value, dict | set | frozenset | list | tuple):
-            for entry in value.values() if isinstance(value, dict) else value:
-                if isinstance(entry, Tensor | Module):
-                    raise TypeError(
-                        f"{type(self).__name__}.{name} is a {type(value).__name__} with a {type(entry).__name__} in it, "
-                        "where it would be neither trained nor saved: make it an attribute, or put modules into a list"
-                    )
+        for entry in value.values() if isinstance(value, dict) else value:
+            if isinstance(entry, Tensor | Module):
+                raise TypeError(
+                    f"{type(self).__name__}.{name} is a {type(value).__name__} with a {type(entry).__name__} in it, "
+                    "where it would be neither trained nor saved: make it an attribute, or put modules into a list"
+                )
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The modules directly below this one, with their names."""
