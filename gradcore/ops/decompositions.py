@@ -9,6 +9,7 @@ import numpy as np
 
 from gradcore.errors import DomainError, ShapeError
 from gradcore.op import Array, composed, op
+from gradcore.ops.axes import swapaxes
 from gradcore.ops.diagonals import tril
 from gradcore.ops.elementwise import abs
 from gradcore.ops.index import getitem
@@ -95,16 +96,15 @@ def eigh_packed(x: Array, /) -> Array:
 
 
 def eigh(x: Array, UPLO: str = "L") -> EighResult:
-    """Eigenvalues and eigenvectors of symmetric matrices, of which the lower triangle alone is read.
+    """Eigenvalues and eigenvectors of symmetric matrices, of which one triangle alone is read: "L", the lower, or "U".
 
     The derivative is there where no two eigenvalues are equal; eigenvectors have a free sign. Giles 2008, section 3.1.
-    Raises ShapeError unless the matrices are square, DomainError for the upper triangle.
+    Raises ShapeError unless the matrices are square, DomainError for another triangle.
     """
-    if UPLO.upper() != "L":
-        raise DomainError(
-            f"eigh got UPLO={UPLO!r}: the lower triangle alone is read here; pass x.swapaxes(-1, -2)"
-        )
-    y = eigh_packed(x)
+    if UPLO.upper() not in ("L", "U"):
+        raise DomainError(f"eigh got UPLO={UPLO!r}: expected 'L' or 'U', the triangle that is read")
+    square("eigh", x)
+    y = eigh_packed(x if UPLO.upper() == "L" else swapaxes(x, -1, -2))
     return EighResult(getitem(y, (..., 0, slice(None))), getitem(y, (..., slice(1, None), slice(None))))
 
 

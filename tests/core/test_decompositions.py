@@ -102,6 +102,24 @@ def test_einsum_broadcasts_an_axis_of_one_as_numpy_does():
     gradcheck(lambda *x: gradcore.einsum("ij,ij->j", *x), (leaf(a), leaf(b)))
 
 
+@pytest.mark.parametrize("triangle", ["L", "U", "u"])
+def test_of_a_symmetric_matrix_one_triangle_is_read_and_gets_the_gradient(triangle):
+    read = np.tril if triangle == "L" else np.triu
+    np.testing.assert_allclose(
+        gradcore.eigvalsh(SQUARE, triangle), np.linalg.eigvalsh(SQUARE, triangle), rtol=1e-12, atol=1e-12
+    )
+    values, vectors = np.linalg.eigh(leaf(SQUARE), triangle)
+    full = read(SQUARE) + read(SQUARE, 1 if triangle != "L" else -1).swapaxes(-1, -2)
+    np.testing.assert_allclose(
+        (vectors * values[..., None, :] @ vectors.swapaxes(-1, -2)).data, full, rtol=1e-11, atol=1e-11
+    )
+    x = leaf(SQUARE)
+    sum_of_cubes = (np.linalg.eigvalsh(x, triangle) ** 3).sum()
+    sum_of_cubes.backward()
+    np.testing.assert_array_equal(x.grad, read(x.grad))
+    gradcheck(lambda x: gradcore.eigvalsh(x, triangle), (leaf(SQUARE),))
+
+
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
@@ -123,7 +141,8 @@ def test_einsum_broadcasts_an_axis_of_one_as_numpy_does():
         (lambda x: gradcore.einsum("bij,bjk", x, x[..., :2, :]), ShapeError, "one letter has two sizes"),
         (lambda x: gradcore.einsum(x, [0, 1]), ShapeError, "takes the subscripts as text"),
         (lambda x: gradcore.svd(x, full_matrices=True), DomainError, "any basis and have no derivative"),
-        (lambda x: gradcore.eigh(x, "U"), DomainError, "the lower triangle alone is read here"),
+        (lambda x: gradcore.eigh(x, "A"), DomainError, "got UPLO='A': expected 'L' or 'U', the triangle"),
+        (lambda x: gradcore.eigh(x[:, :2], "U"), ShapeError, "eigh takes square matrices"),
         (lambda x: gradcore.qr(x, "complete"), DomainError, "only 'reduced' has a derivative"),
         (lambda x: gradcore.qr(x[:, :2]), ShapeError, "with m >= n"),
         (lambda x: gradcore.svd(x[0, 0]), ShapeError, r"takes matrices \(..., m, n\), and got shape \(3,\)"),
