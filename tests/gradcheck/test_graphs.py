@@ -62,17 +62,20 @@ def test_many_ops_are_reached_within_a_default_run_without_being_requested(some)
 @pytest.mark.nightly(each_time=7)
 @pytest.mark.parametrize("name", OPS)
 def test_every_registered_op_is_reached_on_the_way_to_an_output_with_others_before_and_behind_it(name):
-    seen = set()
-    for graph in drawn(graphs(containing=name), 60):
+    def neighbours(graph):
         reached = graph.reached()
         places = [i for i in graph.nodes if graph.steps[i].op == name and i in reached]
         assert places
-        consumers = graph.consumers()
-        for i in places:
-            inputs = [graph.steps[j] for j in graph.steps[i].inputs if j is not None]
-            seen |= {"before"} if any(isinstance(step, Node) for step in inputs) else set()
-            seen |= {"behind"} if any(j in reached for j in consumers[i]) else set()
-    assert seen == {"before", "behind"}
+        before = {type(graph.steps[j]) for i in places for j in graph.steps[i].inputs if j is not None}
+        behind = {j in reached for i in places for j in graph.consumers()[i]}
+        return {"before": Node in before, "behind": True in behind}
+
+    for side in ("before", "behind"):
+        find(
+            graphs(containing=name),
+            lambda graph, side=side: neighbours(graph)[side],
+            settings=settings(max_examples=300, phases=[Phase.generate], **QUIET),
+        )
 
 
 def test_values_are_finite_of_moderate_size_and_small_enough_to_be_printed(some):
