@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.backends.protocol import Array, Input, Traits, differentiable
+from gradcheck.backends.protocol import Array, Input, Subject, Traits, differentiable
 from gradcheck.backends.tree import described, leaves, name_of, rebuild
 from gradcheck.errors import CallError, RuleError
 from gradcore.graph import backward_pass
@@ -19,6 +19,7 @@ class Core:
     """`f` on Tensors. Arrays that were given as arrays and carry no gradient stay arrays; `params` go as keywords."""
 
     accumulates = True
+    primal: Subject | None = None
     composed = True
     traits = Traits(reads="{}.data", makes="Tensor({})")
     notes: tuple[str, ...] = ()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck.backends.framework import Framework, NoForwardMode, Recorded, Stated, outputs_of
-from gradcheck.backends.protocol import Array, Input, Traits, differentiable
+from gradcheck.backends.protocol import Array, Input, Subject, Traits, differentiable
 from gradcheck.backends.tree import described, leaves, rebuild, replaced
 from gradcheck.backends.wanted import chosen
 from gradcheck.errors import CallError, RuleError
@@ -20,6 +20,7 @@ class Framed:
     """`invoke` on a flat list of leaves, of which those at `places` are inputs; the others stay as they are."""
 
     accumulates = True
+    primal: Subject | None = None
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ import numpy as np
 
 from gradcheck.backends.arguments import plain
 from gradcheck.backends.dtypes import is_extended
-from gradcheck.backends.protocol import Array, Input, Traits, differentiable
+from gradcheck.backends.protocol import Array, Input, Subject, Traits, differentiable
 from gradcheck.backends.registered import children_of
 from gradcheck.backends.tree import aligned, described, leaves, name_of, rebuild
 from gradcheck.errors import CallError, RuleError
@@ -37,6 +37,7 @@ class Pair:
     """`f` and `rule` on NumPy arrays. `params` go to both as keywords."""
 
     accumulates = False
+    primal: Subject | None = None
     composed = False
     traits = Traits()
     notes: tuple[str, ...] = ()

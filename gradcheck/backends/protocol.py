@@ -76,6 +76,8 @@ class Subject(Protocol):
     """Whether `explain` can look into the function, and say which part of it is wrong."""
     accumulates: bool
     """Whether a run's `accumulated` is kept by the framework, which adds to it later in place."""
+    primal: Subject | None
+    """The function whose gradient this is, at second order: its inputs are the first of these."""
     traits: Traits
     notes: tuple[str, ...]
     """What the report says of the subject itself, such as an output that is not judged."""

@@ -76,7 +76,9 @@ def gradient_subject(call: Call) -> Subject:
     drawn = cotangents(differentiable(run.outputs), np.random.default_rng([call.seed, 3]))
     gys = spread(run.outputs, drawn if given_gys is None else given_gys)
     if isinstance(first, Framed):
-        return _tried(gradient_of(first, gys))
+        second: Subject = _tried(gradient_of(first, gys))
+        second.primal = first
+        return second
     given, wanted = call.arguments, [item.path for item in first.inputs if item.wanted]
     last = f"inputs[{len(given)}]"
     if call.vjp is None:
@@ -94,6 +96,7 @@ def gradient_subject(call: Call) -> Subject:
                 "order needs f and its rule written with NumPy functions that gradcore has rules for, without "
                 "assignment. Or check the gradient as a pair of its own: gradcheck(gradient, (gy, x), vjp=its_rule)"
             ) from error
+    second.primal = first
     second.gradient = f"gradcore's derivative of {first.gradient}"
     if isinstance(first, Core):
         second.gradient = f"gradcore's second derivative of {first.name}"

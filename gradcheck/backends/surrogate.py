@@ -20,6 +20,7 @@ class StraightThrough:
         self.inputs: tuple[Input, ...] = subject.inputs
         self.accumulates = subject.accumulates
         self.composed = False
+        self.primal: Subject | None = None
         self.output_paths = subject.output_paths
         self.traits, self.notes = subject.traits, subject.notes
 

@@ -71,12 +71,16 @@ def free_choice(obs: Observation) -> bool:
 
 @np.errstate(all="ignore")
 def _turns(obs: Observation, v: Direction) -> list[bool]:
-    """For every output array whether it jumps along `v` and keeps its length."""
-    here = obs.here
+    """For every output array whether it jumps along `v` and keeps its length.
+
+    At second order whether the function itself does so: its gradient has no length to keep, and all of it turns.
+    """
+    primal = obs.subject.primal
+    here = obs.here if primal is None else obs.values_along(v, 0.0, primal) or ()
     found = [False] * len(here)
     for side in (1.0, -1.0):
-        near, far = (obs.values_along(v, side * step) for step in (NEAR, FAR))
-        if near is None:
+        near, far = (obs.values_along(v, side * step, primal) for step in (NEAR, FAR))
+        if near is None or not here:
             continue
         for k, (y, moved) in enumerate(zip(here, near, strict=True)):
             size = np.max(np.abs(y), initial=0.0)
@@ -85,7 +89,7 @@ def _turns(obs: Observation, v: Direction) -> list[bool]:
             jumps = np.isfinite(moved).all() and np.max(np.abs(moved - y), initial=0.0) > JUMP * size
             length = np.linalg.norm(y)
             found[k] |= bool(jumps and abs(np.linalg.norm(moved) - length) <= ALIKE * length)
-    return found
+    return found if primal is None else [any(found)] * len(obs.outputs)
 
 
 def _belonging(obs: Observation, v: Direction, turns: list[bool]) -> Masks:

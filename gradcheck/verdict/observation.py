@@ -351,20 +351,23 @@ class Observation:
             self._latest = None
         return tuple(self._center) if isinstance(self._center, tuple) else (self._center,)
 
-    def values_at(self, arrays: Sequence[Array]) -> tuple[Array, ...] | None:
-        """Copies of the differentiable outputs at other points, one more forward call; None where f takes no such point."""
+    def values_at(self, arrays: Sequence[Array], of: Subject | None = None) -> tuple[Array, ...] | None:
+        """Copies of the differentiable outputs at other points, one more forward call; None where f takes no such point.
+
+        of: another function, of the first of these arrays.
+        """
         self.forwards += 1
         self._latest = None
+        subject = self.subject if of is None else of
         try:
-            return tuple([np.array(y) for y in self.subject.values(arrays)])
+            return tuple([np.array(y) for y in subject.values(arrays[: len(subject.inputs)])])
         except Exception:  # noqa: BLE001 - whatever it raises, this is none of its points
             return None
 
-    def values_along(self, v: Direction, step: float) -> tuple[Array, ...] | None:
+    def values_along(self, v: Direction, step: float, of: Subject | None = None) -> tuple[Array, ...] | None:
         """The same at x + step v."""
-        return self.values_at(
-            [x.copy() if t is None else x + step * t for x, t in zip(self.wide, v, strict=True)]
-        )
+        moved = [x.copy() if t is None else x + step * t for x, t in zip(self.wide, v, strict=True)]
+        return self.values_at(moved, of)
 
     def held(
         self,

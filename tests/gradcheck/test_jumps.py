@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from gradcheck import Verdict, gradcheck
+import gradcore
+from gradcheck import Verdict, gradcheck, gradgradcheck
 
 RANDOM = np.random.default_rng(0).standard_normal((3, 3))
 FREE = "the output has a free sign or basis here: compose f with something that does not depend on it"
@@ -92,6 +93,37 @@ def test_a_right_rule_does_not_fail_by_seed_where_a_sign_or_basis_is_free(name):
     undecided = [r for r in reports if r.verdict is Verdict.INCONCLUSIVE]
     assert undecided
     assert all(FREE in f"{r.reason} {r.note}" for r in undecided)
+
+
+STRETCHED = np.array([[0.78, -0.0], [0.0, -0.31], [-0.0, 2.6], [0.0, -0.0]])
+TWICE = {
+    "QR of columns with nothing below": (lambda a: np.linalg.qr(a).R, STRETCHED),
+    "QR of a diagonal": (lambda a: np.linalg.qr(a).Q, np.diag([1.0, -2.0, 3.0])),
+    "eigenvectors": (lambda a: np.linalg.eigh((a + a.T) / 2).eigenvectors, np.diag([3.0, 1.0, 2.0])),
+    "SVD": (lambda a: np.linalg.svd(a, full_matrices=False).U, np.diag([3.0, 2.0, 1.0])),
+}
+
+
+@pytest.mark.parametrize("name", TWICE)
+def test_the_gradient_of_what_turns_turns_with_it(name):
+    f, a = TWICE[name]
+    reports = [
+        gradgradcheck(f, (gradcore.tensor(a),), seed=seed, raise_exception=False, contracts=False)
+        for seed in range(4)
+    ]
+    assert Verdict.FAIL not in [r.verdict for r in reports]
+    undecided = [r for r in reports if r.verdict is Verdict.INCONCLUSIVE]
+    assert all(FREE in f"{r.reason} {r.note}" for r in undecided)
+
+
+def test_the_gradient_of_what_does_not_turn_is_judged():
+    a = np.diag([3.0, 2.0, 1.0])
+
+    def f(x):
+        return (np.linalg.eigvalsh((x + x.T) / 2) ** 3).sum()
+
+    report = gradgradcheck(f, (gradcore.tensor(a),))
+    assert report.verdict is Verdict.PASS
 
 
 @pytest.mark.parametrize("name", CHOICES)
