@@ -29,8 +29,11 @@ def are_arrays(*values: Any) -> bool:
 
 
 def writable(*values: Any) -> bool:
-    """Whether all of them are arrays of one dtype of 32 bits or more, so that an op on them may work in place."""
-    if not are_arrays(*values):
+    """Whether all of them are arrays of one dtype of 32 bits or more, so that an op on them may work in place.
+
+    Those without an axis are not: NumPy's arithmetic makes scalars of them, and what became one would go another way.
+    """
+    if not are_arrays(*values) or values[0].ndim == 0:
         return False
     dtype = values[0].dtype
     return dtype.kind == "f" and dtype.itemsize >= 4 and all(v.dtype == dtype for v in values[1:])

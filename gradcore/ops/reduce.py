@@ -160,7 +160,7 @@ _SOFTMAX = case(interval(-5.0, 5.0), params=_ALONG, where=lambda e: e.shapes[0][
 
 def _by_rows(axis: Axes, x: Array, *others: Array) -> bool:
     """Whether an op along `axis` may go through its arrays by blocks of rows."""
-    return writable(x, *others) and x.ndim > 0 and x.size > 0 and axis in (-1, x.ndim - 1)
+    return writable(x, *others) and x.size > 0 and axis in (-1, x.ndim - 1)
 
 
 def _exponentials(x: NDArray[Any], out: NDArray[Any], scratch: NDArray[Any] | None = None) -> NDArray[Any]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from gradcore.errors import DomainError, ShapeError
 from gradcore.op import Array, composed, op, our_names
+from gradcore.ops.arithmetic import pow
 from gradcore.ops.elementwise import sqrt
 from gradcore.ops.index import getitem
 from gradcore.ops.reduce import count_over, kept_and_reduced, kept_shape, max, mean, min, sum
@@ -279,7 +280,7 @@ def vector_norm(x: Array, ord: Any = None, axis: Axes = None, keepdims: bool = F
         return sum(size, axis, keepdims)
     if ord in (math.inf, -math.inf):
         return (max if ord > 0 else min)(size, axis, keepdims)
-    return sum(size**ord, axis, keepdims) ** (1 / ord)
+    return pow(sum(pow(size, ord), axis, keepdims), 1 / ord)
 
 
 FUNCTIONS[np.average] = average

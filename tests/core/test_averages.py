@@ -1,4 +1,4 @@
-"""Averages with and without weights, and running sums by the array API's name: NumPy's values, and gradients."""
+"""Averages with and without weights, running sums and norms: NumPy's values, and gradients."""
 
 import numpy as np
 import pytest
@@ -35,6 +35,19 @@ def test_an_average_is_numpys_with_a_gradient(options):
 def test_weights_get_a_gradient_too():
     weights = Tensor(RNG.uniform(0.5, 2.0, 4), requires_grad=True)
     gradcheck(lambda x, w: gradcore.average(x, 1, w), (Tensor(X, requires_grad=True), weights))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+@pytest.mark.parametrize("order", [0.5, 1, 2, 2.5, 3, 5])
+def test_a_norm_of_any_order_is_the_same_to_the_bit_on_arrays_and_on_tensors(order, dtype):
+    x = X.astype(dtype)
+    for axis in (0, 1, None):
+        on_arrays, on_tensors = (
+            gradcore.vector_norm(x, order, axis),
+            gradcore.vector_norm(Tensor(x), order, axis),
+        )
+        assert on_arrays.dtype == on_tensors.dtype == dtype
+        np.testing.assert_array_equal(on_arrays, on_tensors.data)
 
 
 def test_cumulative_sums_need_an_axis_where_there_are_several():

@@ -247,6 +247,20 @@ def test_a_number_that_meets_an_array_is_weak_as_in_numpy():
 
 
 @pytest.mark.parametrize(
+    "name", ["add", "sub", "mul", "div", "pow", "maximum", "hypot", "arctan2", "logaddexp", "remainder"]
+)
+def test_an_op_gives_arrays_the_bits_and_the_dtype_that_it_gives_tensors_beside_a_number(name):
+    entry = gradcore.registry.ops[name]
+    x = np.linspace(0.1, 5, 37, dtype=np.float32)
+    for number in (2, 3, 0.5, 1 / 3):
+        for arguments in ((x, number), (number, x)):
+            on_arrays = entry(*arguments)
+            on_tensors = entry(*[Tensor(a) if a is x else a for a in arguments])
+            assert on_arrays.dtype == np.float32
+            np.testing.assert_array_equal(on_arrays, on_tensors.data)
+
+
+@pytest.mark.parametrize(
     ("number", "meets", "dtype"),
     [(3, "int8", "int8"), (3, "float16", "float16"), (0.5, "int8", "float64"), (0.1, "float32", "float32")],
 )

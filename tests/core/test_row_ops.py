@@ -147,6 +147,17 @@ def test_gelu_passes_half_at_zero_and_nothing_far_to_the_left():
             assert x.grad.tolist() == [0.5, 0.5, 0, 1]
 
 
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+def test_the_gradient_of_one_number_is_the_same_whether_it_comes_as_a_scalar_or_an_array(approximate):
+    for value in np.linspace(-3, 3, 61):
+        x = np.array(value)
+        y = gelu.forward(x, approximate)
+        (of_array,), (of_scalar,) = (
+            gelu.vjp(gy, y, x, approximate=approximate) for gy in (np.array(1.1), np.float64(1.1))
+        )
+        assert of_array == of_scalar
+
+
 def test_softmax_masks_entries_that_are_minus_infinity():
     x = np.array([[1.0, -np.inf, 1.0]])
     assert softmax(x).tolist() == [[0.5, 0, 0.5]]
