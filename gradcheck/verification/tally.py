@@ -75,8 +75,9 @@ class Tally:
         return result
 
     def conclude(self, everything: bool = True) -> None:
-        """Raises `VerificationError` where most checks were inconclusive; and, unless `everything` is False, where some input's
-        gradient was never seen, or some contract never examined.
+        """Raises `VerificationError` where no check decided anything, or more than half of them by what is not chance (two
+        standard deviations) were inconclusive; and, unless `everything` is False, where some input's gradient was never seen,
+        or some contract never examined.
         """
         blind = sorted(self.expected - self.informed) if everything else []
         if blind and self.decisive + self.inconclusive:  # for x^0, all of them vacuous is right
@@ -90,7 +91,8 @@ class Tally:
                 f"{self.name}: no example showed whether {', '.join(left)} holds: "
                 f"{self.skipped.get(left[0], 'it was not tried')}. Change the spec's domain"
             )
-        if self.inconclusive > self.decisive + self.vacuous:
+        decided = self.decisive + self.vacuous
+        if self.inconclusive and (not decided or self.inconclusive - decided > 2 * math.sqrt(self.examples)):
             raise VerificationError(
                 f"{self.name}: {self.inconclusive} of {self.examples} checks were inconclusive. Change the spec's domain to one "
                 f"where a derivative can be measured. The last one:\n{self.reasons[-1]}"

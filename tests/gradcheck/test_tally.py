@@ -35,11 +35,20 @@ def test_an_input_whose_gradient_was_never_seen_is_reported():
 
 
 @pytest.mark.parametrize("verdict", [Verdict.INCONCLUSIVE, Verdict.SUBGRADIENT])
-def test_more_inconclusive_answers_than_others_are_reported(verdict):
+def test_inconclusive_answers_are_reported_where_nothing_else_came_or_far_more_than_half_are(verdict):
     unclear, clear = report("seen", verdict=verdict), report("seen")
-    with pytest.raises(VerificationError, match="f: 2 of 3 checks were inconclusive"):
-        tally_of(unclear, clear, unclear).conclude()
-    tally_of(unclear, clear).conclude()
+    with pytest.raises(VerificationError, match="f: 2 of 2 checks were inconclusive"):
+        tally_of(unclear, unclear).conclude(everything=False)
+    with pytest.raises(VerificationError, match="f: 15 of 20 checks were inconclusive"):
+        tally_of(*[unclear] * 15, *[clear] * 5).conclude()
+
+
+@pytest.mark.parametrize("unclear", [(1, 2), (3, 5), (14, 20), (160, 300)])
+def test_of_few_answers_more_than_half_are_inconclusive_by_chance(unclear):
+    some, of = unclear
+    tally_of(
+        *[report("seen", verdict=Verdict.INCONCLUSIVE)] * some, *[report("seen")] * (of - some)
+    ).conclude()
 
 
 def test_where_kinks_are_sought_a_subgradient_is_decisive():
