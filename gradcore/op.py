@@ -157,16 +157,14 @@ class Op(Generic[P, R]):
         out._order = next_order()
         if recorded:
             out._op = self
-            out._left = parents[0]
-            out._right = parents[1] if len(parents) > 1 else None
-            out._others = parents[2:] if len(parents) > 2 else None
+            out._left = tuple(parents)
+            out._right = None
             out._first = tuple(arrays)
-            out._second = None
-            out._params = params or None
+            out._second = params or None
             if not enabled:
                 enabled.recorded(out)
         else:
-            out._op = out._left = out._right = out._others = out._first = out._second = out._params = None
+            out._op = out._left = out._right = out._first = out._second = None
         trace = tracing()
         if trace is not None:
             trace.called(self, inputs, arrays, params, out)
@@ -305,7 +303,7 @@ def unary_method(made: Op[..., Any]) -> Callable[[Tensor], Tensor]:
         out.data = y if type(y) is _ndarray else np.asarray(y)
         out.grad = None
         out._order = next_order()
-        out._right = out._second = out._others = out._params = None
+        out._right = out._second = None
         if self.requires_grad and recording():
             out.requires_grad = True
             out._op = made
@@ -345,7 +343,6 @@ def binary_method(made: Op[..., Any], *, swapped: bool = False) -> Callable[[Ten
         out.data = y if type(y) is _ndarray else np.asarray(y)
         out.grad = None
         out._order = next_order()
-        out._others = out._params = None
         if (left is not None or right is not None) and recording():
             out.requires_grad = True
             out._op = made

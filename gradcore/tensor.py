@@ -82,7 +82,7 @@ class Tensor(Attached):
         self.grad = None
         self.requires_grad = requires_grad
         self._op = None
-        self._left = self._right = self._others = self._first = self._second = self._params = None
+        self._left = self._right = self._first = self._second = None
         self._order = next_order()
 
     # --- what it is ---------------------------------------------------------------------------------------------------

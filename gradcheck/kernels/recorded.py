@@ -65,7 +65,7 @@ class Recorded:
         before = self._gradients(probes)
         edges = [(node, node._left) for node in tops.values()]
         for node in tops.values():
-            node._left = None
+            node._left = (None,)
         arrays = [x.data if isinstance(x, Tensor) else x for x in self._given]
         if not same(before, self._gradients(probes), arrays, [(y.data, gy) for y, gy in probes]):
             for node, parent in edges:
