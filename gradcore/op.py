@@ -45,6 +45,7 @@ class Op(Generic[P, R]):
         *,
         name: str | None = None,
         broadcasts: bool = False,
+        ufunc: np.ufunc | None = None,
     ) -> None:
         self.name = name or forward.__name__
         self.forward: Callable[..., Any] = forward
@@ -65,6 +66,12 @@ class Op(Generic[P, R]):
             )
         # Whether it takes arrays and nothing else, each of them always.
         self.plain = all(p.kind is p.POSITIONAL_ONLY and p.default is p.empty for p in parameters)
+        if ufunc is not None and not (self.plain and ufunc.nin == self.n_arrays):
+            raise SpecError(
+                f"op {self.name!r}{inspect.signature(forward)} came with ufunc=np.{ufunc.__name__}, which takes {ufunc.nin} arrays and "
+                "nothing else: ufunc= is for an op that takes the same. List the functions that another one stands for as numpy="
+            )
+        self.ufunc = ufunc
         self._unary = unary_method(self) if self.plain and self.n_arrays == 1 else None
         self.rules: tuple[Callable[..., Any], ...] | None = None
         if isinstance(vjp, tuple):
@@ -100,10 +107,10 @@ class Op(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """`forward` on arrays; with a Tensor among the arguments, the Tensor of it, recorded where needed."""
+        if self._unary is not None and len(args) == 1 and type(args[0]) is Tensor and not kwargs:
+            return self._unary(args[0])
         inputs: Any = args
         params: dict[str, Any] = kwargs
-        if self._unary is not None and len(inputs) == 1 and type(inputs[0]) is Tensor and not params:
-            return self._unary(inputs[0])
         if "dim" in params or "keepdim" in params:
             params = our_names(self.name, self._static, {}, params)
         if len(inputs) != self.n_arrays and not self.variadic:
@@ -249,6 +256,7 @@ def op(
     spec: OpSpec,
     name: str | None = None,
     broadcasts: bool = False,
+    ufunc: np.ufunc | None = None,
     numpy: tuple[Any, ...] = (),
     methods: tuple[str, ...] = (),
 ) -> Callable[[Callable[P, R]], Op[P, R]]:
@@ -259,13 +267,15 @@ def op(
     returns all cotangents, which may take `needs`, a tuple of booleans, and give None for what is not needed.
     Rules are written with NumPy functions and operators and assign to nothing, so that they can be recorded themselves.
     spec: its domain and reference, see `gradcore.spec`. broadcasts: whether forward broadcasts its arrays against each
-    other; the engine then sums the cotangents back. numpy: the NumPy functions that this op stands for on Tensors. methods: names under which Tensor gets it as a method.
+    other; the engine then sums the cotangents back. numpy: the NumPy functions that this op stands for on Tensors. ufunc: one of
+    them that gives what forward gives to the bit; on small Tensors a call of Python less. methods: names under which Tensor gets
+    it as a method.
     """
 
     def register(forward: Callable[P, R]) -> Op[P, R]:
-        made = Op(forward, vjp, spec, name=name, broadcasts=broadcasts)
+        made = Op(forward, vjp, spec, name=name, broadcasts=broadcasts, ufunc=ufunc)
         registry.enroll(registry.ops, "op", made.name, made, spec, OpSpec)
-        for function in numpy:
+        for function in numpy if ufunc is None else (ufunc, *numpy):
             (UFUNCS if isinstance(function, np.ufunc) else FUNCTIONS)[function] = made
         for method in methods:
             setattr(Tensor, method, _method(made))
@@ -294,7 +304,7 @@ def _method(made: Op[..., Any]) -> Callable[..., Tensor]:
 
 def unary_method(made: Op[..., Any]) -> Callable[[Tensor], Tensor]:
     """`made` as a method, for one array and no static parameters."""
-    forward = made.forward
+    forward = made.forward if made.ufunc is None else made.ufunc
 
     def method(self: Tensor) -> Tensor:
         x = self.data
@@ -321,7 +331,7 @@ def unary_method(made: Op[..., Any]) -> Callable[[Tensor], Tensor]:
 
 def binary_method(made: Op[..., Any], *, swapped: bool = False) -> Callable[[Tensor, Any], Tensor]:
     """`made` as a method, for two arrays and no static parameters; `swapped` for `__radd__` and its like."""
-    forward = made.forward
+    forward = made.forward if made.ufunc is None else made.ufunc
 
     def method(self: Tensor, other: Any) -> Tensor:
         a = self.data
