@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar
 import numpy as np
 
 from gradcore import registry
-from gradcore.convert import unmixed
+from gradcore.convert import number, operand, unmixed
 from gradcore.errors import ArgumentError, DtypeError, ShapeError, SpecError
 from gradcore.graph import next_order
 from gradcore.modes import recording, tracing
@@ -214,18 +214,6 @@ def _complex(name: str) -> DtypeError:
     )
 
 
-def operand(value: Any, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-    """A number or list that meets a Tensor of `dtype`, as an array: numbers are weak, as in NumPy."""
-    if type(value) is float or type(value) is int:
-        if dtype.kind == "f":
-            return np.array(value, dtype)
-        return np.asarray(value, np.result_type(dtype, value))
-    if isinstance(value, np.ndarray | np.generic):
-        return np.asarray(value)
-    array = unmixed(value)
-    return array.astype(dtype) if dtype.kind == "f" and array.dtype.kind in "iuf" else array
-
-
 def our_names(op: str, known: Sequence[str], params: dict[str, Any], named: dict[str, Any]) -> dict[str, Any]:
     """`params` with those of `named`, in which `dim` stands for axis and `keepdim` for keepdims, as in PyTorch.
 
@@ -341,10 +329,14 @@ def binary_method(made: Op[..., Any], *, swapped: bool = False) -> Callable[[Ten
             b = other.data
             if other.requires_grad:
                 right = other
+        elif type(other) is float or type(other) is int:
+            b = number(other, a.dtype) if other else operand(other, a.dtype)
         else:
             b = other if type(other) is _ndarray else operand(other, a.dtype)
             if b.dtype.kind == "c":
                 raise _complex(made.name)
+        if swapped:
+            a, b, left, right = b, a, right, left
         try:
             y = forward(a, b)
         except ValueError as error:
@@ -364,17 +356,11 @@ def binary_method(made: Op[..., Any], *, swapped: bool = False) -> Callable[[Ten
             out.requires_grad = False
             out._op = out._left = out._right = out._first = out._second = None
             if tracing() is not None:
-                _traced(out, made, (left, right), (a, b), (self, other))
+                inputs = (other, self) if swapped else (self, other)
+                _traced(out, made, (left, right), (a, b), inputs)
         return out
 
-    if not swapped:
-        return method
-
-    def swapped_method(self: Tensor, other: Any) -> Tensor:
-        result: Tensor = made(other, self)
-        return result
-
-    return swapped_method
+    return method
 
 
 def _traced(

@@ -19,10 +19,10 @@ from gradcheck.errors import CallError
 from gradcheck.kernels.formats import Claims
 from gradcheck.kernels.noise import Pool, Source, run
 from gradcheck.kernels.results import Results, same
+from gradcore.convert import operand
 from gradcore.errors import GradcoreError
 from gradcore.graph import backward_pass, walk
 from gradcore.modes import no_grad
-from gradcore.op import operand
 from gradcore.tensor import Tensor
 
 
