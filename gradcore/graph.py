@@ -7,7 +7,7 @@ from the highest number down is a topological order, with no sort and no recursi
 from __future__ import annotations
 
 import itertools
-from heapq import heappop, heappush
+from heapq import heappop, heappush, heappushpop
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 
 import numpy as np
@@ -199,23 +199,29 @@ def backward_pass(
     It copies what it keeps.
     """
     pending: dict[float, _Entry] = {}  # by creation number
-    heap: list[float] = []  # the numbers that are pending, negative, but for `newest`
-    newest = 0.0  # the highest one that the last node added: in a chain the next, for which no heap is needed
+    heap: list[float] = []  # the same numbers, negative
+    near: _Entry | None = (
+        None  # the first input of the last node, in neither of them: in a chain it comes next
+    )
+    number = 0.0  # of `near`
     leaves: list[tuple[N, Any]] = []
     trace = tracing()
     slow = record or trace is not None
     if ready is not None:
-        for number, milestone in _milestones(roots).items():
-            pending[number] = (milestone, None, False)
-            heappush(heap, -number)
+        for moment, milestone in _milestones(roots).items():
+            pending[moment] = (milestone, None, False)
+            heappush(heap, -moment)
     for root, gy in roots:
         _add(pending, heap, root, gy, record, trace)
-    while pending:
-        if heap and heap[0] < -newest:
+    while near is not None or heap:
+        if near is None:
             node, gy, _ = pending.pop(-heappop(heap))
+        elif heap and heap[0] < -number:
+            pending[number] = near
+            node, gy, _ = pending.pop(-heappushpop(heap, -number))
         else:
-            node, gy, _ = pending.pop(newest)
-            newest = 0.0
+            node, gy, _ = near
+        near = None
         op = node._op
         if op is None:
             if ready is not None and type(node) is _Milestone:
@@ -254,13 +260,14 @@ def backward_pass(
                     order = parent._order
                     entry = pending.get(order)
                     if entry is not None:
-                        _accumulate(pending, order, entry, gx)
+                        pending[order] = _summed(entry, gx)
+                    elif near is None:
+                        near, number = (parent, gx, False), order
+                    elif order == number:
+                        near = _summed(near, gx)
                     else:
                         pending[order] = (parent, gx, False)
-                        if order > newest:
-                            order, newest = newest, order
-                        if order:
-                            heappush(heap, -order)
+                        heappush(heap, -order)
                 i += 1  # noqa: SIM113
         else:
             parents, arrays = node._parents, node._arrays
@@ -294,19 +301,19 @@ def _add(
     elif record:
         pending[order] = (node, entry[1] + gy, False)
     else:
-        _accumulate(pending, order, entry, gy)
+        pending[order] = _summed(entry, gy)
         if trace is not None:
             trace.added(entry[1], gy, pending[order][1])
 
 
-def _accumulate(pending: dict[float, _Entry], order: float, entry: _Entry, gy: Any) -> None:
-    """Add `gy` to a pending cotangent: into a new array the first time (the old one may be shared), then in place."""
+def _summed(entry: _Entry, gy: Any) -> _Entry:
+    """The entry with `gy` added: in a new array the first time (the old one may be shared), then in place."""
     node, total, ours = entry
     if ours:
         np.add(total, gy, total)
-    else:
-        total = total + gy
-        pending[order] = (node, total, type(total) is np.ndarray)
+        return entry
+    total = total + gy
+    return node, total, type(total) is np.ndarray
 
 
 def walk(root: N) -> list[N]:

@@ -111,7 +111,7 @@ class Op(Generic[P, R]):
             return self._unary(args[0])
         inputs: Any = args
         params: dict[str, Any] = kwargs
-        if "dim" in params or "keepdim" in params:
+        if params and ("dim" in params or "keepdim" in params):
             params = our_names(self.name, self._static, {}, params)
         if len(inputs) != self.n_arrays and not self.variadic:
             inputs, params = self._bind(inputs, params)
