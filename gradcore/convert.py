@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -106,3 +107,24 @@ def _holds_arrays(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return any(_holds_arrays(v) for v in value)
     return isinstance(value, np.ndarray | np.generic | Node)
+
+
+@lru_cache(256, typed=True)
+def number(value: float, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """A number that meets a Tensor of `dtype`, as a read-only array: weak, as in NumPy; one array for all nodes that take it.
+
+    Not for zeros, as 0.0 and -0.0 are equal and would be taken for each other.
+    """
+    array = np.array(value, dtype if dtype.kind == "f" else np.result_type(dtype, value))
+    array.flags.writeable = False
+    return array
+
+
+def operand(value: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """A number or list that meets a Tensor of `dtype`, as an array: numbers are weak, as in NumPy."""
+    if type(value) is float or type(value) is int:
+        return number(value, dtype) if value else number.__wrapped__(value, dtype)
+    if isinstance(value, np.ndarray | np.generic):
+        return np.asarray(value)
+    array = unmixed(value)
+    return array.astype(dtype) if dtype.kind == "f" and array.dtype.kind in "iuf" else array

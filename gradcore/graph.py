@@ -7,8 +7,8 @@ from the highest number down is a topological order, with no sort and no recursi
 from __future__ import annotations
 
 import itertools
-from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from heapq import heappop, heappush, heappushpop
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -31,29 +31,27 @@ class Node:
     A node that no op made is a leaf. `Tensor` is the subclass that users see; this one is what the backward pass reads of it.
     """
 
-    __slots__ = (
-        "__weakref__", "_first", "_left", "_op", "_order", "_others", "_params", "_right", "_second", "_source", "data",
-    )  # fmt: skip
+    __slots__ = ("__weakref__", "_first", "_left", "_op", "_order", "_right", "_second", "data")
 
     data: NDArray[Any]
     _op: Any  # the Op that made it, None for a leaf
-    # The op's first input, its second, and a list of the rest; None in place of one that needs no gradient. Slots, and no
-    # tuples, for what nearly every node has: each tuple is one more object for Python's garbage collector to visit again
-    # and again while a long chain grows, which took a fifth of the time of a chain of a million ops.
-    _left: Self | None
-    _right: Self | None
-    _others: list[Self | None] | None
-    # The op's array arguments: one or two of them here, or all as a tuple in the first; None for a leaf, and once freed.
+    # Of an op of one or two arrays without static parameters: its inputs' nodes, None in place of one that needs no gradient,
+    # and its arrays, of which there may be no second. Of any other: all nodes as a tuple on the left, all arrays as a tuple
+    # first, and the parameters second. All are None for a leaf, and once freed. Few slots, and no tuples for what nearly
+    # every node has: Python's garbage collector visits all of that again and again while a long chain grows.
+    _left: Any
+    _right: Any
     _first: Any
     _second: Any
-    _params: Any  # the op's static parameters, None for none
     _order: int
-    _source: Any  # the user's line that called the op; there only where a trace was on, so that it costs nothing else
 
     @property
     def _parents(self) -> tuple[Self | None, ...]:
         """For each of the op's arrays the node that it is of, None where that needs no gradient; () once freed."""
-        return (self._left, self._right, *(self._others or ()))[: len(self._arrays or ())]
+        if type(self._first) is tuple:
+            parents: tuple[Self | None, ...] = self._left
+            return parents
+        return (self._left, self._right)[: len(self._arrays or ())]
 
     @property
     def _arrays(self) -> Any:
@@ -63,8 +61,16 @@ class Node:
             return first
         return (first,) if second is None else (first, second)
 
+    @property
+    def _params(self) -> dict[str, Any] | None:
+        """The op's static parameters; None for none."""
+        return self._second if type(self._first) is tuple else None
+
 
 N = TypeVar("N", bound=Node)
+
+# A node that is still to be visited, its cotangent so far, and whether that is a sum, in an array that the pass made.
+_Entry: TypeAlias = "tuple[Any, Any, bool]"
 
 
 def unbroadcast(gx: Any, shape: tuple[int, ...]) -> Any:
@@ -192,21 +198,30 @@ def backward_pass(
     ready: is called with each leaf and its cotangent as soon as that is complete, while the pass goes on to the others.
     It copies what it keeps.
     """
-    pending: dict[
-        float, list[Any]
-    ] = {}  # creation number -> [node, cotangent so far, whether that sum is ours]
-    heap: list[float] = []
+    pending: dict[float, _Entry] = {}  # by creation number
+    heap: list[float] = []  # the same numbers, negative
+    near: _Entry | None = (
+        None  # the first input of the last node, in neither of them: in a chain it comes next
+    )
+    number = 0.0  # of `near`
     leaves: list[tuple[N, Any]] = []
     trace = tracing()
     slow = record or trace is not None
     if ready is not None:
-        for number, milestone in _milestones(roots).items():
-            pending[number] = [milestone, None, False]
-            heappush(heap, -number)
+        for moment, milestone in _milestones(roots).items():
+            pending[moment] = (milestone, None, False)
+            heappush(heap, -moment)
     for root, gy in roots:
         _add(pending, heap, root, gy, record, trace)
-    while heap:
-        node, gy, _ = pending.pop(-heappop(heap))
+    while near is not None or heap:
+        if near is None:
+            node, gy, _ = pending.pop(-heappop(heap))
+        elif heap and heap[0] < -number:
+            pending[number] = near
+            node, gy, _ = pending.pop(-heappushpop(heap, -number))
+        else:
+            node, gy, _ = near
+        near = None
         op = node._op
         if op is None:
             if ready is not None and type(node) is _Milestone:
@@ -215,10 +230,8 @@ def backward_pass(
             else:
                 leaves.append((node, gy))
             continue
-        arrays = node._first
-        if type(arrays) is not tuple and arrays is not None:
-            arrays = (arrays,) if node._second is None else (arrays, node._second)
-        if arrays is None:
+        first, second = node._first, node._second
+        if first is None:
             raise GraphError(
                 f"the graph behind this result was freed by an earlier backward pass (at {op.name}): pass "
                 "retain_graph=True to the first backward, or compute the result again"
@@ -227,29 +240,37 @@ def backward_pass(
         if not slow and rules is not None:
             # The generator below, spelled out for the common case: this loop decides what small tensors cost.
             y = node.data
-            params = node._params
-            others = node._others
+            many = type(first) is tuple
             i = 0
-            for parent in (node._left, node._right) if others is None else (node._left, node._right, *others):
+            for parent in node._left if many else (node._left, node._right):
                 if parent is not None:
-                    gx = rules[i](gy, y, *arrays) if params is None else rules[i](gy, y, *arrays, **params)
-                    x = arrays[i]
+                    if many:
+                        x = first[i]
+                        gx = rules[i](gy, y, *first, **second) if second else rules[i](gy, y, *first)
+                    elif second is None:
+                        gx, x = rules[0](gy, y, first), first
+                    else:
+                        gx, x = rules[i](gy, y, first, second), second if i else first
                     try:
-                        unfit = gx.shape != x.shape or gx.dtype != x.dtype
+                        unfit = gx.shape != x.shape or (gx.dtype is not x.dtype and gx.dtype != x.dtype)
                     except AttributeError:
                         raise _no_cotangent(op, i, gx) from None
                     if unfit:
                         gx = _fitted(gx, node, i, x)
                     order = parent._order
                     entry = pending.get(order)
-                    if entry is None:
-                        pending[order] = [parent, gx, False]
-                        heappush(heap, -order)
+                    if entry is not None:
+                        pending[order] = _summed(entry, gx)
+                    elif near is None:
+                        near, number = (parent, gx, False), order
+                    elif order == number:
+                        near = _summed(near, gx)
                     else:
-                        _accumulate(entry, gx)
+                        pending[order] = (parent, gx, False)
+                        heappush(heap, -order)
                 i += 1  # noqa: SIM113
         else:
-            parents = node._parents
+            parents, arrays = node._parents, node._arrays
             for i, gx in _cotangents(node, gy, record):
                 x = arrays[i]
                 if not hasattr(gx, "dtype"):
@@ -260,39 +281,39 @@ def backward_pass(
                     trace.pulled(node, gy, i, gx)
                 _add(pending, heap, parents[i], gx, record, trace)
         if not (retain_graph or record):
-            node._left = node._right = node._others = node._first = node._second = node._params = None
+            node._left = node._right = node._first = node._second = None
     return leaves
 
 
 def _add(
-    pending: dict[float, list[Any]],
+    pending: dict[float, _Entry],
     heap: list[float],
     node: Node,
     gy: Any,
     record: bool,
     trace: Trace | None,
 ) -> None:
-    entry = pending.get(node._order)
+    order = node._order
+    entry = pending.get(order)
     if entry is None:
-        pending[node._order] = [node, gy, False]
-        heappush(heap, -node._order)
+        pending[order] = (node, gy, False)
+        heappush(heap, -order)
     elif record:
-        entry[1] = entry[1] + gy
+        pending[order] = (node, entry[1] + gy, False)
     else:
-        before = entry[1]
-        _accumulate(entry, gy)
+        pending[order] = _summed(entry, gy)
         if trace is not None:
-            trace.added(before, gy, entry[1])
+            trace.added(entry[1], gy, pending[order][1])
 
 
-def _accumulate(entry: list[Any], gy: Any) -> None:
-    """Add `gy` to a pending cotangent: into a new array the first time (the old one may be shared), then in place."""
-    total = entry[1]
-    if entry[2]:
-        np.add(total, gy, out=total)
-    else:
-        entry[1] = total = total + gy
-        entry[2] = type(total) is np.ndarray
+def _summed(entry: _Entry, gy: Any) -> _Entry:
+    """The entry with `gy` added: in a new array the first time (the old one may be shared), then in place."""
+    node, total, ours = entry
+    if ours:
+        np.add(total, gy, total)
+        return entry
+    total = total + gy
+    return node, total, type(total) is np.ndarray
 
 
 def walk(root: N) -> list[N]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar
 import numpy as np
 
 from gradcore import registry
-from gradcore.convert import unmixed
+from gradcore.convert import number, operand, unmixed
 from gradcore.errors import ArgumentError, DtypeError, ShapeError, SpecError
 from gradcore.graph import next_order
 from gradcore.modes import recording, tracing
@@ -45,6 +45,7 @@ class Op(Generic[P, R]):
         *,
         name: str | None = None,
         broadcasts: bool = False,
+        ufunc: np.ufunc | None = None,
     ) -> None:
         self.name = name or forward.__name__
         self.forward: Callable[..., Any] = forward
@@ -65,6 +66,12 @@ class Op(Generic[P, R]):
             )
         # Whether it takes arrays and nothing else, each of them always.
         self.plain = all(p.kind is p.POSITIONAL_ONLY and p.default is p.empty for p in parameters)
+        if ufunc is not None and not (self.plain and ufunc.nin == self.n_arrays):
+            raise SpecError(
+                f"op {self.name!r}{inspect.signature(forward)} came with ufunc=np.{ufunc.__name__}, which takes {ufunc.nin} arrays and "
+                "nothing else: ufunc= is for an op that takes the same. List the functions that another one stands for as numpy="
+            )
+        self.ufunc = ufunc
         self._unary = unary_method(self) if self.plain and self.n_arrays == 1 else None
         self.rules: tuple[Callable[..., Any], ...] | None = None
         if isinstance(vjp, tuple):
@@ -100,11 +107,11 @@ class Op(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """`forward` on arrays; with a Tensor among the arguments, the Tensor of it, recorded where needed."""
+        if self._unary is not None and len(args) == 1 and type(args[0]) is Tensor and not kwargs:
+            return self._unary(args[0])
         inputs: Any = args
         params: dict[str, Any] = kwargs
-        if self._unary is not None and len(inputs) == 1 and type(inputs[0]) is Tensor and not params:
-            return self._unary(inputs[0])
-        if "dim" in params or "keepdim" in params:
+        if params and ("dim" in params or "keepdim" in params):
             params = our_names(self.name, self._static, {}, params)
         if len(inputs) != self.n_arrays and not self.variadic:
             inputs, params = self._bind(inputs, params)
@@ -157,16 +164,14 @@ class Op(Generic[P, R]):
         out._order = next_order()
         if recorded:
             out._op = self
-            out._left = parents[0]
-            out._right = parents[1] if len(parents) > 1 else None
-            out._others = parents[2:] if len(parents) > 2 else None
+            out._left = tuple(parents)
+            out._right = None
             out._first = tuple(arrays)
-            out._second = None
-            out._params = params or None
+            out._second = params or None
             if not enabled:
                 enabled.recorded(out)
         else:
-            out._op = out._left = out._right = out._others = out._first = out._second = out._params = None
+            out._op = out._left = out._right = out._first = out._second = None
         trace = tracing()
         if trace is not None:
             trace.called(self, inputs, arrays, params, out)
@@ -209,18 +214,6 @@ def _complex(name: str) -> DtypeError:
     )
 
 
-def operand(value: Any, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-    """A number or list that meets a Tensor of `dtype`, as an array: numbers are weak, as in NumPy."""
-    if type(value) is float or type(value) is int:
-        if dtype.kind == "f":
-            return np.array(value, dtype)
-        return np.asarray(value, np.result_type(dtype, value))
-    if isinstance(value, np.ndarray | np.generic):
-        return np.asarray(value)
-    array = unmixed(value)
-    return array.astype(dtype) if dtype.kind == "f" and array.dtype.kind in "iuf" else array
-
-
 def our_names(op: str, known: Sequence[str], params: dict[str, Any], named: dict[str, Any]) -> dict[str, Any]:
     """`params` with those of `named`, in which `dim` stands for axis and `keepdim` for keepdims, as in PyTorch.
 
@@ -251,6 +244,7 @@ def op(
     spec: OpSpec,
     name: str | None = None,
     broadcasts: bool = False,
+    ufunc: np.ufunc | None = None,
     numpy: tuple[Any, ...] = (),
     methods: tuple[str, ...] = (),
 ) -> Callable[[Callable[P, R]], Op[P, R]]:
@@ -261,13 +255,15 @@ def op(
     returns all cotangents, which may take `needs`, a tuple of booleans, and give None for what is not needed.
     Rules are written with NumPy functions and operators and assign to nothing, so that they can be recorded themselves.
     spec: its domain and reference, see `gradcore.spec`. broadcasts: whether forward broadcasts its arrays against each
-    other; the engine then sums the cotangents back. numpy: the NumPy functions that this op stands for on Tensors. methods: names under which Tensor gets it as a method.
+    other; the engine then sums the cotangents back. numpy: the NumPy functions that this op stands for on Tensors. ufunc: one of
+    them that gives what forward gives to the bit; on small Tensors a call of Python less. methods: names under which Tensor gets
+    it as a method.
     """
 
     def register(forward: Callable[P, R]) -> Op[P, R]:
-        made = Op(forward, vjp, spec, name=name, broadcasts=broadcasts)
+        made = Op(forward, vjp, spec, name=name, broadcasts=broadcasts, ufunc=ufunc)
         registry.enroll(registry.ops, "op", made.name, made, spec, OpSpec)
-        for function in numpy:
+        for function in numpy if ufunc is None else (ufunc, *numpy):
             (UFUNCS if isinstance(function, np.ufunc) else FUNCTIONS)[function] = made
         for method in methods:
             setattr(Tensor, method, _method(made))
@@ -296,7 +292,7 @@ def _method(made: Op[..., Any]) -> Callable[..., Tensor]:
 
 def unary_method(made: Op[..., Any]) -> Callable[[Tensor], Tensor]:
     """`made` as a method, for one array and no static parameters."""
-    forward = made.forward
+    forward = made.forward if made.ufunc is None else made.ufunc
 
     def method(self: Tensor) -> Tensor:
         x = self.data
@@ -305,7 +301,7 @@ def unary_method(made: Op[..., Any]) -> Callable[[Tensor], Tensor]:
         out.data = y if type(y) is _ndarray else np.asarray(y)
         out.grad = None
         out._order = next_order()
-        out._right = out._second = out._others = out._params = None
+        out._right = out._second = None
         if self.requires_grad and recording():
             out.requires_grad = True
             out._op = made
@@ -323,7 +319,7 @@ def unary_method(made: Op[..., Any]) -> Callable[[Tensor], Tensor]:
 
 def binary_method(made: Op[..., Any], *, swapped: bool = False) -> Callable[[Tensor, Any], Tensor]:
     """`made` as a method, for two arrays and no static parameters; `swapped` for `__radd__` and its like."""
-    forward = made.forward
+    forward = made.forward if made.ufunc is None else made.ufunc
 
     def method(self: Tensor, other: Any) -> Tensor:
         a = self.data
@@ -333,10 +329,14 @@ def binary_method(made: Op[..., Any], *, swapped: bool = False) -> Callable[[Ten
             b = other.data
             if other.requires_grad:
                 right = other
+        elif type(other) is float or type(other) is int:
+            b = number(other, a.dtype) if other else operand(other, a.dtype)
         else:
             b = other if type(other) is _ndarray else operand(other, a.dtype)
             if b.dtype.kind == "c":
                 raise _complex(made.name)
+        if swapped:
+            a, b, left, right = b, a, right, left
         try:
             y = forward(a, b)
         except ValueError as error:
@@ -345,7 +345,6 @@ def binary_method(made: Op[..., Any], *, swapped: bool = False) -> Callable[[Ten
         out.data = y if type(y) is _ndarray else np.asarray(y)
         out.grad = None
         out._order = next_order()
-        out._others = out._params = None
         if (left is not None or right is not None) and recording():
             out.requires_grad = True
             out._op = made
@@ -357,17 +356,11 @@ def binary_method(made: Op[..., Any], *, swapped: bool = False) -> Callable[[Ten
             out.requires_grad = False
             out._op = out._left = out._right = out._first = out._second = None
             if tracing() is not None:
-                _traced(out, made, (left, right), (a, b), (self, other))
+                inputs = (other, self) if swapped else (self, other)
+                _traced(out, made, (left, right), (a, b), inputs)
         return out
 
-    if not swapped:
-        return method
-
-    def swapped_method(self: Tensor, other: Any) -> Tensor:
-        result: Tensor = made(other, self)
-        return result
-
-    return swapped_method
+    return method
 
 
 def _traced(

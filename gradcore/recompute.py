@@ -81,11 +81,8 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         if y._order <= start:
             return y
         out = Tensor(y.data)
-        parents: list[Tensor | None] = [t if t.requires_grad else None for t in tensors]
-        parents += extras.values()
         out._op = _Recomputed(f, len(tensors), list(extras.values()))
-        out._left, out._right, *_ = [*parents, None, None]
-        out._others = parents[2:]
+        out._left = (*[t if t.requires_grad else None for t in tensors], *extras.values())
         out._first = tuple([t.data for t in (*tensors, *extras.values())])
         out.requires_grad = True
         inform(out)

@@ -82,7 +82,7 @@ class Tensor(Attached):
         self.grad = None
         self.requires_grad = requires_grad
         self._op = None
-        self._left = self._right = self._others = self._first = self._second = self._params = None
+        self._left = self._right = self._first = self._second = None
         self._order = next_order()
 
     # --- what it is ---------------------------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ class Tensor(Attached):
                     f"backward() on a tensor of shape {self.shape} needs a cotangent: only a single entry has a "
                     "gradient of its own. Reduce it (y.sum().backward()) or pass gy, of the same shape"
                 )
-            array = np.ones(self.shape, self.dtype)
+            array = np.array(1, self.dtype, ndmin=self.ndim)  # np.ones takes six times as long
             seeded(array, None)
             return array
         array = np.asarray(gy.data if type(gy) is Tensor else gy, dtype=self.dtype)

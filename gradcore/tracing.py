@@ -59,8 +59,14 @@ def calling(libraries: Collection[str] = LIBRARIES) -> Source | None:
 
 def source_of(node: Any) -> Source | None:
     """The line that called the op of this node, where a `Sources` or `anomaly` was on; None elsewhere."""
-    found: Source | None = getattr(node, "_source", None)
+    found: Source | None = getattr(node._order, "source", None)
     return found
+
+
+class _Placed(int):
+    """The creation number of a node, with the line that called its op: a slot for the line would cost every node memory."""
+
+    source: Source | None
 
 
 class Sources(Trace):
@@ -68,7 +74,8 @@ class Sources(Trace):
 
     def recorded(self, node: Any) -> None:
         """Keep the line."""
-        node._source = calling()
+        node._order = _Placed(node._order)
+        node._order.source = calling()
 
 
 class anomaly(Sources):  # noqa: N801

@@ -61,14 +61,14 @@ def cut(nodes: Sequence[Tensor]) -> Iterator[None]:
     afterwards what was computed from it leads on to the outer one. So grad(lambda x: x * grad(lambda y: x + y)(1.0))(1.0)
     is 1: the two are not confused where both are the same number.
     """
-    kept = [(n._op, n._left, n._right, n._others, n._first, n._second, n._params) for n in nodes]
+    kept = [(n._op, n._left, n._right, n._first, n._second) for n in nodes]
     for n in nodes:
-        n._op = n._left = n._right = n._others = n._first = n._second = n._params = None
+        n._op = n._left = n._right = n._first = n._second = None
     try:
         yield
     finally:
         for n, slots in zip(nodes, kept, strict=True):
-            n._op, n._left, n._right, n._others, n._first, n._second, n._params = slots
+            n._op, n._left, n._right, n._first, n._second = slots
 
 
 def name_of(f: Any) -> str:

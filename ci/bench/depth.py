@@ -6,6 +6,7 @@ collector has to look through another library's objects.
 
 from __future__ import annotations
 
+import gc
 import json
 import resource
 import statistics
@@ -26,11 +27,13 @@ OPS_A_TURN = 20_000  # short chains are run repeatedly, so that every turn is lo
 class Depth:
     """Median seconds an op by the chain's length, and megabytes: at the start, at the peak of passes 1, 2, ...
 
-    slopes: for each length the median over the rounds of its cost an op divided by the shortest chain's.
+    slopes: for each length the median over the rounds of its cost an op divided by the shortest chain's. uncollected: seconds an
+    op of the longest while Python's garbage collector is off, which it is in nobody's program.
     """
 
     seconds: dict[int, float]
     slopes: dict[int, float]
+    uncollected: float
     start: float
     peaks: list[float]
 
@@ -51,6 +54,7 @@ def bench(name: str, sizes: Sequence[int], rounds: int) -> Depth | str:
     return Depth(
         {int(k): v for k, v in found["seconds"].items()},
         {int(k): v for k, v in found["slopes"].items()},
+        found["uncollected"],
         found["start"],
         found["peaks"],
     )
@@ -66,13 +70,13 @@ def measure(name: str, sizes: Sequence[int], rounds: int) -> Depth:
         longest.run()
         peaks.append(peak())
     seconds: dict[int, list[float]] = {ops: [] for ops in sizes}
+    uncollected = []
     for _ in range(rounds):
         for ops, run in chains.items():
-            turns = max(1, OPS_A_TURN // ops)
-            before = clock()
-            for _ in range(turns):
-                run.run()
-            seconds[ops].append((clock() - before) / turns / ops)
+            seconds[ops].append(_an_op(run, ops))
+        gc.disable()
+        uncollected.append(_an_op(longest, max(sizes)))
+        gc.enable()
     shortest = seconds[min(sizes)]
     return Depth(
         {ops: statistics.median(s) for ops, s in seconds.items()},
@@ -80,9 +84,19 @@ def measure(name: str, sizes: Sequence[int], rounds: int) -> Depth:
             ops: statistics.median(mine / base for mine, base in zip(s, shortest, strict=True))
             for ops, s in seconds.items()
         },
+        statistics.median(uncollected),
         start,
         peaks,
     )
+
+
+def _an_op(run: Contender, ops: int) -> float:
+    """Seconds an op."""
+    turns = max(1, OPS_A_TURN // ops)
+    before = clock()
+    for _ in range(turns):
+        run.run()
+    return (clock() - before) / turns / ops
 
 
 def peak() -> float:

@@ -24,11 +24,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from timing import Race
 
-IMPORT, DEEP, FLAT = (
-    0.015,
-    3e-6,
-    1.15,
-)  # the aims: seconds, seconds an op, between lengths; others are ratios to PyTorch
+# The aims: seconds, seconds an op, between lengths, bytes an op, of the floor's memory; others are ratios to PyTorch.
+IMPORT, DEEP, FLAT, SMALL, HELD = 0.015, 3e-6, 1.15, 400, 1.3
 LENGTHS = (100, 1_000, 10_000, 100_000, 1_000_000)
 
 
@@ -192,6 +189,11 @@ def _depth(report: Report) -> None:
         costs = "  ".join(f"{ops:.0e}: {s * 1e6:.2f} us" for ops, s in found.seconds.items())
         peaks = " ".join(f"{p:.0f}" for p in found.peaks)
         print(f"  {name:16}{costs}   peak memory by pass, MB: {peaks} (before: {found.start:.0f})")
+        off = found.uncollected
+        part = off / found.seconds[max(found.seconds)]
+        print(
+            f"  {'':16}of the longest {1 - part:.0%} is Python's garbage collector: {off * 1e6:.2f} us without"
+        )
         report.figures[f"depth {name}"] = asdict(found)
         if name == OURS:
             cost = max(found.seconds.values())
@@ -200,8 +202,28 @@ def _depth(report: Report) -> None:
             )
             report.aim("depth", cost, DEEP, "s an op of the dearest length")
             report.aim("growth", found.flatness, FLAT, "x between the cheapest and the dearest length")
+            taken = (found.peaks[-1] - found.start) * 1e6 / max(lengths)
+            report.aim("bytes", taken, SMALL, "bytes an op of the longest")
             growth = (found.peaks[-1] - found.peaks[0]) / (found.peaks[0] - found.start)
             report.aim("memory", growth, 0.02, "of a pass's memory, growth from the first pass to the last")
+
+
+def _memory(report: Report) -> None:
+    import memory
+    from contest import FLOOR, OURS
+
+    report.title("the most that a training step holds at a time, beyond weights and batch")
+    for found in memory.bench():
+        shown = ", ".join(
+            f"{who} {count / 1e6:.2f} MB ({found.of_floor(who):.2f})" for who, count in found.bytes.items()
+        )
+        print(f"  {found.name:32}{shown}")
+        floor, ours = (found.bytes[who] / 1e6 for who in (FLOOR, OURS))
+        report.rows.append(
+            (f"memory, {found.name}", f"{floor:.2f} MB", "-", f"{ours:.2f} MB", f"{HELD * floor:.2f} MB")
+        )
+        report.figures[f"memory {found.name}"] = found.bytes
+        report.aim(f"memory, {found.name}", found.of_floor(OURS), HELD, "x the floor's")
 
 
 BENCHES: dict[str, Callable[[Report], None]] = {
@@ -215,6 +237,7 @@ BENCHES: dict[str, Callable[[Report], None]] = {
     "adam": _adam,
     "import": _import,
     "depth": _depth,
+    "memory": _memory,
 }
 
 

@@ -204,9 +204,9 @@ def _changed(nodes: Sequence[Tensor]) -> dict[int, str]:
 
 
 def _common(node: Tensor, user: Tensor) -> bool:
-    """Whether both took one array that no op made: a change of it explains both."""
+    """Whether both took one array that no op made, and that could be changed: a change of it explains both."""
     made = [id(x) for x, p in zip(user._arrays, user._parents, strict=True) if p is None or p._op is None]
-    return any(id(x) in made for x in node._arrays if x is not None)
+    return any(id(x) in made and x.flags.writeable for x in node._arrays if x is not None)
 
 
 def _of_input(node: Tensor) -> str:

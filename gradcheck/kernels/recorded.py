@@ -19,10 +19,10 @@ from gradcheck.errors import CallError
 from gradcheck.kernels.formats import Claims
 from gradcheck.kernels.noise import Pool, Source, run
 from gradcheck.kernels.results import Results, same
+from gradcore.convert import operand
 from gradcore.errors import GradcoreError
 from gradcore.graph import backward_pass, walk
 from gradcore.modes import no_grad
-from gradcore.op import operand
 from gradcore.tensor import Tensor
 
 
@@ -65,7 +65,7 @@ class Recorded:
         before = self._gradients(probes)
         edges = [(node, node._left) for node in tops.values()]
         for node in tops.values():
-            node._left = None
+            node._left = (None,)
         arrays = [x.data if isinstance(x, Tensor) else x for x in self._given]
         if not same(before, self._gradients(probes), arrays, [(y.data, gy) for y, gy in probes]):
             for node, parent in edges:

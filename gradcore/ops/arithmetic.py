@@ -19,7 +19,7 @@ _PAIR = pair(reals())
     vjp=(lambda gy, _y, _a, _b: gy, lambda gy, _y, _a, _b: gy),
     spec=OpSpec(*_PAIR, reference=elementwise(lambda a, b: math.fsum((a, b)))),
     broadcasts=True,
-    numpy=(np.add,),
+    ufunc=np.add,
     methods=("add", "__add__"),
 )
 def add(x: Array, y: Array, /) -> Array:
@@ -31,7 +31,7 @@ def add(x: Array, y: Array, /) -> Array:
     vjp=(lambda gy, _y, _a, _b: gy, lambda gy, _y, _a, _b: -gy),
     spec=OpSpec(*_PAIR, reference=elementwise(lambda a, b: math.fsum((a, -b)))),
     broadcasts=True,
-    numpy=(np.subtract,),
+    ufunc=np.subtract,
     methods=("sub", "__sub__"),
 )
 def sub(x: Array, y: Array, /) -> Array:
@@ -43,7 +43,7 @@ def sub(x: Array, y: Array, /) -> Array:
     vjp=(lambda gy, _y, _a, b: gy * b, lambda gy, _y, a, _b: gy * a),
     spec=OpSpec(*_PAIR, reference=elementwise(lambda a, b: math.prod((b, a)))),
     broadcasts=True,
-    numpy=(np.multiply,),
+    ufunc=np.multiply,
     methods=("mul", "__mul__"),
 )
 def mul(x: Array, y: Array, /) -> Array:
@@ -59,7 +59,7 @@ def mul(x: Array, y: Array, /) -> Array:
         reference=elementwise(lambda a, b: a * b**-1.0),
     ),
     broadcasts=True,
-    numpy=(np.divide,),
+    ufunc=np.divide,
     methods=("div", "__truediv__"),
 )
 def div(x: Array, y: Array, /) -> Array:
@@ -142,7 +142,7 @@ _DIVIDED = tuple(
     vjp=(lambda gy, _y, _a, _b: gy, lambda gy, _y, a, b: -gy * np.floor_divide(a, b)),
     spec=OpSpec(*_DIVIDED, reference=elementwise(_remainder_by_loop)),
     broadcasts=True,
-    numpy=(np.remainder,),
+    ufunc=np.remainder,
     methods=("remainder", "__mod__"),
 )
 def remainder(x: Array, y: Array, /) -> Array:
@@ -154,7 +154,7 @@ def remainder(x: Array, y: Array, /) -> Array:
     vjp=(lambda gy, _y, _a, _b: gy, lambda gy, _y, a, b: -gy * np.trunc(a / b)),
     spec=OpSpec(*_DIVIDED, reference=elementwise(lambda a, b: a - int(a / b) * b)),
     broadcasts=True,
-    numpy=(np.fmod,),
+    ufunc=np.fmod,
     methods=("fmod",),
 )
 def fmod(x: Array, y: Array, /) -> Array:

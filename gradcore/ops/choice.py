@@ -33,7 +33,7 @@ _PAIR_APART = tuple([c.replaced(smooth_where=_apart) for c in pair(reals())])
     vjp=(_first_of_max, _second_of_max),
     spec=OpSpec(*_PAIR_APART, reference=elementwise(max)),
     broadcasts=True,
-    numpy=(np.maximum,),
+    ufunc=np.maximum,
     methods=("maximum",),
 )
 def maximum(x: Array, y: Array, /) -> Array:
@@ -45,7 +45,7 @@ def maximum(x: Array, y: Array, /) -> Array:
     vjp=(_second_of_max, _first_of_max),
     spec=OpSpec(*_PAIR_APART, reference=elementwise(min)),
     broadcasts=True,
-    numpy=(np.minimum,),
+    ufunc=np.minimum,
     methods=("minimum",),
 )
 def minimum(x: Array, y: Array, /) -> Array:
@@ -65,7 +65,7 @@ def _first_of_fmin(gy: Array, out: Array, x: Array, y: Array) -> Array:
     vjp=(_first_of_fmax, lambda gy, out, x, y: _first_of_fmax(gy, out, y, x)),
     spec=OpSpec(*_PAIR_APART, reference=elementwise(max)),
     broadcasts=True,
-    numpy=(np.fmax,),
+    ufunc=np.fmax,
     methods=("fmax",),
 )
 def fmax(x: Array, y: Array, /) -> Array:
@@ -77,7 +77,7 @@ def fmax(x: Array, y: Array, /) -> Array:
     vjp=(_first_of_fmin, lambda gy, out, x, y: _first_of_fmin(gy, out, y, x)),
     spec=OpSpec(*_PAIR_APART, reference=elementwise(min)),
     broadcasts=True,
-    numpy=(np.fmin,),
+    ufunc=np.fmin,
     methods=("fmin",),
 )
 def fmin(x: Array, y: Array, /) -> Array:

@@ -15,7 +15,7 @@ from gradcore.tensor import Tensor
 @op(
     vjp=lambda gy, _y, _x: -gy,
     spec=OpSpec(case(reals()), reference=elementwise(lambda x: 0.0 - x)),
-    numpy=(np.negative,),
+    ufunc=np.negative,
     methods=("neg", "__neg__"),
 )
 def neg(x: Array, /) -> Array:
@@ -26,7 +26,8 @@ def neg(x: Array, /) -> Array:
 @op(
     vjp=lambda gy, _y, x: gy * np.sign(x),
     spec=OpSpec(case(reals(kinks=(0.0,))), reference=elementwise(lambda x: math.copysign(x, 1.0))),
-    numpy=(np.absolute, np.fabs),
+    ufunc=np.absolute,
+    numpy=(np.fabs,),
     methods=("abs", "__abs__"),
 )
 def abs(x: Array, /) -> Array:
@@ -48,7 +49,7 @@ def square(x: Array, /) -> Array:
 @op(
     vjp=lambda gy, y, _x: gy * 0.5 / y,
     spec=OpSpec(case(positives()), reference=elementwise(math.sqrt)),
-    numpy=(np.sqrt,),
+    ufunc=np.sqrt,
     methods=("sqrt",),
 )
 def sqrt(x: Array, /) -> Array:
@@ -63,7 +64,7 @@ def sqrt(x: Array, /) -> Array:
         case(interval(-10.0, -0.1)),
         reference=elementwise(lambda x: math.copysign(math.pow(math.fabs(x), 1 / 3), x)),
     ),
-    numpy=(np.cbrt,),
+    ufunc=np.cbrt,
     methods=("cbrt",),
 )
 def cbrt(x: Array, /) -> Array:

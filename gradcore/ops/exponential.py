@@ -20,7 +20,7 @@ _LOG_2, _LOG_10 = math.log(2.0), math.log(10.0)
 @op(
     vjp=lambda gy, y, _x: gy * y,
     spec=OpSpec(case(interval(-20.0, 20.0)), reference=elementwise(math.exp)),
-    numpy=(np.exp,),
+    ufunc=np.exp,
     methods=("exp",),
 )
 def exp(x: Array, /) -> Array:
@@ -31,7 +31,7 @@ def exp(x: Array, /) -> Array:
 @op(
     vjp=lambda gy, y, _x: gy * (y + 1),
     spec=OpSpec(case(interval(-20.0, 20.0)), reference=elementwise(math.expm1)),
-    numpy=(np.expm1,),
+    ufunc=np.expm1,
     methods=("expm1",),
 )
 def expm1(x: Array, /) -> Array:
@@ -42,7 +42,7 @@ def expm1(x: Array, /) -> Array:
 @op(
     vjp=lambda gy, y, _x: gy * y * _LOG_2,
     spec=OpSpec(case(interval(-20.0, 20.0)), reference=elementwise(lambda x: math.pow(2.0, x))),
-    numpy=(np.exp2,),
+    ufunc=np.exp2,
     methods=("exp2",),
 )
 def exp2(x: Array, /) -> Array:
@@ -53,7 +53,7 @@ def exp2(x: Array, /) -> Array:
 @op(
     vjp=lambda gy, _y, x: gy / x,
     spec=OpSpec(case(positives()), reference=elementwise(math.log)),
-    numpy=(np.log,),
+    ufunc=np.log,
     methods=("log",),
 )
 def log(x: Array, /) -> Array:
@@ -64,7 +64,7 @@ def log(x: Array, /) -> Array:
 @op(
     vjp=lambda gy, _y, x: gy / (1 + x),
     spec=OpSpec(case(positives(low=-0.9, high=1e3)), reference=elementwise(math.log1p)),
-    numpy=(np.log1p,),
+    ufunc=np.log1p,
     methods=("log1p",),
 )
 def log1p(x: Array, /) -> Array:
@@ -75,7 +75,7 @@ def log1p(x: Array, /) -> Array:
 @op(
     vjp=lambda gy, _y, x: gy / (x * _LOG_2),
     spec=OpSpec(case(positives()), reference=elementwise(lambda x: math.log(x) / math.log(2.0))),
-    numpy=(np.log2,),
+    ufunc=np.log2,
     methods=("log2",),
 )
 def log2(x: Array, /) -> Array:
@@ -86,7 +86,7 @@ def log2(x: Array, /) -> Array:
 @op(
     vjp=lambda gy, _y, x: gy / (x * _LOG_10),
     spec=OpSpec(case(positives()), reference=elementwise(lambda x: math.log(x) / math.log(10.0))),
-    numpy=(np.log10,),
+    ufunc=np.log10,
     methods=("log10",),
 )
 def log10(x: Array, /) -> Array:
@@ -129,7 +129,7 @@ def _log_of_sum(base: float) -> Callable[[float, float], float]:
     vjp=(lambda gy, _y, a, b: gy * sigmoid(a - b), lambda gy, _y, a, b: gy * sigmoid(b - a)),
     spec=OpSpec(*pair(interval(-10.0, 10.0)), reference=elementwise(_log_of_sum(math.e))),
     broadcasts=True,
-    numpy=(np.logaddexp,),
+    ufunc=np.logaddexp,
     methods=("logaddexp",),
 )
 def logaddexp(x: Array, y: Array, /) -> Array:
@@ -144,7 +144,7 @@ def logaddexp(x: Array, y: Array, /) -> Array:
     ),
     spec=OpSpec(*pair(interval(-10.0, 10.0)), reference=elementwise(_log_of_sum(2.0))),
     broadcasts=True,
-    numpy=(np.logaddexp2,),
+    ufunc=np.logaddexp2,
     methods=("logaddexp2",),
 )
 def logaddexp2(x: Array, y: Array, /) -> Array:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gradcore.convert import operand
 from gradcore.errors import ShapeError
-from gradcore.op import Array, composed, op, operand, our_names
+from gradcore.op import Array, composed, op, our_names
 from gradcore.ops.axes import axis_of, new_places, unsqueeze
 from gradcore.ops.index import getitem
 from gradcore.ops.shape import reshape

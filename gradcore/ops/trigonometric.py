@@ -62,7 +62,7 @@ def _sinc_slope(x: Array) -> Array:
 @op(
     vjp=lambda gy, _y, x: gy * np.cos(x),
     spec=OpSpec(case(reals()), reference=elementwise(math.sin)),
-    numpy=(np.sin,),
+    ufunc=np.sin,
     methods=("sin",),
 )
 def sin(x: Array, /) -> Array:
@@ -73,7 +73,7 @@ def sin(x: Array, /) -> Array:
 @op(
     vjp=lambda gy, _y, x: -gy * np.sin(x),
     spec=OpSpec(case(reals()), reference=elementwise(math.cos)),
-    numpy=(np.cos,),
+    ufunc=np.cos,
     methods=("cos",),
 )
 def cos(x: Array, /) -> Array:
@@ -84,7 +84,7 @@ def cos(x: Array, /) -> Array:
 @op(
     vjp=lambda gy, y, _x: gy * (1 + y * y),
     spec=OpSpec(case(interval(-1.4, 1.4)), reference=elementwise(lambda x: math.sin(x) / math.cos(x))),
-    numpy=(np.tan,),
+    ufunc=np.tan,
     methods=("tan",),
 )
 def tan(x: Array, /) -> Array:
@@ -98,7 +98,7 @@ def tan(x: Array, /) -> Array:
         case(interval(-0.99, 0.99, specials=(0.0,))),
         reference=elementwise(lambda x: math.atan2(x, math.sqrt((1 - x) * (1 + x)))),
     ),
-    numpy=(np.arcsin,),
+    ufunc=np.arcsin,
     methods=("arcsin",),
 )
 def arcsin(x: Array, /) -> Array:
@@ -112,7 +112,7 @@ def arcsin(x: Array, /) -> Array:
         case(interval(-0.99, 0.99, specials=(0.0,))),
         reference=elementwise(lambda x: math.atan2(math.sqrt((1 - x) * (1 + x)), x)),
     ),
-    numpy=(np.arccos,),
+    ufunc=np.arccos,
     methods=("arccos",),
 )
 def arccos(x: Array, /) -> Array:
@@ -123,7 +123,7 @@ def arccos(x: Array, /) -> Array:
 @op(
     vjp=lambda gy, _y, x: gy / (1 + x * x),
     spec=OpSpec(case(reals()), reference=elementwise(math.atan)),
-    numpy=(np.arctan,),
+    ufunc=np.arctan,
     methods=("arctan",),
 )
 def arctan(x: Array, /) -> Array:
@@ -135,7 +135,7 @@ def arctan(x: Array, /) -> Array:
     vjp=(_arctan2_y, _arctan2_x),
     spec=OpSpec(*_APART_FROM_0, reference=elementwise(math.atan2)),
     broadcasts=True,
-    numpy=(np.arctan2,),
+    ufunc=np.arctan2,
     methods=("arctan2",),
 )
 def arctan2(y: Array, x: Array, /) -> Array:
@@ -147,7 +147,7 @@ def arctan2(y: Array, x: Array, /) -> Array:
     vjp=(_hypot_side, lambda gy, y, a, b: _hypot_side(gy, y, b, a)),
     spec=OpSpec(*_APART_FROM_0, reference=elementwise(_length)),
     broadcasts=True,
-    numpy=(np.hypot,),
+    ufunc=np.hypot,
     methods=("hypot",),
 )
 def hypot(x: Array, y: Array, /) -> Array:
@@ -160,7 +160,7 @@ def hypot(x: Array, y: Array, /) -> Array:
     spec=OpSpec(
         case(interval(-10.0, 10.0)), reference=elementwise(lambda x: (math.expm1(x) - math.expm1(-x)) / 2)
     ),
-    numpy=(np.sinh,),
+    ufunc=np.sinh,
     methods=("sinh",),
 )
 def sinh(x: Array, /) -> Array:
@@ -173,7 +173,7 @@ def sinh(x: Array, /) -> Array:
     spec=OpSpec(
         case(interval(-10.0, 10.0)), reference=elementwise(lambda x: (math.exp(x) + math.exp(-x)) / 2)
     ),
-    numpy=(np.cosh,),
+    ufunc=np.cosh,
     methods=("cosh",),
 )
 def cosh(x: Array, /) -> Array:
@@ -187,7 +187,7 @@ def cosh(x: Array, /) -> Array:
         case(interval(-3.0, 3.0)),
         reference=elementwise(lambda x: math.expm1(2 * x) / (math.expm1(2 * x) + 2) if x < 300 else 1.0),
     ),
-    numpy=(np.tanh,),
+    ufunc=np.tanh,
     methods=("tanh",),
 )
 def tanh(x: Array, /) -> Array:
@@ -198,7 +198,7 @@ def tanh(x: Array, /) -> Array:
 @op(
     vjp=lambda gy, _y, x: gy / np.hypot(x, 1.0),
     spec=OpSpec(case(reals()), reference=elementwise(math.asinh)),
-    numpy=(np.arcsinh,),
+    ufunc=np.arcsinh,
     methods=("arcsinh",),
 )
 def arcsinh(x: Array, /) -> Array:
@@ -212,7 +212,7 @@ def arcsinh(x: Array, /) -> Array:
         case(positives(low=1.1, specials=())),
         reference=elementwise(lambda x: math.log(x + math.sqrt((x - 1) * (x + 1)))),
     ),
-    numpy=(np.arccosh,),
+    ufunc=np.arccosh,
     methods=("arccosh",),
 )
 def arccosh(x: Array, /) -> Array:
@@ -226,7 +226,7 @@ def arccosh(x: Array, /) -> Array:
         case(interval(-0.95, 0.95, specials=(0.0,))),
         reference=elementwise(lambda x: (math.log1p(x) - math.log1p(-x)) / 2),
     ),
-    numpy=(np.arctanh,),
+    ufunc=np.arctanh,
     methods=("arctanh",),
 )
 def arctanh(x: Array, /) -> Array:

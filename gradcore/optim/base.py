@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 # Long arrays are updated in blocks that stay near the processor: a step is a dozen passes over the same numbers. Smaller
 # blocks cost more in calls than they gain: 100,000 parameters take SGD 37 us in four blocks, 27 us in one.
 BLOCK = 131_072
+# Bytes of scratch that are kept for the next step. More is given back: kept, it would be there in vain while a step holds most.
+KEPT = 65_536
 
 
 def check(name: str, value: Any, low: float = 0.0, high: float = math.inf) -> float:
@@ -313,12 +315,15 @@ class Optimizer(metaclass=_Sealed):
                     self._update(x[part], g[part], room, numbers, [a[part] for a in arrays])
 
     def _scratch_for(self, i: int, x: Array) -> Array:
+        if x.nbytes > KEPT:
+            return np.empty(x.shape, x.dtype)
         found = self._scratch[i]
         if found is None or found.shape != x.shape or found.dtype != x.dtype:
-            bases = (view.base for view in self._scratch if view is not None and view.dtype == x.dtype)
-            room = next((base for base in bases if base is not None and base.size >= x.size), None)
+            room = next(
+                (view.base for view in self._scratch if view is not None and view.dtype == x.dtype), None
+            )
             if room is None:
-                room = np.empty(max(x.size, BLOCK), x.dtype)
+                room = np.empty(KEPT // x.itemsize, x.dtype)
             found = self._scratch[i] = room[: x.size].reshape(x.shape)
         return found
 

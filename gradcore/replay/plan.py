@@ -344,6 +344,6 @@ class _Wrap:
         made.grad = None
         made.requires_grad = self._requires_grad
         made._op = self._op
-        made._left = made._right = made._others = made._first = made._second = made._params = None
+        made._left = made._right = made._first = made._second = None
         made._order = next_order()
         return made

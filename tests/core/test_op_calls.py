@@ -7,8 +7,8 @@ import pytest
 
 import gradcore
 from gradcore import Tensor
+from gradcore.convert import operand
 from gradcore.errors import GraphError
-from gradcore.op import operand
 from gradcore.spec import OpSpec, case, reals
 
 SPEC = OpSpec(case(reals()), reference=lambda x: x)
@@ -269,3 +269,23 @@ def test_a_number_becomes_an_array_as_wide_as_what_it_meets_or_wide_enough_for_i
     assert type(array) is np.ndarray
     assert array.dtype == dtype
     assert array == np.dtype(dtype).type(number)
+
+
+def test_equal_numbers_keep_their_own_sign_and_dtype():
+    x = leaf([1.0, -2.0], np.float32)
+    assert np.signbit([(x * 0.0).data, (x * -0.0).data, (x * 0).data]).tolist() == [
+        [False, True],
+        [True, False],
+        [False, True],
+    ]
+    whole = Tensor(np.array([1, 2], np.int8))
+    assert [(whole * n).dtype for n in (2, 2.0, 2)] == [np.int8, np.float64, np.int8]
+    assert [(leaf([1.0], d) * 0.1).dtype for d in (np.float16, np.float64)] == [np.float16, np.float64]
+
+
+def test_nobody_can_change_a_number_that_several_nodes_hold():
+    x = leaf([1.0, 2.0])
+    first, second = second_array(lambda x, n: x * n, x, 0.3), second_array(lambda x, n: x / n, x, 0.3)
+    assert first is second
+    with pytest.raises(ValueError, match="read-only"):
+        first[...] = 1

@@ -133,6 +133,35 @@ def test_the_number_of_rules_must_be_that_of_the_arrays():
             return a + b
 
 
+def test_an_op_stands_for_its_ufunc_and_its_methods_call_that():
+    called = []
+
+    @gradcore.op(vjp=lambda gy, y, _x: gy / (y * y * 3), spec=SPEC, ufunc=np.cbrt, methods=("root",))
+    def root(x, /):
+        called.append(x)
+        return np.cbrt(x)
+
+    x = Tensor(np.array([1.0, 8.0]), requires_grad=True)
+    for call in (lambda x: x.root(), root, np.cbrt):
+        assert call(x).tolist() == [1, 2]
+        assert call(x)._op is root
+    assert called == []
+    assert root(x.data).tolist() == [1, 2]
+    assert len(called) == 1
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [lambda x, y, /: x, lambda x, /, factor=2.0: x, lambda *arrays: arrays[0]],
+    ids=["two arrays", "a parameter", "any number of arrays"],
+)
+def test_a_ufunc_that_takes_something_else_than_forward_is_refused(forward):
+    with pytest.raises(
+        SpecError, match=r"op 'mine'\(.*\) came with ufunc=np\.cbrt, which takes 1 arrays and nothing else"
+    ):
+        gradcore.op(vjp=lambda gy, *_, **__: gy, spec=SPEC, name="mine", ufunc=np.cbrt)(forward)
+
+
 def test_a_forward_without_arrays_is_refused_and_shown_how_they_are_written():
     with pytest.raises(
         SpecError, match=r"takes no arrays: write them as positional-only.*def scale\(x, /, factor=2\.0\)"

@@ -1,5 +1,7 @@
 """Optimizers: steps by hand, and what a step does and leaves alone."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from optimizers import ALL, parameter, run
@@ -213,6 +215,21 @@ def test_parameters_of_a_dtype_share_scratch_and_each_gets_it_in_its_shape(monke
     assert np.shares_memory(large, large_too)
     optimizer.step()
     assert all(np.shares_memory(s, t) for s, t in zip(seen, seen[len(seen) // 2 :], strict=False))
+
+
+def test_little_scratch_is_kept_from_step_to_step():
+    parameters = [parameter(np.ones((300, 200))), parameter(np.ones(300)), parameter(np.ones((20, 30)))]
+    for p in parameters:
+        p.grad = p.data.copy()
+    optimizer = SGD(parameters, lr=0.1)
+    tracemalloc.start()
+    try:
+        optimizer.step()
+        kept, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < base.KEPT + 20_000
+    assert most > parameters[0].data.nbytes
 
 
 def test_an_optimizer_without_an_update_says_so():

@@ -98,20 +98,18 @@ def shrunk(check, strategy=None):
 
 
 def overwrites(monkeypatch):
-    def accumulate(entry, gy):
-        entry[1] = gy
-
-    monkeypatch.setattr(engine, "_accumulate", accumulate)
+    monkeypatch.setattr(engine, "_summed", lambda entry, gy: (entry[0], gy, False))
 
 
 def adds_in_place(monkeypatch):
-    def accumulate(entry, gy):
-        if entry[1].flags.writeable:
-            np.add(entry[1], gy, out=entry[1])  # which others may have been given as well
-        else:
-            entry[1] = entry[1] + gy
+    def summed(entry, gy):
+        node, total, ours = entry
+        if not total.flags.writeable:
+            return node, total + gy, ours
+        np.add(total, gy, out=total)  # which others may have been given as well
+        return entry
 
-    monkeypatch.setattr(engine, "_accumulate", accumulate)
+    monkeypatch.setattr(engine, "_summed", summed)
 
 
 def unbroadcast_with(monkeypatch, wrong):
@@ -138,6 +136,7 @@ def leaves_the_shape(monkeypatch):
 def oldest_first(monkeypatch):
     monkeypatch.setattr(engine, "heappush", lambda heap, order: heapq.heappush(heap, -order))
     monkeypatch.setattr(engine, "heappop", lambda heap: -heapq.heappop(heap))
+    monkeypatch.setattr(engine, "heappushpop", lambda heap, order: -heapq.heappushpop(heap, -order))
 
 
 def one_output_only(monkeypatch):
