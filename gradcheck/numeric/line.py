@@ -95,6 +95,23 @@ def magnitudes(array: Array) -> Values:
     return np.where(usable, found, median(found[usable]) if usable.any() else 1.0)
 
 
+def _in(dtype: np.dtype[Any], array: Array) -> Array:
+    """The array in this dtype, which may be narrower; an array also where it is a single number."""
+    return np.asarray(array, dtype)
+
+
+def _lost(went: Array, step: float, tangent: Array) -> float:
+    """Largest relative part of an entry's way of `2 step v` that is missing from the one that it went."""
+    worst = 0.0
+    for name in ("real", "imag") if tangent.dtype.kind == "c" else ("real",):
+        speed, found = getattr(tangent, name), getattr(went, name) / (2.0 * step)
+        if np.count_nonzero(found == speed) < speed.size:
+            moving = speed != 0
+            lost = np.abs(found[moving].astype(np.float64) - speed[moving]) / np.abs(speed[moving])
+            worst = max(worst, float(lost.max(initial=0.0)))
+    return worst
+
+
 class Line:
     """`t -> f(x + t v)` as a flat float64 vector. Used within `np.errstate(all="ignore")`.
 
@@ -150,9 +167,9 @@ class Line:
                     f"v[{position}] is complex and x[{position}] is {array.dtype}; a real array moves along a real "
                     "direction"
                 )
-            dtype = np.result_type(array.dtype, wide) if widen else array.dtype
-            self.x.append(array.astype(dtype))
-            self.v.append(direction.astype(wide))
+            finer = widen and array.dtype != wide
+            self.x.append(array.astype(np.result_type(array.dtype, wide)) if finer else array)
+            self.v.append(direction.astype(wide, copy=False))
 
     def scale(self) -> float:
         """Power of two next to the lower quartile of |x_i / v_i|: the step that moves such an entry by its own size.
@@ -178,29 +195,28 @@ class Line:
 
     def slip(self, step: float) -> float:
         """Largest relative part of an entry's step that rounding of `x ± h v` takes away; 0 where all are exact."""
-        return self._slip(step, self._points(step), self._points(-step))
+        return self._apart(step)[2]
 
-    def _slip(self, step: float, right: Sequence[Array], left: Sequence[Array]) -> float:
-        worst = 0.0
-        for above, below, tangent in zip(right, left, self.v, strict=True):
+    def _apart(self, step: float) -> tuple[list[Array], list[Array], float]:
+        """Fresh arrays of `x + step v` and of `x - step v`, and the slip."""
+        right, left, worst = [], [], 0.0
+        for point, tangent in zip(self.x, self.v, strict=True):
             if tangent is None:
+                right.append(point.copy())
+                left.append(point.copy())
                 continue
-            for name in ("real", "imag") if tangent.dtype.kind == "c" else ("real",):
-                speed = getattr(tangent, name)
-                went = (getattr(above, name) - getattr(below, name)) / (2.0 * step)
-                if (went == speed).all():
-                    continue
-                moving = speed != 0
-                lost = np.abs(went[moving].astype(np.float64) - speed[moving]) / np.abs(speed[moving])
-                worst = max(worst, float(lost.max(initial=0.0)))
-        return worst
+            moved = np.asarray(step * tangent)
+            above, below = _in(point.dtype, point + moved), _in(point.dtype, point - moved)
+            right.append(above)
+            left.append(below)
+            went = np.subtract(above, below, out=moved if above.dtype == moved.dtype else None)
+            worst = max(worst, _lost(went, step, tangent))
+        return right, left, worst
 
     def _points(self, step: float) -> list[Array]:
         """Fresh arrays of `x + step v`."""
         return [
-            point.copy()
-            if tangent is None or step == 0.0
-            else np.asarray(point + step * tangent, dtype=point.dtype)
+            point.copy() if tangent is None or step == 0.0 else _in(point.dtype, point + step * tangent)
             for point, tangent in zip(self.x, self.v, strict=True)
         ]
 
@@ -214,8 +230,7 @@ class Line:
 
     def sides(self, step: float) -> tuple[Values, Values, float]:
         """Values at `x + step v` and at `x - step v`, and the slip of this step."""
-        right, left = self._points(step), self._points(-step)
-        slip = self._slip(step, right, left)  # first, as f may write into its arguments
+        right, left, slip = self._apart(step)  # the slip first, as f may write into its arguments
         return self._values(right), self._values(left), slip
 
     def _values(self, arrays: Sequence[Array]) -> Values:
