@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -118,8 +119,10 @@ class _Result:
         self.diagnosis = np.zeros(y.size, dtype=np.int8)
         self.kinks: list[tuple[NDArray[np.intp], tuple[Values, Values], tuple[Values, Values]]] = []
         inside = np.isfinite(y)
-        self.inside = np.flatnonzero(inside)
-        if self.inside.size < y.size:
+        if np.count_nonzero(inside) == y.size:
+            self.inside = np.arange(y.size)
+        else:
+            self.inside = np.flatnonzero(inside)
             self.put(np.flatnonzero(~inside), np.array(np.nan), np.array(np.inf), Diagnosis.NONFINITE)
 
     def put(
@@ -203,11 +206,10 @@ class _Climb:
         counts, done = self.weight > 0, np.ones(self.y.size, dtype=bool)
         done[self.open] = False
         share = np.where(counts, self.weight * self.result.bound, 0.0)
-        waiting = np.linalg.norm(share[self.open])
-        if waiting <= np.linalg.norm(share[done]):
+        waiting = _norm(share[self.open])
+        if waiting <= _norm(share[done]):
             return True
-        slopes = np.where(counts, self.weight * self.result.value, 0.0)
-        return bool(waiting <= self.goal * np.linalg.norm(slopes))
+        return waiting <= self.goal * _norm(np.where(counts, self.weight * self.result.value, 0.0))
 
     def _affordable(self, extra: int = 2) -> bool:
         return self.line.evaluations + extra <= self.budget
@@ -286,6 +288,8 @@ class _Climb:
     def _stochastic(self) -> bool:
         """Evaluate f(x) again; mark what differs by more than a rearranged sum may, and drop it."""
         again = self.line.at(0.0)
+        if np.count_nonzero(again == self.y) == again.size:
+            return False
         changed = np.abs(again - self.y) > 1e4 * self.line.eps * np.abs(self.y)
         changed &= np.isfinite(self.y)
         if not changed.any():
@@ -353,7 +357,12 @@ class _Climb:
         return constant, jump
 
 
+def _norm(values: Values) -> float:
+    """The root of the sum of squares."""
+    return math.sqrt(values.dot(values))
+
+
 def _finite(values: Values) -> Values:
     """The values with NaN for infinity, which no difference can use."""
     finite = np.isfinite(values)
-    return values if finite.all() else np.where(finite, values, np.nan)
+    return values if np.count_nonzero(finite) == finite.size else np.where(finite, values, np.nan)

@@ -43,18 +43,33 @@ class Layout:
             start = stop
         return tuple(parts)
 
+    def flat(self, arrays: Sequence[Array]) -> Values:
+        """The flat vector of arrays of the outputs' shapes, such as a cotangent; for real outputs their real parts."""
+        return flatten(
+            [
+                array.astype(np.complex128) if dtype.kind == "c" else array.real
+                for array, dtype in zip(arrays, self.dtypes, strict=True)
+            ]
+        )
+
+
+def in_a_row(arrays: Sequence[Array]) -> Array:
+    """The entries of all arrays as one vector."""
+    if len(arrays) == 1:
+        return arrays[0].reshape(-1)
+    return np.concatenate([array.reshape(-1) for array in arrays]) if arrays else np.zeros(0)
+
 
 def flatten(arrays: Sequence[Array]) -> Values:
     """One float64 vector of all entries; a complex entry gives its real and imaginary part, next to each other."""
-    parts = []
-    for array in arrays:
-        if array.dtype.kind == "c":
-            parts.append(np.ascontiguousarray(array, np.complex128).reshape(-1).view(np.float64))
-        else:
-            parts.append(np.asarray(array, np.float64).reshape(-1))
-    if not parts:
-        return np.zeros(0)
-    return np.concatenate(parts) if len(parts) > 1 else parts[0]
+    return in_a_row(
+        [
+            np.ascontiguousarray(array, np.complex128).reshape(-1).view(np.float64)
+            if array.dtype.kind == "c"
+            else np.asarray(array, np.float64)
+            for array in arrays
+        ]
+    )
 
 
 def as_tuple(value: Any) -> tuple[Any, ...]:
@@ -68,31 +83,42 @@ def read_outputs(result: Any) -> tuple[tuple[Array, ...], bool]:
     Raises:
         DtypeError: `f` returned something that is no array, or an array that is neither floating nor complex.
     """
-    single = not isinstance(result, (tuple, list))
-    arrays = []
-    for position, item in enumerate(as_tuple(result)):
-        name = "f returned" if single else f"output {position} of f is"
-        if item is None or isinstance(item, (str, bytes, dict, set)):
-            raise DtypeError(
-                f"{name} a {type(item).__name__}, not an array; return an array or a tuple of arrays"
-            )
-        array = np.asarray(item)
-        if array.dtype.kind not in "fc":
-            raise DtypeError(
-                f"{name} {array.dtype}, which has no derivative; return a floating or complex array "
-                "(or leave this output out of the check)"
-            )
-        arrays.append(array)
-    return tuple(arrays), single
+    if not isinstance(result, (tuple, list)):
+        return (_output(result, None),), True
+    return tuple([_output(item, position) for position, item in enumerate(result)]), False
+
+
+def _output(item: Any, position: int | None) -> Array:
+    """One output as an array; position: among several, None for the only one."""
+    array = None if item is None or isinstance(item, (str, bytes, dict, set)) else np.asarray(item)
+    if array is not None and array.dtype.kind in "fc":
+        return array
+    name = "f returned" if position is None else f"output {position} of f is"
+    if array is None:
+        raise DtypeError(
+            f"{name} a {type(item).__name__}, not an array; return an array or a tuple of arrays"
+        )
+    raise DtypeError(
+        f"{name} {array.dtype}, which has no derivative; return a floating or complex array "
+        "(or leave this output out of the check)"
+    )
+
+
+def positive(sizes: Values) -> Values:
+    """Those of some sizes that are finite and above zero; the same array where all are."""
+    finite = np.isfinite(sizes)
+    if np.count_nonzero(finite) == sizes.size == np.count_nonzero(sizes):
+        return sizes
+    return sizes[finite & (sizes > 0)]
 
 
 def magnitudes(array: Array) -> Values:
     """|entry|, a typical one for zero and non-finite entries (1 where all are)."""
     found = np.asarray(np.abs(array), np.float64)
-    usable = np.isfinite(found) & (found > 0)
-    if usable.all():
+    those = positive(found)
+    if those is found:
         return found
-    return np.where(usable, found, median(found[usable]) if usable.any() else 1.0)
+    return np.where(np.isfinite(found) & (found > 0), found, median(those) if those.size else 1.0)
 
 
 def _in(dtype: np.dtype[Any], array: Array) -> Array:
@@ -178,20 +204,15 @@ class Line:
         the entries by far less than their size, and a step to suit those passes over all that the others do: of tanh(x) + b
         with large b it sees b alone, without a sign that anything is missing.
         """
-        ratios = []
-        for point, tangent in zip(self.x, self.v, strict=True):
-            if tangent is not None:
-                speed = np.abs(tangent).reshape(-1).astype(np.float64)
-                ratios.append(magnitudes(point).reshape(-1) / speed)
-        every = np.concatenate(ratios) if ratios else np.zeros(0)
-        every = every[np.isfinite(every) & (every > 0)]
+        pairs = [(x, v) for x, v in zip(self.x, self.v, strict=True) if v is not None]
+        every = positive(in_a_row([magnitudes(x) / np.abs(v) for x, v in pairs]))
         if not every.size:
             return 1.0
         return float(2.0 ** min(max(np.floor(np.log2(lower(every, 0.25))), -900.0), 900.0))
 
     def moves(self) -> bool:
         """Whether any entry of `v` differs from zero."""
-        return any(tangent is not None and bool(tangent.any()) for tangent in self.v)
+        return any([tangent is not None and np.count_nonzero(tangent) > 0 for tangent in self.v])
 
     def slip(self, step: float) -> float:
         """Largest relative part of an entry's step that rounding of `x ± h v` takes away; 0 where all are exact."""
@@ -255,12 +276,11 @@ class Line:
         """Flat vector of a cotangent, which has to have the shapes of the output."""
         arrays = [np.asarray(g) for g in as_tuple(gy)]
         layout = self.layout
-        if layout is None or tuple(g.shape for g in arrays) != layout.shapes:
+        if layout is None or tuple([g.shape for g in arrays]) != layout.shapes:
             raise ShapeError(
                 f"gy has shapes {[g.shape for g in arrays]} and f's output has {list(layout.shapes) if layout else []}"
             )
-        pairs = zip(arrays, layout.dtypes, strict=True)
-        return flatten([g.astype(np.complex128) if d.kind == "c" else np.real(g) for g, d in pairs])
+        return layout.flat(arrays)
 
     @property
     def size(self) -> int:
@@ -279,9 +299,9 @@ class Line:
     def read(self, result: Any) -> Values:
         """Flat vector of what `f` returned; the first one read fixes the layout."""
         arrays, single = read_outputs(result)
-        shapes = tuple(array.shape for array in arrays)
+        shapes = tuple([array.shape for array in arrays])
         if self.layout is None:
-            self.layout = Layout(single, shapes, tuple(array.dtype for array in arrays))
+            self.layout = Layout(single, shapes, tuple([array.dtype for array in arrays]))
             self.eps = self._eps(arrays)
         elif shapes != self.layout.shapes:
             raise ShapeError(
