@@ -59,7 +59,8 @@ class Pair:
         self._flat = [leaf for _, leaf in leaves(template, "")]
         self._places = tuple(places)
         self._nested = any(isinstance(item, tuple | list | dict) or children_of(item) for item in template)
-        self._static = [not any(True for _ in _array_leaves(item)) for item in template]
+        self._static = [not _has_array(item) for item in template]
+        self._sole = self._static.index(False) if self._static.count(False) == 1 else None
 
     def _arguments(self, arrays: Sequence[Array]) -> Any:
         flat = list(self._flat)
@@ -89,9 +90,8 @@ class Pair:
 
     def cotangents(self, found: Any) -> list[Array | None]:
         """What the rule returned, as one array or None per input array."""
-        template = self._template
-        sole = self._static.index(False) if self._static.count(False) == 1 else None
-        if not isinstance(found, tuple | list) or (len(found) != len(template) and sole is not None):
+        template, sole = self._template, self._sole
+        if not isinstance(found, (tuple, list)) or (len(found) != len(template) and sole is not None):
             if sole is None:
                 raise CallError(
                     f"the rule of {self.name} returned {described(found)}, and there are {len(template)} inputs: "
@@ -130,12 +130,11 @@ def _numbers(gx: Any, what: str, path: str) -> Array:
     return array
 
 
-def _array_leaves(item: Any) -> Any:
-    return (
-        leaf
-        for _, leaf in leaves(item, "")
-        if isinstance(leaf, np.ndarray | np.floating | np.complexfloating)
-    )
+def _has_array(item: Any) -> bool:
+    """Whether an argument is an array, or holds one."""
+    if type(item) is np.ndarray:
+        return True
+    return any(isinstance(x, (np.ndarray, np.floating, np.complexfloating)) for _, x in leaves(item, ""))
 
 
 class PairRun:

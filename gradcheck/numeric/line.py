@@ -212,7 +212,7 @@ class Line:
 
     def moves(self) -> bool:
         """Whether any entry of `v` differs from zero."""
-        return any([tangent is not None and np.count_nonzero(tangent) > 0 for tangent in self.v])
+        return any(tangent is not None and np.count_nonzero(tangent) for tangent in self.v)
 
     def slip(self, step: float) -> float:
         """Largest relative part of an entry's step that rounding of `x ± h v` takes away; 0 where all are exact."""

@@ -20,9 +20,12 @@ from gradcheck.verdict.evidence import (
     Direction,
     Evidence,
     Excuse,
+    coarsest,
     constant_along,
     copied,
     far_apart,
+    infinite_in,
+    marked,
     same,
 )
 from gradcore.errors import GradcoreError
@@ -47,7 +50,7 @@ class Observation:
         self.pulls = 0
         self.evidence: list[Evidence] = []
         self.infinite = [  # entries that do not move: infinity plus h is infinity
-            ~np.isfinite(a) if want and a.dtype.kind in "fc" and not np.isfinite(a).all() else None
+            infinite_in(a) if want and a.dtype.kind in "fc" else None
             for a, want in zip(self.arrays, self.wanted, strict=True)
         ]
         self.left_out: list[NDArray[np.bool_] | None] = list(self.infinite)  # entries without a derivative
@@ -138,7 +141,7 @@ class Observation:
 
         Their derivative is 0, as no move of them changes anything.
         """
-        if not all(np.isfinite(y).all() for y in self.outputs):
+        if not marked(self.infinite) or any(infinite_in(y) is not None for y in self.outputs):
             return
         for i, (out, g) in enumerate(zip(self.infinite, self.first_gx, strict=True)):
             if out is not None and g is not None and g.shape == out.shape:
@@ -375,15 +378,15 @@ class Observation:
         eps: float | None = None,
     ) -> Comparison:
         """The verdict on `gx` along `v`."""
-        moving = tuple([g if t is not None else None for g, t in zip(self.fitted(gx), v, strict=True)])
+        fitted = self.fitted(gx)
         if eps is None:
-            eps = self.eps(gx, gys)
+            eps = coarsest(fitted, gys)
+        moving = tuple([None if t is None else g for g, t in zip(fitted, v, strict=True)])
         return compare(numeric, moving, v, tuple(gys), eps=eps)
 
     def eps(self, gx: Sequence[Array | None], gys: Sequence[Array]) -> float:
         """Machine epsilon of the coarsest arithmetic that the analytic side may have used."""
-        kinds = [a.dtype for a in (*self.fitted(gx), *gys) if a is not None and a.dtype.kind in "fc"]
-        return max([float(np.finfo(d).eps) for d in kinds])
+        return coarsest(self.fitted(gx), gys)
 
     def explains(self, candidate: Any, evidence: Sequence[Evidence] | None = None) -> bool:
         """Whether `candidate(gx, gys)`, another gradient made of the claimed one, agrees with all that was measured."""
