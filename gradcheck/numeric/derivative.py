@@ -245,8 +245,8 @@ class _Climb:
         steps = self.scale * np.array(LADDER[: len(self.slips)])
         for part in self._parts():
             chosen = select(self._samples(part))
-            fine = chosen.bound <= self.goal * np.abs(chosen.value)
-            fine |= (chosen.bound <= 4.0 * chosen.noise) & ~chosen.noisy
+            rounding = 4.0 * chosen.noise * ~chosen.noisy
+            fine = chosen.bound <= np.fmax(self.goal * np.abs(chosen.value), rounding)
             np.logical_and(fine, np.isfinite(chosen.bound), out=good[part])
             at = part if self.open.size == self.y.size else self.open[part]
             self.result.step[at] = steps[chosen.coarsest]

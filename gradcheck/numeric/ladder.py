@@ -180,17 +180,21 @@ def _lepski(value: Array, bound: Array) -> tuple[NDArray[np.intp], NDArray[np.in
     Of the latter -1 where none was, and None where none was for any output.
     """
     last = len(value) - 1
-    value, bound = value[::-1], bound[::-1]  # the finest first
-    low, high = value - bound, value + bound
+    bound = bound[::-1]  # the finest first
+    low, high = value[::-1] - bound, value[::-1] + bound
+    chosen = last - bound.argmin(axis=0)
+    # Where all have something in common, each meets all finer ones.
+    at = np.flatnonzero(np.fmax.reduce(low) > np.fmin.reduce(high))
+    if not at.size:
+        return chosen, None
+    low, high, bound = low[:, at], high[:, at], bound[:, at]
     known = np.isfinite(bound)
     rejected = _rejected(low, high, low, high) & known
-    if not rejected.any():
-        return last - bound.argmin(axis=0), None
     use = known & ~_running(np.logical_or, rejected)
     rejected = _rejected(low, high, np.where(use, low, np.nan), np.where(use, high, np.nan)) & known
-    tightest = np.where(rejected, bound, np.inf).argmin(axis=0)
-    rival = np.where(rejected.any(axis=0), last - tightest, -1)
-    return last - np.where(use, bound, np.inf).argmin(axis=0), rival
+    chosen[at], rival = last - np.where(use, bound, np.inf).argmin(axis=0), np.full(chosen.size, -1)
+    rival[at] = last - np.where(rejected, bound, np.inf).argmin(axis=0)
+    return chosen, rival
 
 
 def _rejected(low: Array, high: Array, some_low: Array, some_high: Array) -> NDArray[np.bool_]:
