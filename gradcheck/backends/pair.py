@@ -97,7 +97,8 @@ class Pair:
                     f"the rule of {self.name} returned {described(found)}, and there are {len(template)} inputs: "
                     "return a tuple with one cotangent per input, None for one that gets none"
                 )
-            found = tuple([found if i == sole else None for i in range(len(template))])
+            only, found = found, [None] * len(template)
+            found[sole] = only
         if len(found) != len(template):
             if len(found) == self._static.count(False):  # one per array: static values can be left out
                 each = iter(found)
@@ -107,19 +108,20 @@ class Pair:
                     f"the rule of {self.name} returned a tuple of {len(found)} for {len(template)} inputs: return "
                     "one per input, in the order of the inputs, and None for one that gets none"
                 )
-        what = f"the cotangent that the rule of {self.name} returned"
-        flat = list(aligned(template, tuple(found), "inputs", what)) if self._nested else found
+        flat = list(aligned(template, tuple(found), "inputs", self._returned())) if self._nested else found
         return [
-            None if (gx := flat[place]) is None else _numbers(gx, what, item.path)
+            gx
+            if (gx := flat[place]) is None or (type(gx) is np.ndarray and gx.dtype.kind in "fc")
+            else _numbers(gx, f"{self._returned()} for {item.path}")
             for place, item in zip(self._places, self.inputs, strict=True)
         ]
 
+    def _returned(self) -> str:
+        return f"the cotangent that the rule of {self.name} returned"
 
-def _numbers(gx: Any, what: str, path: str) -> Array:
+
+def _numbers(gx: Any, what: str) -> Array:
     """A cotangent as an array of numbers."""
-    if type(gx) is np.ndarray and gx.dtype.kind in "fc":
-        return gx
-    what = f"{what} for {path}"
     if not isinstance(gx, np.ndarray | np.generic | float | int | complex):
         raise CallError(f"{what} is {described(gx)}: return an array of the input's shape, or None")
     array = plain(gx, what, "the checker compares")

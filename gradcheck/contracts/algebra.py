@@ -98,7 +98,7 @@ def _plus(a: Array | None, b: Array | None) -> Array | None:
 @contract(follows=("vjp_repeatable", "vjp_keeps_inputs", "vjp_keeps_output"))
 def zero_cotangent(obs: Observation) -> str | None:
     """gy of zeros gives zeros, never NaN, wherever the gradient is finite."""
-    gxs = obs.pulled([np.zeros_like(gy) for gy in obs.first_gys], obs.fresh())
+    gxs = obs.pulled([np.zeros(gy.shape, gy.dtype) for gy in obs.first_gys], obs.fresh())
     for path, gx, usual, want in zip(obs.paths, gxs, obs.first_gx, obs.wanted, strict=True):
         if not want or gx is None or usual is None or gx.shape != usual.shape or not np.count_nonzero(gx):
             continue

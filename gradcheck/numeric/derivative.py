@@ -24,6 +24,7 @@ GRID = 2.0**46
 """Steps are multiples of scale/GRID: as many bits as keep `x ± h v` exact for a `v` of few bits."""
 
 LADDER = tuple([round(GRID * 2.0**-exponent) / GRID for exponent in (*FIRST, *DOWN)])
+STEPS = np.array(LADDER)
 """All steps, in units of the scale."""
 
 FINEST = 2.0**-30
@@ -240,16 +241,15 @@ class _Climb:
 
     def _settle(self) -> None:
         """Select for every open element, record the good ones and drop their samples."""
-        self._drop(self._still())
+        self._drop_still()
         good = np.empty(self.open.size, dtype=bool)
-        steps = self.scale * np.array(LADDER[: len(self.slips)])
         for part in self._parts():
             chosen = select(self._samples(part))
             rounding = 4.0 * chosen.noise * ~chosen.noisy
             fine = chosen.bound <= np.fmax(self.goal * np.abs(chosen.value), rounding)
             np.logical_and(fine, np.isfinite(chosen.bound), out=good[part])
             at = part if self.open.size == self.y.size else self.open[part]
-            self.result.step[at] = steps[chosen.coarsest]
+            self.result.step[at] = self.scale * STEPS[chosen.coarsest]
             self.result.put(
                 at,
                 chosen.value / self.scale,
@@ -267,15 +267,15 @@ class _Climb:
             self.plus = [row[keep] for row in self.plus]
             self.minus = [row[keep] for row in self.minus]
 
-    def _still(self) -> NDArray[np.bool_]:
-        """Mark and record the open elements that no step moved: 0, with the rounding of the two coarsest steps.
+    def _drop_still(self) -> None:
+        """Record the open elements that no step moved, and drop them: 0, with the rounding of the two coarsest steps.
 
         The result of extrapolation, at a fraction of its cost: along one coordinate of many, most elements do not move.
         """
         still = self.plus[0] == self.here
         for row in (*self.plus[1:], *self.minus):
             if not np.count_nonzero(still):
-                return still
+                return
             still &= row == self.here
         at = self.open[still]
         coarse, fine = LADDER[0] ** 2, LADDER[1] ** 2
@@ -283,7 +283,7 @@ class _Climb:
         eps = self.line.eps if isinstance(self.line.eps, float) else self.line.eps[at]
         bound = FLOOR * eps * np.abs(self.here[still]) * gain / self.scale
         self.result.put(at, np.zeros(at.size), bound, Diagnosis.SMOOTH)
-        return still
+        self._drop(still)
 
     def _stochastic(self) -> bool:
         """Evaluate f(x) again; mark what differs by more than a rearranged sum may, and drop it."""

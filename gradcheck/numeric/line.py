@@ -62,14 +62,15 @@ def in_a_row(arrays: Sequence[Array]) -> Array:
 
 def flatten(arrays: Sequence[Array]) -> Values:
     """One float64 vector of all entries; a complex entry gives its real and imaginary part, next to each other."""
-    return in_a_row(
-        [
-            np.ascontiguousarray(array, np.complex128).reshape(-1).view(np.float64)
-            if array.dtype.kind == "c"
-            else np.asarray(array, np.float64)
-            for array in arrays
-        ]
-    )
+    if len(arrays) == 1:
+        return _row(arrays[0])
+    return np.concatenate([_row(array) for array in arrays]) if arrays else np.zeros(0)
+
+
+def _row(array: Array) -> Values:
+    if array.dtype.kind == "c":
+        return np.ascontiguousarray(array, np.complex128).reshape(-1).view(np.float64)
+    return np.asarray(array, np.float64).reshape(-1)
 
 
 def as_tuple(value: Any) -> tuple[Any, ...]:
@@ -119,11 +120,6 @@ def magnitudes(array: Array) -> Values:
     if those is found:
         return found
     return np.where(np.isfinite(found) & (found > 0), found, median(those) if those.size else 1.0)
-
-
-def _in(dtype: np.dtype[Any], array: Array) -> Array:
-    """The array in this dtype, which may be narrower; an array also where it is a single number."""
-    return np.asarray(array, dtype)
 
 
 def _lost(went: Array, step: float, tangent: Array) -> float:
@@ -226,18 +222,18 @@ class Line:
                 right.append(point.copy())
                 left.append(point.copy())
                 continue
-            moved = np.asarray(step * tangent)
-            above, below = _in(point.dtype, point + moved), _in(point.dtype, point - moved)
+            dtype, moved = point.dtype, np.asarray(step * tangent)
+            above, below = np.asarray(point + moved, dtype), np.asarray(point - moved, dtype)
             right.append(above)
             left.append(below)
-            went = np.subtract(above, below, out=moved if above.dtype == moved.dtype else None)
+            went = np.subtract(above, below, out=moved if dtype == moved.dtype else None)
             worst = max(worst, _lost(went, step, tangent))
         return right, left, worst
 
     def _points(self, step: float) -> list[Array]:
         """Fresh arrays of `x + step v`."""
         return [
-            point.copy() if tangent is None or step == 0.0 else _in(point.dtype, point + step * tangent)
+            point.copy() if tangent is None or step == 0.0 else np.asarray(point + step * tangent, point.dtype)
             for point, tangent in zip(self.x, self.v, strict=True)
         ]
 

@@ -132,7 +132,18 @@ def far_apart(gys: Sequence[Array]) -> bool:
 
 def constant_along(x: Array) -> Array:
     """A view of `x`'s shape that is constant along the first axis that is longer than 1: its stride is 0."""
+    return np.broadcast_to(_first_along(x)[0].copy(), x.shape)
+
+
+def constant_copy(x: Array) -> Array:
+    """The same values in memory of their own, in C order."""
+    first, axis = _first_along(x)
+    return first.copy() if first.shape == x.shape else first.repeat(x.shape[axis], axis)
+
+
+def _first_along(x: Array) -> tuple[Array, int]:
+    """The entries at 0 of the first axis that is longer than 1, and that axis; all of them where there is none."""
     for axis, n in enumerate(x.shape):
         if n > 1:
-            return np.broadcast_to(np.take(x, [0], axis=axis), x.shape)
-    return np.broadcast_to(x.copy(), x.shape)
+            return x[(slice(None),) * axis + (slice(0, 1),)], axis
+    return x, 0

@@ -21,7 +21,7 @@ from gradcheck.verdict.evidence import (
     Evidence,
     Excuse,
     coarsest,
-    constant_along,
+    constant_copy,
     copied,
     far_apart,
     infinite_in,
@@ -178,13 +178,13 @@ class Observation:
         First choice: every floating input constant along an axis, as a contiguous copy.
         """
         if self._elsewhere is None:
-            flat = [constant_along(x).copy() if x.dtype.kind in "fc" else x.copy() for x in self.arrays]
+            flat = [constant_copy(x) if x.dtype.kind in "fc" else x.copy() for x in self.arrays]
             if same(flat, self.arrays):
                 flat = [x * x.dtype.type(0.75) if x.dtype.kind in "fc" else x.copy() for x in self.arrays]
             try:
                 self._elsewhere = self.forward([x.copy() for x in flat])
                 self.other_arrays = flat
-                self.other_gx = self.pulled([constant_along(gy) for gy in self.first_gys], self._elsewhere)
+                self.other_gx = self.pulled([constant_copy(gy) for gy in self.first_gys], self._elsewhere)
             except RuleError:
                 self.other_gx = None
             except Exception:  # noqa: BLE001 - whatever f raises, these values are none of its domain
