@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -14,6 +15,9 @@ Array = NDArray[np.float64]
 
 WIDEST = 6
 """Most steps that one extrapolation combines."""
+
+NARROWER = 5
+"""Most steps that one extrapolation of one-sided slopes combines."""
 
 SAFETY = 5.0
 """Weight of observed disagreement, which is a sample of the noise: by chance it can come out small."""
@@ -165,13 +169,26 @@ def _scheme(steps: tuple[float, ...], width: int) -> tuple[Array, Array, Rounds]
     """
     h = np.array(steps)[:, None].repeat(width, axis=1)
     s, gain, unit, found = h * h, 1.0 / h, 1.0 / h, []
-    for count in range(2, min(len(steps), WIDEST) + 1):
-        coarse, fine = s[: len(s) - count + 1], s[count - 1 :]
-        gap = coarse - fine
+    for coarse, fine, gap in _pairs(s, WIDEST):
         gain = (coarse * gain[1:] + fine * gain[:-1]) / gap
         unit = (unit[:-1] - unit[1:]) / gap
         found.append((coarse, fine, gap, gain, unit))
     return h, s, found
+
+
+@lru_cache(maxsize=64)
+def _one_sided_scheme(steps: tuple[float, ...], width: int) -> tuple[Array, list[tuple[Array, Array, Array]]]:
+    """The same in the steps themselves: them, and the coarsest step, the finest and the gap between them of each round."""
+    h = np.array(steps)[:, None].repeat(width, axis=1)
+    return h, list(_pairs(h, NARROWER))
+
+
+def _pairs(points: Array, widest: int) -> Iterator[tuple[Array, Array, Array]]:
+    """The coarsest and the finest of 2, 3, ... points next to each other, and the gap between them."""
+    k = len(points)
+    for count in range(2, min(k, widest) + 1):
+        coarse, fine = points[: k - count + 1], points[count - 1 :]
+        yield coarse, fine, coarse - fine
 
 
 def _lepski(value: Array, bound: Array) -> tuple[NDArray[np.intp], NDArray[np.intp] | None]:
@@ -308,28 +325,27 @@ def one_sided(samples: Samples, right: Array, left: Array) -> tuple[Array, Array
     Neville's scheme in h itself. The bound is the rounding plus the change that the *finest* step made, which stays
     valid for slopes that approach their limit like a root of h.
     """
-    h = _column(samples.steps)
     k, m = right.shape
     slopes, values = np.concatenate((right, left), axis=1), np.concatenate(samples.sides, axis=1)
+    h, rounds = _one_sided_scheme(samples.steps, _width(slopes))
     center = np.concatenate((samples.center, samples.center))
     eps = samples.eps if isinstance(samples.eps, float) else np.concatenate((samples.eps, samples.eps))
     size = np.fmax(np.abs(values), np.abs(center))
     noise = eps * (2.0 * FLOOR * size + np.abs(slopes)) / h
-    noise = noise + 2.0 * _column(samples.slip) * np.abs(slopes)
+    if any(samples.slip):
+        noise = noise + 2.0 * _column(samples.slip) * np.abs(slopes)
     best = np.empty((2, k - 1, 2 * m))
     best[0], best[1] = np.nan, np.inf
     table, amplified = slopes, noise
-    for width in range(2, min(k, 5) + 1):
-        coarse, fine = h[: k - width + 1], h[width - 1 :]
-        gap = coarse - fine
+    for coarse, fine, gap in rounds:
         lower = table[:-1]
         table = (coarse * table[1:] - fine * table[:-1]) / gap
         amplified = (coarse * amplified[1:] + fine * amplified[:-1]) / gap
         bound = amplified + np.abs(table - lower)
         rows = len(table)
         better = bound < best[1, :rows]
-        np.copyto(best[0, :rows], table, where=better)
-        np.copyto(best[1, :rows], bound, where=better)
+        np.putmask(best[0, :rows], better, table)
+        np.putmask(best[1, :rows], better, bound)
     value, bound = _at(best, _lepski(best[0], best[1])[0])
     bound = np.where(_without_limit(slopes, noise), np.inf, bound)
     return value[:m], bound[:m], value[m:], bound[m:]

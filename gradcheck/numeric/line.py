@@ -127,9 +127,11 @@ def _lost(went: Array, step: float, tangent: Array) -> float:
     worst = 0.0
     for name in ("real", "imag") if tangent.dtype.kind == "c" else ("real",):
         speed, found = getattr(tangent, name), getattr(went, name) / (2.0 * step)
-        if np.count_nonzero(found == speed) < speed.size:
-            moving = speed != 0
-            lost = np.abs(found[moving].astype(np.float64) - speed[moving]) / np.abs(speed[moving])
+        other = found != speed
+        if np.count_nonzero(other):
+            other &= speed != 0
+            due = speed[other]
+            lost = np.abs(found[other].astype(np.float64, copy=False) - due) / np.abs(due)
             worst = max(worst, float(lost.max(initial=0.0)))
     return worst
 

@@ -121,7 +121,10 @@ def equal(x: Array, y: Array) -> bool:
     """Whether two arrays have the same shape and entries, NaN equal to NaN."""
     if x.shape != y.shape:
         return False
-    return bool(np.count_nonzero(x == y) == x.size or np.array_equal(x, y, equal_nan=True))
+    alike = x == y
+    if np.count_nonzero(alike) < x.size:
+        alike = alike | (x != x) & (y != y)
+    return bool(np.count_nonzero(alike) == x.size)
 
 
 def far_apart(gys: Sequence[Array]) -> bool:
