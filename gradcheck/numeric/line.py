@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import EllipsisType
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,11 @@ from numpy.typing import NDArray
 
 from gradcheck.numeric.quantiles import lower, median
 from gradcore.errors import DtypeError, ShapeError
+
+LARGE = 1 << 12
+"""Entries from which on it is worth a look whether a direction moves a few of them only."""
+
+ALL = ...
 
 Array = NDArray[Any]
 Values = NDArray[np.float64]
@@ -122,6 +128,14 @@ def magnitudes(array: Array) -> Values:
     return np.where(np.isfinite(found) & (found > 0), found, median(those) if those.size else 1.0)
 
 
+def _around(point: Array, tangent: Array, step: float) -> tuple[Array, Array, float]:
+    """`x + step v`, `x - step v`, and the slip."""
+    dtype, moved = point.dtype, np.asarray(step * tangent)
+    above, below = np.asarray(point + moved, dtype), np.asarray(point - moved, dtype)
+    went = np.subtract(above, below, out=moved if dtype == moved.dtype else None)
+    return above, below, _lost(went, step, tangent)
+
+
 def _lost(went: Array, step: float, tangent: Array) -> float:
     """Largest relative part of an entry's way of `2 step v` that is missing from the one that it went."""
     worst = 0.0
@@ -134,6 +148,16 @@ def _lost(went: Array, step: float, tangent: Array) -> float:
             lost = np.abs(found[other].astype(np.float64, copy=False) - due) / np.abs(due)
             worst = max(worst, float(lost.max(initial=0.0)))
     return worst
+
+
+def _moving(tangent: Array) -> slice | EllipsisType:
+    """The rows of a large direction beyond which it is 0 throughout, all of a small one."""
+    if tangent.size < LARGE or not tangent.ndim:
+        return ALL
+    moves = tangent.reshape(-1) != 0
+    row = tangent.size // len(tangent)
+    first, last = moves.argmax() // row, (moves.size - 1 - moves[::-1].argmax()) // row
+    return ALL if last - first + 1 == len(tangent) else slice(int(first), int(last) + 1)
 
 
 class Line:
@@ -194,6 +218,7 @@ class Line:
             finer = widen and array.dtype != wide
             self.x.append(array.astype(np.result_type(array.dtype, wide)) if finer else array)
             self.v.append(direction.astype(wide, copy=False))
+        self.rows = [ALL if tangent is None else _moving(tangent) for tangent in self.v]
 
     def scale(self) -> float:
         """Power of two next to the lower quartile of |x_i / v_i|: the step that moves such an entry by its own size.
@@ -202,8 +227,8 @@ class Line:
         the entries by far less than their size, and a step to suit those passes over all that the others do: of tanh(x) + b
         with large b it sees b alone, without a sign that anything is missing.
         """
-        pairs = [(x, v) for x, v in zip(self.x, self.v, strict=True) if v is not None]
-        every = positive(in_a_row([magnitudes(x) / np.abs(v) for x, v in pairs]))
+        moving = [(x, v, rows) for x, v, rows in zip(self.x, self.v, self.rows, strict=True) if v is not None]
+        every = positive(in_a_row([magnitudes(x)[rows] / np.abs(v[rows]) for x, v, rows in moving]))
         if not every.size:
             return 1.0
         return float(2.0 ** min(max(np.floor(np.log2(lower(every, 0.25))), -900.0), 900.0))
@@ -219,17 +244,18 @@ class Line:
     def _apart(self, step: float) -> tuple[list[Array], list[Array], float]:
         """Fresh arrays of `x + step v` and of `x - step v`, and the slip."""
         right, left, worst = [], [], 0.0
-        for point, tangent in zip(self.x, self.v, strict=True):
+        for point, tangent, rows in zip(self.x, self.v, self.rows, strict=True):
             if tangent is None:
-                right.append(point.copy())
-                left.append(point.copy())
-                continue
-            dtype, moved = point.dtype, np.asarray(step * tangent)
-            above, below = np.asarray(point + moved, dtype), np.asarray(point - moved, dtype)
+                above, below = point.copy(), point.copy()
+            elif rows is ALL:
+                above, below, slip = _around(point, tangent, step)
+                worst = max(worst, slip)
+            else:
+                above, below = point + 0.0, point.copy()
+                above[rows], below[rows], slip = _around(point[rows], tangent[rows], step)
+                worst = max(worst, slip)
             right.append(above)
             left.append(below)
-            went = np.subtract(above, below, out=moved if dtype == moved.dtype else None)
-            worst = max(worst, _lost(went, step, tangent))
         return right, left, worst
 
     def _points(self, step: float) -> list[Array]:

@@ -18,6 +18,7 @@ from gradcheck.numeric.result import Derivative, Diagnosis
 from gradcore.errors import ShapeError
 
 Values = NDArray[np.float64]
+Pairs: TypeAlias = Sequence[tuple[NDArray[Any] | None, NDArray[Any]]]
 
 TAIL = 6.0
 """Random signs: a sum of errors e_i with independent signs exceeds 6·sqrt(sum e_i²) with probability below 4e-8."""
@@ -100,6 +101,23 @@ def compare(
     Raises:
         ShapeError: gx does not fit v, or gy does not fit f's output.
     """
+    pairs, cotangents = _paired(gx, v), _cotangents(numeric, gy)
+    if eps is None:
+        eps = _coarsest([np.asarray(g) for g in as_tuple(gx) if g is not None] + cotangents)
+    weights = numeric.layout.flat(cotangents)
+    return _judge(numeric, _terms(pairs), weights, eps, _underflow(pairs, weights), random_signs)
+
+
+@np.errstate(all="ignore")
+def inner_products(numeric: Derivative, gx: Any, v: Any, gy: Any) -> tuple[float, float]:
+    """`<gy, J v>` as measured and `<gx, v>` as claimed, without a verdict; arguments and errors as for `compare`."""
+    terms, weights = _terms(_paired(gx, v)), numeric.layout.flat(_cotangents(numeric, gy))
+    used = _used(weights)
+    return float((weights[used] * numeric.flat_value[used]).sum()), float(terms.sum())
+
+
+def _paired(gx: Any, v: Any) -> Pairs:
+    """The claimed cotangent and the tangent of every input that moves."""
     claimed, tangents = as_tuple(gx), as_tuple(v)
     if len(claimed) != len(tangents):
         raise ShapeError(
@@ -115,22 +133,25 @@ def compare(
                 f"gx[{position}] has shape {gradient.shape} and v[{position}] has {tangent.shape}"
             )
         pairs.append((gradient, tangent))
+    return pairs
+
+
+def _cotangents(numeric: Derivative, gy: Any) -> list[NDArray[Any]]:
     cotangents = [np.asarray(g) for g in as_tuple(gy)]
     shapes = tuple([g.shape for g in cotangents])
     if shapes != numeric.layout.shapes:
         raise ShapeError(f"gy has shapes {list(shapes)} and f's output has {list(numeric.layout.shapes)}")
-    if eps is None:
-        eps = _coarsest([np.asarray(g) for g in claimed if g is not None] + cotangents)
-    weights = numeric.layout.flat(cotangents)
-    return _judge(numeric, _terms(pairs), weights, eps, _underflow(pairs, weights), random_signs)
+    return cotangents
+
+
+def _used(weights: Values) -> slice | NDArray[np.intp]:
+    """The outputs whose cotangent is not 0."""
+    return slice(None) if np.count_nonzero(weights) == weights.size else np.flatnonzero(weights)
 
 
 def _coarsest(arrays: Sequence[NDArray[Any]]) -> float:
     floats = [float(np.finfo(array.dtype).eps) for array in arrays if array.dtype.kind in "fc"]
     return max([*floats, float(np.finfo(np.float64).eps)])
-
-
-Pairs: TypeAlias = Sequence[tuple[NDArray[Any] | None, NDArray[Any]]]
 
 
 def _terms(pairs: Pairs) -> Values:
@@ -182,7 +203,7 @@ def _judge(
     underflow: float,
     random_signs: bool,
 ) -> Comparison:
-    used = slice(None) if np.count_nonzero(weights) == weights.size else np.flatnonzero(weights)
+    used = _used(weights)
     w = weights[used]
     size = np.abs(w)
     code, y, error = numeric.flat_diagnosis[used], numeric.flat_y[used], numeric.flat_bound[used]

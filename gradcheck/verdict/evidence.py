@@ -82,6 +82,11 @@ def coarsest(gx: Sequence[Array | None], gys: Sequence[Array]) -> float:
     return max([eps_of(a.dtype) for a in (*gx, *gys) if a is not None and a.dtype.kind in "fc"])
 
 
+def of_moving(gx: Sequence[Array | None], v: Direction) -> Direction:
+    """The cotangents of the inputs that move along `v`."""
+    return tuple([None if t is None else g for g, t in zip(gx, v, strict=True)])
+
+
 def infinite_in(x: Array) -> NDArray[np.bool_] | None:
     """The entries that are infinite or NaN, None where there is none."""
     finite = np.isfinite(x)

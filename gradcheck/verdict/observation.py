@@ -26,6 +26,7 @@ from gradcheck.verdict.evidence import (
     far_apart,
     infinite_in,
     marked,
+    of_moving,
     same,
 )
 from gradcore.errors import GradcoreError
@@ -375,14 +376,10 @@ class Observation:
         gx: Sequence[Array | None],
         v: Direction,
         gys: Sequence[Array],
-        eps: float | None = None,
     ) -> Comparison:
         """The verdict on `gx` along `v`."""
         fitted = self.fitted(gx)
-        if eps is None:
-            eps = coarsest(fitted, gys)
-        moving = tuple([None if t is None else g for g, t in zip(fitted, v, strict=True)])
-        return compare(numeric, moving, v, tuple(gys), eps=eps)
+        return compare(numeric, of_moving(fitted, v), v, tuple(gys), eps=coarsest(fitted, gys))
 
     def eps(self, gx: Sequence[Array | None], gys: Sequence[Array]) -> float:
         """Machine epsilon of the coarsest arithmetic that the analytic side may have used."""
