@@ -11,7 +11,7 @@ from gradcheck.numeric.quantiles import lower, median, quantiles
 EPS = float(np.finfo(np.float64).eps)
 
 
-@pytest.mark.parametrize("n", [1, 2, 3, 4, 7, 10, 31, 100])
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 7, 10, 31, 100, 257, 400])
 def test_quantiles_are_those_of_numpy_to_the_bit(n):
     rng = np.random.default_rng(n)
     for k in range(50):
