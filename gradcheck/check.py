@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any, Unpack
 
 import numpy as np
@@ -229,7 +230,8 @@ def check_subject(subject: Subject, call: Call, order: int, said: str = "") -> R
     values: ValueResult | None = None
     results: Sequence[ContractResult] = ()
     try:
-        obs.given_gys = cotangents_of(arrays_of(call.gy), subject.name, obs.outputs)
+        if call.gy is not None:
+            obs.given_gys = cotangents_of(arrays_of(call.gy), subject.name, obs.outputs)
         obs.prepare()
         if CONTRACTS["cotangent_shape"](obs) is None:
             values = judge(obs)
@@ -288,6 +290,11 @@ def check_subject(subject: Subject, call: Call, order: int, said: str = "") -> R
     )
 
 
+@cache
+def _name(dtype: np.dtype[Any]) -> str:
+    return str(dtype)
+
+
 def _which_op(call: Call) -> str:
     """Where to go from a wrong gradient of a whole model."""
     f = function_text(call.f, "f")
@@ -330,7 +337,7 @@ def _input_results(
             found = Detectable()
             if values is not None and verdict in (Verdict.PASS, Verdict.SUBGRADIENT):
                 found = detectable(obs, i, values.alone.get(i))
-            shape, dtype = item.array.shape, str(item.array.dtype)
+            shape, dtype = item.array.shape, _name(item.array.dtype)
             results.append(
                 InputResult(
                     item.path,

@@ -190,5 +190,4 @@ def _arrays(template: tuple[Any, ...], wrt: Any) -> tuple[list[int], tuple[Input
         constant = isinstance(leaf, Tensor) and explicit and not leaf.requires_grad
         places.append(place)
         found.append(Input(path, array, array.dtype.kind in "fc" and not constant))
-    plain_named = [(path, _plain(leaf)) for path, leaf in named]
-    return places, chosen(plain_named, found, wrt, len(template))
+    return places, chosen(((path, _plain(leaf)) for path, leaf in named), found, wrt, len(template))

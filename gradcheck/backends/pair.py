@@ -60,7 +60,8 @@ class Pair:
         self._flat = [leaf for _, leaf in leaves(template, "")]
         self._places = tuple(places)
         self._nested = any(isinstance(item, tuple | list | dict) or children_of(item) for item in template)
-        self._static = [not any(True for _ in _array_leaves(item)) for item in template]
+        self._static = [not _has_array(item) for item in template]
+        self._sole = self._static.index(False) if self._static.count(False) == 1 else None
 
     def _arguments(self, arrays: Sequence[Array]) -> Any:
         flat = list(self._flat)
@@ -90,15 +91,15 @@ class Pair:
 
     def cotangents(self, found: Any) -> list[Array | None]:
         """What the rule returned, as one array or None per input array."""
-        template = self._template
-        sole = self._static.index(False) if self._static.count(False) == 1 else None
-        if not isinstance(found, tuple | list) or (len(found) != len(template) and sole is not None):
+        template, sole = self._template, self._sole
+        if not isinstance(found, (tuple, list)) or (len(found) != len(template) and sole is not None):
             if sole is None:
                 raise CallError(
                     f"the rule of {self.name} returned {described(found)}, and there are {len(template)} inputs: "
                     "return a tuple with one cotangent per input, None for one that gets none"
                 )
-            found = tuple([found if i == sole else None for i in range(len(template))])
+            only, found = found, [None] * len(template)
+            found[sole] = only
         if len(found) != len(template):
             if len(found) == self._static.count(False):  # one per array: static values can be left out
                 each = iter(found)
@@ -108,19 +109,20 @@ class Pair:
                     f"the rule of {self.name} returned a tuple of {len(found)} for {len(template)} inputs: return "
                     "one per input, in the order of the inputs, and None for one that gets none"
                 )
-        what = f"the cotangent that the rule of {self.name} returned"
-        flat = list(aligned(template, tuple(found), "inputs", what)) if self._nested else found
+        flat = list(aligned(template, tuple(found), "inputs", self._returned())) if self._nested else found
         return [
-            None if (gx := flat[place]) is None else _numbers(gx, what, item.path)
+            gx
+            if (gx := flat[place]) is None or (type(gx) is np.ndarray and gx.dtype.kind in "fc")
+            else _numbers(gx, f"{self._returned()} for {item.path}")
             for place, item in zip(self._places, self.inputs, strict=True)
         ]
 
+    def _returned(self) -> str:
+        return f"the cotangent that the rule of {self.name} returned"
 
-def _numbers(gx: Any, what: str, path: str) -> Array:
+
+def _numbers(gx: Any, what: str) -> Array:
     """A cotangent as an array of numbers."""
-    if type(gx) is np.ndarray and gx.dtype.kind in "fc":
-        return gx
-    what = f"{what} for {path}"
     if not isinstance(gx, np.ndarray | np.generic | float | int | complex):
         raise CallError(f"{what} is {described(gx)}: return an array of the input's shape, or None")
     array = plain(gx, what, "the checker compares")
@@ -131,12 +133,11 @@ def _numbers(gx: Any, what: str, path: str) -> Array:
     return array
 
 
-def _array_leaves(item: Any) -> Any:
-    return (
-        leaf
-        for _, leaf in leaves(item, "")
-        if isinstance(leaf, np.ndarray | np.floating | np.complexfloating)
-    )
+def _has_array(item: Any) -> bool:
+    """Whether an argument is an array, or holds one."""
+    if type(item) is np.ndarray:
+        return True
+    return any(isinstance(x, (np.ndarray, np.floating, np.complexfloating)) for _, x in leaves(item, ""))
 
 
 class PairRun:

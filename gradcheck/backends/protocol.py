@@ -101,6 +101,8 @@ def differentiable(outputs: Sequence[Array]) -> tuple[Array, ...]:
 
 def spread(outputs: Sequence[Array], gys: Sequence[Array]) -> list[Array | None]:
     """The cotangents of the differentiable outputs in their places, None for the others."""
+    if len(gys) == len(outputs):
+        return list(gys)
     remaining = iter(gys)
     return [next(remaining) if y.dtype.kind in "fc" else None for y in outputs]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 LEAVES = (np.ndarray, np.generic, float, int, complex, str, bytes, type(None))
-"""Never such a container; spares the question."""
+"""Never a container of any kind; spares the question."""
 
 
 def children_of(value: Any) -> list[tuple[str, Any]] | None:

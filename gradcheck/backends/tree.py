@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck.backends.registered import children_of, put_together
+from gradcheck.backends.registered import LEAVES, children_of, put_together
 from gradcheck.errors import CallError
 
 
@@ -17,7 +17,9 @@ def leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
     >>> list(leaves(({"w": 1}, 2), "inputs"))
     [("inputs[0]['w']", 1), ('inputs[1]', 2)]
     """
-    if isinstance(value, (tuple, list)):
+    if isinstance(value, LEAVES):
+        yield path, value
+    elif isinstance(value, (tuple, list)):
         for i, item in enumerate(value):
             yield from leaves(item, f"{path}[{i}]")
     elif isinstance(value, dict):
@@ -32,6 +34,8 @@ def leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 def rebuild(template: Any, new: Iterator[Any]) -> Any:
     """A structure like `template` with its leaves replaced, in the order of `leaves`."""
+    if isinstance(template, LEAVES):
+        return next(new)
     if isinstance(template, (tuple, list)):
         items = [rebuild(item, new) for item in template]
         if isinstance(template, list):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from gradcheck.backends.protocol import Input
@@ -11,11 +11,11 @@ from gradcheck.errors import CallError
 
 
 def chosen(
-    named: Sequence[tuple[str, Any]], found: Sequence[Input], wrt: Any, count: int
+    named: Iterable[tuple[str, Any]], found: Sequence[Input], wrt: Any, count: int
 ) -> tuple[Input, ...]:
     """The inputs with those wanted that `wrt` names, `found` as they are for None.
 
-    named: all leaves of the arguments, with their names. count: of the arguments. Raises `CallError` where none is left.
+    named: all leaves of the arguments, with their names, for the message. count: of the arguments. Raises `CallError` where none is left.
     """
     inputs = tuple(found) if wrt is None else _selected(found, wrt, count)
     if not any(item.wanted for item in inputs):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from gradcheck.backends.protocol import Array
 from gradcheck.backends.tree import described
-from gradcheck.contracts.base import Skip, agrees, contract
+from gradcheck.contracts.base import Skip, agrees, close, contract
 from gradcheck.verdict.evidence import Cotangents
 from gradcheck.verdict.observation import Observation
 
@@ -58,9 +60,7 @@ def linear(obs: Observation) -> str | None:
         gys = [gy * gy.dtype.type(scale) for gy in obs.first_gys]
         expected = [None if g is None else g * g.dtype.type(scale) for g in map(_as_float, obs.first_gx)]
         found = obs.pulled(gys, obs.fresh())
-        if not all(np.isfinite(g).all() for g in (*gys, *expected) if g is not None) or _overflows(
-            obs, found
-        ):
+        if close(found, expected) or not _finite((*gys, *expected)) or _overflows(obs, found):
             continue
         if not agrees(obs, found, expected, gys):
             return f"gy times {scale:g} does not give gx times {scale:g}: a rule is linear in gy (no clipping, no sign)"
@@ -69,7 +69,7 @@ def linear(obs: Observation) -> str | None:
     parts = [obs.first_gx, obs.pulled(other, obs.fresh())]
     total = [_plus(a, b) for a, b in zip(*parts, strict=True)]
     found = obs.pulled(both, obs.fresh())
-    if any(_overflows(obs, gx) for gx in (found, total, *parts)):
+    if close(found, total) or any(_overflows(obs, gx) for gx in (found, total, *parts)):
         return None
     if not agrees(obs, found, total, both, (obs.first_gys, other)):
         return "the result for gy1 + gy2 is not the sum of those for gy1 and gy2: a rule is linear in gy"
@@ -78,9 +78,11 @@ def linear(obs: Observation) -> str | None:
 
 def _overflows(obs: Observation, gx: Cotangents) -> bool:
     """Whether a dtype narrower than double precision has left its range, which is no evidence against linearity."""
-    return not obs.in_double and not all(
-        np.isfinite(g).all() for g in gx if g is not None and g.dtype.kind in "fc"
-    )
+    return not obs.in_double and not _finite([g for g in gx if g is not None and g.dtype.kind in "fc"])
+
+
+def _finite(gs: Sequence[Array | None]) -> bool:
+    return all(bool(np.isfinite(g).all()) for g in gs if g is not None)
 
 
 def _as_float(g: Array | None) -> Array | None:
@@ -96,9 +98,9 @@ def _plus(a: Array | None, b: Array | None) -> Array | None:
 @contract(follows=("vjp_repeatable", "vjp_keeps_inputs", "vjp_keeps_output"))
 def zero_cotangent(obs: Observation) -> str | None:
     """gy of zeros gives zeros, never NaN, wherever the gradient is finite."""
-    gxs = obs.pulled([np.zeros_like(gy) for gy in obs.first_gys], obs.fresh())
+    gxs = obs.pulled([np.zeros(gy.shape, gy.dtype) for gy in obs.first_gys], obs.fresh())
     for path, gx, usual, want in zip(obs.paths, gxs, obs.first_gx, obs.wanted, strict=True):
-        if not want or gx is None or usual is None or gx.shape != usual.shape:
+        if not want or gx is None or usual is None or gx.shape != usual.shape or not np.count_nonzero(gx):
             continue
         wrong = (gx != 0) & np.isfinite(usual)
         if wrong.any():

@@ -10,7 +10,7 @@ import numpy as np
 
 from gradcheck.backends.protocol import Array
 from gradcheck.verdict.compare import Verdict
-from gradcheck.verdict.evidence import Cotangents, equal
+from gradcheck.verdict.evidence import Cotangents, coarsest, equal
 from gradcheck.verdict.observation import Observation
 from gradcheck.verdict.rounding import is_dust
 from gradcheck.verdict.spreads import apart, pull_spreads, spreads
@@ -42,6 +42,7 @@ The sentence says what is wrong, then after a colon what came of it and what to 
 CONTRACTS: dict[str, Contract] = {}
 FOLLOWS: dict[str, tuple[str, ...]] = {}
 OF: dict[str, type] = {}
+HELD: dict[str, ContractResult] = {}
 ON_REQUEST: set[str] = set()
 """Contracts that are tried where they are named only."""
 
@@ -66,6 +67,7 @@ def contract(
         if on_request:
             ON_REQUEST.add(check.__name__)
         FOLLOWS[check.__name__], OF[check.__name__] = follows, of
+        HELD[check.__name__] = ContractResult(check.__name__, "held")
         return check
 
     return register
@@ -90,10 +92,11 @@ def close(
         elif not equal(x, y):
             if x.dtype.kind not in "fc":
                 return False
-            largest = max(np.abs(x[np.isfinite(x)]).max(initial=0.0), size)
-            eps = max(float(np.finfo(t.dtype).eps) for t in (x, y) if t.dtype.kind in "fc")
-            far = np.abs(x - y) > units * eps * largest
-            if not np.array_equal(np.isfinite(x), np.isfinite(y)) or far.any():
+            finite = np.isfinite(x)
+            whole = np.count_nonzero(finite) == x.size
+            largest = max(np.abs(x if whole else x[finite]).max(initial=0.0), size)
+            far = np.abs(x - y) > units * coarsest((x,), (y,)) * largest
+            if np.count_nonzero(far) or np.count_nonzero(finite != np.isfinite(y)):
                 return False
     return True
 
@@ -159,12 +162,12 @@ def examine(obs: Observation, names: Collection[str] | None = None) -> list[Cont
 
     One that is broken, or would be, because another one is, is none of its own: it is skipped because of that one.
     """
-    names = CONTRACTS.keys() - ON_REQUEST if names is None else names
     results = []
     for name, check in CONTRACTS.items():
-        if name not in names or not isinstance(obs.subject, OF[name]):
+        named = name not in ON_REQUEST if names is None else name in names
+        if not named or not isinstance(obs.subject, OF[name]):
             continue
-        if any(other in obs.broken for other in FOLLOWS[name]):
+        if not obs.broken.isdisjoint(FOLLOWS[name]):
             results.append(ContractResult(name, "broken"))
             continue
         try:
@@ -172,10 +175,10 @@ def examine(obs: Observation, names: Collection[str] | None = None) -> list[Cont
         except Skip as why:
             results.append(ContractResult(name, "skipped", str(why)))
         else:
-            results.append(ContractResult(name, "held" if broken is None else "broken", broken or ""))
+            results.append(HELD[name] if broken is None else ContractResult(name, "broken", broken))
             if broken is not None:
                 obs.broken.add(name)
-    return [_of_its_own(obs, result) for result in results]
+    return [_of_its_own(obs, result) for result in results] if obs.broken else results
 
 
 def _of_its_own(obs: Observation, result: ContractResult) -> ContractResult:

@@ -127,7 +127,7 @@ class _Memory:
     """Some arrays in the order in which they lie in memory, so that finding what shares it takes no pass over all of them."""
 
     def __init__(self, arrays: Sequence[Array | None]) -> None:
-        places = [(*byte_bounds(a), i) for i, a in enumerate(arrays) if a is not None and a.size]
+        places = [(*_bounds(a), i) for i, a in enumerate(arrays) if a is not None and a.size]
         self._arrays, self._places = arrays, sorted(places)
         self._starts = [low for low, _, _ in self._places]
         self._reach = list(accumulate([high for _, high, _ in self._places], max))
@@ -136,13 +136,21 @@ class _Memory:
         """Positions of the arrays that share memory with this one."""
         if a is None or not a.size:
             return
-        low, high = byte_bounds(a)
+        low, high = _bounds(a)
         k = bisect_left(self._starts, high) - 1
         while k >= 0 and self._reach[k] > low:
             i = self._places[k][2]
             if _overlap(a, self._arrays[i]):
                 yield i
             k -= 1
+
+
+def _bounds(a: Array) -> tuple[int, int]:
+    """Where an array begins in memory, and where it ends."""
+    if not a.flags.c_contiguous:
+        return byte_bounds(a)
+    low: int = a.__array_interface__["data"][0]
+    return low, low + a.nbytes
 
 
 def _overlap(a: Array, b: Array | None) -> bool:

@@ -67,7 +67,8 @@ class Faults:
 def diagnose(obs: Observation, values: ValueResult | None, contracts: Sequence[ContractResult]) -> Faults:
     """Every broken contract and every wrong input, the clearest first."""
     found = _of_values(obs, values) if values is not None and values.failed else []
-    contracts = tuple([_following(c, [f for f, _, _ in found]) for c in contracts])
+    wrong = [fault for fault, _, _ in found]
+    contracts = tuple([_following(c, wrong) for c in contracts] if wrong else contracts)
     broken = [Fault(c.name, c.text) for c in contracts if c.status == "broken"]
     if values is None:
         return Faults(tuple(_of_shapes(obs) + [f for f in broken if f.cause != "cotangent_shape"]), contracts)

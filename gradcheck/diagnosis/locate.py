@@ -10,8 +10,8 @@ import numpy as np
 from gradcheck.backends.protocol import Array
 from gradcheck.numeric.line import flatten
 from gradcheck.numeric.result import Derivative, Diagnosis
-from gradcheck.verdict.compare import Verdict
-from gradcheck.verdict.evidence import Direction, Evidence
+from gradcheck.verdict.compare import Verdict, inner_products
+from gradcheck.verdict.evidence import Direction, Evidence, of_moving
 from gradcheck.verdict.observation import Observation
 
 EVALUATIONS = 24
@@ -56,12 +56,13 @@ def locate(obs: Observation, e: Evidence) -> Located | None:
     while high - low > 1:
         middle = (low + high) // 2
         v = _part(e.v, moving, offsets, low, middle)
-        c = obs.held(obs.numeric(v, evaluations=EVALUATIONS, gys=e.gys), e.gx, v, e.gys)
-        left = c.numeric - c.analytic
+        numeric = obs.numeric(v, evaluations=EVALUATIONS, gys=e.gys)
+        measured, claimed = inner_products(numeric, of_moving(obs.fitted(e.gx), v), v, e.gys)
+        left = measured - claimed
         if np.isfinite(left) and np.isfinite(mismatch):
             goes_left = abs(left) > abs(mismatch - left)
         else:
-            goes_left = c.verdict is Verdict.FAIL
+            goes_left = obs.held(numeric, e.gx, v, e.gys).verdict is Verdict.FAIL
         if goes_left:
             high, mismatch = middle, left
         else:

@@ -64,12 +64,11 @@ def curve(f: Callable[..., Any], x: Any, v: Any, gy: Any) -> Curve:
             k for k, h in enumerate(fractions) if h in {round(GRID * 2.0**-e) / GRID for e in (*FIRST, *DOWN)}
         ]
         samples = Samples(
-            np.array([fractions[k] for k in ladder]),
-            np.array([sides[k][0] for k in ladder]),
-            np.array([sides[k][1] for k in ladder]),
+            tuple([fractions[k] for k in ladder]),
+            np.array([[sides[k][side] for k in ladder] for side in (0, 1)]),
             center,
             line.eps,
-            np.array([sides[k][2] for k in ladder]),
+            tuple([sides[k][2] for k in ladder]),
         )
         _, bounds = estimates(samples)
         of_steps = np.sqrt(np.square(weighed(bounds / scale)).sum(axis=1))

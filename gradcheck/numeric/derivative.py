@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.numeric.ladder import FLOOR, Samples, Selection, one_sided, select
+from gradcheck.numeric.ladder import FLOOR, Samples, one_sided, select
 from gradcheck.numeric.line import Line, Values
 from gradcheck.numeric.plateaus import EVALUATIONS, constant_between_jumps
 from gradcheck.numeric.result import Derivative, Diagnosis
@@ -21,6 +22,10 @@ DOWN = (6.83, 10.17, 15.38, 20.29, 26.11, 32.23, 38.31)
 
 GRID = 2.0**46
 """Steps are multiples of scale/GRID: as many bits as keep `x ± h v` exact for a `v` of few bits."""
+
+LADDER = tuple([round(GRID * 2.0**-exponent) / GRID for exponent in (*FIRST, *DOWN)])
+STEPS = np.array(LADDER)
+"""All steps, in units of the scale."""
 
 FINEST = 2.0**-30
 """A function of steps stands still over two steps of which the finer one is at most this."""
@@ -96,10 +101,7 @@ def derivative(
         result.value,
         result.bound,
         result.diagnosis,
-        result.left,
-        result.right,
-        result.left_bound,
-        result.right_bound,
+        *result.sides(),
         center,
         layout,
         line.evaluations,
@@ -112,20 +114,31 @@ class _Result:
     """The flat vectors of a Derivative while they are being filled."""
 
     def __init__(self, y: Values) -> None:
-        self.value, self.left, self.right = np.zeros((3, y.size))
-        self.bound, self.left_bound, self.right_bound = np.zeros((3, y.size))
-        self.step = np.full(y.size, np.nan)
+        self.value, self.bound = np.zeros((2, y.size))
+        self.step = np.empty(y.size)
+        self.step.fill(np.nan)
         self.diagnosis = np.zeros(y.size, dtype=np.int8)
-        self.inside = np.isfinite(y)
-        if not self.inside.all():
-            self.put(np.flatnonzero(~self.inside), np.array(np.nan), np.array(np.inf), Diagnosis.NONFINITE)
+        self.kinks: list[tuple[NDArray[np.intp], tuple[Values, Values], tuple[Values, Values]]] = []
+        inside = np.isfinite(y)
+        if np.count_nonzero(inside) == y.size:
+            self.inside = np.arange(y.size)
+        else:
+            self.inside = np.flatnonzero(inside)
+            self.put(np.flatnonzero(~inside), np.array(np.nan), np.array(np.inf), Diagnosis.NONFINITE)
 
     def put(
         self, at: slice | NDArray[np.intp], value: Values, bound: Values, diagnosis: NDArray[np.int8] | int
     ) -> None:
-        self.value[at] = self.left[at] = self.right[at] = value
-        self.bound[at] = self.left_bound[at] = self.right_bound[at] = bound
-        self.diagnosis[at] = diagnosis
+        self.value[at], self.bound[at], self.diagnosis[at] = value, bound, diagnosis
+
+    def sides(self) -> tuple[Values, Values, Values, Values]:
+        """Slopes to the left and to the right, then their bounds: those of both, but for kinks."""
+        if not self.kinks:
+            return self.value, self.value, self.bound, self.bound
+        slopes, bounds = np.stack([self.value] * 2), np.stack([self.bound] * 2)
+        for at, sides, of_sides in self.kinks:
+            slopes[:, at], bounds[:, at] = sides, of_sides
+        return (*slopes, *bounds)
 
 
 class _Climb:
@@ -145,22 +158,21 @@ class _Climb:
         self.line, self.result, self.goal = line, result, goal
         self.budget, self.y = budget, y
         self.scale = line.scale() if scale is None else scale
-        self.open = np.flatnonzero(result.inside)
-        self.steps: list[float] = []
-        self.slips: list[float] = []
+        self.open = result.inside
+        self.here = y if self.open.size == y.size else y[self.open]
         self.plus: list[Values] = []
         self.minus: list[Values] = []
-        self.selection: Selection | None = None
+        self.slips: list[float] = []
 
     def run(self, thorough: bool) -> bool:
         """Take steps while they are needed and affordable; whether none of the slopes found may be that of a grid."""
         settled = True
-        for exponent in FIRST:
-            self._sample(exponent)
+        for _ in FIRST:
+            self._sample()
         if not thorough:
             self._settle()
-        for exponent in DOWN:
-            repeat = len(self.steps) == len(FIRST) + 1
+        for _ in DOWN:
+            repeat = len(self.slips) == len(FIRST) + 1
             if not self.open.size or (not thorough and self._negligible()):
                 break
             if not self._affordable(5 if repeat else 4) and self.budget < WHOLE:
@@ -168,12 +180,12 @@ class _Climb:
                 break
             if not self._affordable(3 if repeat else 2) or (repeat and self._stochastic()):
                 break
-            self._sample(exponent)
+            self._sample()
             if not thorough:
                 self._settle()
         if thorough:
             self._settle()
-        if self.open.size and len(self.steps) > 0:
+        if self.open.size:
             self._finish()
         whole = self.budget >= WHOLE  # else finer steps, which stay in f's domain, may not have been taken
         if whole and self.line.failure is not None and not np.isfinite(self.result.bound).any():
@@ -183,60 +195,61 @@ class _Climb:
     def _finest_moves_nothing(self) -> bool:
         """Whether some open output with a slope does not change over a step that should move it by many roundings."""
         step = self.scale * 2.0**-32
-        plus, minus, here = self.line.at(step)[self.open], self.line.at(-step)[self.open], self.y[self.open]
+        plus, minus = self.line.at(step)[self.open], self.line.at(-step)[self.open]
         eps = self.line.eps if isinstance(self.line.eps, float) else self.line.eps[self.open]
-        due = np.abs(self.result.value[self.open]) * step > 64.0 * eps * np.abs(here)
-        return bool(np.any((plus == here) & (minus == here) & due))
+        due = np.abs(self.result.value[self.open]) * step > 64.0 * eps * np.abs(self.here)
+        return bool(np.any((plus == self.here) & (minus == self.here) & due))
 
     def _negligible(self) -> bool:
         """Whether the weighted bounds of the open elements, together, are below those that finer steps cannot improve."""
         if self.weight is None:
             return False
-        open_ = np.zeros(self.y.size, dtype=bool)
-        open_[self.open] = True
-        share = np.where(self.weight > 0, self.weight * self.result.bound, 0.0)
-        waiting, settled = np.linalg.norm(share[open_]), np.linalg.norm(share[~open_])
-        wanted = self.goal * np.linalg.norm(np.where(self.weight > 0, self.weight * self.result.value, 0.0))
-        return bool(waiting <= max(settled, wanted))
+        counts, done = self.weight > 0, np.ones(self.y.size, dtype=bool)
+        done[self.open] = False
+        share = np.where(counts, self.weight * self.result.bound, 0.0)
+        waiting = _norm(share[self.open])
+        if waiting <= _norm(share[done]):
+            return True
+        return waiting <= self.goal * _norm(np.where(counts, self.weight * self.result.value, 0.0))
 
     def _affordable(self, extra: int = 2) -> bool:
         return self.line.evaluations + extra <= self.budget
 
-    def _sample(self, exponent: float) -> None:
-        fraction = round(GRID * 2.0**-exponent) / GRID
-        place = sum(fraction < other for other in self.steps)
-        self.steps.insert(place, fraction)
-        step = self.scale * fraction
+    def _sample(self) -> None:
+        """Take the next step of the ladder."""
+        plus, minus, slip = self.line.sides(self.scale * LADDER[len(self.slips)])
         whole = self.open.size == self.y.size
-        plus, minus, slip = self.line.sides(step)
-        self.slips.insert(place, slip)
-        self.plus.insert(place, plus if whole else plus[self.open])
-        self.minus.insert(place, minus if whole else minus[self.open])
+        self.slips.append(slip)
+        self.plus.append(plus if whole else plus[self.open])
+        self.minus.append(minus if whole else minus[self.open])
 
-    def _samples(self, part: slice | NDArray[np.intp]) -> Samples:
-        eps = self.line.eps
-        here = self.open[part]
+    def _samples(self, part: slice) -> Samples:
+        eps, count = self.line.eps, len(self.slips)
+        rows = np.array([row[part] for row in (*self.plus, *self.minus)])
         return Samples(
-            np.array(self.steps),
-            _finite(np.array([row[part] for row in self.plus])),
-            _finite(np.array([row[part] for row in self.minus])),
-            self.y[here],
-            eps if isinstance(eps, float) else eps[here],
-            np.array(self.slips),
+            LADDER[:count],
+            _finite(rows.reshape(2, count, -1)),
+            self.here[part],
+            eps if isinstance(eps, float) else eps[self.open[part]],
+            tuple(self.slips),
         )
+
+    def _parts(self) -> Iterator[slice]:
+        """Blocks of the open elements."""
+        for start in range(0, self.open.size, CHUNK):
+            yield slice(start, min(start + CHUNK, self.open.size))
 
     def _settle(self) -> None:
         """Select for every open element, record the good ones and drop their samples."""
-        self._drop(self._still())
-        good = np.zeros(self.open.size, dtype=bool)
-        for start in range(0, self.open.size, CHUNK):
-            part = slice(start, min(start + CHUNK, self.open.size))
+        self._drop_still()
+        good = np.empty(self.open.size, dtype=bool)
+        for part in self._parts():
             chosen = select(self._samples(part))
-            fine = chosen.bound <= self.goal * np.abs(chosen.value)
-            fine |= (chosen.bound <= 4.0 * chosen.noise) & ~chosen.noisy
-            good[part] = fine & np.isfinite(chosen.bound)
+            rounding = 4.0 * chosen.noise * ~chosen.noisy
+            fine = chosen.bound <= np.fmax(self.goal * np.abs(chosen.value), rounding)
+            np.logical_and(fine, np.isfinite(chosen.bound), out=good[part])
             at = part if self.open.size == self.y.size else self.open[part]
-            self.result.step[at] = self.scale * np.array(self.steps)[chosen.coarsest]
+            self.result.step[at] = self.scale * STEPS[chosen.coarsest]
             self.result.put(
                 at,
                 chosen.value / self.scale,
@@ -247,34 +260,36 @@ class _Climb:
 
     def _drop(self, done: NDArray[np.bool_]) -> None:
         """Forget the samples of open elements that are done with."""
-        if done.any():
-            keep = np.flatnonzero(~done)
-            self.open = self.open[keep]
+        count = np.count_nonzero(done)
+        if count:
+            keep = np.flatnonzero(~done) if count < done.size else slice(0)
+            self.open, self.here = self.open[keep], self.here[keep]
             self.plus = [row[keep] for row in self.plus]
             self.minus = [row[keep] for row in self.minus]
 
-    def _still(self) -> NDArray[np.bool_]:
-        """Mark and record the open elements that no step moved: 0, with the rounding of the two coarsest steps.
+    def _drop_still(self) -> None:
+        """Record the open elements that no step moved, and drop them: 0, with the rounding of the two coarsest steps.
 
         The result of extrapolation, at a fraction of its cost: along one coordinate of many, most elements do not move.
         """
-        here = self.y if self.open.size == self.y.size else self.y[self.open]
-        still = np.ones(self.open.size, dtype=bool)
-        for row in (*self.plus, *self.minus):
-            still &= row == here
-            if not still.any():
-                return still
+        still = self.plus[0] == self.here
+        for row in (*self.plus[1:], *self.minus):
+            if not np.count_nonzero(still):
+                return
+            still &= row == self.here
         at = self.open[still]
-        coarse, fine = self.steps[0] ** 2, self.steps[1] ** 2
-        gain = (coarse / self.steps[1] + fine / self.steps[0]) / (coarse - fine)
+        coarse, fine = LADDER[0] ** 2, LADDER[1] ** 2
+        gain = (coarse / LADDER[1] + fine / LADDER[0]) / (coarse - fine)
         eps = self.line.eps if isinstance(self.line.eps, float) else self.line.eps[at]
-        bound = FLOOR * eps * np.abs(here[still]) * gain / self.scale
+        bound = FLOOR * eps * np.abs(self.here[still]) * gain / self.scale
         self.result.put(at, np.zeros(at.size), bound, Diagnosis.SMOOTH)
-        return still
+        self._drop(still)
 
     def _stochastic(self) -> bool:
         """Evaluate f(x) again; mark what differs by more than a rearranged sum may, and drop it."""
         again = self.line.at(0.0)
+        if np.count_nonzero(again == self.y) == again.size:
+            return False
         changed = np.abs(again - self.y) > 1e4 * self.line.eps * np.abs(self.y)
         changed &= np.isfinite(self.y)
         if not changed.any():
@@ -285,8 +300,7 @@ class _Climb:
 
     def _finish(self) -> None:
         """Slopes of the two sides for what stayed open, and a diagnosis."""
-        for start in range(0, self.open.size, CHUNK):
-            part = slice(start, min(start + CHUNK, self.open.size))
+        for part in self._parts():
             self._judge(self.open[part], self._samples(part))
 
     def _judge(self, at: NDArray[np.intp], samples: Samples) -> None:
@@ -316,9 +330,12 @@ class _Climb:
         value = np.where(edge, side, np.where(kink, 0.5 * (r + s), value))
         bound = np.where(edge, side_bound, np.where(kink, 0.5 * np.abs(r - s) + np.maximum(rb, sb), bound))
         self.result.put(at, value / self.scale, bound / self.scale, code)
-        at, r, s, rb, sb = at[kink], r[kink], s[kink], rb[kink], sb[kink]
-        self.result.right[at], self.result.right_bound[at] = r / self.scale, rb / self.scale
-        self.result.left[at], self.result.left_bound[at] = s / self.scale, sb / self.scale
+        if kink.any():
+            slopes, bounds = (
+                (s[kink] / self.scale, r[kink] / self.scale),
+                (sb[kink] / self.scale, rb[kink] / self.scale),
+            )
+            self.result.kinks.append((at[kink], slopes, bounds))
 
     def _of_steps(
         self, at: NDArray[np.intp], samples: Samples, value: Values, lost: NDArray[np.bool_]
@@ -340,7 +357,12 @@ class _Climb:
         return constant, jump
 
 
+def _norm(values: Values) -> float:
+    """The root of the sum of squares."""
+    return math.sqrt(values.dot(values))
+
+
 def _finite(values: Values) -> Values:
     """The values with NaN for infinity, which no difference can use."""
     finite = np.isfinite(values)
-    return values if finite.all() else np.where(finite, values, np.nan)
+    return values if np.count_nonzero(finite) == finite.size else np.where(finite, values, np.nan)

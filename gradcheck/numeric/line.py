@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import EllipsisType
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,11 @@ from numpy.typing import NDArray
 
 from gradcheck.numeric.quantiles import lower, median
 from gradcore.errors import DtypeError, ShapeError
+
+LARGE = 1 << 12
+"""Entries from which on it is worth a look whether a direction moves a few of them only."""
+
+ALL = ...
 
 Array = NDArray[Any]
 Values = NDArray[np.float64]
@@ -43,18 +49,34 @@ class Layout:
             start = stop
         return tuple(parts)
 
+    def flat(self, arrays: Sequence[Array]) -> Values:
+        """The flat vector of arrays of the outputs' shapes, such as a cotangent; for real outputs their real parts."""
+        return flatten(
+            [
+                array.astype(np.complex128) if dtype.kind == "c" else array.real
+                for array, dtype in zip(arrays, self.dtypes, strict=True)
+            ]
+        )
+
+
+def in_a_row(arrays: Sequence[Array]) -> Array:
+    """The entries of all arrays as one vector."""
+    if len(arrays) == 1:
+        return arrays[0].reshape(-1)
+    return np.concatenate([array.reshape(-1) for array in arrays]) if arrays else np.zeros(0)
+
 
 def flatten(arrays: Sequence[Array]) -> Values:
     """One float64 vector of all entries; a complex entry gives its real and imaginary part, next to each other."""
-    parts = []
-    for array in arrays:
-        if array.dtype.kind == "c":
-            parts.append(np.ascontiguousarray(array, np.complex128).reshape(-1).view(np.float64))
-        else:
-            parts.append(np.asarray(array, np.float64).reshape(-1))
-    if not parts:
-        return np.zeros(0)
-    return np.concatenate(parts) if len(parts) > 1 else parts[0]
+    if len(arrays) == 1:
+        return _row(arrays[0])
+    return np.concatenate([_row(array) for array in arrays]) if arrays else np.zeros(0)
+
+
+def _row(array: Array) -> Values:
+    if array.dtype.kind == "c":
+        return np.ascontiguousarray(array, np.complex128).reshape(-1).view(np.float64)
+    return np.asarray(array, np.float64).reshape(-1)
 
 
 def as_tuple(value: Any) -> tuple[Any, ...]:
@@ -68,31 +90,74 @@ def read_outputs(result: Any) -> tuple[tuple[Array, ...], bool]:
     Raises:
         DtypeError: `f` returned something that is no array, or an array that is neither floating nor complex.
     """
-    single = not isinstance(result, (tuple, list))
-    arrays = []
-    for position, item in enumerate(as_tuple(result)):
-        name = "f returned" if single else f"output {position} of f is"
-        if item is None or isinstance(item, (str, bytes, dict, set)):
-            raise DtypeError(
-                f"{name} a {type(item).__name__}, not an array; return an array or a tuple of arrays"
-            )
-        array = np.asarray(item)
-        if array.dtype.kind not in "fc":
-            raise DtypeError(
-                f"{name} {array.dtype}, which has no derivative; return a floating or complex array "
-                "(or leave this output out of the check)"
-            )
-        arrays.append(array)
-    return tuple(arrays), single
+    if not isinstance(result, (tuple, list)):
+        return (_output(result, None),), True
+    return tuple([_output(item, position) for position, item in enumerate(result)]), False
+
+
+def _output(item: Any, position: int | None) -> Array:
+    """One output as an array; position: among several, None for the only one."""
+    array = None if item is None or isinstance(item, (str, bytes, dict, set)) else np.asarray(item)
+    if array is not None and array.dtype.kind in "fc":
+        return array
+    name = "f returned" if position is None else f"output {position} of f is"
+    if array is None:
+        raise DtypeError(
+            f"{name} a {type(item).__name__}, not an array; return an array or a tuple of arrays"
+        )
+    raise DtypeError(
+        f"{name} {array.dtype}, which has no derivative; return a floating or complex array "
+        "(or leave this output out of the check)"
+    )
+
+
+def positive(sizes: Values) -> Values:
+    """Those of some sizes that are finite and above zero; the same array where all are."""
+    finite = np.isfinite(sizes)
+    if np.count_nonzero(finite) == sizes.size == np.count_nonzero(sizes):
+        return sizes
+    return sizes[finite & (sizes > 0)]
 
 
 def magnitudes(array: Array) -> Values:
     """|entry|, a typical one for zero and non-finite entries (1 where all are)."""
     found = np.asarray(np.abs(array), np.float64)
-    usable = np.isfinite(found) & (found > 0)
-    if usable.all():
+    those = positive(found)
+    if those is found:
         return found
-    return np.where(usable, found, median(found[usable]) if usable.any() else 1.0)
+    return np.where(np.isfinite(found) & (found > 0), found, median(those) if those.size else 1.0)
+
+
+def _around(point: Array, tangent: Array, step: float) -> tuple[Array, Array, float]:
+    """`x + step v`, `x - step v`, and the slip."""
+    dtype, moved = point.dtype, np.asarray(step * tangent)
+    above, below = np.asarray(point + moved, dtype), np.asarray(point - moved, dtype)
+    went = np.subtract(above, below, out=moved if dtype == moved.dtype else None)
+    return above, below, _lost(went, step, tangent)
+
+
+def _lost(went: Array, step: float, tangent: Array) -> float:
+    """Largest relative part of an entry's way of `2 step v` that is missing from the one that it went."""
+    worst = 0.0
+    for name in ("real", "imag") if tangent.dtype.kind == "c" else ("real",):
+        speed, found = getattr(tangent, name), getattr(went, name) / (2.0 * step)
+        other = found != speed
+        if np.count_nonzero(other):
+            other &= speed != 0
+            due = speed[other]
+            lost = np.abs(found[other].astype(np.float64, copy=False) - due) / np.abs(due)
+            worst = max(worst, float(lost.max(initial=0.0)))
+    return worst
+
+
+def _moving(tangent: Array) -> slice | EllipsisType:
+    """The rows of a large direction beyond which it is 0 throughout, all of a small one."""
+    if tangent.size < LARGE or not tangent.ndim:
+        return ALL
+    moves = tangent.reshape(-1) != 0
+    row = tangent.size // len(tangent)
+    first, last = moves.argmax() // row, (moves.size - 1 - moves[::-1].argmax()) // row
+    return ALL if last - first + 1 == len(tangent) else slice(int(first), int(last) + 1)
 
 
 class Line:
@@ -150,9 +215,10 @@ class Line:
                     f"v[{position}] is complex and x[{position}] is {array.dtype}; a real array moves along a real "
                     "direction"
                 )
-            dtype = np.result_type(array.dtype, wide) if widen else array.dtype
-            self.x.append(array.astype(dtype))
-            self.v.append(direction.astype(wide))
+            finer = widen and array.dtype != wide
+            self.x.append(array.astype(np.result_type(array.dtype, wide)) if finer else array)
+            self.v.append(direction.astype(wide, copy=False))
+        self.rows = [ALL if tangent is None else _moving(tangent) for tangent in self.v]
 
     def scale(self) -> float:
         """Power of two next to the lower quartile of |x_i / v_i|: the step that moves such an entry by its own size.
@@ -161,46 +227,41 @@ class Line:
         the entries by far less than their size, and a step to suit those passes over all that the others do: of tanh(x) + b
         with large b it sees b alone, without a sign that anything is missing.
         """
-        ratios = []
-        for point, tangent in zip(self.x, self.v, strict=True):
-            if tangent is not None:
-                speed = np.abs(tangent).reshape(-1).astype(np.float64)
-                ratios.append(magnitudes(point).reshape(-1) / speed)
-        every = np.concatenate(ratios) if ratios else np.zeros(0)
-        every = every[np.isfinite(every) & (every > 0)]
+        moving = [(x, v, rows) for x, v, rows in zip(self.x, self.v, self.rows, strict=True) if v is not None]
+        every = positive(in_a_row([magnitudes(x)[rows] / np.abs(v[rows]) for x, v, rows in moving]))
         if not every.size:
             return 1.0
         return float(2.0 ** min(max(np.floor(np.log2(lower(every, 0.25))), -900.0), 900.0))
 
     def moves(self) -> bool:
         """Whether any entry of `v` differs from zero."""
-        return any(tangent is not None and bool(tangent.any()) for tangent in self.v)
+        return any(tangent is not None and np.count_nonzero(tangent) for tangent in self.v)
 
     def slip(self, step: float) -> float:
         """Largest relative part of an entry's step that rounding of `x ± h v` takes away; 0 where all are exact."""
-        return self._slip(step, self._points(step), self._points(-step))
+        return self._apart(step)[2]
 
-    def _slip(self, step: float, right: Sequence[Array], left: Sequence[Array]) -> float:
-        worst = 0.0
-        for above, below, tangent in zip(right, left, self.v, strict=True):
+    def _apart(self, step: float) -> tuple[list[Array], list[Array], float]:
+        """Fresh arrays of `x + step v` and of `x - step v`, and the slip."""
+        right, left, worst = [], [], 0.0
+        for point, tangent, rows in zip(self.x, self.v, self.rows, strict=True):
             if tangent is None:
-                continue
-            for name in ("real", "imag") if tangent.dtype.kind == "c" else ("real",):
-                speed = getattr(tangent, name)
-                went = (getattr(above, name) - getattr(below, name)) / (2.0 * step)
-                if (went == speed).all():
-                    continue
-                moving = speed != 0
-                lost = np.abs(went[moving].astype(np.float64) - speed[moving]) / np.abs(speed[moving])
-                worst = max(worst, float(lost.max(initial=0.0)))
-        return worst
+                above, below = point.copy(), point.copy()
+            elif rows is ALL:
+                above, below, slip = _around(point, tangent, step)
+                worst = max(worst, slip)
+            else:
+                above, below = point + 0.0, point.copy()
+                above[rows], below[rows], slip = _around(point[rows], tangent[rows], step)
+                worst = max(worst, slip)
+            right.append(above)
+            left.append(below)
+        return right, left, worst
 
     def _points(self, step: float) -> list[Array]:
         """Fresh arrays of `x + step v`."""
         return [
-            point.copy()
-            if tangent is None or step == 0.0
-            else np.asarray(point + step * tangent, dtype=point.dtype)
+            point.copy() if tangent is None or step == 0.0 else np.asarray(point + step * tangent, point.dtype)
             for point, tangent in zip(self.x, self.v, strict=True)
         ]
 
@@ -214,8 +275,7 @@ class Line:
 
     def sides(self, step: float) -> tuple[Values, Values, float]:
         """Values at `x + step v` and at `x - step v`, and the slip of this step."""
-        right, left = self._points(step), self._points(-step)
-        slip = self._slip(step, right, left)  # first, as f may write into its arguments
+        right, left, slip = self._apart(step)  # the slip first, as f may write into its arguments
         return self._values(right), self._values(left), slip
 
     def _values(self, arrays: Sequence[Array]) -> Values:
@@ -240,12 +300,11 @@ class Line:
         """Flat vector of a cotangent, which has to have the shapes of the output."""
         arrays = [np.asarray(g) for g in as_tuple(gy)]
         layout = self.layout
-        if layout is None or tuple(g.shape for g in arrays) != layout.shapes:
+        if layout is None or tuple([g.shape for g in arrays]) != layout.shapes:
             raise ShapeError(
                 f"gy has shapes {[g.shape for g in arrays]} and f's output has {list(layout.shapes) if layout else []}"
             )
-        pairs = zip(arrays, layout.dtypes, strict=True)
-        return flatten([g.astype(np.complex128) if d.kind == "c" else np.real(g) for g, d in pairs])
+        return layout.flat(arrays)
 
     @property
     def size(self) -> int:
@@ -264,9 +323,9 @@ class Line:
     def read(self, result: Any) -> Values:
         """Flat vector of what `f` returned; the first one read fixes the layout."""
         arrays, single = read_outputs(result)
-        shapes = tuple(array.shape for array in arrays)
+        shapes = tuple([array.shape for array in arrays])
         if self.layout is None:
-            self.layout = Layout(single, shapes, tuple(array.dtype for array in arrays))
+            self.layout = Layout(single, shapes, tuple([array.dtype for array in arrays]))
             self.eps = self._eps(arrays)
         elif shapes != self.layout.shapes:
             raise ShapeError(

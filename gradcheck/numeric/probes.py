@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.numeric.line import as_tuple, magnitudes
+from gradcheck.numeric.line import as_tuple, in_a_row, magnitudes, positive
 from gradcheck.numeric.quantiles import median, quantiles
 
 Array = NDArray[Any]
@@ -23,6 +24,7 @@ NEAREST = -20
 """Powers of two of its size by which an entry moves at least where it is to contribute little: shorter steps would round."""
 
 
+@cache
 def _largest(dtype: np.dtype[Any]) -> float:
     """What no entry of a cotangent exceeds, so that what a rule multiplies and adds up stays in the dtype's range."""
     half = np.finfo(dtype).maxexp <= 16
@@ -31,16 +33,16 @@ def _largest(dtype: np.dtype[Any]) -> float:
 
 def _size(array: Array) -> NDArray[np.float64]:
     """Power of two at or below the magnitude of each entry."""
-    return np.asarray(2.0 ** np.floor(np.log2(magnitudes(array))))
+    return np.asarray(np.exp2(np.floor(np.log2(magnitudes(array)))))
 
 
 def _signed(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float64]:
     """Random signs times a factor of 1, 9/8, ..., 15/8: few bits, so that products with powers of two are exact."""
     factor = 1.0 + rng.integers(0, 8, shape) / 8.0
-    return np.asarray(np.where(rng.random(shape) < 0.5, -factor, factor))
+    return np.asarray(np.copysign(factor, rng.random(shape) - 0.5))
 
 
-def _draw(array: Array, size: NDArray[np.float64], rng: np.random.Generator) -> Array:
+def _draw(array: Array, size: NDArray[np.float64] | float, rng: np.random.Generator) -> Array:
     if array.dtype.kind == "c":
         return np.asarray(_signed(array.shape, rng) * size + 1j * (_signed(array.shape, rng) * size))
     return np.asarray(_signed(array.shape, rng) * size)
@@ -71,14 +73,13 @@ def direction(
             None if g is None else np.abs(np.asarray(g)).astype(np.float64) * size
             for g, size in zip(as_tuple(gx), sizes, strict=True)
         ]
-        every = np.concatenate([w.reshape(-1) for w in weights if w is not None] or [np.zeros(0)])
-        every = every[np.isfinite(every) & (every > 0)]
+        every = positive(in_a_row([w for w in weights if w is not None]))
         typical = float(np.exp2(median(np.log2(every)))) if every.size else 1.0
         for place, weight in enumerate(weights):
             if weight is not None:
                 with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
                     shrink = np.exp2(np.floor(np.log2(typical / weight)))
-                sizes[place] = sizes[place] * np.where(np.isfinite(shrink), np.minimum(shrink, 1.0), 1.0)
+                sizes[place] = sizes[place] * np.fmin(shrink, 1.0)  # 1 for NaN as well
     return tuple(
         _draw(point, size, rng) if move and point.dtype.kind in "fc" else None
         for point, size, move in zip(points, sizes, moving, strict=True)
@@ -152,30 +153,31 @@ def cotangents(
     masks = as_tuple(usable) if usable is not None else (None,) * len(outputs)
     result = []
     for output, mask in zip(outputs, masks, strict=True):
-        magnitude = np.abs(output).astype(np.float64)
-        magnitude = magnitude[np.isfinite(magnitude) & (magnitude > 0)]
-        typical = float(np.exp2(-np.floor(np.log2(median(magnitude))))) if magnitude.size else 1.0
+        every = np.abs(output).astype(np.float64, copy=False)
+        those = positive(every.reshape(-1))
+        typical = float(np.exp2(-np.floor(np.log2(median(those))))) if those.size else 1.0
         largest = _largest(output.dtype)
-        typical = min(max(typical, 1.0 / largest), largest)
-        size = np.full(output.shape, typical)
-        if even and magnitude.size:
-            size = np.clip(size * _evening(output, magnitude), 1.0 / largest, largest)
+        size: Any = min(max(typical, 1.0 / largest), largest)
+        if even and those.size:
+            size = np.clip(size * _evening(every, those, output.dtype), 1.0 / largest, largest)
         cotangent = _draw(output, size, rng)
         if mask is not None:
             cotangent = np.where(mask, cotangent, 0.0)
-        result.append(cotangent.astype(output.dtype))
+        result.append(cotangent.astype(output.dtype, copy=False))
     return tuple(result)
 
 
-def _evening(output: Array, magnitude: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Powers of two near typical/|entry|, between bounds that the spread of the usable magnitudes sets.
+def _evening(
+    every: NDArray[np.float64], those: NDArray[np.float64], dtype: np.dtype[Any]
+) -> NDArray[np.float64]:
+    """Powers of two near typical/magnitude, between bounds that the spread of those magnitudes sets that are usable.
 
     An entry that is near zero by chance, among others of one scale, must not outweigh them: its rounding would be theirs.
     """
-    scales = np.log2(magnitude)
-    low, typical = quantiles(scales, 0.1, 0.5)
-    bits = min(EVENED, np.finfo(output.dtype).maxexp // 8)
+    low, typical = quantiles(np.log2(those), 0.1, 0.5)
+    bits = min(EVENED, np.finfo(dtype).maxexp // 8)
     with np.errstate(divide="ignore"):
-        own = np.log2(np.abs(output).astype(np.float64))
-    own = np.where(np.isfinite(own), own, typical)
+        own = np.log2(every)
+    if those.size < every.size:
+        own = np.where(np.isfinite(own), own, typical)
     return np.asarray(np.exp2(np.floor(np.clip(typical - own, -bits, min(bits, 4.0 * (typical - low))))))

@@ -6,20 +6,24 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from functools import cache
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.numeric.line import as_tuple, flatten
+from gradcheck.numeric.line import as_tuple, flatten, in_a_row
 from gradcheck.numeric.quantiles import median
 from gradcheck.numeric.result import Derivative, Diagnosis
 from gradcore.errors import ShapeError
 
 Values = NDArray[np.float64]
+Pairs: TypeAlias = Sequence[tuple[NDArray[Any] | None, NDArray[Any]]]
 
 TAIL = 6.0
 """Random signs: a sum of errors e_i with independent signs exceeds 6·sqrt(sum e_i²) with probability below 4e-8."""
+
+KINK = int(Diagnosis.KINK)
 
 OPERATIONS = 16.0
 """Rounding of one entry of gx, in units of eps times the terms that make it up."""
@@ -97,29 +101,52 @@ def compare(
     Raises:
         ShapeError: gx does not fit v, or gy does not fit f's output.
     """
+    pairs, cotangents = _paired(gx, v), _cotangents(numeric, gy)
+    if eps is None:
+        eps = _coarsest([np.asarray(g) for g in as_tuple(gx) if g is not None] + cotangents)
+    weights = numeric.layout.flat(cotangents)
+    return _judge(numeric, _terms(pairs), weights, eps, _underflow(pairs, weights), random_signs)
+
+
+@np.errstate(all="ignore")
+def inner_products(numeric: Derivative, gx: Any, v: Any, gy: Any) -> tuple[float, float]:
+    """`<gy, J v>` as measured and `<gx, v>` as claimed, without a verdict; arguments and errors as for `compare`."""
+    terms, weights = _terms(_paired(gx, v)), numeric.layout.flat(_cotangents(numeric, gy))
+    used = _used(weights)
+    return float((weights[used] * numeric.flat_value[used]).sum()), float(terms.sum())
+
+
+def _paired(gx: Any, v: Any) -> Pairs:
+    """The claimed cotangent and the tangent of every input that moves."""
     claimed, tangents = as_tuple(gx), as_tuple(v)
     if len(claimed) != len(tangents):
         raise ShapeError(
             f"gx has {len(claimed)} arrays and v has {len(tangents)}; both need one entry for every input"
         )
-    pairs = [(g, t) for g, t in zip(claimed, tangents, strict=True) if t is not None]
+    pairs = []
     for position, (g, t) in enumerate(zip(claimed, tangents, strict=True)):
-        if g is not None and t is not None and np.shape(g) != np.shape(t):
-            raise ShapeError(f"gx[{position}] has shape {np.shape(g)} and v[{position}] has {np.shape(t)}")
-    cotangent_arrays = [np.asarray(g) for g in as_tuple(gy)]
-    shapes = tuple(g.shape for g in cotangent_arrays)
+        if t is None:
+            continue
+        gradient, tangent = None if g is None else np.asarray(g), np.asarray(t)
+        if gradient is not None and gradient.shape != tangent.shape:
+            raise ShapeError(
+                f"gx[{position}] has shape {gradient.shape} and v[{position}] has {tangent.shape}"
+            )
+        pairs.append((gradient, tangent))
+    return pairs
+
+
+def _cotangents(numeric: Derivative, gy: Any) -> list[NDArray[Any]]:
+    cotangents = [np.asarray(g) for g in as_tuple(gy)]
+    shapes = tuple([g.shape for g in cotangents])
     if shapes != numeric.layout.shapes:
         raise ShapeError(f"gy has shapes {list(shapes)} and f's output has {list(numeric.layout.shapes)}")
-    if eps is None:
-        eps = _coarsest([np.asarray(g) for g in claimed if g is not None] + cotangent_arrays)
-    dtypes = numeric.layout.dtypes
-    weights = flatten(
-        [
-            g.astype(np.complex128) if dtype.kind == "c" else np.real(g)
-            for g, dtype in zip(cotangent_arrays, dtypes, strict=True)
-        ]
-    )
-    return _judge(numeric, _terms(pairs), weights, eps, _underflow(pairs, weights), random_signs)
+    return cotangents
+
+
+def _used(weights: Values) -> slice | NDArray[np.intp]:
+    """The outputs whose cotangent is not 0."""
+    return slice(None) if np.count_nonzero(weights) == weights.size else np.flatnonzero(weights)
 
 
 def _coarsest(arrays: Sequence[NDArray[Any]]) -> float:
@@ -127,31 +154,33 @@ def _coarsest(arrays: Sequence[NDArray[Any]]) -> float:
     return max([*floats, float(np.finfo(np.float64).eps)])
 
 
-def _terms(pairs: Sequence[tuple[Any, Any]]) -> Values:
+def _terms(pairs: Pairs) -> Values:
     """Products gx_i v_i, in float64, 0 where v_i is whatever gx_i; a complex entry gives two."""
     parts = []
-    for g, t in pairs:
-        tangent = np.asarray(t)
-        gradient = np.zeros(tangent.shape) if g is None else np.asarray(g)
-        if tangent.dtype.kind == "c":
-            claim, way = flatten([gradient.astype(np.complex128)]), flatten([tangent.astype(np.complex128)])
-        else:
-            claim, way = flatten([np.real(gradient)]), flatten([tangent])
-        parts.append(np.where(way == 0, 0.0, claim * way))
-    return np.concatenate(parts) if parts else np.zeros(0)
+    for g, tangent in pairs:
+        way, claim = flatten([tangent]), np.zeros(1)
+        if g is not None:
+            claim = flatten([g.astype(np.complex128) if tangent.dtype.kind == "c" else g.real])
+        terms = claim * way
+        parts.append(terms if np.count_nonzero(way) == way.size else np.where(way == 0, 0.0, terms))
+    return in_a_row(parts)
 
 
-def _underflow(pairs: Sequence[tuple[Any, Any]], weights: Values) -> float:
+def _underflow(pairs: Pairs, weights: Values) -> float:
     """What gradual underflow may take from `<gx, v>`: below its normal numbers, a dtype rounds by its smallest one.
 
     A factor of the rule may underflow before it is multiplied by gy.
     """
     lost, largest = 0.0, max(1.0, float(np.abs(weights).max(initial=0.0)))
     for g, t in pairs:
-        if g is not None and np.asarray(g).dtype.kind in "fc":
-            smallest = float(np.finfo(np.asarray(g).dtype).smallest_subnormal)
-            lost += OPERATIONS * smallest * largest * float(np.abs(t).sum())
+        if g is not None and g.dtype.kind in "fc":
+            lost += OPERATIONS * _smallest(g.dtype) * largest * float(np.abs(t).sum())
     return lost if math.isfinite(lost) else 0.0
+
+
+@cache
+def _smallest(dtype: np.dtype[Any]) -> float:
+    return float(np.finfo(dtype).smallest_subnormal)
 
 
 def _total(errors: Values, random_signs: bool) -> float:
@@ -174,36 +203,34 @@ def _judge(
     underflow: float,
     random_signs: bool,
 ) -> Comparison:
-    used = slice(None) if weights.all() else np.flatnonzero(weights)
+    used = _used(weights)
     w = weights[used]
     size = np.abs(w)
     code, y, error = numeric.flat_diagnosis[used], numeric.flat_y[used], numeric.flat_bound[used]
-    width, kinked = np.zeros(w.size), code == Diagnosis.KINK
-    any_kink = bool(kinked.any())
-    if any_kink:
+    width, kink_bound, kinked = np.zeros(w.size), 0.0, code == KINK
+    if np.count_nonzero(kinked):
         left, right = numeric.flat_left[used], numeric.flat_right[used]
         kinked &= left != right
         width = np.where(kinked, 0.5 * np.abs(right - left), 0.0)
         sides = np.maximum(numeric.flat_left_bound[used], numeric.flat_right_bound[used])
         error = np.where(kinked, sides, error)
-    slopes = w * numeric.flat_value[used]
+        kink_bound = _total(size * width, random_signs)
+    slopes, contributions = w * numeric.flat_value[used], np.abs(terms)
     measured, analytic = float(slopes.sum()), float(terms.sum())
     numeric_bound = _total(size * error, random_signs)
-    kink_bound = _total(size * width, random_signs) if any_kink else 0.0
-    rounding = np.concatenate([OPERATIONS * np.abs(terms), OPERATIONS * np.abs(slopes), 2.0 * np.abs(w * y)])
+    rounding = in_a_row([OPERATIONS * contributions, OPERATIONS * np.abs(slopes), 2.0 * np.abs(w * y)])
     rounding_bound = eps * _total(rounding, random_signs) + underflow
     bound = numeric_bound + rounding_bound + kink_bound
-    typical = np.abs(terms[terms != 0])
-    middle = median(typical) if typical.size and np.isfinite(typical).all() else 0.0
+    middle = _middle(contributions)
     sensitivity = 2.0 * bound / middle if middle > 0 else float("inf")
 
     def found(verdict: Verdict, reason: str, vacuous: bool = False) -> Comparison:
         return Comparison(verdict, reason, measured, analytic, bound, sensitivity, vacuous)
 
     if not (math.isfinite(bound) and math.isfinite(measured)):
-        if (code == Diagnosis.STOCHASTIC).any():
+        if np.any(code == Diagnosis.STOCHASTIC):
             return found(Verdict.INCONCLUSIVE, "stochastic")
-        if (code == Diagnosis.NONFINITE).any():
+        if np.any(code == Diagnosis.NONFINITE):
             return found(Verdict.INCONCLUSIVE, "nonfinite")
         if math.isfinite(analytic) or not np.isfinite(error).all():
             return found(Verdict.INCONCLUSIVE, "unresolved")
@@ -213,16 +240,23 @@ def _judge(
     difference = abs(measured - analytic)
     if difference > bound:
         return found(Verdict.FAIL, "kink" if kink_bound > 0.5 * difference else "value")
-    if not terms.any() and difference + abs(measured) <= bound and kink_bound == 0.0:
+    if not np.count_nonzero(terms) and difference + abs(measured) <= bound and kink_bound == 0.0:
         scale = eps + 1e-6
         visible = TAIL * float(np.sqrt(np.square(slopes[np.isfinite(slopes)]).sum()))
         empty = bound <= scale * max(float(np.abs(w * y).sum()), visible) or visible == 0.0
         return found(Verdict.PASS, "", True) if empty else found(Verdict.INCONCLUSIVE, "noise", True)
-    contribution = np.concatenate([terms, size * width])
-    if bound - kink_bound > max(math.sqrt(np.square(contribution).sum()), abs(analytic)):
+    smooth = bound - kink_bound
+    if smooth > abs(analytic) and smooth > math.sqrt(np.square(in_a_row([terms, size * width])).sum()):
         return found(Verdict.INCONCLUSIVE, "noise")
     # Among many noisy outputs some look kinked by chance, by no more than their noise.
-    return found(Verdict.SUBGRADIENT if kink_bound > bound - kink_bound else Verdict.PASS, "")
+    return found(Verdict.SUBGRADIENT if kink_bound > smooth else Verdict.PASS, "")
+
+
+def _middle(contributions: Values) -> float:
+    """The median of those that are not zero, 0 where there is none, or one that is not finite."""
+    some = np.count_nonzero(contributions) < contributions.size
+    typical = contributions[contributions != 0] if some else contributions
+    return median(typical) if typical.size and np.count_nonzero(np.isfinite(typical)) == typical.size else 0.0
 
 
 def merge(comparisons: Sequence[Comparison]) -> Comparison:

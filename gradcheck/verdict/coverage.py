@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from gradcheck.backends.protocol import Array
 from gradcheck.numeric.quantiles import median
 from gradcheck.verdict.compare import Verdict
 from gradcheck.verdict.evidence import Evidence, marked
@@ -46,17 +48,23 @@ def coverage(obs: Observation) -> Coverage:
 
     Of the inputs, entries that are infinite or NaN do not count: nobody can move them.
     """
-    judged = [np.zeros(y.shape, dtype=bool) for y in obs.outputs]
-    for e in _passed(obs):
-        for seen, gy in zip(judged, e.gys, strict=True):
-            seen |= np.asarray(gy) != 0
+    outputs, passed = obs.outputs, _passed(obs)
+    judged = sum([_seen([e.gys[k] for e in passed]) for k in range(len(outputs))])
     wanted = [(a, out) for a, out, want in zip(obs.arrays, obs.left_out, obs.wanted, strict=True) if want]
     entries = sum(a.size for a, _ in wanted)
     infinite = marked(obs.infinite)
     left_out = marked([out for _, out in wanted]) - infinite
     entries -= infinite
-    total = sum(y.size for y in obs.outputs)
-    return Coverage((sum(int(j.sum()) for j in judged), total), (entries - left_out, entries))
+    total = sum([y.size for y in outputs])
+    return Coverage((judged, total), (entries - left_out, entries))
+
+
+def _seen(gys: Sequence[Array]) -> int:
+    """How many entries of an output some of these cotangents count."""
+    most = max([int(np.count_nonzero(gy)) for gy in gys], default=0)
+    if not gys or most == gys[0].size:
+        return most
+    return int(np.count_nonzero(np.logical_or.reduce([gy != 0 for gy in gys])))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +102,19 @@ def detectable(obs: Observation, i: int, alone: Evidence | None = None) -> Detec
         own = own.astype(np.float64, copy=False)
         shown = CERTAIN * e.comparison.bound / size
         nonzero |= own > 0
-        largest = own.max(initial=0.0)
         relative = np.fmin(relative, shown / own)
-        absolute = np.fmin(absolute, shown / largest)
-    judged = np.ones(x.shape, bool) if out is None else ~out
-    visible = relative[nonzero & judged & (relative < 1.0)]
-    zeros = absolute[~nonzero & judged] if nonzero.any() else np.zeros(0)
+        if np.count_nonzero(own) < own.size:
+            absolute = np.fmin(absolute, shown / own.max(initial=0.0))
+    judged = nonzero if out is None else nonzero & ~out
+    entries = int(np.count_nonzero(judged))
+    visible = relative[judged & (relative < 1.0)]
+    zero = ~nonzero if out is None else ~(nonzero | out)
+    zeros = absolute[zero] if np.count_nonzero(nonzero) else np.zeros(0)
     return Detectable(
         median(visible) if visible.size else math.inf,
         float(visible.max()) if visible.size else math.inf,
         float(zeros.max()) if zeros.size else math.inf,
-        int(np.count_nonzero(nonzero & judged)) - visible.size,
+        entries - visible.size,
     )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from functools import cache
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +13,19 @@ from numpy.typing import NDArray
 from gradcheck.backends.protocol import Array
 from gradcheck.numeric.line import flatten
 from gradcheck.numeric.result import Derivative, Diagnosis
-from gradcheck.verdict.compare import Comparison, Verdict
+from gradcheck.verdict.compare import KINK, Comparison, Verdict
 
 Cotangents = list[Array | None]
 Direction = tuple[Array | None, ...]
 
-EPS = float(np.finfo(np.float64).eps)
+
+@cache
+def eps_of(dtype: np.dtype[Any]) -> float:
+    """Machine epsilon of a floating or complex dtype."""
+    return float(np.finfo(dtype).eps)
+
+
+EPS = eps_of(np.dtype(np.float64))
 
 APART = 2.0**14
 """Normally distributed outputs are evened by less than this: it is for scales that differ, not for chance."""
@@ -44,8 +52,8 @@ class Evidence:
 
     def at_kink(self, *, throughout: bool = False) -> bool:
         """Whether an output that counts is at a kink; `throughout`: all of them are that change at all."""
-        at_kink = self.numeric.flat_diagnosis == Diagnosis.KINK
-        if not at_kink.any():
+        at_kink = self.numeric.flat_diagnosis == KINK
+        if not np.count_nonzero(at_kink):
             return False
         weights = flatten([np.real(gy) if gy.dtype.kind != "c" else gy for gy in self.gys])
         if weights.shape != at_kink.shape:
@@ -67,6 +75,22 @@ class Excuse:
     text: str
     instead: Comparison
     of_point: bool = False
+
+
+def coarsest(gx: Sequence[Array | None], gys: Sequence[Array]) -> float:
+    """The largest machine epsilon of the floating arrays among these."""
+    return max([eps_of(a.dtype) for a in (*gx, *gys) if a is not None and a.dtype.kind in "fc"])
+
+
+def of_moving(gx: Sequence[Array | None], v: Direction) -> Direction:
+    """The cotangents of the inputs that move along `v`."""
+    return tuple([None if t is None else g for g, t in zip(gx, v, strict=True)])
+
+
+def infinite_in(x: Array) -> NDArray[np.bool_] | None:
+    """The entries that are infinite or NaN, None where there is none."""
+    finite = np.isfinite(x)
+    return None if np.count_nonzero(finite) == x.size else np.asarray(~finite)
 
 
 def better_than(numeric: Derivative, code: Diagnosis) -> tuple[NDArray[np.bool_], ...]:
@@ -100,18 +124,34 @@ def same(a: Sequence[Array | None], b: Sequence[Array | None]) -> bool:
 
 def equal(x: Array, y: Array) -> bool:
     """Whether two arrays have the same shape and entries, NaN equal to NaN."""
-    return x.shape == y.shape and bool((x == y).all() or np.array_equal(x, y, equal_nan=True))
+    if x.shape != y.shape:
+        return False
+    alike = x == y
+    if np.count_nonzero(alike) < x.size:
+        alike = alike | (x != x) & (y != y)
+    return bool(np.count_nonzero(alike) == x.size)
 
 
 def far_apart(gys: Sequence[Array]) -> bool:
     """Whether the entries of one cotangent differ in size by so much that a flat one hides the effect of some."""
-    sizes = [np.abs(gy[gy != 0]) for gy in gys]
+    sizes = [np.abs(gy if np.count_nonzero(gy) == gy.size else gy[gy != 0]) for gy in gys]
     return any(s.size > 0 and bool(s.max() > APART * s.min()) for s in sizes)
 
 
 def constant_along(x: Array) -> Array:
     """A view of `x`'s shape that is constant along the first axis that is longer than 1: its stride is 0."""
+    return np.broadcast_to(_first_along(x)[0].copy(), x.shape)
+
+
+def constant_copy(x: Array) -> Array:
+    """The same values in memory of their own, in C order."""
+    first, axis = _first_along(x)
+    return first.copy() if first.shape == x.shape else first.repeat(x.shape[axis], axis)
+
+
+def _first_along(x: Array) -> tuple[Array, int]:
+    """The entries at 0 of the first axis that is longer than 1, and that axis; all of them where there is none."""
     for axis, n in enumerate(x.shape):
         if n > 1:
-            return np.broadcast_to(np.take(x, [0], axis=axis), x.shape)
-    return np.broadcast_to(x.copy(), x.shape)
+            return x[(slice(None),) * axis + (slice(0, 1),)], axis
+    return x, 0

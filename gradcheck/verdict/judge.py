@@ -9,6 +9,7 @@ import numpy as np
 
 from gradcheck.backends.protocol import Array
 from gradcheck.numeric.derivative import BUDGET
+from gradcheck.numeric.line import positive
 from gradcheck.numeric.quantiles import median
 from gradcheck.numeric.result import Diagnosis
 from gradcheck.verdict.compare import Comparison, Verdict, merge
@@ -310,8 +311,7 @@ def _each_of_a_pass(obs: Observation, result: ValueResult) -> None:
         if sum(obs.wanted) == 1:
             result.vacuous[i] = all(e.comparison.vacuous for e in obs.evidence)
             continue
-        sharpest = min([_sensitivity(e, i) for e in obs.evidence], default=np.inf)
-        if overall is Verdict.INCONCLUSIVE or sharpest < DULL:
+        if overall is Verdict.INCONCLUSIVE or any(_sensitivity(e, i) < DULL for e in obs.evidence):
             continue
         gys = base.gys
         alone = measured(obs, obs.aim(base.gx, only=i), gys, list(base.gx))
@@ -349,8 +349,7 @@ def _sensitivity(e: Evidence, i: int) -> float:
         or e.comparison.verdict not in (Verdict.PASS, Verdict.SUBGRADIENT)
     ):
         return np.inf
-    terms = np.abs((gx if v.dtype.kind == "c" else gx.real) * v)
-    terms = terms[(terms > 0) & np.isfinite(terms)]
+    terms = positive(np.abs((gx if v.dtype.kind == "c" else gx.real) * v))
     return 2.0 * e.comparison.bound / median(terms) if terms.size else np.inf
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradcheck.backends.protocol import Array, wide
 from gradcheck.numeric.derivative import BUDGET
@@ -126,23 +127,40 @@ def hides(obs: Observation, seen: Sequence[Evidence], *, further: float = 0.0) -
     for i, (x, out) in enumerate(zip(obs.arrays, obs.left_out, strict=True)):
         if not obs.wanted[i]:
             continue
-        least, nonzero, moved = np.full(x.shape, np.inf), np.zeros(x.shape, bool), np.zeros(x.shape)
-        for e in passed:
-            gx, v = e.gx[i], e.v[i]
-            if v is None:
-                continue
-            moved = np.maximum(moved, np.abs(v))
-            if gx is not None and gx.shape == v.shape:
-                terms = np.abs((gx if v.dtype.kind == "c" else gx.real) * v)
-                least = np.fmin(least, 2.0 * e.comparison.bound / terms)
-                nonzero |= gx != 0
-        hidden = nonzero & (least > limit)
-        if obs.target is None and not nonzero.any():
-            hidden = ~nonzero
+        hidden = _hidden(i, passed, x.shape, limit, whole=obs.target is None)
+        if not np.count_nonzero(hidden):
+            continue
+        moved = np.maximum.reduce(
+            [np.zeros(x.shape), *[np.abs(v) for e in passed if (v := e.v[i]) is not None]]
+        )
         hidden &= np.maximum(np.abs(x), 1.0) > further * moved
-        if bool(np.any(hidden & (True if out is None else ~out))):
+        if np.count_nonzero(hidden if out is None else hidden & ~out) > 0:
             return True
     return False
+
+
+def _hidden(
+    i: int, passed: Sequence[Evidence], shape: tuple[int, ...], limit: float, *, whole: bool
+) -> NDArray[np.bool_]:
+    """The entries of an input that are not claimed to be zero, and only show larger relative errors than `limit`.
+
+    whole: of an input whose entries are all claimed to be zero, all of them.
+    """
+    pairs = [
+        (gx, v, e.comparison.bound)
+        for e in passed
+        if (gx := e.gx[i]) is not None and (v := e.v[i]) is not None
+    ]
+    pairs = [(gx, v, bound) for gx, v, bound in pairs if gx.shape == v.shape]
+    if not any(np.count_nonzero(gx) for gx, _, _ in pairs):
+        return np.full(shape, whole)
+    least = np.full(shape, np.inf)
+    for gx, v, bound in pairs:
+        least = np.fmin(least, 2.0 * bound / np.abs((gx if v.dtype.kind == "c" else gx.real) * v))
+    hidden = np.asarray(least > limit)
+    if np.count_nonzero(hidden):
+        hidden &= np.logical_or.reduce([gx != 0 for gx, _, _ in pairs])
+    return hidden
 
 
 def leave_out(obs: Observation, gx: Cotangents) -> str:

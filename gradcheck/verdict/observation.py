@@ -20,9 +20,13 @@ from gradcheck.verdict.evidence import (
     Direction,
     Evidence,
     Excuse,
-    constant_along,
+    coarsest,
+    constant_copy,
     copied,
     far_apart,
+    infinite_in,
+    marked,
+    of_moving,
     same,
 )
 from gradcore.errors import GradcoreError
@@ -47,7 +51,7 @@ class Observation:
         self.pulls = 0
         self.evidence: list[Evidence] = []
         self.infinite = [  # entries that do not move: infinity plus h is infinity
-            ~np.isfinite(a) if want and a.dtype.kind in "fc" and not np.isfinite(a).all() else None
+            infinite_in(a) if want and a.dtype.kind in "fc" else None
             for a, want in zip(self.arrays, self.wanted, strict=True)
         ]
         self.left_out: list[NDArray[np.bool_] | None] = list(self.infinite)  # entries without a derivative
@@ -138,7 +142,7 @@ class Observation:
 
         Their derivative is 0, as no move of them changes anything.
         """
-        if not all(np.isfinite(y).all() for y in self.outputs):
+        if not marked(self.infinite) or any(infinite_in(y) is not None for y in self.outputs):
             return
         for i, (out, g) in enumerate(zip(self.infinite, self.first_gx, strict=True)):
             if out is not None and g is not None and g.shape == out.shape:
@@ -175,13 +179,13 @@ class Observation:
         First choice: every floating input constant along an axis, as a contiguous copy.
         """
         if self._elsewhere is None:
-            flat = [constant_along(x).copy() if x.dtype.kind in "fc" else x.copy() for x in self.arrays]
+            flat = [constant_copy(x) if x.dtype.kind in "fc" else x.copy() for x in self.arrays]
             if same(flat, self.arrays):
                 flat = [x * x.dtype.type(0.75) if x.dtype.kind in "fc" else x.copy() for x in self.arrays]
             try:
                 self._elsewhere = self.forward([x.copy() for x in flat])
                 self.other_arrays = flat
-                self.other_gx = self.pulled([constant_along(gy) for gy in self.first_gys], self._elsewhere)
+                self.other_gx = self.pulled([constant_copy(gy) for gy in self.first_gys], self._elsewhere)
             except RuleError:
                 self.other_gx = None
             except Exception:  # noqa: BLE001 - whatever f raises, these values are none of its domain
@@ -375,18 +379,14 @@ class Observation:
         gx: Sequence[Array | None],
         v: Direction,
         gys: Sequence[Array],
-        eps: float | None = None,
     ) -> Comparison:
         """The verdict on `gx` along `v`."""
-        moving = tuple([g if t is not None else None for g, t in zip(self.fitted(gx), v, strict=True)])
-        if eps is None:
-            eps = self.eps(gx, gys)
-        return compare(numeric, moving, v, tuple(gys), eps=eps)
+        fitted = self.fitted(gx)
+        return compare(numeric, of_moving(fitted, v), v, tuple(gys), eps=coarsest(fitted, gys))
 
     def eps(self, gx: Sequence[Array | None], gys: Sequence[Array]) -> float:
         """Machine epsilon of the coarsest arithmetic that the analytic side may have used."""
-        kinds = [a.dtype for a in (*self.fitted(gx), *gys) if a is not None and a.dtype.kind in "fc"]
-        return max([float(np.finfo(d).eps) for d in kinds])
+        return coarsest(self.fitted(gx), gys)
 
     def explains(self, candidate: Any, evidence: Sequence[Evidence] | None = None) -> bool:
         """Whether `candidate(gx, gys)`, another gradient made of the claimed one, agrees with all that was measured."""

@@ -10,7 +10,7 @@ from gradcheck.backends.protocol import Array
 from gradcheck.errors import RuleError
 from gradcheck.numeric.result import Derivative, Diagnosis
 from gradcheck.verdict.compare import Comparison, Verdict, compare
-from gradcheck.verdict.evidence import Cotangents, Direction, Evidence, better_than, copied, same
+from gradcheck.verdict.evidence import Cotangents, Direction, Evidence, better_than, copied, of_moving, same
 from gradcheck.verdict.excuses import excuse
 from gradcheck.verdict.observation import Observation
 
@@ -90,7 +90,7 @@ def _judged(
     obs: Observation, numeric: Derivative, gx: Cotangents, v: Direction, gys: Sequence[Array]
 ) -> Comparison:
     """The comparison, with errors added up one by one: neither `v` nor `gys` need be random."""
-    moving = tuple([g if t is not None else None for g, t in zip(obs.fitted(gx), v, strict=True)])
+    moving = of_moving(obs.fitted(gx), v)
     return compare(numeric, moving, v, tuple(gys), eps=obs.eps(gx, gys), random_signs=False)
 
 

@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 
-from gradcheck.numeric.ladder import _lepski
+from gradcheck.numeric.derivative import LADDER
+from gradcheck.numeric.ladder import Samples, _lepski, _running, estimates
 from gradcheck.numeric.perturbation import signs
 from gradcheck.numeric.quantiles import lower, median, quantiles
 
+EPS = float(np.finfo(np.float64).eps)
 
-@pytest.mark.parametrize("n", [1, 2, 3, 4, 7, 10, 31, 100])
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 7, 10, 31, 100, 257, 400])
 def test_quantiles_are_those_of_numpy_to_the_bit(n):
     rng = np.random.default_rng(n)
     for k in range(50):
@@ -63,7 +66,34 @@ def test_lepskis_rule_on_all_outputs_is_that_on_each(rows):
     bound[rng.random(bound.shape) < 0.1] = np.inf
     value[np.isinf(bound) & (rng.random(bound.shape) < 0.5)] = np.nan
     chosen, rival = _lepski(value, bound)
-    assert [*zip(chosen, rival, strict=True)] == [
+    assert (rival is not None) == (rows > 1)
+    rivals = np.full(500, -1) if rival is None else rival
+    assert [*zip(chosen, rivals, strict=True)] == [
         by_steps(v, b) for v, b in zip(value.T, bound.T, strict=True)
     ]
-    assert (rival >= 0).any() == (rows > 1)
+
+
+@pytest.mark.parametrize("combine", [np.fmax, np.fmin, np.logical_or])
+@pytest.mark.parametrize("columns", [0, 1, 64, 65, 300])
+@pytest.mark.parametrize("rows", [1, 2, 9])
+def test_a_running_extreme_is_that_of_numpy(combine, columns, rows):
+    values = np.random.default_rng(columns).standard_normal((rows, columns))
+    values[np.abs(values) < 0.3] = np.nan
+    values = values > 1 if combine is np.logical_or else values
+    before = values.copy()
+    np.testing.assert_array_equal(_running(combine, values), combine.accumulate(values))
+    np.testing.assert_array_equal(values, before)
+
+
+@pytest.mark.parametrize("steps", [2, 4, 5, 11])
+def test_an_estimate_is_the_same_alone_and_among_many(steps):
+    rng = np.random.default_rng(steps)
+    h = np.array(LADDER[:steps])[:, None]
+    x, bend = rng.standard_normal((2, 700))
+    sides = np.stack([np.sin(3 * (x + t)) + bend * np.abs(t) for t in (h, -h)])
+    sides[rng.random(sides.shape) < 0.01] = np.nan
+    many = estimates(Samples(LADDER[:steps], sides, np.sin(3 * x), EPS, (0.0,) * steps))
+    for k in (0, 1, 350, 699):
+        alone = Samples(LADDER[:steps], sides[:, :, k : k + 1], np.sin(3 * x[k : k + 1]), EPS, (0.0,) * steps)
+        for all_, one in zip(many, estimates(alone), strict=True):
+            np.testing.assert_array_equal(all_[:, k], one[:, 0])
