@@ -106,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"gradcore {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    source = f"{', '.join(names)}, or a folder with MNIST's or Fashion-MNIST's IDX files"
+    source = f"{', '.join(names)}, or a folder with MNIST's or Fashion-MNIST's IDX files, or PNG pictures by classes in train/ and test/"
 
     # Without a default, an option that is not given is not there: --resume takes none beside it.
     train = commands.add_parser(

@@ -16,6 +16,11 @@ pytest_plugins = ["pytester"]
 # Hundreds of tests start pytest in a process of its own, which compiles two hundred modules (2 s) where none of them is kept.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# JAX spends most of the time of its tests in LLVM's optimisations of programs that run once.
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
+
 # What tests of one folder share: with --import-mode=importlib pytest leaves the path alone.
 sys.path += [
     str(Path(__file__).parent / folder)

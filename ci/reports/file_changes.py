@@ -312,3 +312,16 @@ def change_csv(rng: random.Random, data: bytes) -> bytes:
             case _:
                 rows.insert(rng.randrange(len(rows)), [b""])
     return rng.choice([b"\n", b"\r\n", b"\r"]).join([b",".join(row) for row in rows])
+
+
+def change_text(rng: random.Random, data: bytes) -> bytes:
+    """Marks, ends of line and characters of one to four bytes put in, and what UTF-8 does not allow."""
+    pieces = [
+        b"\xef\xbb\xbf", b"\r\n", b"\r", b"\0", b"\x1a", "é".encode(), "\u2028".encode(), "😀".encode(), b"\xed\xa0\x80", b"\xc0\x80",
+        b"\xf0\x9f", b"\xff\xfe", b"\xf4\x90\x80\x80",
+    ]  # fmt: skip
+    found = data
+    for _ in range(rng.choice([1, 1, 2, 4])):
+        place = rng.randrange(len(found) + 1)
+        found = found[:place] + rng.choice(pieces) * rng.choice([1, 1, 2, 300_000]) + found[place:]
+    return found.decode("utf-8", "replace").encode("utf-16") if rng.random() < 0.05 else found

@@ -43,6 +43,7 @@ from file_changes import (
     change_png,
     change_state,
     change_tensors,
+    change_text,
 )
 
 from gradcore import nn, optim
@@ -52,16 +53,18 @@ from gradcore.data import (
     load_csv,
     load_folder,
     load_npz,
+    load_pictures,
+    load_text,
     read_csv,
     read_idx,
     read_npz,
+    read_png,
 )
 from gradcore.errors import CheckpointError, DataError, ModelFileError, StateError
 from gradcore.io import load_tensors, save_tensors
 from gradcore.model_file import load_model, save_model
 from gradcore.progress import Silent
 from gradcore.runs.folder import read_config, write_config
-from gradcore.runs.images import read_png
 from gradcore.runs.settings import Settings
 from gradcore.train import Trainer, read_checkpoint
 from gradcore.train.state import check_layouts, restore
@@ -195,6 +198,7 @@ def readers() -> dict[str, Reader]:
         write_run(Path(folder) / "run")
         run_config = (Path(folder) / "run/config.json").read_bytes()
     tables = [b"kind,x,y\n0,1.5,2\n1,-3,4e2\n0,5,6\n", b"1,2,3\n0,5,6\n", b"a,b\nc,1\nd,2\n"]
+    texts = ["Über\nalles 😀\r\n".encode(), b"abc"]
     labelled = {"a": rng.random((4, 3)), "b": np.arange(4) % 2}
     archives = [archived(save, labelled) for save in (np.savez, np.savez_compressed)]
     model_errors = (ModelFileError, StateError)
@@ -228,6 +232,11 @@ def readers() -> dict[str, Reader]:
         "npz": Reader(lambda path: read_npz(path, limit=LIMIT), [change_npz, change_npz], (DataError,), archives),
         "npz pairs": Reader(lambda path: load_npz(path, "a", "b"), [change_npz, change_npz], (DataError,), archives),
         "png": Reader(lambda path: read_png(path, (1, 8, 8)), [change_png], (DataError,), png_seeds()),
+        "pictures": Reader(
+            lambda path: load_pictures(path.parents[1], limit=LIMIT), [change_png], (DataError,), png_seeds(), "cats/1.png",
+            {"dogs/1.png": png_seeds()[0]},
+        ),
+        "text": Reader(lambda path: load_text(path, limit=LIMIT), [change_text, change_text], (DataError,), texts),
     }  # fmt: skip
 
 
@@ -252,8 +261,10 @@ def work(
     folder = Path(root) / f"{os.getpid()}-{name}"
     folder.mkdir(exist_ok=True)
     for other, content in reader.beside.items():
+        (folder / other).parent.mkdir(exist_ok=True)
         (folder / other).write_bytes(content)
     path = folder / reader.name
+    path.parent.mkdir(exist_ok=True)
     signal.signal(signal.SIGPROF, too_long)
     outcomes: collections.Counter[str] = collections.Counter()
     findings = []

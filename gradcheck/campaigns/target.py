@@ -41,7 +41,7 @@ def collected(target: str, examples: int = 0) -> Declared:
     if colon:
         found = _named(module, name, target)
         unchecked = [u for u in unchecked if u.name == f"{module.__name__}:{name}"]
-        checks = [c for c in checks if _is(c, name, found, module)]
+        checks = _of(found, checks)
         if not checks and not unchecked:
             raise CallError(
                 f"{target!r} names a {type(found).__name__} that is not marked, and no op, layer, loss or optimizer of gradcore: "
@@ -196,18 +196,24 @@ def _named(module: ModuleType, name: str, target: str) -> Any:
     return found
 
 
-def _is(check: Check, name: str, found: Any, module: ModuleType) -> bool:
-    """Whether a check is one of what `name` names."""
-    if check.kind == "marked":
-        mark = marks_of(sys.modules[check.module])[check.name]
-        return mark.function is found
-    from gradcheck.campaigns.registered import entries
+def _of(found: Any, checks: list[Check]) -> list[Check]:
+    """Those of the checks that are of one marked function or registered entry."""
+    registered: set[tuple[str, str, str]] = set()
+    if any(check.kind != "marked" for check in checks):
+        from gradcheck.campaigns.registered import entries
 
-    return any(
-        getattr(entry, "entry", entry) is found
-        for kind, place, called, entry, _ in entries()
-        if (kind, place, called) == (check.kind, check.module, check.name)
-    )
+        registered = {
+            (kind, place, called)
+            for kind, place, called, entry, _ in entries()
+            if getattr(entry, "entry", entry) is found
+        }
+
+    def is_of(check: Check) -> bool:
+        if check.kind == "marked":
+            return marks_of(sys.modules[check.module])[check.name].function is found
+        return (check.kind, check.module, check.name) in registered
+
+    return [check for check in checks if is_of(check)]
 
 
 def _versions(module: ModuleType) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LayerCall:
-    """A layer to be built anew for each call: class, constructor arguments, mode, and state.
+    """A layer, built anew for each call where its spec says that a call changes it: class, constructor arguments, mode, state.
 
     parameters: by name, drawn anew, since a layer's initial zeros and ones hide mistakes. buffers: as forward passes in
     training have left them. Each call starts from this state, so that it is a pure function and replays Dropout.
@@ -44,6 +44,7 @@ class LayerCall:
     parameters: dict[str, NDArray[Any]]
     buffers: dict[str, NDArray[Any]]
     dtype: np.dtype[Any]
+    _kept: dict[Any, Module] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def draw(cls, layer: type[Module], example: Example, training: bool, style: str, seed: int) -> LayerCall:
@@ -78,7 +79,11 @@ class LayerCall:
         """The layer's output for `(*arrays, parameters)`, the last a dict of Tensors by name."""
         *arrays, parameters = inputs
         dtype = next((p.dtype for p in parameters.values()), self.dtype)  # widened by numeric derivatives
-        return functional_call(self.layer(dtype), parameters, *arguments(self.cls, arrays))
+        if self.spec.state_after is not None:
+            made = self.layer(dtype)
+        elif (made := self._kept.get(dtype)) is None:  # type: ignore[assignment]
+            made = self._kept[dtype] = self.layer(dtype)
+        return functional_call(made, parameters, *arguments(self.cls, arrays))
 
     def layer(self, dtype: np.dtype[Any]) -> Module:
         """A new layer in this mode, with these buffers; its parameters are as it drew them."""

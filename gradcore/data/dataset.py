@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from gradcore.data.pairs import chosen_by, count_for_test, drawn_mask
 from gradcore.errors import DataError, DomainError, DtypeError, ShapeError
 
 if TYPE_CHECKING:
@@ -72,17 +73,7 @@ class Dataset:
 
         Raises DomainError for an index out of range, DataError where none is left.
         """
-        chosen = np.arange(len(self))
-        try:
-            chosen = chosen[indices if isinstance(indices, slice) else np.asarray(indices)]
-        except IndexError as error:
-            raise DomainError(
-                f"{self.name}: can't be indexed by {indices!r:.80} ({error}): it has {len(self)} examples"
-            ) from error
-        if chosen.ndim != 1:
-            raise DomainError(
-                f"{self.name}: expected one axis of indices, a mask or a slice, got {indices!r:.80}"
-            )
+        chosen = chosen_by(self.name, len(self), indices)
         return replace(self, images=self.images[chosen], labels=self.labels[chosen])
 
     def split(self, test: float = 0.2, seed: int = 0, stratify: bool = True) -> Split:
@@ -93,13 +84,7 @@ class Dataset:
         Raises DomainError for a part that leaves one of the two empty.
         """
         n = len(self)
-        whole = isinstance(test, int | np.integer) and not isinstance(test, bool)
-        count = int(test) if whole else round(test * n) if 0 < test < 1 else 0
-        if not 0 < count < n:
-            raise DomainError(
-                f"{self.name}: split got test={test!r}: expected a part between 0 and 1, or a number of examples, that leaves "
-                f"some of the {n} examples in both parts"
-            )
+        count = count_for_test(self.name, n, test)
         rng = np.random.default_rng(seed)
         order = rng.permutation(n)
         if stratify:
@@ -111,8 +96,7 @@ class Dataset:
             taken[lost[: count - taken.sum()]] += 1
             labels = self.labels[order]
             order = np.concatenate([order[labels == label][:most] for label, most in enumerate(taken)])
-        chosen = np.zeros(n, bool)
-        chosen[order[:count]] = True
+        chosen = drawn_mask(order[:count], n)
         named = [
             replace(self.subset(mask), name=f"{self.name} ({part})")
             for mask, part in ((~chosen, "train"), (chosen, "test"))

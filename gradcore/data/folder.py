@@ -1,4 +1,4 @@
-"""A folder that holds MNIST, Fashion-MNIST or a set of their form under the usual IDX file names."""
+"""A folder that holds MNIST, Fashion-MNIST or a set of their form under the usual IDX file names, or pictures by classes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from gradcore.data.dataset import Dataset, Split
 from gradcore.data.idx import read_idx
+from gradcore.data.png import load_pictures
 from gradcore.errors import DataError
 
 __all__ = ["load_folder", "load_test_part"]
@@ -29,14 +30,18 @@ FASHION = (
 
 
 def load_folder(folder: str | os.PathLike[str]) -> Split:
-    """Read `train-` and `t10k-` `images-idx3-ubyte` and `labels-idx1-ubyte`, gzipped or plain.
+    """Read `train-` and `t10k-` `images-idx3-ubyte` and `labels-idx1-ubyte`, gzipped or plain; or folders `train` and `test`.
 
     `train-images.idx3-ubyte` is accepted too, each with or without `.gz`. Images become float32 `(n, 1, h, w)`, their
     0..255 divided by 255. The ten classes are called 0 to 9, or by their garments when the folder's name says fashion.
+    Where there are folders `train` and `test` each holds a folder of PNG pictures for each class, see `load_pictures`.
 
     Raises DataError when a file is missing, damaged or does not hold what its name promises.
     """
     folder = _existing(folder)
+    if _holds_pictures(folder):
+        pictures = load_pictures(folder / "train")
+        return Split(pictures, load_pictures(folder / "test", pictures.images.shape[1]))
     paths = _find_files(folder, ("train", "t10k"))
     train, test = (_read_part(paths, part, None) for part in ("train", "t10k"))
     if train.images.shape[1:] != test.images.shape[1:]:
@@ -47,10 +52,19 @@ def load_folder(folder: str | os.PathLike[str]) -> Split:
     return Split(train, test)
 
 
-def load_test_part(folder: str | os.PathLike[str], rows: int) -> Dataset:
-    """The first `rows` examples of the part of a folder that is for testing; no others are read. Raises DataError."""
+def load_test_part(folder: str | os.PathLike[str], rows: int, channels: int | None = None) -> Dataset:
+    """The first `rows` examples of the part of a folder that is for testing; no others are read. Raises DataError.
+
+    channels: of PNG pictures, see `load_pictures`.
+    """
     folder = _existing(folder)
+    if _holds_pictures(folder):
+        return load_pictures(folder / "test", channels, rows=rows)
     return _read_part(_find_files(folder, ("t10k",)), "t10k", rows)
+
+
+def _holds_pictures(folder: Path) -> bool:
+    return (folder / "train").is_dir() and (folder / "test").is_dir()
 
 
 def _existing(folder: str | os.PathLike[str]) -> Path:
@@ -81,7 +95,7 @@ def _find_files(folder: Path, parts: tuple[str, ...]) -> dict[str, Path]:
     if missing:
         found = ", ".join(present[:20]) + (f" and {len(present) - 20} more" if len(present) > 20 else "")
         raise DataError(
-            f"{folder}: missing {', '.join(missing)} (each may also end in .gz); "
+            f"{folder}: missing {', '.join(missing)} (each may also end in .gz), and no folders train and test of PNG pictures; "
             f"found {found or 'nothing: the folder is empty'}"
         )
     return paths

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from gradcore.data.dataset import Dataset
 from gradcore.data.idx import DEFAULT_LIMIT
+from gradcore.data.utf8 import characters
 from gradcore.errors import DataError, DomainError, require_file
 
 if TYPE_CHECKING:
@@ -205,7 +206,9 @@ def _reading(path: Path) -> Iterator[None]:
     except csv.Error as error:
         raise DataError(f"{path}: no CSV file: {error}") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: no text in UTF-8: {error.reason} at byte {error.start}") from error
+        for _ in characters(path):  # raises, and knows the place in the whole file
+            pass
+        raise DataError(f"{path}: it changed while it was read") from error
     except OSError as error:
         raise DataError(f"{path}: can't be read: {error.strerror or error}") from error
 

@@ -12,9 +12,10 @@ import numpy as np
 
 import gradcore
 from gradcore import nn, optim
+from gradcore.data import DataLoader, Text
 from gradcore.examples.common import draw, picture_of
 
-POEM = """'Twas brillig, and the slithy toves
+POEM = Text.of("""'Twas brillig, and the slithy toves
 Did gyre and gimble in the wabe:
 All mimsy were the borogoves,
 And the mome raths outgrabe.
@@ -23,9 +24,8 @@ And the mome raths outgrabe.
 The jaws that bite, the claws that catch!
 Beware the Jubjub bird, and shun
 The frumious Bandersnatch!"
-"""  # Lewis Carroll, Through the Looking-Glass, 1871
-LETTERS = sorted(set(POEM))
-TEXT = np.array([LETTERS.index(letter) for letter in POEM])
+""")  # Lewis Carroll, Through the Looking-Glass, 1871
+LETTERS = len(POEM.vocabulary)
 
 
 class Writer(nn.Module):
@@ -34,9 +34,9 @@ class Writer(nn.Module):
     def __init__(self, hidden=64, rng=0):
         super().__init__()
         rng = np.random.default_rng(rng)
-        self.embedding = nn.Embedding(len(LETTERS), 16, rng=rng)
+        self.embedding = nn.Embedding(LETTERS, 16, rng=rng)
         self.steps = nn.GRU(16, hidden, batch_first=True, rng=rng)
-        self.scores = nn.Linear(hidden, len(LETTERS), rng=rng)
+        self.scores = nn.Linear(hidden, LETTERS, rng=rng)
 
     def forward(self, x, state=None):
         """The scores after each letter, and the state after the last."""
@@ -44,33 +44,32 @@ class Writer(nn.Module):
         return self.scores(y), state
 
 
-def train(model, steps=250, length=24, batch=16):
-    """The loss of each step: the mean of -log p of the next letter, on pieces of the text."""
-    rng, losses = np.random.default_rng(0), []
+def train(model, epochs=15, length=24, batch=16):
+    """The loss of each step: the mean of -log p of the next letter, on pieces of the text in random order."""
+    losses = []
+    pieces = DataLoader(POEM.windows(length, stride=1), batch_size=batch, shuffle=True, seed=0)
     optimizer = optim.Adam(model.parameters(), lr=0.01)
-    for _ in range(steps):
-        starts = rng.integers(0, len(TEXT) - length, batch)
-        pieces = TEXT[starts[:, None] + np.arange(length + 1)]
-        scores, _ = model(pieces[:, :-1])
-        loss = gradcore.cross_entropy(scores.reshape(-1, len(LETTERS)), pieces[:, 1:].ravel())
-        optimizer.zero_grad()
-        loss.backward()
-        optim.clip_grad_norm(model.parameters(), 1.0)
-        optimizer.step()
-        losses.append(loss.item())
+    for _ in range(epochs):
+        for x, y in pieces:
+            scores, _ = model(x)
+            loss = gradcore.cross_entropy(scores.reshape(-1, LETTERS), y.ravel())
+            optimizer.zero_grad()
+            loss.backward()
+            optim.clip_grad_norm(model.parameters(), 1.0)
+            optimizer.step()
+            losses.append(loss.item())
     return losses
 
 
 def write(model, start, count):
     """The text that starts so, with the likeliest letter after each."""
-    text = start
+    codes = list(POEM.encode(start))
     with gradcore.no_grad():
-        scores, state = model(np.array([[LETTERS.index(letter) for letter in start]]))
+        scores, state = model(np.array([codes]))
         for _ in range(count):
-            letter = int(scores.data[0, -1].argmax())
-            text += LETTERS[letter]
-            scores, state = model(np.array([[letter]]), state)
-    return text
+            codes.append(int(scores.data[0, -1].argmax()))
+            scores, state = model(np.array([codes[-1:]]), state)
+    return POEM.decode(codes)
 
 
 def main() -> None:
@@ -78,10 +77,10 @@ def main() -> None:
     picture = picture_of(__doc__)
     model = Writer()
     losses = train(model)
-    start = POEM[:12]
+    start = POEM.decode(POEM.codes[:12])
     written = write(model, start, len(POEM) - len(start))
-    scores, _ = model(TEXT[None, :-1])
-    right = (scores.argmax(-1)[0] == TEXT[1:]).mean()
+    scores, _ = model(POEM.codes[None, :-1])
+    right = (scores.argmax(-1)[0] == POEM.codes[1:]).mean()
     print(written)
     print(
         f"loss: {losses[0]:.2f} -> {losses[-1]:.3f}; of the next letters {right:.0%} are right, expected above 90 %"

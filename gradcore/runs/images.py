@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import re
-import struct
-import warnings
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from gradcore.data import load, load_test_part, names, read_idx
+from gradcore.data.png import pictures_in, read_png
 from gradcore.errors import DataError
-from gradcore.extras import load_extra
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,9 +19,6 @@ if TYPE_CHECKING:
     from gradcore.data import Dataset
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-_MOST_BYTES = 64_000_000  # of a PNG file
-_MOST_PIXELS = 16_000_000
-_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 class Examples(NamedTuple):
@@ -45,9 +37,9 @@ def read_examples(source: str, config: Mapping[str, Any], seed: int, limit: int)
     shape = tuple(config["input_shape"])
     path = Path(source)
     if source not in names and path.is_dir():
-        if pictures := _pictures_in(path):
+        if pictures := pictures_in(path):
             return _numbered([read_png(each, shape) for each in pictures[:limit]], pictures)
-        part = load_test_part(source, limit)
+        part = load_test_part(source, limit, shape[0] if len(shape) == 3 else None)
     elif source not in names and path.exists():
         if _is_png(path):
             return _numbered([read_png(path, shape)], [path])
@@ -77,22 +69,6 @@ def _numbered(images: list[NDArray[np.float32]], paths: list[Path]) -> Examples:
     return Examples(np.stack(images), None, [path.name for path in paths[: len(images)]])
 
 
-def _pictures_in(folder: Path) -> list[Path]:
-    """The PNG files of a folder, those with numbers in their names in the numbers' order."""
-    try:
-        found = [path for path in folder.iterdir() if path.suffix.lower() == ".png" and path.is_file()]
-    except OSError as error:
-        raise DataError(f"{folder}: can't be listed: {error.strerror or error}") from error
-    return sorted(
-        found,
-        key=lambda path: [
-            (0, int(part), "") if part.isdecimal() else (1, 0, part)
-            for part in re.split(r"([0-9]{1,18})", path.name)
-            if part
-        ],
-    )
-
-
 def _is_png(path: Path) -> bool:
     if not path.is_file():
         raise DataError(f"{path}: expected a file of images, found no regular file there")
@@ -101,63 +77,6 @@ def _is_png(path: Path) -> bool:
             return file.read(8) == _PNG
     except OSError as error:
         raise DataError(f"{path}: can't be read: {error.strerror or error}") from error
-
-
-def read_png(path: str | os.PathLike[str], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """A PNG picture with values from 0 to 1, in the shape of an example: (channels, h, w), (h, w) or a square's (h * w,).
-
-    Grey levels are expected as in the data that the model was trained on: in digits and MNIST ink is bright.
-    Raises DataError where the file is damaged or of another size.
-    """
-    path = Path(path)
-    channels, height, width = _picture_shape(shape)
-    image = load_extra("PIL.Image", "reading pictures", "images")
-    try:
-        raw, full = _decoded(path, image, channels, height, width)
-    except DataError:
-        raise
-    except (
-        OSError, SyntaxError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError, EOFError, MemoryError,
-        struct.error, zlib.error, image.DecompressionBombError,
-    ) as error:  # fmt: skip
-        # What Pillow raises for a damaged file.
-        reason = str(error).replace(str(path), "it")
-        raise DataError(
-            f"{path}: can't be read as a PNG picture ({type(error).__name__}: {reason:.200})"
-        ) from error
-    values = np.divide(raw, full, dtype=np.float32)
-    return np.ascontiguousarray(np.moveaxis(values, -1, 0) if channels > 1 else values).reshape(shape)
-
-
-def _decoded(
-    path: Path, image: Any, channels: int, height: int, width: int
-) -> tuple[NDArray[Any], np.float32]:
-    """The numbers of a picture, and which of them is white."""
-    if path.stat().st_size > _MOST_BYTES:
-        raise DataError(f"{path}: a picture of more than {_MOST_BYTES} bytes")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of pictures that may be too large, and of odd chunks
-        with image.open(path, formats=["PNG"]) as picture:
-            if picture.width * picture.height > _MOST_PIXELS or picture.size != (width, height):
-                raise DataError(
-                    f"{path} is {picture.height} pixels high and {picture.width} wide, and the model takes {height} x "
-                    f"{width}: resize it"
-                )
-            wide = picture.mode.startswith("I") and channels == 1
-            raw = np.asarray(picture if wide else picture.convert(_MODES[channels]))
-    return raw, np.float32(65535 if wide else 255)
-
-
-def _picture_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """(channels, height, width) of an example of this shape."""
-    if len(shape) == 3 and shape[0] in _MODES:
-        return shape[0], shape[1], shape[2]
-    if len(shape) == 2:
-        return 1, shape[0], shape[1]
-    side = round(float(np.prod(shape)) ** 0.5)
-    if len(shape) == 1 and side * side == shape[0]:
-        return 1, side, side
-    raise DataError(f"the model takes examples of shape {shape}, and these are no pictures")
 
 
 def _from_idx(path: str, shape: tuple[int, ...], scale: float, limit: int) -> NDArray[np.float32]:

@@ -54,7 +54,7 @@ print(x.grad.shape, bool(np.isfinite(w.grad).all()), float(abs(w.grad).max()) > 
 )
 def test_a_deep_chain_is_freed_without_recursion(ending):
     code = f"""
-y = chain(400_000)
+y = chain(200_000)
 {ending}
 print("freed")
 """

@@ -4,6 +4,7 @@ import ast
 import json
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,7 @@ def test_layers_and_optimizers_are_loaded_when_they_are_used():
     assert "gradcore.optim" in loaded_by("import gradcore; list(gradcore.registry.optimizers)")
 
 
+@cache
 def imports(path):
     """(module, whether it is imported at the top of the file) for each import in a file; TYPE_CHECKING blocks left out."""
     found = []

@@ -2,6 +2,7 @@
 
 import ast
 import shutil
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -14,8 +15,8 @@ ROOT = Path(gradcore.__file__).parent
 # A room is a file or a folder. It may import the rooms on lines above its own, and none on its own line.
 ROOMS = """
     errors  record  allocation
-    spec  state  extras  progress  data  names  notebook
-    registry  io  modes
+    spec  state  extras  progress  names  notebook
+    registry  io  modes  data
     graph  figures  holding
     attached  convert  tracing
     tensor
@@ -45,21 +46,33 @@ def files(root):
     return found
 
 
+@cache  # of files that are the same in each copy
+def imports(text):
+    """[(module, None or the names imported from it, how many dots stand before it)], wherever in a file the import stands."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, None, 0) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found.append((node.module, [alias.name for alias in node.names], node.level))
+    return found
+
+
 def arrows(root):
     """{file: the files of gradcore that it imports}, wherever in it the import stands."""
     known = files(root)
     found = {}
     for name, path in known.items():
         targets = set()
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Import):
-                targets |= {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom):
-                assert node.level == 0, f"{path} imports relatively"
-                # `from package import name` means the module of that name where there is one, else the package.
-                longer = {f"{node.module}.{alias.name}" for alias in node.names}
-                modules = {one for one in longer if one.removeprefix("gradcore.") in known}
-                targets |= modules | ({node.module} if modules != longer else set())
+        for module, names, dots in imports(path.read_text()):
+            assert dots == 0, f"{path} imports relatively"
+            if names is None:
+                targets.add(module)
+                continue
+            # `from package import name` means the module of that name where there is one, else the package.
+            longer = {f"{module}.{one}" for one in names}
+            modules = {one for one in longer if one.removeprefix("gradcore.") in known}
+            targets |= modules | ({module} if modules != longer else set())
         ours = {t for t in targets if t.partition(".")[0] == "gradcore"}
         found[name] = {"__init__" if t == "gradcore" else t.removeprefix("gradcore.") for t in ours}
     return found

@@ -59,7 +59,8 @@ def test_missing_files_are_listed_with_those_found(tmp_path):
     with pytest.raises(DataError) as caught:
         load(folder)
     assert str(caught.value) == (
-        f"{folder}: missing train-labels-idx1-ubyte, t10k-images-idx3-ubyte (each may also end in .gz); "
+        f"{folder}: missing train-labels-idx1-ubyte, t10k-images-idx3-ubyte (each may also end in .gz), "
+        "and no folders train and test of PNG pictures; "
         "found t10k-images, t10k-labels-idx1-ubyte, train-images-idx3-ubyte"
     )
 

@@ -98,6 +98,8 @@ def test_other_files_are_refused(tmp_path):
         read_csv(tmp_path)
     with pytest.raises(DataError, match="no text in UTF-8"):
         read_csv(written(tmp_path, "\u00e4,1\n", "latin-1"))
+    with pytest.raises(DataError, match="invalid continuation byte at byte 40000; save it as UTF-8"):
+        read_csv(written(tmp_path, "1,2\n" * 10_000 + "\u00e4,1\n", "latin-1"))
     with pytest.raises(DomainError, match="delimiter=', ' is no single character"):
         read_csv(written(tmp_path, "1, 2\n"), delimiter=", ")
 

@@ -13,6 +13,7 @@ def training_reports(run):
     return {nodeid: outcomes for nodeid, outcomes in run.reports.items() if nodeid.startswith("t/")}
 
 
+@pytest.mark.nightly(each_time=3)
 @pytest.mark.parametrize("stop", ["-x", "--maxfail=1", "--stepwise"])
 @BRIEFLY
 def test_a_run_that_stops_at_the_first_failure_still_reports_what_stopped_training(project, how, stop):
@@ -98,6 +99,7 @@ def test_a_training_file_that_cannot_be_collected_does_not(project):
     assert run.line == "gate: 4 verification tests passed, training open"
 
 
+@pytest.mark.nightly(each_time=1)
 @pytest.mark.parametrize("how", [("-n", "2"), ("-n", "2", "--dist", "worksteal"), ("-n", "1")], ids=" ".join)
 def test_a_worker_that_crashes_in_a_check_closes_the_gate(project, how):
     project.stages(FOUR + CRASH, FOUR)
@@ -108,6 +110,7 @@ def test_a_worker_that_crashes_in_a_check_closes_the_gate(project, how):
     assert run.line == "gate: closed by v/test_v.py::test_crash (worker crashed), 4 training tests skipped"
 
 
+@pytest.mark.nightly(each_time=1)
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_crash_in_a_check_without_restarts_ends_the_run_with_training_skipped(project, workers):
     project.stages(CRASH + FOUR, FOUR)
@@ -117,6 +120,7 @@ def test_a_crash_in_a_check_without_restarts_ends_the_run_with_training_skipped(
     assert run.line == "gate: closed by v/test_v.py::test_crash (worker crashed), 4 training tests skipped"
 
 
+@pytest.mark.nightly(each_time=1)
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_after_a_crash_in_an_ordinary_test_the_replacement_trains(project, workers):
     project.write("v/test_v.py", FOUR)

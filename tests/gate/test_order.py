@@ -16,6 +16,7 @@ CHECKS = "import time\ndef test_slow(): time.sleep(0.4)\n" + "".join(
 MODELS = "".join(f"def test_{n}(): pass\n" for n in range(4))
 
 
+@pytest.mark.nightly(each_time=4)
 @pytest.mark.parametrize("how", [*ALONE, *XDIST, ("-n", "1"), ("-n", "3")], ids=" ".join)
 def test_training_starts_only_after_the_last_verification_test_has_ended(project, how):
     project.stages(CHECKS, MODELS)
@@ -31,6 +32,7 @@ def test_training_starts_only_after_the_last_verification_test_has_ended(project
         assert "[11 items]" in run.text
 
 
+@pytest.mark.nightly(each_time=3)
 @HOW
 def test_a_failed_check_skips_each_training_test_and_is_named(project, how):
     project.stages(CHECKS + "def test_wrong(): assert 1 == 2\n", MODELS)

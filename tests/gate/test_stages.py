@@ -96,6 +96,7 @@ def test_only_what_was_collected_counts(project, how):
     assert run.line == "gate: 1 verification test passed, training open"
 
 
+@pytest.mark.nightly(each_time=2)
 @pytest.mark.parametrize("dist", ["loadscope", "loadfile", "loadgroup", "each"])
 def test_a_dist_mode_that_cannot_be_gated_is_refused_before_any_test_runs(project, dist):
     project.stages("def test_v(): pass\n", "def test_t(): pass\n")
@@ -108,6 +109,7 @@ def test_a_dist_mode_that_cannot_be_gated_is_refused_before_any_test_runs(projec
     assert run.started() == []
 
 
+@pytest.mark.nightly(each_time=1)
 @pytest.mark.parametrize("dist", ["loadscope", "each"])
 def test_a_dist_mode_that_cannot_be_gated_runs_one_stage_alone(project, dist):
     project.stages("def test_v(): pass\n", "def test_t(): pass\n")

@@ -41,6 +41,7 @@ def unguarded(run):
     return run.code == 0
 
 
+@pytest.mark.nightly(each_time=5)
 @HOW
 @pytest.mark.parametrize("file", ["a file that skips itself", "skipped tests", "no test"])
 def test_verification_that_verified_nothing_holds_training_back_and_fails_the_run(train, how, file):
@@ -54,6 +55,7 @@ def test_whatever_the_reason_nothing_was_verified(train, file):
     assert held_back(train.run(), "no")
 
 
+@pytest.mark.nightly(each_time=4)
 @BRIEFLY
 @pytest.mark.parametrize("file", ["a file that skips itself", "skipped tests", "no test"])
 def test_it_can_be_allowed(train, how, file):
@@ -87,6 +89,7 @@ def test_skipped_tests_with_the_marker_alone_hold_training_back_too(train):
     assert held_back(train.run(), "none of 1 verification test passed")
 
 
+@pytest.mark.nightly(each_time=1)
 @pytest.mark.parametrize("dist", ["loadscope", "loadfile", "loadgroup", "each"])
 def test_a_dist_mode_that_cannot_be_gated_is_refused_where_nothing_was_verified(train, dist):
     train.write("v/test_v.py", NOTHING["a file that skips itself"])
@@ -120,6 +123,7 @@ def test_training_that_the_command_line_selects_alone_stays_usable(train, select
     assert unguarded(train.run(*selection.split()))
 
 
+@pytest.mark.nightly(each_time=1)
 @pytest.mark.parametrize("selection", ["t", "-m training", "-k test_t"])
 def test_so_it_does_with_workers(train, selection):
     train.write("v/test_v.py", "def test_v(): pass\n")
@@ -182,7 +186,7 @@ def test_a_run_that_is_not_to_test_anything_does_not_fail(train, option):
 # --- not opened ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.nightly(each_time=2)
+@pytest.mark.nightly(each_time=1)
 @pytest.mark.parametrize("dist", ["load", "worksteal", "loadscope"])
 @pytest.mark.parametrize("training", [FOUR, ""], ids=["training", "no training"])
 def test_workers_that_die_before_their_first_test_fail_the_run(train, dist, training):

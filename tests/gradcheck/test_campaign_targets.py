@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gradcheck import CallError, checked, verify
-from gradcheck.campaigns import child
+from gradcheck.campaigns import child, registered
 from gradcheck.campaigns.check import Check, seed_of
 from gradcheck.campaigns.judge import judged
 from gradcheck.campaigns.marks import REGISTER, Options, marks_of
@@ -110,6 +110,13 @@ def test_a_file_a_module_and_a_function_are_targets(target):
     sys.path.insert(0, "")
     (module,) = collected("marked_here:wrong").checks
     assert (module.file, module.kind) == ("", "marked")
+
+
+def test_one_entry_is_found_without_going_through_all_for_each_of_their_checks(monkeypatch):
+    genuine, calls = registered.entries, []
+    monkeypatch.setattr(registered, "entries", lambda: (calls.append(1), genuine())[1])
+    assert len(collected("gradcore:relu").checks) == 6
+    assert len(calls) == 2
 
 
 def test_every_entry_of_gradcore_is_a_check():

@@ -116,7 +116,7 @@ def run(tmp_path_factory):
     (folder / "planted.py").write_text(SOURCE)
     path = folder / "results.jsonl"
     plan = collect(str(folder / "planted.py"))
-    return plan, campaign(plan, jobs=2, limit=15.0, results=path), path
+    return plan, campaign(plan, jobs=2, limit=7.0, results=path), path
 
 
 def test_checks_that_end_their_process_or_hang_are_reported_and_take_no_other_along(run):
@@ -135,7 +135,7 @@ def test_checks_that_end_their_process_or_hang_are_reported_and_take_no_other_al
     }  # fmt: skip
     assert " in hangs" in results["hangs"]["output"]
     assert (found.verdict, bool(found)) == ("fail", False)
-    assert "HUNG  planted:hangs: no end after its limit of 15 s" in str(found)
+    assert "HUNG  planted:hangs: no end after its limit of 7 s" in str(found)
     assert json.loads(found.to_json())["counts"]["pass"] == 2
 
 

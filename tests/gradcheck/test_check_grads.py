@@ -55,11 +55,15 @@ def forward_only(jvp):
     def called(x, t):
         return np.asarray(jvp(np.asarray(x), np.asarray(t)))
 
+    @jax.jit  # a callback by itself is compiled at each call
+    def compiled(x, t):
+        like = jax.ShapeDtypeStruct(x.shape, x.dtype)
+        return jax.pure_callback(called, like, x, t, vmap_method="sequential")
+
     @f.defjvp
     def rule(primals, tangents):
         (x,), (t,) = primals, tangents
-        like = jax.ShapeDtypeStruct(x.shape, x.dtype)
-        return f(x), jax.pure_callback(called, like, x, t, vmap_method="sequential")
+        return f(x), compiled(x, t)
 
     f.__name__ = "sine"
     return f
@@ -70,8 +74,15 @@ def test_forward_mode_alone_is_enough():
     report = check_grads(forward_only(lambda x, t: np.cos(x) * t), (X,), 1, modes=("fwd",))
     assert report.gradient == "JAX's forward-mode derivative of sine"
 
+    def goes_on(state):
+        return state[0] < 3
+
+    def next_state(state):
+        i, y, x = state
+        return i + 1, y * x, x
+
     def looped(x):
-        return jax.lax.while_loop(lambda s: s[0] < 3, lambda s: (s[0] + 1, s[1] * x), (0, x))[1]
+        return jax.lax.while_loop(goes_on, next_state, (0, x, x))[1]
 
     assert check_grads(lambda x: looped(x), (jax.numpy.asarray(X, "float32"),), 1, ["fwd"])
     assert check_grads(jax.numpy.sin, (X,), 2, "fwd").second.gradient.startswith("JAX's second forward-mode")

@@ -23,6 +23,7 @@ os.execv(sys.executable, [sys.executable, "-m", "gradcheck", *sys.argv[1:]])
 pytestmark = pytest.mark.usefixtures("folder_with_modules")
 
 
+@pytest.mark.nightly(each_time=3)
 @pytest.mark.parametrize(
     "function", ["quits_with_0", "quits_with_1", "killed", "reads_no_memory", "overflows", "replaced"]
 )

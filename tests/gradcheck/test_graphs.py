@@ -59,7 +59,7 @@ def test_many_ops_are_reached_within_a_default_run_without_being_requested(some)
     assert len(reached) > 0.35 * len(OPS)
 
 
-@pytest.mark.nightly(each_time=7)
+@pytest.mark.nightly(each_time=4)
 @pytest.mark.parametrize("name", OPS)
 def test_every_registered_op_is_reached_on_the_way_to_an_output_with_others_before_and_behind_it(name):
     def neighbours(graph):

@@ -162,6 +162,7 @@ FEW = settings(
 )
 
 
+@pytest.mark.nightly(each_time=25)
 @pytest.mark.parametrize("name", [n for n, entry in registry.ops.items() if isinstance(entry, Op)])
 def test_every_op_that_rounds_has_errors_in_a_reference(name):
     entry, moved = registry.ops[name], False

@@ -75,26 +75,44 @@ def test_a_wrong_kernel_fails_with_its_cause(defect, cause):
     assert report.causes[0] in ((cause, "rounded twice") if defect == "low" else (cause,))
 
 
-def scanned(x):
-    def step(h, row):
-        h = 0.5 * h + row
-        return h, h
+# Their steps and branches are functions of the module: JAX compiles anew what is another function at each call.
 
-    return jax.lax.scan(step, jnp.zeros_like(x[0]), x)[1]
+
+def next_row(h, row):
+    h = 0.5 * h + row
+    return h, h
+
+
+def scanned(x):
+    return jax.lax.scan(next_row, jnp.zeros_like(x[0]), x)[1]
+
+
+def nearer(_, pair):
+    y, x = pair
+    return y * 0.9 + x * 0.3, x
 
 
 def looped(x):
-    return jax.lax.fori_loop(0, 6, lambda i, y: y * 0.9 + x * 0.3, x)
+    return jax.lax.fori_loop(0, 6, nearer, (x, x))[0]
+
+
+def squared(x):
+    return x * x
+
+
+def tripled(x):
+    return x * 3
 
 
 def branched(x):
-    return jax.lax.cond(x.sum() > 0, lambda: x * x, lambda: x * 3)
+    return jax.lax.cond(x.sum() > 0, squared, tripled, x)
 
 
 def gathered(x):
     return jnp.zeros((4, x.shape[1]), x.dtype).at[jnp.arange(len(x)) % 4].add(x)
 
 
+@pytest.mark.nightly(each_time=4)
 @pytest.mark.parametrize(
     "g",
     [
@@ -122,6 +140,7 @@ def test_a_kernel_with_float32_inside_passes_and_one_in_bfloat16_does_not(g):
     assert not wrong
 
 
+@pytest.mark.nightly(each_time=1)
 @pytest.mark.parametrize("g", [scanned, looped])
 def test_errors_within_a_loop_are_allowed_for(g):
     x = made(64, 40)

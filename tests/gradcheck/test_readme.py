@@ -57,6 +57,7 @@ GUIDE = {page.stem: page for page in readme.PAGES[1:]}
 OF = {"kernels": "torch", "pytorch": "torch", "gallery": "torch", "jax": "jax"}
 
 
+@pytest.mark.nightly(each_time=3)  # ci/readme.py runs them all, each time
 @pytest.mark.parametrize("topic", GUIDE)
 def test_the_examples_of_the_guide_hold(topic):
     if topic in OF:

@@ -76,8 +76,8 @@ def suite(pytester, monkeypatch):
     return run
 
 
-@pytest.mark.nightly(each_time=2)
-@pytest.mark.parametrize("profile", ["dev", "ci", "nightly"])
+@pytest.mark.nightly(each_time=1)
+@pytest.mark.parametrize("profile", ["ci", "dev", "nightly"])
 def test_a_failure_prints_a_command_that_replays_its_example(suite, profile):
     text, drawn = suite("-n", "1", f"--hypothesis-profile={profile}", "-k", "wrong and one")
     (command,) = dict.fromkeys(re.findall("Replay it: pytest (.*)", text))
@@ -112,6 +112,7 @@ def test_an_example_of_another_domain_is_reported(suite):
     assert drawn == {"one-wrong": []}
 
 
+@pytest.mark.nightly(each_time=1)
 @pytest.mark.parametrize("blob", ["AAEA", "reproduce_failure('6', 'x') and more"])
 def test_what_is_no_blob_is_refused(suite, blob):
     text, _ = suite("-n", "0", "--replay", blob)
@@ -145,8 +146,9 @@ def test_what_failed_is_tried_next_time_by_its_own_test(suite):
     assert again["one"][0] != smallest
 
 
+@pytest.mark.nightly(each_time=2)
 @pytest.mark.parametrize(
-    ("profile", "run"), [("ci", [0, 3, 6]), ("dev", [0, 3, 6]), ("nightly", [*range(10)])]
+    ("profile", "run"), [("ci", [0, 3, 6]), ("nightly", [*range(10)]), ("dev", [0, 3, 6])]
 )
 def test_of_parameters_marked_nightly_some_are_run_each_time(suite, pytester, profile, run):
     (pytester.path / "v" / "test_v.py").write_text(

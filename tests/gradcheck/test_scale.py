@@ -262,7 +262,7 @@ BESIDE = {
 }
 
 
-@pytest.mark.nightly(each_time=3)
+@pytest.mark.nightly(each_time=1)
 @pytest.mark.parametrize("name", BESIDE)
 @pytest.mark.parametrize("seed", range(3))
 def test_a_bounded_function_is_judged_beside_a_large_term(name, seed):

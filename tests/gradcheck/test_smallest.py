@@ -124,7 +124,7 @@ BY_DOMAIN = [
 ]
 
 
-@pytest.mark.nightly(each_time=5)
+@pytest.mark.nightly(each_time=3)
 @pytest.mark.parametrize(("name", "how"), BY_DOMAIN)
 def test_the_smallest_example_has_zeros_and_small_whole_numbers(name, how):
     f, rule, like, strategy, described, entries, largest = WRONG[name]

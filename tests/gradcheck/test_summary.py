@@ -354,6 +354,7 @@ def test_where_no_check_was_collected_no_file_is_written_and_no_folder_made(run,
     assert not seen.shows("written: .*")
 
 
+@pytest.mark.nightly(each_time=3)
 @EITHER
 @pytest.mark.parametrize("body", ["pass", "pytest.skip()"])
 @pytest.mark.parametrize("mark", ["", "@pytest.mark.skip"])

@@ -71,7 +71,8 @@ def run(folder, source, test):
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("framework", sorted(PROJECTS))
+@pytest.mark.nightly(each_time=1)
+@pytest.mark.parametrize("framework", PROJECTS)
 def test_three_lines_and_pytest_explain_a_wrong_gradient(framework, tmp_path):
     if importlib.util.find_spec(framework) is None:
         pytest.skip(f"{framework} is not installed")

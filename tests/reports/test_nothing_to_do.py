@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from programs import load
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,14 +27,26 @@ ROOT = Path(__file__).parents[2]
         ("reports/killed_runs.py", ["--kills", "0", "--signals", "0", "--trouble", "0"], "that leaves nothing to do"),
         ("reports/mpi_training.py", ["--kills", "-1"], "that leaves nothing to do"),
         ("reports/fuzz_files.py", ["--files", "0"], "0 leaves nothing to do: give 1 or more"),
-        ("reports/fuzz_files.py", ["--reader", "index"], "nothing is called 'index': there are 11 readers"),
+        ("reports/fuzz_files.py", ["--reader", "index"], "nothing is called 'index': there are 13 readers"),
         ("bench/run.py", ["--only", "tan"], "invalid choice: 'tan' (choose from"),
     ],
     ids=lambda value: value if isinstance(value, str) and value.endswith(".py") else "",
 )  # fmt: skip
-def test_nothing_to_do_is_an_error(program, options, sentence):
-    command = [sys.executable, f"ci/{program}", *options]
+def test_nothing_to_do_is_an_error(program, options, sentence, monkeypatch, capfd):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("sys.argv", [program, *options])
+    try:
+        status = load(program.removesuffix(".py")).main()
+    except SystemExit as error:
+        status = error.code
+    out, err = capfd.readouterr()
+    assert (status, out) == (2, "")
+    assert sentence in err
+
+
+def test_a_program_exits_with_what_it_comes_to():
+    command = [sys.executable, "ci/reports/fuzz_files.py", "--reader", "index"]
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, done.stdout) == (2, "")
-    assert sentence in done.stderr
+    assert "nothing is called 'index'" in done.stderr
     assert "Traceback" not in done.stderr

@@ -19,6 +19,8 @@ from gradcore.model_file import load_model, save_model
 from gradcore.nn.models import build
 from gradcore.train import Trainer
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def said(capsys):
     return capsys.readouterr().err

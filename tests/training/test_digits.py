@@ -71,11 +71,13 @@ def test_a_loaded_model_computes_what_the_saved_one_did(run):
     assert config["classes"] == [str(i) for i in range(10)]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_convolutional_network_learns_digits_in_three_epochs(tmp_path):
     assert main(["train", "--model", "cnn", "--epochs", "3", "--out", str(tmp_path), "--no-preflight"]) == 0
     assert history(tmp_path)[-1]["test_accuracy"] >= 0.95
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.nightly(each_time=2)
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "rmsprop", "sgd"])
 def test_each_optimizer_of_the_command_learns_digits_in_three_epochs(optimizer, tmp_path):

@@ -62,6 +62,7 @@ def bench(tmp_path_factory):
     return bench
 
 
+@pytest.mark.nightly(each_time=1)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_run_whose_rank_is_ended_goes_on_on_another_number_of_ranks(bench, number):
     bench.end(number)

@@ -9,10 +9,10 @@ import pytest
 
 from gradcore.cli import main
 from gradcore.data import encode_idx
+from gradcore.data.png import read_png
 from gradcore.errors import DataError
 from gradcore.model_file import save_model
 from gradcore.nn.models import build
-from gradcore.runs.images import read_png
 
 PIL = pytest.importorskip("PIL.Image")
 DIGITS = [str(i) for i in range(10)]
@@ -66,6 +66,14 @@ def test_a_folder_of_pictures_is_read_in_the_order_of_their_numbers_and_no_furth
     assert "p11.png: can't be read as a PNG picture" in capsys.readouterr().err
 
 
+def test_the_test_part_of_pictures_by_classes_is_read_in_the_model_s_channels(model, tmp_path, capsys):
+    for part, name in [(part, name) for part in ("train", "test") for name in DIGITS]:
+        (tmp_path / f"set/{part}/{name}").mkdir(parents=True)
+        picture(tmp_path / f"set/{part}/{name}/1.png", "RGB")
+    found = predicted(capsys, model, "--data", str(tmp_path / "set"), "--limit", "3")
+    assert [row["true"] for row in found] == ["0", "1", "2"]
+
+
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_only_the_rows_asked_for_are_read(model, tmp_path, capsys, monkeypatch, kind):
     images, labels = np.zeros((1000, 3, 4), np.uint8), np.zeros(1000, np.uint8)
@@ -102,7 +110,7 @@ def test_pictures_of_16_bits_and_in_colour_become_grey_from_0_to_1(tmp_path):
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        ((1, 4, 3), "p is 3 pixels high and 4 wide, and the model takes 4 x 3: resize it"),
+        ((1, 4, 3), "p is 3 pixels high and 4 wide, expected 4 x 3: resize it"),
         ((5,), r"takes examples of shape \(5,\), and these are no pictures"),
         ((2, 3, 4), r"takes examples of shape \(2, 3, 4\), and these are no pictures"),
     ],

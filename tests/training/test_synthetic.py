@@ -2,7 +2,11 @@
 
 import json
 
+import pytest
+
 from gradcore.cli import main
+
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 def train(folder, *more):

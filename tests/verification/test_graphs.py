@@ -46,6 +46,9 @@ def backward(graph):
 
 
 @pytest.mark.checks("graphs")
+@pytest.mark.nightly(
+    each_time=62
+)  # each op is verified by itself each time, and most graphs hold others as well
 @pytest.mark.parametrize("name", OPS)
 def test_graphs_that_contain_the_op_go_backward_as_they_should(name, verify):
     verify(graphs(containing=name), backward, share=0.5).conclude(everything=False)
@@ -59,6 +62,7 @@ def test_graphs_of_this_structure_go_backward_as_they_should(structure, verify):
 
 
 @pytest.mark.checks("graphs 2nd")
+@pytest.mark.nightly(each_time=62)
 @pytest.mark.parametrize("name", DIFFERENTIABLE_TWICE)
 def test_small_graphs_that_contain_the_op_can_be_differentiated_twice(name, verify):
     small = graphs(containing=name, dtype="float64", most=3)

@@ -18,6 +18,7 @@ from gradcore import Op, registry
 from gradcore.spec import interval
 
 OPS = cases.ops()
+TWICE = [u for u in OPS if u.takes_gradient and u.entry.spec.second_order]
 DTYPES = (np.float64, np.float64, np.float32)
 
 
@@ -64,11 +65,22 @@ def test_tensors_give_what_the_pair_gives(unit, verify):
     verify(st.tuples(drawn(unit), st.data()), check)
 
 
-@pytest.mark.checks("2nd order")
-@each([u for u in OPS if u.takes_gradient and u.entry.spec.second_order])
-def test_the_rule_itself_is_differentiable(unit, verify):
+def differentiated_twice(unit, verify):
     found = verify(examples(unit.case), lambda example: check_second_order(unit.entry, example), share=0.5)
     found.conclude(everything=False)
+
+
+@pytest.mark.checks("2nd order")
+@each([u for u in TWICE if isinstance(u.entry, Op)])
+def test_the_rule_itself_is_differentiable(unit, verify):
+    differentiated_twice(unit, verify)
+
+
+@pytest.mark.checks("2nd order")
+@pytest.mark.nightly(each_time=46)
+@each([u for u in TWICE if not isinstance(u.entry, Op)])
+def test_what_is_composed_of_differentiable_rules_is_so_too(unit, verify):
+    differentiated_twice(unit, verify)
 
 
 @pytest.mark.checks("methods")
