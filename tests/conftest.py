@@ -77,28 +77,53 @@ def pytest_addoption(parser):
         type=_positive,
         help="so many examples for each check of stage 1, in place of the profile's number",
     )
+    parser.addoption(
+        "--list-nightly",
+        action="store_true",
+        help="run nothing, and say which tests run in part unless the profile is nightly",
+    )
+
+
+LISTED = pytest.StashKey()
 
 
 @pytest.hookimpl(trylast=True)  # after -k and -m: of what they leave, some are run
 def pytest_collection_modifyitems(config, items):
-    if config.getoption("hypothesis_profile") == "nightly":
-        return
     families = {}
     for item in items:
         mark = item.get_closest_marker("nightly")
         if mark is not None:
             families.setdefault((item.parent.nodeid, item.originalname), (mark, []))[1].append(item)
-    left_out = set()
-    for mark, family in families.values():
+    left_out, lines = set(), []
+    for (file, name), (mark, family) in families.items():
         spread = {i * len(family) // mark.kwargs["each_time"] for i in range(mark.kwargs["each_time"])}
         left_out.update(item for i, item in enumerate(family) if i not in spread)
+        if len(spread) < len(family):
+            lines.append(f"{len(spread):4} of {len(family):4}  {file}::{name}")
+    if config.getoption("list_nightly"):
+        total = f"{len(items) - len(left_out)} of {len(items)} tests run each time; all with --hypothesis-profile=nightly"
+        config.stash[LISTED] = [*lines, total]
+        left_out = set(items)
+    elif config.getoption("hypothesis_profile") == "nightly":
+        return
     if left_out:
         config.hook.pytest_deselected(items=[item for item in items if item in left_out])
         items[:] = [item for item in items if item not in left_out]
 
 
+def pytest_report_collectionfinish(config):
+    return config.stash.get(LISTED, None)
+
+
+def pytest_sessionfinish(session):
+    if LISTED in session.config.stash:
+        session.exitstatus = pytest.ExitCode.OK
+
+
 @pytest.hookimpl(trylast=True)  # after Hypothesis has loaded the profile
 def pytest_configure(config):
+    if config.getoption("list_nightly"):
+        config.option.collectonly = True  # for plugins that look whether tests are to be run
     count = config.getoption("examples")
     if count is not None:
         settings.register_profile("counted", settings(), max_examples=count)

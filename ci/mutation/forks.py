@@ -96,8 +96,11 @@ class Reporter:
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
-        """The project's `ci` profile, without what Hypothesis does after a failure."""
+        """The project's `ci` profile, without what Hypothesis does after a failure, and with all parameters of each test."""
         from hypothesis import Phase, settings
+
+        # By now Hypothesis has loaded the one that was asked for.
+        config.option.hypothesis_profile = "nightly"
 
         settings.register_profile(
             "mutation", settings(), derandomize=True, database=None, phases=[Phase.explicit, Phase.generate]

@@ -146,6 +146,24 @@ def test_what_failed_is_tried_next_time_by_its_own_test(suite):
     assert again["one"][0] != smallest
 
 
+def test_what_runs_in_part_is_listed(suite, pytester):
+    (pytester.path / "v" / "test_v.py").write_text(
+        "import pytest\n"
+        "@pytest.mark.nightly(each_time=3)\n"
+        "@pytest.mark.parametrize('i', range(10))\n"
+        "def test_ten(i): assert 0\n"
+        "@pytest.mark.nightly(each_time=5)\n"
+        "def test_whole(): assert 0\n"
+    )
+    text, _ = suite("-n", "0", "--list-nightly")
+    assert re.findall(r".* of .*", text) == [
+        "   3 of   10  v/test_v.py::test_ten",
+        "4 of 11 tests run each time; all with --hypothesis-profile=nightly",
+    ]
+    assert "failed" not in text
+    assert "test_whole" not in text
+
+
 @pytest.mark.nightly(each_time=2)
 @pytest.mark.parametrize(
     ("profile", "run"), [("ci", [0, 3, 6]), ("nightly", [*range(10)]), ("dev", [0, 3, 6])]

@@ -3,8 +3,10 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).parents[2]
 TOOL = ROOT / "ci" / "mutation"
@@ -12,6 +14,7 @@ TOOL = ROOT / "ci" / "mutation"
 with pytest.MonkeyPatch.context() as patch:
     patch.syspath_prepend(str(TOOL))
     import declared
+    import forks
     import mutants
     import run
     import selection
@@ -117,6 +120,20 @@ def test_no_two_mutants_are_alike_and_each_parses():
     assert len({m.key for m in made}) == len(made)
     for mutant in made:
         compile(mutant.text, path.name, "exec")
+
+
+# --- which tests run ----------------------------------------------------------------------------------------------------
+
+
+def test_what_runs_in_part_otherwise_runs_with_all_of_its_parameters():
+    profile = settings.get_current_profile_name()
+    config = SimpleNamespace(option=SimpleNamespace(hypothesis_profile=None))
+    try:
+        forks.Reporter(print, None).pytest_configure(config)
+        assert settings().max_examples == settings.get_profile(profile).max_examples
+    finally:
+        settings.load_profile(profile)
+    assert config.option.hypothesis_profile == "nightly"
 
 
 # --- what is declared -------------------------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ def cases_of(entry):
     return st.sampled_from(entry.spec.cases).flatmap(examples)
 
 
-def each_example(strategy, check, count=25):
+def each_example(strategy, check, count=8):
     @settings(FEW, max_examples=count)
     @given(strategy)
     def holds(example):
@@ -188,7 +188,7 @@ def test_the_suites_checks_run_every_rule_and_see_its_gradient(entry, monkeypatc
 
     for unit in cases.ops():
         if unit.entry is entry:
-            each_example(examples(unit.case), check, count=8)
+            each_example(examples(unit.case), check)
     needed = positions(entry)
     assert ran >= ({"whole"} if entry.rules is None else set(needed))
     assert seen >= {f"inputs[{i}]" for i in needed}
