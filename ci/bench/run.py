@@ -209,7 +209,7 @@ def in_a_process_of_its_own(threads: int, function: Callable[..., T], *arguments
     A fresh one, as what an earlier bench did to the allocator speeds up or slows down the next: after one free of 16 MB, for
     example, PyTorch's Adam takes half as long, as it no longer runs into page faults.
     """
-    from gradcore.train.threads import BLAS_VARIABLES, VARIABLE
+    from gradcore.threads import BLAS_VARIABLES, VARIABLE
 
     settings = dict.fromkeys((*BLAS_VARIABLES, VARIABLE), str(threads))  # read when libraries load
     if threads == 1:

@@ -1,4 +1,4 @@
-"""What ops over rows share: when they may write into buffers, and blocks of rows that stay near the processor.
+"""What ops over rows share: when they may write into buffers, blocks that stay near the processor, and threads for these.
 
 Where everything is an array of one dtype, of 32 bits or more, an op over the last axis takes rows a block at a time, writes in
 place into arrays of its own, and sums rows by products of matrices, which add several times as fast as `np.sum`. Else,
@@ -8,16 +8,24 @@ and so wherever a rule is being recorded, the same op runs in its clear form.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
     from numpy.typing import NDArray
+
+Block = TypeVar("Block")
+Result = TypeVar("Result")
 
 _ENTRIES = (
     1 << 17
 )  # of one array in a block: measured, where fewer cost more in calls than they gain in the cache
+LARGE = (
+    1 << 18
+)  # entries from which on two threads gain: measured, for the cheapest of the ops that are split
 
 
 def are_arrays(*values: Any) -> bool:
@@ -45,3 +53,22 @@ def row_blocks(rows: int, width: int) -> list[slice]:
     """Slices of rows, each of about as many entries as stay near the processor; none is longer than the first."""
     step = max(1, _ENTRIES // width)
     return [slice(first, min(first + step, rows)) for first in range(0, rows, step)]
+
+
+def by_block(function: Callable[[Block], Result], blocks: Sequence[Block], work: int) -> Iterator[Result]:
+    """What the function gives for each block, in their order; on several threads where there is much to do (see `_split`).
+
+    It writes to what belongs to its block alone, and leaves sums over blocks to the caller. work: entries that it goes
+    through, of all blocks; more where it does more with each than a few sums and products.
+    """
+    if len(blocks) < 2 or work < LARGE:
+        return map(function, blocks)
+    from gradcore.ops._split import mapped
+
+    return mapped(function, blocks, work)
+
+
+def each_block(function: Callable[[Block], object], blocks: Sequence[Block], work: int) -> None:
+    """Call the function for each block, as `by_block` does."""
+    for _ in by_block(function, blocks, work):
+        pass

@@ -9,6 +9,7 @@ import numpy as np
 
 from gradcore.errors import DomainError
 from gradcore.op import Array, op
+from gradcore.ops._rows import each_block
 from gradcore.ops.reference import elementwise
 from gradcore.spec import OneOf, OpSpec, case, interval
 
@@ -71,8 +72,9 @@ _TAIL = (
 def _erfc_in_doubles(x: NDArray[Any]) -> NDArray[Any]:
     """Erfc of 32 bits or fewer, a block at a time: seven times as fast as a call of `math.erfc` for each entry."""
     xs, out = x.reshape(-1), np.empty(x.size, x.dtype)
-    for first in range(0, x.size, _BLOCK):
-        part = xs[first : first + _BLOCK].astype(np.float64)
+
+    def fill(block: slice) -> None:
+        part = xs[block].astype(np.float64)
         z = np.absolute(part)
         t = 2 / (z + 2)
         e = np.full_like(t, _TAIL[-1])
@@ -86,7 +88,10 @@ def _erfc_in_doubles(x: NDArray[Any]) -> NDArray[Any]:
         sign = np.copysign(1.0, part)  # erfc(-z) = 2 - erfc(z)
         e *= sign
         e += 1 - sign
-        out[first : first + _BLOCK] = e
+        out[block] = e
+
+    blocks = [slice(first, first + _BLOCK) for first in range(0, x.size, _BLOCK)]
+    each_block(fill, blocks, 8 * x.size)
     return out.reshape(x.shape)
 
 

@@ -17,7 +17,8 @@ from gradcore.errors import GradcoreError
 from gradcore.nn.embedding import Embedding
 from gradcore.runs.folder import read_config
 from gradcore.tensor import Tensor
-from gradcore.train.threads import AUTO, BLAS_VARIABLES, VARIABLE, asked, blas, preset
+from gradcore.threads import BLAS_VARIABLES, VARIABLE, asked, blas, preset
+from gradcore.train.threads import AUTO
 
 if TYPE_CHECKING:
     from gradcore.nn.module import Module

@@ -14,8 +14,9 @@ from gradcore import nn
 from gradcore.cli import main
 from gradcore.errors import DomainError, MissingExtraError
 from gradcore.runs import threads as rule
+from gradcore.threads import BLAS_VARIABLES, VARIABLE, asked
 from gradcore.train import threads
-from gradcore.train.threads import AUTO, BLAS_VARIABLES, VARIABLE, Measured, asked, held
+from gradcore.train.threads import AUTO, Measured, held
 
 
 @pytest.fixture(autouse=True)
