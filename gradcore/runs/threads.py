@@ -1,4 +1,4 @@
-"""How many BLAS threads a command uses: by the size of the model's products, so that the same call gives the same bits.
+"""How many threads a command uses, of BLAS and of large ops: by the model's products, so that the same call gives the same bits.
 
 What is asked for comes first: `--threads`, or what the run recorded, then GRADCORE_NUM_THREADS. Otherwise each of several ranks
 has 1 thread, as has a model whose products are small. How large a product must be was measured on two cores: below it a second
