@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -49,26 +49,33 @@ def as_rows(x: NDArray[Any], width: int) -> NDArray[Any]:
     return x.reshape(math.prod(x.shape) // width, width)
 
 
-def row_blocks(rows: int, width: int) -> list[slice]:
+class Blocks(list[Block]):
+    """Pieces of arrays, and the work in all of them: their entries, times some number where much is done with each."""
+
+    def __init__(self, pieces: Iterable[Block], work: int) -> None:
+        super().__init__(pieces)
+        self.work = work
+
+
+def row_blocks(rows: int, width: int) -> Blocks[slice]:
     """Slices of rows, each of about as many entries as stay near the processor; none is longer than the first."""
     step = max(1, _ENTRIES // width)
-    return [slice(first, min(first + step, rows)) for first in range(0, rows, step)]
+    return Blocks([slice(first, min(first + step, rows)) for first in range(0, rows, step)], rows * width)
 
 
-def by_block(function: Callable[[Block], Result], blocks: Sequence[Block], work: int) -> Iterator[Result]:
+def by_block(function: Callable[[Block], Result], blocks: Blocks[Block]) -> Iterator[Result]:
     """What the function gives for each block, in their order; on several threads where there is much to do (see `_split`).
 
-    It writes to what belongs to its block alone, and leaves sums over blocks to the caller. work: entries that it goes
-    through, of all blocks; more where it does more with each than a few sums and products.
+    It writes to what belongs to its block alone, and leaves sums over blocks to the caller.
     """
-    if len(blocks) < 2 or work < LARGE:
+    if len(blocks) < 2 or blocks.work < LARGE:
         return map(function, blocks)
     from gradcore.ops._split import mapped
 
-    return mapped(function, blocks, work)
+    return mapped(function, blocks, blocks.work)
 
 
-def each_block(function: Callable[[Block], object], blocks: Sequence[Block], work: int) -> None:
+def each_block(function: Callable[[Block], object], blocks: Blocks[Block]) -> None:
     """Call the function for each block, as `by_block` does."""
-    for _ in by_block(function, blocks, work):
+    for _ in by_block(function, blocks):
         pass

@@ -218,7 +218,7 @@ def _tanh_gelu_gradient(gy: NDArray[Any], y: NDArray[Any], x: NDArray[Any]) -> N
         out += s
         out *= gys[block]
 
-    each_block(pull, row_blocks(x.size, 1), x.size)
+    each_block(pull, row_blocks(x.size, 1))
     return gx
 
 
@@ -252,7 +252,7 @@ def gelu(x: Array, /, approximate: Literal["none", "tanh"] = "none") -> Array:
         np.divide(part, out, out=out)
 
     with np.errstate(over="ignore"):  # of e^-2z, far to the left, where the result is as good as 0
-        each_block(fill, row_blocks(x.size, 1), x.size)
+        each_block(fill, row_blocks(x.size, 1))
     return y.reshape(x.shape)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcore.op import Array, op
-from gradcore.ops._rows import by_block, each_block
+from gradcore.ops._rows import Blocks, by_block, each_block
 from gradcore.ops._windows import (
     Padding,
     Pair,
@@ -234,7 +234,7 @@ def _convolved(
         if place is None:
             part[...] = product.reshape(part.shape)
 
-    each_block(fill, blocks(at, n, groups * rows, by_image), math.prod(at.out) * n * groups * rows)
+    each_block(fill, blocks(at, n, groups * rows, by_image))
     return batch_first(y)
 
 
@@ -290,8 +290,9 @@ def conv2d_input(
                 gx[(slice(None), *at.tap(u, v, lines), images)] += columns[:, u, v]
 
     # The windows of blocks of the same images overlap: one after the other.
-    same = itertools.groupby(blocks(at, n, groups * rows, by_image), key=lambda block: block[1].start)
-    each_block(add, [list(some) for _, some in same], math.prod(at.out) * n * groups * rows)
+    pieces = blocks(at, n, groups * rows, by_image)
+    of_images = itertools.groupby(pieces, key=lambda block: block[1].start)
+    each_block(add, Blocks([list(some) for _, some in of_images], pieces.work))
     return batch_first(gx[(slice(None), *at.inside)])
 
 
@@ -341,7 +342,6 @@ def conv2d_weight(
         )
         return found
 
-    pieces = blocks(at, n, groups * rows, by_image)
-    for found in by_block(share, pieces, math.prod(at.out) * n * groups * rows):
+    for found in by_block(share, blocks(at, n, groups * rows, by_image)):
         gw += found
     return gw.reshape(out, channels, *kernel)

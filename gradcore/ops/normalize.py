@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from gradcore.op import Array, op
-from gradcore.ops._rows import are_arrays, by_block, each_block, row_blocks, writable
+from gradcore.ops._rows import Blocks, are_arrays, by_block, each_block, row_blocks, writable
 from gradcore.spec import OneOf, OpSpec, case, reals
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def channel_moments(x: NDArray[Any]) -> Moments:
         centred = parts[where] - spread[where[1]]
         return _products(centred, centred)
 
-    for where, found in zip(blocks, by_block(square, blocks, x.size), strict=True):
+    for where, found in zip(blocks, by_block(square, blocks), strict=True):
         total[where[1]] += found
     total /= count
     return means, total
@@ -117,12 +117,14 @@ def _like(x: NDArray[Any]) -> NDArray[Any]:
     return np.empty(x.shape, x.dtype)
 
 
-def _blocks(parts: NDArray[Any]) -> list[tuple[slice, slice]]:
+def _blocks(parts: NDArray[Any]) -> Blocks[tuple[slice, slice]]:
     """Slices of images and channels, each of about as many entries as stay near the processor."""
     images, channels, entries = parts.shape
     if images > 1:
-        return [(block, slice(0, channels)) for block in row_blocks(images, channels * entries)]
-    return [(slice(0, 1), block) for block in row_blocks(channels, entries)]
+        rows = row_blocks(images, channels * entries)
+        return Blocks([(block, slice(0, channels)) for block in rows], rows.work)
+    rows = row_blocks(channels, entries)
+    return Blocks([(slice(0, 1), block) for block in rows], rows.work)
 
 
 def _spread(v: NDArray[Any], parts: NDArray[Any]) -> NDArray[Any]:
@@ -172,7 +174,7 @@ def _gradients(
         np.subtract(parts[where], means[where[1]], out=centred[where])
         return _products(centred[where], gys[where])
 
-    for where, found in zip(blocks, by_block(centre, blocks, x.size), strict=True):
+    for where, found in zip(blocks, by_block(centre, blocks), strict=True):
         along[where[1]] += found
     if needs[0]:
         factors, shifts, slopes = (
@@ -186,7 +188,7 @@ def _gradients(
             out += shifts[c]
             out *= slopes[c]
 
-        each_block(pull, blocks, x.size)
+        each_block(pull, blocks)
     return gx if needs[0] else None, along * scale, gb
 
 
@@ -240,5 +242,5 @@ def batch_norm(
         out *= slopes[c]
         out += shifts[c]
 
-    each_block(fill, _blocks(parts), x.size)
+    each_block(fill, _blocks(parts))
     return y

@@ -10,7 +10,7 @@ import numpy as np
 from gradcore.convert import plain
 from gradcore.errors import ShapeError
 from gradcore.op import Array, op
-from gradcore.ops._rows import are_arrays, each_block
+from gradcore.ops._rows import Blocks, are_arrays, each_block, row_blocks
 from gradcore.ops._windows import Pair, Windows, batch_first, batch_innermost, padded, pair, windows
 from gradcore.ops.reference import both
 from gradcore.spec import Case, Derived, OneOf, OpSpec, case, reals
@@ -152,13 +152,9 @@ def _taps(at: Windows) -> list[tuple[Any, ...]]:
     return [(slice(None), *at.tap(i, j)) for i, j in np.ndindex(at.kernel)]
 
 
-_ENTRIES = 1 << 17  # in one block of channels: what is computed from it stays in the processor's cache
-
-
-def _blocks(x: NDArray[Any]) -> list[slice]:
+def _blocks(x: NDArray[Any]) -> Blocks[slice]:
     """Pieces of the first axis, the channels."""
-    step = max(1, _ENTRIES // max(math.prod(x.shape[1:]), 1))
-    return [slice(first, first + step) for first in range(0, x.shape[0], step)]
+    return row_blocks(x.shape[0], max(math.prod(x.shape[1:]), 1))
 
 
 # --- the maximum ------------------------------------------------------------------------------------------------------
@@ -223,7 +219,7 @@ def max_pool2d(x: Array, /, kernel_size: Pair = 2, stride: Pair | None = None, p
     image = padded(x, at, _lowest(x.dtype) if at.padded != at.size else 0)
     y = np.empty((x.shape[1], *at.out, x.shape[0]), x.dtype)
     taps = _taps(at)
-    each_block(lambda some: _running_max(image[some], taps, y[some]), _blocks(image), image.size)
+    each_block(lambda some: _running_max(image[some], taps, y[some]), _blocks(image))
     return batch_first(y)
 
 
@@ -275,7 +271,7 @@ def _spread(
             else:
                 out[tap] += here * mask
 
-    each_block(pull, _blocks(image), image.size)
+    each_block(pull, _blocks(image))
     return batch_first(gx[(slice(None), *at.inside)])
 
 
@@ -305,7 +301,7 @@ def max_pool2d_pick(
         for tap, mask in _firsts(image[some], at, None):
             y[some] += source[some][tap] * mask
 
-    each_block(pick, _blocks(image), image.size)
+    each_block(pick, _blocks(image))
     return batch_first(y)
 
 
@@ -336,7 +332,7 @@ def avg_pool2d(x: Array, /, kernel_size: Pair = 2, stride: Pair | None = None, p
         for tap in taps:
             y[some] += image[some][tap]
 
-    each_block(add, _blocks(image), image.size)
+    each_block(add, _blocks(image))
     y *= y.dtype.type(1 / math.prod(at.kernel))
     return batch_first(y)
 
@@ -369,5 +365,5 @@ def avg_pool2d_input(
         for tap in taps:
             gx[some][tap] += share[some]
 
-    each_block(spread, _blocks(gx), gx.size)
+    each_block(spread, _blocks(gx))
     return batch_first(gx[(slice(None), *at.inside)])

@@ -183,7 +183,7 @@ def _softmax_rule(gy: Array, y: Array, _x: Array, axis: int = -1) -> Array:
         np.subtract(gys[block], np.vecdot(gys[block], ys[block])[:, None], out=out)
         out *= ys[block]
 
-    each_block(pull, row_blocks(*ys.shape), ys.size)
+    each_block(pull, row_blocks(*ys.shape))
     return gx
 
 
@@ -206,7 +206,7 @@ def softmax(x: Array, /, axis: int = -1) -> Array:
         out = y[block]
         out /= _exponentials(rows[block], out, in_place=True)
 
-    each_block(fill, row_blocks(*rows.shape), rows.size)
+    each_block(fill, row_blocks(*rows.shape))
     return y.reshape(x.shape)
 
 
@@ -223,7 +223,7 @@ def _log_softmax_rule(gy: Array, y: Array, _x: Array, axis: int = -1) -> Array:
         out *= (g @ ones)[:, None]
         np.subtract(g, out, out=out)
 
-    each_block(pull, row_blocks(*ys.shape), ys.size)
+    each_block(pull, row_blocks(*ys.shape))
     return gx
 
 
@@ -244,5 +244,5 @@ def log_softmax(x: Array, /, axis: int = -1) -> Array:
         out = y[block]
         out -= np.log(_exponentials(rows[block], out, in_place=False))
 
-    each_block(fill, row_blocks(*rows.shape), rows.size)
+    each_block(fill, row_blocks(*rows.shape))
     return y.reshape(x.shape)

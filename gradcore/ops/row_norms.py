@@ -112,7 +112,7 @@ def _layer_norm_gradients(
 
     gw = np.zeros(n, x.dtype) if needs[1] else None
     gb = np.zeros(n, x.dtype) if needs[2] else None
-    for part_w, part_b in by_block(pull, row_blocks(*xs.shape), xs.size):
+    for part_w, part_b in by_block(pull, row_blocks(*xs.shape)):
         if gw is not None:
             gw += part_w
         if gb is not None:
@@ -158,7 +158,7 @@ def layer_norm(x: Array, weight: Array, bias: Array, /, eps: float = 1e-5) -> Ar
         out *= w
         out += b
 
-    each_block(fill, row_blocks(*rows.shape), rows.size)
+    each_block(fill, row_blocks(*rows.shape))
     return y
 
 

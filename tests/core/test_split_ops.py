@@ -27,10 +27,10 @@ from gradcore.ops import (
     log_softmax,
     max_pool2d,
     max_pool2d_pick,
+    normalize,
     pool,
     softmax,
-    special,
-)  # fmt: skip
+)
 from gradcore.ops.normalize import channel_moments
 from gradcore.threads import VARIABLE, cores, for_ops, ops_use
 
@@ -78,8 +78,6 @@ def small_blocks(monkeypatch):
     """Blocks of a few entries, on as many threads as are asked for, whatever the machine has."""
     monkeypatch.setattr(_rows, "_ENTRIES", 24)
     monkeypatch.setattr(_rows, "LARGE", 1)
-    monkeypatch.setattr(special, "_BLOCK", 16)
-    monkeypatch.setattr(pool, "_ENTRIES", 1)
     monkeypatch.setattr(_windows, "_COLUMNS", 16)
     monkeypatch.setattr(_windows, "_POSITIONS", 1)
     monkeypatch.setattr(_windows, "_CHANNELS", 1)
@@ -214,6 +212,32 @@ def test_small_blocks_are_handed_over_several_at_a_time(small_blocks, monkeypatc
         for work in (100, 8 * _split._TASK, 100 * _split._TASK):
             assert list(_split.mapped(lambda i: i * i, range(20), work)) == [i * i for i in range(20)]
     assert tasks == [[3] * 6 + [2], [2] * 10, [1] * 20]
+
+
+@pytest.mark.parametrize(
+    ("function", "fewest"),
+    [
+        (lambda n: softmax(np.ones((n // 1024, 1024))), 1 << 18),
+        (lambda n: erfc(np.ones(n, np.float32)), 1 << 16),
+    ],
+    ids=["softmax", "erfc, which takes longer with each entry"],
+)
+def test_work_is_split_from_where_that_was_measured_to_gain(counts, monkeypatch, function, fewest):
+    monkeypatch.setattr(_split, "cores", lambda: 2)
+    with ops_use(2):
+        function(fewest - 1024)
+        assert counts == []
+        function(fewest)
+        assert counts == [2]
+
+
+def test_the_work_of_blocks_is_the_entries_that_they_go_through():
+    at = _windows.windows("conv2d", (6, 7), (3, 2), 1, 1)
+    assert at.out == (6, 8)
+    assert _windows.blocks(at, 5, 24).work == 6 * 8 * 5 * 24
+    assert _rows.row_blocks(10, 30).work == 10 * 30
+    assert normalize._blocks(np.empty((3, 4, 5))).work == normalize._blocks(np.empty((1, 12, 5))).work == 60
+    assert pool._blocks(np.empty((3, 4, 5, 2))).work == 120
 
 
 # --- how many -----------------------------------------------------------------------------------------------------------
