@@ -20,12 +20,10 @@ if TYPE_CHECKING:
 Block = TypeVar("Block")
 Result = TypeVar("Result")
 
-_ENTRIES = (
-    1 << 17
-)  # of one array in a block: measured, where fewer cost more in calls than they gain in the cache
-LARGE = (
-    1 << 18
-)  # entries from which on two threads gain: measured, for the cheapest of the ops that are split
+_ENTRIES = 1 << 17
+"""Of one array in a block: measured, where fewer cost more in calls than they gain in the cache."""
+_LARGE = 1 << 21
+"""Entries from which on two threads gain: measured on a busy machine, where handing over work and Python's lock costs most."""
 
 
 def are_arrays(*values: Any) -> bool:
@@ -68,7 +66,7 @@ def by_block(function: Callable[[Block], Result], blocks: Blocks[Block]) -> Iter
 
     It writes to what belongs to its block alone, and leaves sums over blocks to the caller.
     """
-    if len(blocks) < 2 or blocks.work < LARGE:
+    if len(blocks) < 2 or blocks.work < _LARGE:
         return map(function, blocks)
     from gradcore.ops._split import mapped
 

@@ -1,20 +1,23 @@
 """An op's blocks on several threads at once: NumPy lets go of Python's lock while it computes.
 
+That gains where a call of NumPy's takes some 30 us or more. Each thread needs the lock between two calls, and where another
+has it, to sleep and be woken takes as long.
+
 Results do not depend on how many threads there are. The blocks are the same for any number, each is computed by one thread, in
 which BLAS has one thread as well, and what is summed over blocks the caller sums in their order.
 """
 
 from __future__ import annotations
 
-import itertools
 import os
 import threading
+import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from gradcore.threads import blas, cores, for_ops, preset
+from gradcore.threads import blas, cores, for_ops, ops_use, preset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 # Blocks that are few entries go to a thread several at a time, as it takes some 20 us to hand one over: no more than this many
 # entries, and so that each thread gets some four times its turn, which evens out what they take.
 _TASK, _SHARES = 1 << 19, 4
+_PAUSE = 1e-4  # seconds, of a helper that is too far ahead
 
 Block = TypeVar("Block")
 Result = TypeVar("Result")
@@ -74,26 +78,17 @@ class _Workers:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._executors: dict[int, ThreadPoolExecutor] = {}
-        self._here = threading.local()
 
     def these(self, count: int) -> ThreadPoolExecutor:
         with self._lock:
             if count not in self._executors:
-                self._executors[count] = ThreadPoolExecutor(count, "gradcore", self._begin)
+                self._executors[count] = ThreadPoolExecutor(count, "gradcore")
             return self._executors[count]
-
-    def _begin(self) -> None:
-        self._here.begun = True
-
-    def includes_me(self) -> bool:
-        """Whether this is called by one of them, which must not wait for the others."""
-        return getattr(self._here, "begun", False)
 
     def forked(self) -> None:
         """In a child process, which has none of its parent's threads."""
         self._lock = threading.Lock()
         self._executors = {}
-        self._here = threading.local()
 
 
 _one_blas_thread, _workers = _OneBlasThread(), _Workers()
@@ -111,12 +106,12 @@ if hasattr(os, "register_at_fork"):
 def mapped(function: Callable[[Block], Result], blocks: Sequence[Block], work: int) -> Iterator[Result]:
     """What the function gives for each block, in their order; raises what the first of them raises that does.
 
-    On as many threads as `for_ops` says, and no more than cores; on the caller's where BLAS can't be set to one thread. The
-    function writes to what belongs to its block alone, and sees the caller's context: grad mode, and what NumPy does about
-    floating-point errors. work: of all blocks, in entries.
+    On as many threads as `for_ops` says, the caller's among them, and no more than cores; on the caller's alone where BLAS
+    can't be set to one thread, and in a block itself. The function writes to what belongs to its block alone, and sees the
+    caller's context: grad mode, and what NumPy does about floating-point errors. work: of all blocks, in entries.
     """
     number = for_ops()
-    if number is None or _workers.includes_me():
+    if number is None:
         yield from map(function, blocks)
         return
     with _one_blas_thread as one:
@@ -124,30 +119,65 @@ def mapped(function: Callable[[Block], Result], blocks: Sequence[Block], work: i
         if count == 1:
             yield from map(function, blocks)
             return
-
-        def each(some: Sequence[Block]) -> list[Result]:
-            return [function(block) for block in some]
-
         size = max(1, min(-(-len(blocks) // (_SHARES * count)), _TASK * len(blocks) // work))
         tasks = [blocks[first : first + size] for first in range(0, len(blocks), size)]
-        for found in _on_threads(_workers.these(count), 2 * count, each, tasks):
+        shared = _Shared(function, tasks, 2 * count)
+        for found in shared.results(_workers.these(count - 1), count - 1):
             yield from found
 
 
-def _on_threads(
-    workers: ThreadPoolExecutor, most: int, function: Callable[[Block], Result], tasks: Sequence[Block]
-) -> Iterator[Result]:
-    """No more than `most` tasks are begun and not yet taken, so that their results need little memory."""
-    todo = iter(tasks)
-    begun: deque[Future[Result]] = deque()
-    try:
-        for task in itertools.islice(todo, most):
-            begun.append(workers.submit(copy_context().run, function, task))
-        while begun:
-            result = begun[0].result()
-            begun.popleft()
-            for task in itertools.islice(todo, 1):
-                begun.append(workers.submit(copy_context().run, function, task))
-            yield result
-    finally:
-        wait([future for future in begun if not future.cancel()])
+class _Shared(Generic[Block, Result]):
+    """Tasks of some blocks each, which the caller and its helpers take one after the other.
+
+    most: results that may be there before the caller takes them, so that they need little memory.
+    """
+
+    def __init__(
+        self, function: Callable[[Block], Result], tasks: Sequence[Sequence[Block]], most: int
+    ) -> None:
+        self._function, self._count, self._most = function, len(tasks), most
+        self._todo = deque(enumerate(tasks))
+        self._done: dict[int, list[Result] | BaseException] = {}
+
+    def results(self, helpers: ThreadPoolExecutor, count: int) -> Iterator[list[Result]]:
+        """Of each task, in their order."""
+        helping = [helpers.submit(copy_context().run, self._help) for _ in range(count)]
+        try:
+            for i in range(self._count):
+                while i not in self._done and self._take():
+                    pass
+                if i not in self._done:  # a helper is at it, and nothing else is left to do
+                    _end(helping)
+                found = self._done.pop(i)
+                if isinstance(found, BaseException):
+                    raise found
+                yield found
+        finally:
+            self._todo.clear()
+            _end(helping)
+
+    def _help(self) -> None:
+        while self._take():
+            while len(self._done) >= self._most and self._todo:
+                time.sleep(_PAUSE)
+
+    def _take(self) -> bool:
+        """Do the next task; False where there is none."""
+        try:
+            i, blocks = self._todo.popleft()
+        except IndexError:
+            return False
+        try:
+            with ops_use(1):  # what has blocks itself goes through them here
+                self._done[i] = [self._function(block) for block in blocks]
+        except Exception as error:  # noqa: BLE001  (which the caller raises when it comes to this task)
+            self._done[i] = error
+        except BaseException as error:  # Ctrl-C, at once
+            self._done[i] = error
+            raise
+        return True
+
+
+def _end(helping: list[Future[None]]) -> None:
+    """Wait for those that have begun; the others need not begin any more."""
+    wait([future for future in helping if not future.cancel()])

@@ -9,14 +9,14 @@ import numpy as np
 
 from gradcore.errors import DomainError
 from gradcore.op import Array, op
-from gradcore.ops._rows import each_block, row_blocks
+from gradcore.ops._rows import Blocks, each_block, row_blocks
 from gradcore.ops.reference import elementwise
 from gradcore.spec import OneOf, OpSpec, case, interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_WEIGHT = 4  # of an entry: of the doubles that are made of it five arrays have to stay near the processor
+_WORK = 4  # of an entry: as much as of four that are but exponentiated
 _SLOPE = 2 / math.sqrt(math.pi)
 _erf, _erfc, _lgamma = (np.frompyfunc(f, 1, 1) for f in (math.erf, math.erfc, math.lgamma))
 
@@ -90,7 +90,8 @@ def _erfc_in_doubles(x: NDArray[Any]) -> NDArray[Any]:
         e += 1 - sign
         out[block] = e
 
-    each_block(fill, row_blocks(x.size, _WEIGHT))
+    blocks = row_blocks(x.size, 1)
+    each_block(fill, Blocks(blocks, _WORK * blocks.work))
     return out.reshape(x.shape)
 
 
