@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 # Blocks that are few entries go to a thread several at a time, as it takes some 20 us to hand one over: no more than this many
 # entries, and so that each thread gets some four times its turn, which evens out what they take.
 _TASK, _SHARES = 1 << 19, 4
-_PAUSE = 1e-4  # seconds, of a helper that is too far ahead
+# Results for each thread that may be there before their turn, so that they need little memory; seconds that one who is too far
+# ahead pauses.
+_AHEAD, _PAUSE = 4, 1e-4
 
 Block = TypeVar("Block")
 Result = TypeVar("Result")
@@ -121,7 +123,7 @@ def mapped(function: Callable[[Block], Result], blocks: Sequence[Block], work: i
             return
         size = max(1, min(-(-len(blocks) // (_SHARES * count)), _TASK * len(blocks) // work))
         tasks = [blocks[first : first + size] for first in range(0, len(blocks), size)]
-        shared = _Shared(function, tasks, 2 * count)
+        shared = _Shared(function, tasks, _AHEAD * count)
         for found in shared.results(_workers.these(count - 1), count - 1):
             yield from found
 
@@ -129,7 +131,7 @@ def mapped(function: Callable[[Block], Result], blocks: Sequence[Block], work: i
 class _Shared(Generic[Block, Result]):
     """Tasks of some blocks each, which the caller and its helpers take one after the other.
 
-    most: results that may be there before the caller takes them, so that they need little memory.
+    most: results that may be there before their turn.
     """
 
     def __init__(
@@ -144,10 +146,11 @@ class _Shared(Generic[Block, Result]):
         helping = [helpers.submit(copy_context().run, self._help) for _ in range(count)]
         try:
             for i in range(self._count):
-                while i not in self._done and self._take():
-                    pass
-                if i not in self._done:  # a helper is at it, and nothing else is left to do
-                    _end(helping)
+                while i not in self._done:
+                    if len(self._done) >= self._most:  # a helper has been at it for long
+                        time.sleep(_PAUSE)
+                    elif not self._take():
+                        _end(helping)
                 found = self._done.pop(i)
                 if isinstance(found, BaseException):
                     raise found

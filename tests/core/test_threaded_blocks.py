@@ -16,21 +16,22 @@ from gradcore.ops import _split, softmax
 from gradcore.threads import VARIABLE, cores, for_ops, ops_use
 
 
-def test_results_come_in_the_order_of_the_blocks_and_only_some_at_a_time(small_blocks):
+@pytest.mark.parametrize("late", [None, 5], ids=["a late caller", "a late helper"])
+def test_results_come_in_the_order_of_the_blocks_and_only_some_at_a_time(small_blocks, late):
     begun, seen = [], []
 
-    def late(i):
+    def work(i):
         begun.append(i)
-        time.sleep(0.001 * (i % 3))
+        time.sleep(0.1 if i == late else 0.001 * (i % 3))
         return i
 
     with ops_use(3):
-        for i in _split.mapped(late, range(40), 40 * _split._TASK):
+        for i in _split.mapped(work, range(60), 60 * _split._TASK):
             seen.append(i)
-            if i == 0:
-                time.sleep(0.1)  # the others might all be done now
-            assert len(begun) <= len(seen) + 9  # two for each thread, and one that each is at
-    assert seen == list(range(40))
+            if i == 0 and late is None:
+                time.sleep(0.1)  # all might be done now
+            assert len(begun) <= len(seen) + 3 * _split._AHEAD + 3  # one that each thread is at
+    assert seen == list(range(60))
 
 
 def test_small_blocks_are_handed_over_several_at_a_time(small_blocks, monkeypatch):
