@@ -183,7 +183,7 @@ def _parser() -> argparse.ArgumentParser:
         "--threads",
         type=_threads,
         metavar="N",
-        help="BLAS threads, or auto: choose by measuring steps, and again when they slow down (default: GRADCORE_NUM_THREADS, or "
+        help="threads of BLAS and of large ops, or auto: choose by measuring steps, and again when they slow down (default: GRADCORE_NUM_THREADS, or "
         "else 1 unless the model's products are large)",
     )
     train.add_argument(

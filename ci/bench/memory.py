@@ -33,7 +33,7 @@ class Peak:
 def bench() -> Iterator[Peak]:
     """The workloads; large batches too, of which activations take more than gradients and the optimizer's scratch."""
     layers = "-".join(map(str, mlp.REFERENCE))
-    for size in (256, 4096):
+    for size in (32, 256, 4096):
         yield _peak(f"MLP {layers}, batch {size}", mlp.CONTENDERS, mlp.work(mlp.REFERENCE), size)
     for size in (64, 256):
         yield _peak(f"convnet, batch {size}", convnet.CONTENDERS, convnet.WORK, size)

@@ -1,4 +1,4 @@
-"""What ops over rows share: when they may write into buffers, and blocks of rows that stay near the processor.
+"""What ops over rows share: when they may write into buffers, blocks that stay near the processor, and threads for these.
 
 Where everything is an array of one dtype, of 32 bits or more, an op over the last axis takes rows a block at a time, writes in
 place into arrays of its own, and sums rows by products of matrices, which add several times as fast as `np.sum`. Else,
@@ -8,16 +8,22 @@ and so wherever a rule is being recorded, the same op runs in its clear form.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
     from numpy.typing import NDArray
 
-_ENTRIES = (
-    1 << 17
-)  # of one array in a block: measured, where fewer cost more in calls than they gain in the cache
+Block = TypeVar("Block")
+Result = TypeVar("Result")
+
+_ENTRIES = 1 << 17
+"""Of one array in a block: measured, where fewer cost more in calls than they gain in the cache."""
+_LARGE = 1 << 21
+"""Entries from which on two threads gain: measured on a busy machine, where handing over work and Python's lock costs most."""
 
 
 def are_arrays(*values: Any) -> bool:
@@ -44,7 +50,33 @@ def as_rows(x: NDArray[Any], width: int) -> NDArray[Any]:
     return x.reshape(math.prod(x.shape) // width, width)
 
 
-def row_blocks(rows: int, width: int) -> list[slice]:
+class Blocks(list[Block]):
+    """Pieces of arrays, and the work in all of them: their entries, times some number where much is done with each."""
+
+    def __init__(self, pieces: Iterable[Block], work: int) -> None:
+        super().__init__(pieces)
+        self.work = work
+
+
+def row_blocks(rows: int, width: int) -> Blocks[slice]:
     """Slices of rows, each of about as many entries as stay near the processor; none is longer than the first."""
     step = max(1, _ENTRIES // width)
-    return [slice(first, min(first + step, rows)) for first in range(0, rows, step)]
+    return Blocks([slice(first, min(first + step, rows)) for first in range(0, rows, step)], rows * width)
+
+
+def by_block(function: Callable[[Block], Result], blocks: Blocks[Block]) -> Iterator[Result]:
+    """What the function gives for each block, in their order; on several threads where there is much to do (see `_split`).
+
+    It writes to what belongs to its block alone, and leaves sums over blocks to the caller.
+    """
+    if len(blocks) < 2 or blocks.work < _LARGE:
+        return map(function, blocks)
+    from gradcore.ops._split import mapped
+
+    return mapped(function, blocks, blocks.work)
+
+
+def each_block(function: Callable[[Block], object], blocks: Blocks[Block]) -> None:
+    """Call the function for each block, as `by_block` does."""
+    for _ in by_block(function, blocks):
+        pass

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 
 from gradcore.errors import DomainError, ShapeError
+from gradcore.ops._rows import Blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
 Pair: TypeAlias = int | tuple[int, int]
@@ -255,16 +254,19 @@ def padded(x: NDArray[Any], at: Windows, fill: float = 0.0, by_image: bool = Fal
     return out
 
 
-def blocks(at: Windows, batch: int, rows: int, by_image: bool = False) -> Iterator[tuple[slice, slice]]:
+def blocks(at: Windows, batch: int, rows: int, by_image: bool = False) -> Blocks[tuple[slice, slice]]:
     """Pieces (rows of windows, images) whose columns of `rows` entries make one product of a good size."""
     high, wide = at.out
     images = 1 if by_image else max(1, min(batch, 4 * _COLUMNS // wide, _ENTRIES // max(rows * wide, 1)))
     if images < batch and not by_image:
         images = -(-batch // -(-batch // images))  # equal pieces rather than a small last one
     lines = max(1, min(high, min(_COLUMNS, _ENTRIES // max(rows, 1)) // (wide * images)))
-    for first in range(0, batch, images):
-        for top in range(0, high, lines):
-            yield slice(top, top + lines), slice(first, min(first + images, batch))
+    pieces = [
+        (slice(top, top + lines), slice(first, min(first + images, batch)))
+        for first in range(0, batch, images)
+        for top in range(0, high, lines)
+    ]
+    return Blocks(pieces, high * wide * batch * rows)
 
 
 def all_windows(x: NDArray[Any], at: Windows) -> NDArray[Any]:

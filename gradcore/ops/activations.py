@@ -10,7 +10,7 @@ import numpy as np
 from gradcore.convert import plain
 from gradcore.errors import DomainError, ShapeError
 from gradcore.op import Array, composed, op
-from gradcore.ops._rows import are_arrays, row_blocks, writable
+from gradcore.ops._rows import are_arrays, each_block, row_blocks, writable
 from gradcore.ops.axes import axis_of
 from gradcore.ops.choice import clip, where
 from gradcore.ops.exponential import logaddexp, sigmoid
@@ -204,11 +204,10 @@ def _tanh_gelu_gradient(gy: NDArray[Any], y: NDArray[Any], x: NDArray[Any]) -> N
     """The rule above, a block at a time: gy (s + y (1 - s) (_LINEAR + 3 _CUBIC x^2)), with s the share."""
     gx = np.empty(x.shape, x.dtype)
     xs, ys, gys, gxs = x.reshape(-1), y.reshape(-1), gy.reshape(-1), gx.reshape(-1)
-    blocks = row_blocks(x.size, 1)
-    scratch = np.empty((2, blocks[0].stop if blocks else 0), x.dtype)
-    for block in blocks:
+
+    def pull(block: slice) -> None:
         part, out = xs[block], gxs[block]
-        s, t = scratch[:, : len(part)]
+        s, t = np.empty((2, len(part)), x.dtype)
         _share(ys[block], part, s)
         np.multiply(part, part, out=out)
         out *= 3 * _CUBIC
@@ -218,6 +217,8 @@ def _tanh_gelu_gradient(gy: NDArray[Any], y: NDArray[Any], x: NDArray[Any]) -> N
         out -= t
         out += s
         out *= gys[block]
+
+    each_block(pull, row_blocks(x.size, 1))
     return gx
 
 
@@ -239,16 +240,19 @@ def gelu(x: Array, /, approximate: Literal["none", "tanh"] = "none") -> Array:
     if not writable(x):
         return x * sigmoid(x * (x * x * _CUBIC + _LINEAR))
     y, xs = np.empty(x.size, x.dtype), x.reshape(-1)
+
+    def fill(block: slice) -> None:
+        part, out = xs[block], y[block]
+        np.multiply(part, part, out=out)
+        out *= -_CUBIC
+        out -= _LINEAR
+        out *= part
+        np.exp(out, out=out)
+        out += 1
+        np.divide(part, out, out=out)
+
     with np.errstate(over="ignore"):  # of e^-2z, far to the left, where the result is as good as 0
-        for block in row_blocks(x.size, 1):
-            part, out = xs[block], y[block]
-            np.multiply(part, part, out=out)
-            out *= -_CUBIC
-            out -= _LINEAR
-            out *= part
-            np.exp(out, out=out)
-            out += 1
-            np.divide(part, out, out=out)
+        each_block(fill, row_blocks(x.size, 1))
     return y.reshape(x.shape)
 
 

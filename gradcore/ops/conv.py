@@ -8,12 +8,14 @@ need nothing more. All three gather windows into columns, a block at a time, and
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gradcore.op import Array, op
+from gradcore.ops._rows import Blocks, by_block, each_block
 from gradcore.ops._windows import (
     Padding,
     Pair,
@@ -217,7 +219,9 @@ def _convolved(
     w = weight.reshape(groups, out // groups, rows)
     b = None if bias is None else bias.reshape(groups, out // groups, 1)
     y = empty((out, *at.out, n), dtype, by_image)
-    for lines, images in blocks(at, n, groups * rows, by_image):
+
+    def fill(block: tuple[slice, slice]) -> None:
+        lines, images = block
         part = y[:, lines, :, images]
         positions = math.prod(part.shape[1:])
         columns = view[:, :, :, lines, :, images].reshape(groups, rows, positions)
@@ -229,6 +233,8 @@ def _convolved(
             product += b
         if place is None:
             part[...] = product.reshape(part.shape)
+
+    each_block(fill, blocks(at, n, groups * rows, by_image))
     return batch_first(y)
 
 
@@ -274,12 +280,19 @@ def conv2d_input(
     w = weight.reshape(groups, out // groups, rows).transpose(0, 2, 1)
     gx = empty((channels, *at.padded, n), dtype, by_image)
     gx[...] = 0
-    for lines, images in blocks(at, n, groups * rows, by_image):
-        part = g[:, lines, :, images]
-        columns = np.matmul(w, part.reshape(groups, out // groups, math.prod(part.shape[1:])))
-        columns = columns.reshape(channels, *at.kernel, *part.shape[1:])
-        for u, v in np.ndindex(at.kernel):
-            gx[(slice(None), *at.tap(u, v, lines), images)] += columns[:, u, v]
+
+    def add(some: list[tuple[slice, slice]]) -> None:
+        for lines, images in some:
+            part = g[:, lines, :, images]
+            columns = np.matmul(w, part.reshape(groups, out // groups, math.prod(part.shape[1:])))
+            columns = columns.reshape(channels, *at.kernel, *part.shape[1:])
+            for u, v in np.ndindex(at.kernel):
+                gx[(slice(None), *at.tap(u, v, lines), images)] += columns[:, u, v]
+
+    # The windows of blocks of the same images overlap: one after the other.
+    pieces = blocks(at, n, groups * rows, by_image)
+    of_images = itertools.groupby(pieces, key=lambda block: block[1].start)
+    each_block(add, Blocks([list(some) for _, some in of_images], pieces.work))
     return batch_first(gx[(slice(None), *at.inside)])
 
 
@@ -318,9 +331,17 @@ def conv2d_weight(
     view = all_windows(padded(x, at, by_image=by_image), at)
     rows = channels * kernel[0] * kernel[1]
     gw = np.zeros((groups, out // groups, rows), np.result_type(gy, x))
-    for lines, images in blocks(at, n, groups * rows, by_image):
+
+    def share(block: tuple[slice, slice]) -> NDArray[Any]:
+        lines, images = block
         part = g[:, lines, :, images]
         positions = math.prod(part.shape[1:])
         columns = view[:, :, :, lines, :, images].reshape(groups, rows, positions)
-        gw += np.matmul(part.reshape(groups, out // groups, positions), columns.transpose(0, 2, 1))
+        found: NDArray[Any] = np.matmul(
+            part.reshape(groups, out // groups, positions), columns.transpose(0, 2, 1)
+        )
+        return found
+
+    for found in by_block(share, blocks(at, n, groups * rows, by_image)):
+        gw += found
     return gw.reshape(out, channels, *kernel)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from gradcore.op import Array, op
-from gradcore.ops._rows import are_arrays, row_blocks, writable
+from gradcore.ops._rows import Blocks, are_arrays, by_block, each_block, row_blocks, writable
 from gradcore.spec import OneOf, OpSpec, case, reals
 
 if TYPE_CHECKING:
@@ -38,12 +38,14 @@ def channel_moments(x: NDArray[Any]) -> Moments:
     count = parts.shape[0] * parts.shape[2]
     means, total = _sums(parts), np.zeros(parts.shape[1], x.dtype)
     means /= count
-    blocks = _blocks(parts)
-    scratch, spread = np.empty_like(parts[blocks[0]]), _spread(means, parts)
-    for where in blocks:
-        part = parts[where]
-        centred = np.subtract(part, spread[where[1]], out=scratch[: part.shape[0], : part.shape[1]])
-        total[where[1]] += np.add.reduce(np.vecdot(centred, centred), axis=0)
+    blocks, spread = _blocks(parts), _spread(means, parts)
+
+    def square(where: tuple[slice, slice]) -> NDArray[Any]:
+        centred = parts[where] - spread[where[1]]
+        return _products(centred, centred)
+
+    for where, found in zip(blocks, by_block(square, blocks), strict=True):
+        total[where[1]] += found
     total /= count
     return means, total
 
@@ -115,12 +117,14 @@ def _like(x: NDArray[Any]) -> NDArray[Any]:
     return np.empty(x.shape, x.dtype)
 
 
-def _blocks(parts: NDArray[Any]) -> list[tuple[slice, slice]]:
+def _blocks(parts: NDArray[Any]) -> Blocks[tuple[slice, slice]]:
     """Slices of images and channels, each of about as many entries as stay near the processor."""
     images, channels, entries = parts.shape
     if images > 1:
-        return [(block, slice(0, channels)) for block in row_blocks(images, channels * entries)]
-    return [(slice(0, 1), block) for block in row_blocks(channels, entries)]
+        rows = row_blocks(images, channels * entries)
+        return Blocks([(block, slice(0, channels)) for block in rows], rows.work)
+    rows = row_blocks(channels, entries)
+    return Blocks([(slice(0, 1), block) for block in rows], rows.work)
 
 
 def _spread(v: NDArray[Any], parts: NDArray[Any]) -> NDArray[Any]:
@@ -135,6 +139,12 @@ def _spread(v: NDArray[Any], parts: NDArray[Any]) -> NDArray[Any]:
 def _sums(parts: NDArray[Any]) -> NDArray[Any]:
     """The sum of each channel."""
     found: NDArray[Any] = np.add.reduce(parts @ np.ones(parts.shape[2], parts.dtype), axis=0)
+    return found
+
+
+def _products(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
+    """The sum of each channel of a b."""
+    found: NDArray[Any] = np.add.reduce(np.vecdot(a, b), axis=0)
     return found
 
 
@@ -158,20 +168,27 @@ def _gradients(
     if not (needs[0] or needs[1]):
         return None, None, gb
     gx = _like(x)
-    centred, means = _parts(gx, x), _spread(mean, parts)
-    for where in _blocks(parts):
+    centred, means, blocks = _parts(gx, x), _spread(mean, parts), _blocks(parts)
+
+    def centre(where: tuple[slice, slice]) -> NDArray[Any]:
         np.subtract(parts[where], means[where[1]], out=centred[where])
-        along[where[1]] += np.add.reduce(np.vecdot(centred[where], gys[where]), axis=0)
+        return _products(centred[where], gys[where])
+
+    for where, found in zip(blocks, by_block(centre, blocks), strict=True):
+        along[where[1]] += found
     if needs[0]:
         factors, shifts, slopes = (
             _spread(v, parts) for v in (along * scale * scale / -count, gb / -count, scale * weight)
         )
-        for where in _blocks(parts):
+
+        def pull(where: tuple[slice, slice]) -> None:
             c, out = where[1], centred[where]
             out *= factors[c]
             out += gys[where]
             out += shifts[c]
             out *= slopes[c]
+
+        each_block(pull, blocks)
     return gx if needs[0] else None, along * scale, gb
 
 
@@ -218,9 +235,12 @@ def batch_norm(
     means, slopes, shifts = (_spread(v, parts) for v in (mean, weight / np.sqrt(variance + eps), bias))
     y = _like(x)
     ys = _parts(y, x)
-    for where in _blocks(parts):
+
+    def fill(where: tuple[slice, slice]) -> None:
         c, out = where[1], ys[where]
         np.subtract(parts[where], means[c], out=out)
         out *= slopes[c]
         out += shifts[c]
+
+    each_block(fill, _blocks(parts))
     return y

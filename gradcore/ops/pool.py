@@ -10,7 +10,7 @@ import numpy as np
 from gradcore.convert import plain
 from gradcore.errors import ShapeError
 from gradcore.op import Array, op
-from gradcore.ops._rows import are_arrays
+from gradcore.ops._rows import Blocks, are_arrays, each_block, row_blocks
 from gradcore.ops._windows import Pair, Windows, batch_first, batch_innermost, padded, pair, windows
 from gradcore.ops.reference import both
 from gradcore.spec import Case, Derived, OneOf, OpSpec, case, reals
@@ -152,13 +152,9 @@ def _taps(at: Windows) -> list[tuple[Any, ...]]:
     return [(slice(None), *at.tap(i, j)) for i, j in np.ndindex(at.kernel)]
 
 
-_ENTRIES = 1 << 17  # in one block of channels: what is computed from it stays in the processor's cache
-
-
-def _blocks(x: NDArray[Any]) -> Iterator[slice]:
+def _blocks(x: NDArray[Any]) -> Blocks[slice]:
     """Pieces of the first axis, the channels."""
-    step = max(1, _ENTRIES // max(math.prod(x.shape[1:]), 1))
-    return (slice(first, first + step) for first in range(0, x.shape[0], step))
+    return row_blocks(x.shape[0], max(math.prod(x.shape[1:]), 1))
 
 
 # --- the maximum ------------------------------------------------------------------------------------------------------
@@ -175,21 +171,17 @@ def _running_max(x: NDArray[Any], taps: list[tuple[Any, ...]], out: NDArray[Any]
 
 
 def _firsts(
-    x: NDArray[Any], at: Windows, largest: NDArray[Any] | None = None
-) -> Iterator[tuple[slice, Iterator[tuple[Any, NDArray[Any]]]]]:
-    """For each block of channels: (tap, mask) for each entry of the windows, True where it is its window's first maximum.
+    block: NDArray[Any], at: Windows, largest: NDArray[Any] | None
+) -> Iterator[tuple[Any, NDArray[Any]]]:
+    """(tap, mask) for each entry of the windows of some channels, True where it is its window's first maximum.
 
     largest: the maximum of each window, where it is known already.
     """
     taps = _taps(at)
-    for channels in _blocks(x):
-        block = x[channels]
-        if largest is None:
-            y = np.empty((block.shape[0], *at.out, x.shape[3]), x.dtype)
-            _running_max(block, taps, y)
-        else:
-            y = largest[channels]
-        yield channels, _masks(block, taps, y)
+    if largest is None:
+        largest = np.empty((block.shape[0], *at.out, block.shape[3]), block.dtype)
+        _running_max(block, taps, largest)
+    return _masks(block, taps, largest)
 
 
 def _masks(
@@ -227,8 +219,7 @@ def max_pool2d(x: Array, /, kernel_size: Pair = 2, stride: Pair | None = None, p
     image = padded(x, at, _lowest(x.dtype) if at.padded != at.size else 0)
     y = np.empty((x.shape[1], *at.out, x.shape[0]), x.dtype)
     taps = _taps(at)
-    for channels in _blocks(image):
-        _running_max(image[channels], taps, y[channels])
+    each_block(lambda some: _running_max(image[some], taps, y[some]), _blocks(image))
     return batch_first(y)
 
 
@@ -271,13 +262,16 @@ def _spread(
     apart = at.stride[0] >= at.kernel[0] and at.stride[1] >= at.kernel[1]
     tiled = at.stride == at.kernel and at.padded == (at.out[0] * at.kernel[0], at.out[1] * at.kernel[1])
     gx = (np.empty if tiled else np.zeros)(image.shape, gy.dtype)
-    for channels, masks in _firsts(image, at, largest):
-        here, out = g[channels], gx[channels]
-        for tap, mask in masks:
+
+    def pull(some: slice) -> None:
+        here, out = g[some], gx[some]
+        for tap, mask in _firsts(image[some], at, None if largest is None else largest[some]):
             if apart:  # each entry is in one window at most: there is nothing to add to
                 np.multiply(here, mask, out=out[tap])
             else:
                 out[tap] += here * mask
+
+    each_block(pull, _blocks(image))
     return batch_first(gx[(slice(None), *at.inside)])
 
 
@@ -302,9 +296,12 @@ def max_pool2d_pick(
     image = padded(x, at, _lowest(x.dtype) if at.padded != at.size else 0)
     source = padded(values, at)
     y = np.zeros((x.shape[1], *at.out, x.shape[0]), values.dtype)
-    for channels, masks in _firsts(image, at):
-        for tap, mask in masks:
-            y[channels] += source[channels][tap] * mask
+
+    def pick(some: slice) -> None:
+        for tap, mask in _firsts(image[some], at, None):
+            y[some] += source[some][tap] * mask
+
+    each_block(pick, _blocks(image))
     return batch_first(y)
 
 
@@ -329,9 +326,13 @@ def avg_pool2d(x: Array, /, kernel_size: Pair = 2, stride: Pair | None = None, p
     at = _fitted("avg_pool2d", x.shape, kernel_size, stride, padding)
     image = padded(x, at)
     y = np.zeros((x.shape[1], *at.out, x.shape[0]), x.dtype)
-    for channels in _blocks(image):
-        for tap in _taps(at):
-            y[channels] += image[channels][tap]
+    taps = _taps(at)
+
+    def add(some: slice) -> None:
+        for tap in taps:
+            y[some] += image[some][tap]
+
+    each_block(add, _blocks(image))
     y *= y.dtype.type(1 / math.prod(at.kernel))
     return batch_first(y)
 
@@ -358,7 +359,11 @@ def avg_pool2d_input(
     _check("avg_pool2d_input", "gy", gy.shape, (*shape[:2], *at.out))
     share = batch_innermost(gy) * gy.dtype.type(1 / math.prod(at.kernel))
     gx = np.zeros((shape[1], *at.padded, shape[0]), gy.dtype)
-    for channels in _blocks(gx):
-        for tap in _taps(at):
-            gx[channels][tap] += share[channels]
+    taps = _taps(at)
+
+    def spread(some: slice) -> None:
+        for tap in taps:
+            gx[some][tap] += share[some]
+
+    each_block(spread, _blocks(gx))
     return batch_first(gx[(slice(None), *at.inside)])

@@ -9,7 +9,7 @@ import numpy as np
 
 from gradcore.errors import ShapeError
 from gradcore.op import Array, composed, op, our_names
-from gradcore.ops._rows import as_rows, row_blocks, writable
+from gradcore.ops._rows import as_rows, each_block, row_blocks, writable
 from gradcore.ops.reference import along, rowwise
 from gradcore.ops.shape import astype
 from gradcore.spec import Axis, OpSpec, case, flags, interval, reals
@@ -163,10 +163,10 @@ def _by_rows(axis: Axes, x: Array, *others: Array) -> bool:
     return writable(x, *others) and x.size > 0 and axis in (-1, x.ndim - 1)
 
 
-def _exponentials(x: NDArray[Any], out: NDArray[Any], scratch: NDArray[Any] | None = None) -> NDArray[Any]:
-    """`x` less each row's largest entry, written to `out`, e to that in `scratch` or in its place, and the sums of those."""
+def _exponentials(x: NDArray[Any], out: NDArray[Any], in_place: bool) -> NDArray[Any]:
+    """`x` less each row's largest entry, written to `out`; the sums of e to that, which it becomes itself `in_place`."""
     np.subtract(x, _shift(x, 1), out=out)
-    e = np.exp(out, out=out if scratch is None else scratch[: len(x)])
+    e = np.exp(out, out=out if in_place else None)
     total: NDArray[Any] = e @ np.ones(x.shape[1], x.dtype)
     return total[:, None]
 
@@ -177,10 +177,13 @@ def _softmax_rule(gy: Array, y: Array, _x: Array, axis: int = -1) -> Array:
     ys, gys = as_rows(y, y.shape[-1]), as_rows(gy, y.shape[-1])
     gx = np.empty(y.shape, y.dtype)
     gxs = as_rows(gx, y.shape[-1])
-    for block in row_blocks(*ys.shape):
+
+    def pull(block: slice) -> None:
         out = gxs[block]
         np.subtract(gys[block], np.vecdot(gys[block], ys[block])[:, None], out=out)
         out *= ys[block]
+
+    each_block(pull, row_blocks(*ys.shape))
     return gx
 
 
@@ -198,9 +201,12 @@ def softmax(x: Array, /, axis: int = -1) -> Array:
         return e / np.add.reduce(e, axis=axis, keepdims=True)
     rows = as_rows(x, x.shape[-1])
     y = np.empty(rows.shape, x.dtype)
-    for block in row_blocks(*rows.shape):
+
+    def fill(block: slice) -> None:
         out = y[block]
-        out /= _exponentials(rows[block], out)
+        out /= _exponentials(rows[block], out, in_place=True)
+
+    each_block(fill, row_blocks(*rows.shape))
     return y.reshape(x.shape)
 
 
@@ -210,11 +216,14 @@ def _log_softmax_rule(gy: Array, y: Array, _x: Array, axis: int = -1) -> Array:
     ys, gys = as_rows(y, y.shape[-1]), as_rows(gy, y.shape[-1])
     gx, ones = np.empty(y.shape, y.dtype), np.ones(y.shape[-1], y.dtype)
     gxs = as_rows(gx, y.shape[-1])
-    for block in row_blocks(*ys.shape):
+
+    def pull(block: slice) -> None:
         g, out = gys[block], gxs[block]
         np.exp(ys[block], out=out)
         out *= (g @ ones)[:, None]
         np.subtract(g, out, out=out)
+
+    each_block(pull, row_blocks(*ys.shape))
     return gx
 
 
@@ -229,9 +238,11 @@ def log_softmax(x: Array, /, axis: int = -1) -> Array:
         shifted = x - _shift(x, axis)
         return shifted - np.log(np.add.reduce(np.exp(shifted), axis=axis, keepdims=True))
     rows = as_rows(x, x.shape[-1])
-    blocks = row_blocks(*rows.shape)
-    y, scratch = np.empty(rows.shape, x.dtype), np.empty((blocks[0].stop, rows.shape[1]), x.dtype)
-    for block in blocks:
+    y = np.empty(rows.shape, x.dtype)
+
+    def fill(block: slice) -> None:
         out = y[block]
-        out -= np.log(_exponentials(rows[block], out, scratch))
+        out -= np.log(_exponentials(rows[block], out, in_place=False))
+
+    each_block(fill, row_blocks(*rows.shape))
     return y.reshape(x.shape)

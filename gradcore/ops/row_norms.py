@@ -10,7 +10,7 @@ import numpy as np
 from gradcore.errors import ShapeError
 from gradcore.modes import repeated
 from gradcore.op import Array, composed, op
-from gradcore.ops._rows import as_rows, row_blocks, writable
+from gradcore.ops._rows import as_rows, by_block, each_block, row_blocks, writable
 from gradcore.ops.elementwise import sqrt, square
 from gradcore.ops.reduce import mean
 from gradcore.ops.shape import reshape
@@ -84,21 +84,17 @@ def _layer_norm_gradients(
     xs, gys, w = as_rows(x, n), as_rows(gy, n), weight.reshape(n)
     ones = np.ones(n, x.dtype)
     gx = np.empty(x.shape, x.dtype) if needs[0] else None
-    gw = np.zeros(n, x.dtype) if needs[1] else None
-    gb = np.zeros(n, x.dtype) if needs[2] else None
-    blocks = row_blocks(*xs.shape)
-    scratch = np.empty((2, blocks[0].stop if blocks else 0, n), x.dtype)
-    for block in blocks:
+
+    def pull(block: slice) -> tuple[Array, Array]:
+        """Fill in gx, and give the block's share of gw and of gb."""
         g = gys[block]
-        if gb is not None:
-            gb += np.ones(len(g), x.dtype) @ g
-        if gx is None and gw is None:
-            continue
-        centred, product = scratch[:, : len(g)]
+        part_b = np.ones(len(g), x.dtype) @ g if needs[2] else None
+        if not (needs[0] or needs[1]):
+            return None, part_b
+        centred, product = np.empty((2, *g.shape), x.dtype)
         scale = _centred(xs[block], ones, eps, centred)
         np.multiply(g, centred, out=product)
-        if gw is not None:
-            gw += scale @ product
+        part_w = scale @ product if needs[1] else None
         if gx is not None:
             along = product @ w
             along /= n
@@ -112,6 +108,15 @@ def _layer_norm_gradients(
             out -= centred
             out -= means[:, None]
             out *= scale[:, None]
+        return part_w, part_b
+
+    gw = np.zeros(n, x.dtype) if needs[1] else None
+    gb = np.zeros(n, x.dtype) if needs[2] else None
+    for part_w, part_b in by_block(pull, row_blocks(*xs.shape)):
+        if gw is not None:
+            gw += part_w
+        if gb is not None:
+            gb += part_b
     return gx, *(found if found is None else found.reshape(weight.shape) for found in (gw, gb))
 
 
@@ -146,11 +151,14 @@ def layer_norm(x: Array, weight: Array, bias: Array, /, eps: float = 1e-5) -> Ar
     y = np.empty(x.shape, x.dtype)
     ys = as_rows(y, weight.size)
     ones, w, b = np.ones(weight.size, x.dtype), weight.reshape(-1), bias.reshape(-1)
-    for block in row_blocks(*rows.shape):
+
+    def fill(block: slice) -> None:
         out = ys[block]
         out *= _centred(rows[block], ones, eps, out)[:, None]
         out *= w
         out += b
+
+    each_block(fill, row_blocks(*rows.shape))
     return y
 
 

@@ -9,13 +9,14 @@ import numpy as np
 
 from gradcore.errors import DomainError
 from gradcore.op import Array, op
+from gradcore.ops._rows import Blocks, each_block, row_blocks
 from gradcore.ops.reference import elementwise
 from gradcore.spec import OneOf, OpSpec, case, interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_BLOCK = 1 << 15  # doubles, of which five arrays stay near the processor
+_WORK = 4  # of an entry: as much as of four that are but exponentiated
 _SLOPE = 2 / math.sqrt(math.pi)
 _erf, _erfc, _lgamma = (np.frompyfunc(f, 1, 1) for f in (math.erf, math.erfc, math.lgamma))
 
@@ -71,8 +72,9 @@ _TAIL = (
 def _erfc_in_doubles(x: NDArray[Any]) -> NDArray[Any]:
     """Erfc of 32 bits or fewer, a block at a time: seven times as fast as a call of `math.erfc` for each entry."""
     xs, out = x.reshape(-1), np.empty(x.size, x.dtype)
-    for first in range(0, x.size, _BLOCK):
-        part = xs[first : first + _BLOCK].astype(np.float64)
+
+    def fill(block: slice) -> None:
+        part = xs[block].astype(np.float64)
         z = np.absolute(part)
         t = 2 / (z + 2)
         e = np.full_like(t, _TAIL[-1])
@@ -86,7 +88,10 @@ def _erfc_in_doubles(x: NDArray[Any]) -> NDArray[Any]:
         sign = np.copysign(1.0, part)  # erfc(-z) = 2 - erfc(z)
         e *= sign
         e += 1 - sign
-        out[first : first + _BLOCK] = e
+        out[block] = e
+
+    blocks = row_blocks(x.size, 1)
+    each_block(fill, Blocks(blocks, _WORK * blocks.work))
     return out.reshape(x.shape)
 
 

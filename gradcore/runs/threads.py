@@ -1,4 +1,4 @@
-"""How many BLAS threads a command uses: by the size of the model's products, so that the same call gives the same bits.
+"""How many threads a command uses, of BLAS and of large ops: by the model's products, so that the same call gives the same bits.
 
 What is asked for comes first: `--threads`, or what the run recorded, then GRADCORE_NUM_THREADS. Otherwise each of several ranks
 has 1 thread, as has a model whose products are small. How large a product must be was measured on two cores: below it a second
@@ -17,7 +17,8 @@ from gradcore.errors import GradcoreError
 from gradcore.nn.embedding import Embedding
 from gradcore.runs.folder import read_config
 from gradcore.tensor import Tensor
-from gradcore.train.threads import AUTO, BLAS_VARIABLES, VARIABLE, asked, blas, preset
+from gradcore.threads import BLAS_VARIABLES, VARIABLE, asked, blas, preset
+from gradcore.train.threads import AUTO
 
 if TYPE_CHECKING:
     from gradcore.nn.module import Module

@@ -1,4 +1,4 @@
-"""How many threads BLAS uses for the products of matrices: set for a while, and chosen by measuring steps.
+"""How many threads BLAS uses for the products of matrices, and ops for their blocks: set for a while, and chosen by measuring.
 
 OpenBLAS's threads wait for each other by spinning. Where another process wants a core, each product may last as long as that
 process keeps it: tens of milliseconds in place of tenths of one. A second thread gains little where products are small.
@@ -9,7 +9,6 @@ That is why only `threads="auto"` measures, and a checkpoint holds the number th
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gradcore.errors import DomainError, MissingExtraError
+from gradcore.threads import BLAS_VARIABLES, MOST, asked, blas, ops_use, preset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,16 +26,6 @@ if TYPE_CHECKING:
     F = TypeVar("F", bound=Callable[..., Any])
 
 AUTO = "auto"
-VARIABLE = "GRADCORE_NUM_THREADS"
-BLAS_VARIABLES = (
-    "OPENBLAS_NUM_THREADS",
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "BLIS_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
-"""What the BLAS libraries read when NumPy is imported."""
-_MOST = 1024
 _TIMED = 5  # steps with each number, after one that is not counted
 _GAIN = 0.9  # more threads than 1 have to take less than this part of its time
 _RECENT = 9  # steps whose median is compared
@@ -47,44 +37,15 @@ def check_threads(threads: Any, name: str = "threads") -> None:
     """Raise DomainError unless this is a number of threads, "auto" or None."""
     if threads is None or threads == AUTO:
         return
-    if type(threads) is not int or not 1 <= threads <= _MOST:
-        raise DomainError(f"{name} {threads!r:.80}: expected a whole number from 1 to {_MOST}, or auto")
-
-
-def asked() -> int | None:
-    """The number in the environment variable GRADCORE_NUM_THREADS; raises DomainError for what is none."""
-    text = os.environ.get(VARIABLE, "")
-    if not text.strip():
-        return None
-    number = int(text) if text.strip().isdecimal() else 0
-    if not 1 <= number <= _MOST:
-        raise DomainError(
-            f"{VARIABLE}={text:.80}: expected a whole number of threads from 1 to {_MOST}; unset it to have the number chosen"
-        )
-    return number
-
-
-def blas() -> Any:
-    """The controller of the BLAS libraries that are loaded; None without threadpoolctl, or where it finds none to set."""
-    try:
-        import threadpoolctl
-    except ImportError:
-        return None
-    controller = threadpoolctl.ThreadpoolController().select(user_api="blas")
-    return controller if controller.info() else None
-
-
-def preset() -> int | None:
-    """The number that the environment gave to BLAS, whichever it is, when Python started."""
-    (text, *others) = {os.environ.get(name, "") for name in BLAS_VARIABLES}
-    return int(text) if not others and text.isdecimal() else None
+    if type(threads) is not int or not 1 <= threads <= MOST:
+        raise DomainError(f"{name} {threads!r:.80}: expected a whole number from 1 to {MOST}, or auto")
 
 
 @contextmanager
 def held(threads: int | str | None) -> Iterator[None]:
-    """BLAS has this number of threads in the block, and its own again afterwards. None and "auto" leave it alone.
+    """BLAS and gradcore's ops have this number of threads in the block, and their own afterwards. None and "auto" leave them alone.
 
-    The number is the process's: blocks that Python's threads are in at the same time share it.
+    BLAS's is the process's: blocks that Python's threads are in at the same time share it.
 
     Raises MissingExtraError where it can't be set, unless the environment gave it that number already.
     """
@@ -95,9 +56,10 @@ def held(threads: int | str | None) -> Iterator[None]:
     if controller is None:
         if preset() != threads:
             raise _cannot_set(f"{threads} BLAS threads")
-        yield
+        with ops_use(int(threads)):
+            yield
         return
-    with controller.limit(limits=threads):
+    with controller.limit(limits=threads), ops_use(int(threads)):
         yield
 
 
@@ -137,10 +99,13 @@ class Threads:
         def choose(number: int) -> None:
             position.threads = number
 
-        with controller.limit(limits=most):  # which restores them in the end
-            self._measured = Measured(
-                most, position.threads, lambda number: controller.limit(limits=number), choose, self._tell
-            )
+        with controller.limit(limits=most), ops_use(most) as set_for_ops:  # which restore them in the end
+
+            def use(number: int) -> None:
+                controller.limit(limits=number)
+                set_for_ops(number)
+
+            self._measured = Measured(most, position.threads, use, choose, self._tell)
             try:
                 yield
             finally:

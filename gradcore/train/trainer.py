@@ -61,8 +61,8 @@ class Trainer:
     prints, and any number of ranks resumes. The same entries are dropped by Dropout as in one process; other generators
     of modules draw other numbers on each rank. sync_batch_norm: whether BatchNorm takes its statistics over all rows of
     a batch, as in one process, or each rank those of its own; running averages are averaged over the ranks.
-    threads: of BLAS during `fit`, which change how sums are rounded. None: GRADCORE_NUM_THREADS, or as they are. "auto":
-    measured on the first steps, and again when steps slow down, so no other run is the same bit for bit; 1 on ranks.
+    threads: of large ops and of BLAS during `fit`; BLAS's change how sums are rounded. None: GRADCORE_NUM_THREADS, or as they
+    are. "auto": measured on the first steps, and again when steps slow down, so no other run is the same bit for bit; 1 on ranks.
     capture: whether steps are replayed as flat lists of NumPy calls (`gradcore.capture`), with the same bits; one process only.
     """
 

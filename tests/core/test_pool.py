@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gradcore import Tensor, avg_pool2d, avg_pool2d_input, max_pool2d, max_pool2d_input, max_pool2d_pick
 from gradcore.errors import DomainError, ShapeError
 from gradcore.nn.pool import AvgPool2d, MaxPool2d
-from gradcore.ops import pool
+from gradcore.ops import _rows, pool
 
 
 @st.composite
@@ -119,7 +119,7 @@ def test_the_blocks_of_channels_do_not_show(monkeypatch):
         avg_pool2d_input(gy, size=(6, 7)),
     )
     for entries in (1, 170):
-        monkeypatch.setattr(pool, "_ENTRIES", entries)
+        monkeypatch.setattr(_rows, "_ENTRIES", entries)
         assert np.array_equal(max_pool2d(x), gy)
         found = (
             max_pool2d_input(gy, x),
@@ -205,12 +205,12 @@ def test_half_the_kernel_may_be_padding(kernel, padding):
 @pytest.mark.parametrize(
     ("shape", "expected"),
     [
-        ((5, 256, 256, 1), [(0, 2), (2, 4), (4, 6)]),
+        ((5, 256, 256, 1), [(0, 2), (2, 4), (4, 5)]),
         ((2, 512, 256), [(0, 1), (1, 2)]),
         ((2, 1024, 1024), [(0, 1), (1, 2)]),
-        ((3, 8), [(0, 16384)]),
-        ((2, 1, 1), [(0, 131072)]),
-        ((2, 0, 4), [(0, 131072)]),
+        ((3, 8), [(0, 3)]),
+        ((2, 1, 1), [(0, 2)]),
+        ((2, 0, 4), [(0, 2)]),
         ((0, 3), []),
     ],
 )

@@ -29,6 +29,8 @@ ROOT = Path(__file__).parents[2]
         ("reports/fuzz_files.py", ["--files", "0"], "0 leaves nothing to do: give 1 or more"),
         ("reports/fuzz_files.py", ["--reader", "index"], "nothing is called 'index': there are 13 readers"),
         ("bench/run.py", ["--only", "tan"], "invalid choice: 'tan' (choose from"),
+        ("bench/run.py", ["--threads", "1", "0"], "0 threads can do nothing: give 1 or more"),
+        ("bench/run.py", ["--only", "mlp", "--chart", "c.svg"], "--chart draws what growth and depth measure"),
     ],
     ids=lambda value: value if isinstance(value, str) and value.endswith(".py") else "",
 )  # fmt: skip

@@ -14,8 +14,9 @@ from gradcore import nn
 from gradcore.cli import main
 from gradcore.errors import DomainError, MissingExtraError
 from gradcore.runs import threads as rule
+from gradcore.threads import BLAS_VARIABLES, VARIABLE, asked, for_ops
 from gradcore.train import threads
-from gradcore.train.threads import AUTO, BLAS_VARIABLES, VARIABLE, Measured, asked, held
+from gradcore.train.threads import AUTO, Measured, held
 
 
 @pytest.fixture(autouse=True)
@@ -296,6 +297,33 @@ def test_what_a_trainer_takes(library, monkeypatch, given, environment, expected
     trainer.fit(batches, 2, test)
     assert set(found) == {expected}
     assert library.number == 4
+
+
+@pytest.mark.parametrize("given", [1, 3, AUTO])
+def test_ops_have_the_number_of_blas(library, monkeypatch, given):
+    monkeypatch.setattr(threads.time, "perf_counter", library.clock)
+    library.seconds = dict.fromkeys(range(1, 5), 0.01)
+    trainer, batches, test = make(None, threads=given)
+    found, gradients = [], trainer._ranks.gradients
+
+    def step(*arguments):
+        found.append((library.number, for_ops()))
+        library.step()
+        return gradients(*arguments)
+
+    trainer._ranks.gradients = step
+    trainer.fit(batches, 5, test)
+    assert all(of_blas == of_ops for of_blas, of_ops in found)
+    assert {number for number, _ in found} == ({1, 4} if given == AUTO else {given})
+    assert for_ops() is None
+
+
+def test_ops_have_the_number_that_the_environment_gave_blas(without, monkeypatch):
+    for name in BLAS_VARIABLES:
+        monkeypatch.setenv(name, "2")
+    with held(2):
+        assert for_ops() == 2
+    assert for_ops() is None
 
 
 def test_ranks_measure_nothing(library):

@@ -1,0 +1,334 @@
+"""Blocks on several threads: their order, errors, the caller's context, BLAS, the number, and processes that fork."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+import threadpoolctl
+
+import gradcore
+from gradcore.errors import DomainError
+from gradcore.ops import _split, softmax
+from gradcore.threads import VARIABLE, cores, for_ops, ops_use
+
+
+@pytest.mark.parametrize("late", [None, 5], ids=["a late caller", "a late helper"])
+def test_results_come_in_the_order_of_the_blocks_and_only_some_at_a_time(small_blocks, late):
+    begun, seen = [], []
+
+    def work(i):
+        begun.append(i)
+        time.sleep(0.1 if i == late else 0.001 * (i % 3))
+        return i
+
+    with ops_use(3):
+        for i in _split.mapped(work, range(60), 60 * _split._TASK):
+            seen.append(i)
+            if i == 0 and late is None:
+                time.sleep(0.1)  # all might be done now
+            assert len(begun) <= len(seen) + 3 * _split._AHEAD + 3  # one that each thread is at
+    assert seen == list(range(60))
+
+
+def test_small_blocks_are_handed_over_several_at_a_time(small_blocks, monkeypatch):
+    tasks = []
+    init = _split._Shared.__init__
+
+    def noted(self, function, given, most):
+        tasks.append([len(task) for task in given])
+        init(self, function, given, most)
+
+    monkeypatch.setattr(_split._Shared, "__init__", noted)
+    with ops_use(2):
+        for work in (100, 8 * _split._TASK, 100 * _split._TASK):
+            assert list(_split.mapped(lambda i: i * i, range(20), work)) == [i * i for i in range(20)]
+    assert tasks == [[3] * 6 + [2], [2] * 10, [1] * 20]
+
+
+def test_the_error_of_the_first_block_that_fails_is_raised_and_nothing_runs_on(small_blocks):
+    begun = []
+
+    def fails(i):
+        begun.append(i)
+        if i == 2:
+            time.sleep(0.02)
+        if i in (2, 3):
+            raise ZeroDivisionError(f"in block {i}")
+        time.sleep(0.002)
+        return i
+
+    with ops_use(2):
+        seen = []
+        with pytest.raises(ZeroDivisionError, match="in block 2"):
+            seen.extend(_split.mapped(fails, range(100), 100 * _split._TASK))
+        after = len(begun)
+        assert after < 20
+        time.sleep(0.02)
+        assert len(begun) == after
+        assert list(_split.mapped(lambda i: i, range(5), 5)) == list(range(5))  # they work on
+
+
+def test_an_interrupt_is_raised_at_once(small_blocks):
+    begun = []
+
+    def slow(i):
+        begun.append(i)
+        if threading.current_thread().name.startswith("gradcore"):
+            time.sleep(0.2)
+        else:
+            raise KeyboardInterrupt
+
+    with ops_use(2), pytest.raises(KeyboardInterrupt):
+        list(_split.mapped(slow, range(20), 20 * _split._TASK))
+    assert len(begun) <= 4
+
+
+def script(code):
+    """Run in a process that can be ended: threads that wait for what does not happen do so for ever."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+STOPS = """
+import time
+from gradcore.ops import _split
+from gradcore.threads import ops_use
+_split.cores = lambda: 3
+running = 0
+
+def late(i):
+    global running
+    running += 1
+    time.sleep(0.005)
+    running -= 1
+
+with ops_use(3):
+    for wait in (0, 0.1):
+        found = _split.mapped(late, range(50), 50 * _split._TASK)
+        next(found)
+        time.sleep(wait)  # helpers get as far ahead as they may
+        found.close()
+        assert running == 0
+"""
+
+
+def test_a_caller_that_stops_taking_waits_for_what_is_begun_and_no_more():
+    script(STOPS)
+
+
+def test_the_grad_mode_of_the_caller_holds_in_the_blocks(small_blocks):
+    def modes():
+        return set(_split.mapped(lambda _: gradcore.is_grad_enabled(), range(20), 20))
+
+    with ops_use(3):
+        assert modes() == {True}
+        with gradcore.no_grad():
+            assert modes() == {False}
+        assert modes() == {True}
+
+
+NESTED = """
+import threading, time
+from gradcore.ops import _split
+from gradcore.threads import ops_use
+_split.cores = lambda: 3
+
+def inner(i):
+    time.sleep(0.005)
+    return threading.get_ident()
+
+def outer(i):
+    return threading.get_ident(), set(_split.mapped(inner, range(10), 10 * _split._TASK))
+
+with ops_use(3):
+    for here, inside in _split.mapped(outer, range(2), 2 * _split._TASK):
+        assert inside == {here}
+    assert len(set(_split.mapped(inner, range(10), 10 * _split._TASK))) > 1
+"""
+
+
+def test_a_block_that_has_blocks_itself_computes_them_where_it_is():
+    script(NESTED)
+
+
+# --- how many ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_number_is_the_blocks_own_or_the_environments(monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    assert for_ops() is None
+    monkeypatch.setenv(VARIABLE, "3")
+    assert for_ops() == 3
+    with ops_use(2) as use:
+        assert for_ops() == 2
+        with ops_use(None):
+            assert for_ops() == 2
+        use(1)
+        assert for_ops() == 1
+    assert for_ops() == 3
+    monkeypatch.setenv(VARIABLE, "many")
+    with pytest.raises(
+        DomainError, match=f"{VARIABLE}=many: expected a whole number of threads from 1 to 1024"
+    ):
+        for_ops()
+
+
+def test_cores_are_those_that_this_process_may_run_on():
+    assert 1 <= cores() <= os.cpu_count()
+    if hasattr(os, "sched_setaffinity"):
+        before = os.sched_getaffinity(0)
+        try:
+            os.sched_setaffinity(0, {min(before)})
+            assert cores() == 1
+        finally:
+            os.sched_setaffinity(0, before)
+
+
+def test_another_thread_has_its_own_number(monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    found = []
+    with ops_use(2):
+        other = threading.Thread(target=lambda: found.append(for_ops()))
+        other.start()
+        other.join()
+    assert found == [None]
+
+
+# --- BLAS ---------------------------------------------------------------------------------------------------------------
+
+
+def blas_now():
+    return max(
+        library["num_threads"] for library in threadpoolctl.threadpool_info() if library["user_api"] == "blas"
+    )
+
+
+@pytest.fixture
+def blas_of_two():
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        assert blas_now() == 2, "this machine's BLAS can't be set, and the test shows nothing"
+        yield
+
+
+@pytest.mark.parametrize(("number", "inside"), [(None, 2), (1, 1), (2, 1), (3, 1)])
+def test_blas_has_one_thread_in_blocks_once_a_number_is_asked_for(small_blocks, blas_of_two, number, inside):
+    with ops_use(number):
+        assert set(_split.mapped(lambda _: blas_now(), range(4), 4)) == {inside}
+    assert blas_now() == 2
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_blas_has_its_number_again_after_an_error(small_blocks, blas_of_two, number):
+    def fails(_):
+        raise ValueError
+
+    with ops_use(number), pytest.raises(ValueError):
+        list(_split.mapped(fails, range(4), 4))
+    assert blas_now() == 2
+
+
+def test_blas_has_its_number_again_when_the_last_caller_leaves(small_blocks, blas_of_two):
+    with ops_use(1):
+        first, second = (_split.mapped(lambda _: blas_now(), range(2), 2) for _ in range(2))
+        assert next(first) == next(second) == 1
+        assert list(first) == [1]
+        assert blas_now() == 1
+        assert list(second) == [1]
+    assert blas_now() == 2
+
+
+@pytest.mark.parametrize(("preset", "taken"), [(None, []), (2, []), (1, [2])])
+def test_where_blas_can_not_be_set_the_environment_must_have_given_it_one(
+    small_blocks, counts, monkeypatch, preset, taken
+):
+    monkeypatch.setattr(_split, "blas", lambda: None)
+    monkeypatch.setattr(_split, "preset", lambda: preset)
+    monkeypatch.setattr(_split, "_one_blas_thread", _split._OneBlasThread())
+    with ops_use(2):
+        softmax(np.ones((40, 6)))
+    assert counts == taken
+
+
+# --- processes that fork ------------------------------------------------------------------------------------------------
+
+FORK = """
+import os, sys, threading, threadpoolctl, time, warnings
+import numpy as np
+from gradcore.ops import softmax, _split
+from gradcore.threads import ops_use
+warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of threads in the parent, which the child has to do without
+_split.cores = lambda: 4
+
+def blas():
+    return max(l["num_threads"] for l in threadpoolctl.threadpool_info() if l["user_api"] == "blas")
+
+def child(function):
+    pid = os.fork()
+    if pid == 0:
+        import signal
+        signal.alarm(20)  # ends a child that waits for threads that are not there
+        try:
+            os._exit(0 if function() else 3)
+        except BaseException as error:
+            print(repr(error), file=sys.stderr, flush=True)
+            os._exit(4)
+    return os.waitpid(pid, 0)[1]
+
+x = np.random.default_rng(0).standard_normal((4400, 500), dtype=np.float32)
+with threadpoolctl.threadpool_limits(2, user_api="blas"), ops_use(2):
+    y = softmax(x)
+    same = lambda: softmax(x).tobytes() == y.tobytes() and blas() == 2
+    print(child(same))
+
+    def slow(i):
+        time.sleep(0.005)
+        return threading.get_ident()
+
+    print(child(lambda: len(set(_split.mapped(slow, range(20), 20 * _split._TASK))) == 2))
+    with _split._workers._lock, _split._one_blas_thread._lock:  # as another thread may have them
+        print(child(same))
+    found = []
+    for i in _split.mapped(lambda i: i, range(20), 20):
+        if i == 3:
+            found.append(child(lambda: blas() == 2 and same()))  # a fork while blocks are computed
+    print(*found, blas(), same())
+
+    def leave():  # the child goes on where the parent was
+        for i in _split.mapped(lambda i: i, range(4), 4):
+            if i == 1:
+                found.append(os.fork())
+                if not found[-1]:
+                    break
+    leave()
+    if not found[-1]:
+        os._exit(0 if same() and set(_split.mapped(lambda _: blas(), range(4), 4)) == {1} else 5)
+    print(os.waitpid(found[-1], 0)[1])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system forks no processes")
+def test_a_forked_process_makes_threads_of_its_own_and_has_blas_as_it_was():
+    done = subprocess.run(
+        [sys.executable, "-c", FORK], check=False, capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == ["0", "0", "0", "0 2 True", "0"]
+
+
+def test_the_threads_do_not_keep_an_interpreter_from_ending():
+    code = (
+        "import threading, numpy as np, gradcore\n"
+        "gradcore.softmax(np.ones((4400, 500)))\n"
+        "print(threading.active_count() > 1)"
+    )
+    env = {**os.environ, VARIABLE: "2"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=env, timeout=60
+    )
+    assert done.stdout == f"{cores() > 1}\n"
