@@ -337,7 +337,7 @@ def test_aims_are_for_one_thread_and_a_missed_one_fails_where_that_is_asked_for(
         depth,
         "bench",
         lambda name, sizes, rounds: depth.Depth(
-            dict.fromkeys(sizes, 9e-6), dict.fromkeys(sizes, 1.0), 1, [2, 2]
+            dict.fromkeys(sizes, 9e-6), dict.fromkeys(sizes, 1.0), 8e-6, 1, [2, 2]
         ),
     )
     assert run.main(["--only", "depth"]) == 0
