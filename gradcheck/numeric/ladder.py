@@ -51,12 +51,14 @@ class Samples:
     @property
     def plus(self) -> Array:
         """Y(h), (k, m)."""
-        return self.sides[0]
+        plus: Array = self.sides[0]
+        return plus
 
     @property
     def minus(self) -> Array:
         """Y(-h), (k, m)."""
-        return self.sides[1]
+        minus: Array = self.sides[1]
+        return minus
 
     def take(self, at: NDArray[np.intp]) -> Samples:
         """The samples of some of the outputs."""
@@ -252,13 +254,15 @@ def select(samples: Samples) -> Selection:
     found, noisy = _at(best, chosen), np.zeros(len(chosen), dtype=bool)
     if rival is not None:
         _reconcile(samples, start, best, rival, found, chosen, noisy)
-    return Selection(*found, chosen, noisy)
+    value, bound, noise = found
+    return Selection(value, bound, noise, chosen, noisy)
 
 
 def _at(best: Array, chosen: NDArray[np.intp]) -> Array:
     """Of (n, k - 1, m) the chosen row of every output, (n, m)."""
     n, rows, m = best.shape
-    return best.reshape(n, rows * m).take(chosen * m + np.arange(m), axis=1)
+    found: Array = best.reshape(n, rows * m).take(chosen * m + np.arange(m), axis=1)
+    return found
 
 
 def _reconcile(
