@@ -12,7 +12,7 @@ from gradcheck import gradcheck, gradgradcheck
 WRONG = module("ci.catalogue.frameworks.jax_wrong").WRONG
 
 
-@pytest.mark.nightly(each_time=5)
+@pytest.mark.nightly(each_time=3)
 @pytest.mark.parametrize("wrong", WRONG, ids=[w.name for w in WRONG])
 def test_a_wrong_function_is_found(wrong):
     if wrong.order == 2:

@@ -9,6 +9,7 @@ from pathlib import Path
 import hypothesis
 import numpy as np
 import pytest
+from hypothesis import settings
 from hypothesis.core import encode_failure
 
 TESTS = Path(__file__).parents[1]
@@ -66,10 +67,15 @@ def suite(pytester, monkeypatch):
     (folder / "conftest.py").write_text((TESTS / "verification" / "conftest.py").read_text())
     (folder / "test_v.py").write_text(CHECKS)
 
-    def run(*options):
+    def run(*options, process=False):
         for old in pytester.path.glob("*.json"):
             old.unlink()
-        result = pytester.runpytest_subprocess(*options)
+        alone = not process and ("-n" not in options or options[options.index("-n") + 1] == "0")
+        profile = settings.get_current_profile_name()
+        try:
+            result = (pytester.runpytest_inprocess if alone else pytester.runpytest_subprocess)(*options)
+        finally:
+            settings.load_profile(profile)
         drawn = {path.stem: json.loads(path.read_text()) for path in pytester.path.glob("*.json")}
         return result.stdout.str() + result.stderr.str(), drawn
 
@@ -140,8 +146,8 @@ def test_nightly_draws_what_the_seed_determines(suite):
 
 def test_what_failed_is_tried_next_time_by_its_own_test(suite):
     options = ("-n", "0", "--hypothesis-profile=dev", "-k", "one")
-    smallest = suite(*options)[1]["one-wrong"][-1]
-    again = suite(*options)[1]
+    smallest = suite(*options, process=True)[1]["one-wrong"][-1]
+    again = suite(*options, process=True)[1]  # of another process, which reads what that one has kept
     assert again["one-wrong"][0] == smallest
     assert again["one"][0] != smallest
 

@@ -165,6 +165,7 @@ def test_a_reference_states_the_same_defaults(entry):
 # --- every rule runs --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.nightly(each_time=33)  # that each gradient is seen is a part of each op's own check
 @pytest.mark.parametrize("entry", OPS, ids=lambda entry: entry.name)
 def test_the_suites_checks_run_every_rule_and_see_its_gradient(entry, monkeypatch):
     ran, seen = set(), set()
