@@ -21,9 +21,14 @@ BENCH = Path(__file__).resolve().parents[2] / "ci" / "bench"
 
 @pytest.fixture
 def bench(monkeypatch):
-    """A module of the bench by its name."""
+    """A module of the bench by its name: other programs of ci/ have modules of the same names."""
     monkeypatch.syspath_prepend(str(BENCH))
-    return importlib.import_module
+    names = [path.stem for path in BENCH.glob("*.py")]
+    before = {name: sys.modules.pop(name) for name in names if name in sys.modules}
+    yield importlib.import_module
+    for name in names:
+        sys.modules.pop(name, None)
+    sys.modules.update(before)
 
 
 class Clock:
