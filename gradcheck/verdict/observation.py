@@ -61,9 +61,8 @@ class Observation:
         self.repeated_gx: Cotangents = []  # the second pull, of the same run
         self.second_gys: tuple[Array, ...] = ()
         self.second_gx: Cotangents = []
-        self.even_gys: tuple[Array, ...] | None = (
-            None  # where the outputs span many decades: see `probes.cotangents`
-        )
+        # Where the outputs span many decades: see `probes.cotangents`.
+        self.even_gys: tuple[Array, ...] | None = None
         self.even_gx: Cotangents = []  # what the rule gives for them, in double precision
         self.wide_gxs: list[Cotangents] = []  # what the rule gives for both in double precision
         self.latest_given: list[Array] = []  # the inputs of the last `fresh`
@@ -76,9 +75,7 @@ class Observation:
         self._follow_dtypes(self.given, self.run)
         self.outputs_before = [y.copy() for y in self.run.outputs]
         self.changed_by_forward = self._changed(self.arrays)
-        self.given_gys: tuple[Array, ...] | None = (
-            None  # the caller's own cotangents, tried besides random ones
-        )
+        self.given_gys: tuple[Array, ...] | None = None  # the caller's own, tried besides random ones
         self.given_changed = False  # whether the rule wrote into them
         self.changed_by_vjp = ""
         self.output_changed_by_vjp = False
@@ -90,9 +87,7 @@ class Observation:
         self.on_views: tuple[str, str] | None = None  # outcome on read-only views, see `layouts`
         self._elsewhere: Run | None = None
         self.other_arrays: list[Array] = []  # the inputs of `elsewhere`
-        self.other_gx: Cotangents | None = (
-            None  # pulled there from cotangents that are constant along an axis
-        )
+        self.other_gx: Cotangents | None = None  # pulled there, constant along an axis
         self.target: float | None = (
             None  # set where entries move as far as the claim says is seen: see `widen`
         )
