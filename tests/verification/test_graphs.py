@@ -62,7 +62,7 @@ def test_graphs_of_this_structure_go_backward_as_they_should(structure, verify):
 
 
 @pytest.mark.checks("graphs 2nd")
-@pytest.mark.nightly(each_time=62)
+@pytest.mark.nightly(each_time=36)
 @pytest.mark.parametrize("name", DIFFERENTIABLE_TWICE)
 def test_small_graphs_that_contain_the_op_can_be_differentiated_twice(name, verify):
     small = graphs(containing=name, dtype="float64", most=3)
