@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hypothesis import reject
@@ -42,9 +43,20 @@ def differentiable_ops() -> list[str]:
 
     Not to those that take structured matrices alone, such as det: what an op gives is seldom invertible.
     """
-    names = [*registry.ops, *[f"losses.{name}" for name in registry.losses]]
-    found = [n for n in names if any(takes_values(a) for c in entry_of(n).spec.cases for a in c.arrays)]
-    return sorted(found, key=_simplicity)
+    return list(_ranked(_registered())[0])
+
+
+def _registered() -> tuple[tuple[str, Any], ...]:
+    """What is registered now: names and entries."""
+    return (*registry.ops.items(), *[(f"losses.{name}", entry) for name, entry in registry.losses.items()])
+
+
+@lru_cache(maxsize=8)  # every graph asks for it
+def _ranked(registered: tuple[tuple[str, Any], ...]) -> tuple[list[str], list[str]]:
+    """The names of `differentiable_ops`, and of those among them that join two arrays."""
+    found = [n for n, entry in registered if any(takes_values(a) for c in entry.spec.cases for a in c.arrays)]
+    found.sort(key=_simplicity)
+    return found, [name for name in found if _joins(name)]
 
 
 def _simplicity(name: str) -> tuple[Any, ...]:
@@ -72,10 +84,12 @@ def graphs(
     No value is large, near a bound, or near a kink of what takes it. Choices behind a node do not depend on those before
     it, which keeps shrinking sure: nodes drop out, inputs become leaves, shapes and values small.
     """
-    names = differentiable_ops()
+    ranked, joining = _ranked(_registered())
+    names = [*ranked, *joining * 3]
     if containing is not None and containing not in names:
-        raise ValueError(f"containing={containing!r} is no registered op with a gradient: use one of {names}")
-    names += [name for name in names if _joins(name)] * 3
+        raise ValueError(
+            f"containing={containing!r} is no registered op with a gradient: use one of {ranked}"
+        )
     dtypes = (dtype,) if dtype else draw(st.sampled_from(DTYPES))
     made = Builder(dtypes, draw(st.sampled_from(["plain", "random"])), draw(st.integers(0, 2**32 - 1)))
     tried, before = 1, most if containing is None else most // 2 + 1

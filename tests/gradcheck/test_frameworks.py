@@ -66,6 +66,7 @@ def test_a_check_of_numpy_functions_loads_no_framework():
 CALLED = [("torch", "PyTorch"), ("jax", "JAX"), ("autograd", "autograd"), ("mygrad", "MyGrad")]
 
 
+@pytest.mark.nightly(each_time=2)
 @pytest.mark.parametrize(("name", "called"), CALLED)
 def test_a_value_or_a_function_is_enough_for_its_framework_to_be_found(name, called):
     pytest.importorskip(name, reason=f"{name} is not installed")

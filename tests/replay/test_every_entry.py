@@ -50,7 +50,7 @@ def step_of(unit, example):
 
 
 @QUIET
-@pytest.mark.nightly(each_time=144)
+@pytest.mark.nightly(each_time=108)
 @pytest.mark.parametrize("unit", cases.ops() + cases.losses(), ids=lambda u: u.id)
 @settings(max_examples=3)
 @given(data=pytest.importorskip("hypothesis.strategies").data())
@@ -63,7 +63,7 @@ def test_ops_and_losses(unit, data):
 
 
 @QUIET
-@pytest.mark.nightly(each_time=64)
+@pytest.mark.nightly(each_time=48)
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("unit", cases.layers(), ids=lambda u: u.id)
 @settings(max_examples=2)

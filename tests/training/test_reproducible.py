@@ -13,7 +13,7 @@ def run(tmp_path):
 
     def trained(seed):
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
-        command = [sys.executable, "-m", "gradcore.cli", "train", "--epochs", "2", "--no-preflight"]
+        command = [sys.executable, "-m", "gradcore.cli", "train", "--epochs", "1", "--no-preflight"]
         subprocess.run([*command, "--seed", str(seed), "--out", str(folder)], check=True, capture_output=True)
         records = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
         losses = [(record["train_loss"], record["test_loss"]) for record in records]

@@ -77,7 +77,7 @@ def test_the_rule_itself_is_differentiable(unit, verify):
 
 
 @pytest.mark.checks("2nd order")
-@pytest.mark.nightly(each_time=46)
+@pytest.mark.nightly(each_time=36)
 @each([u for u in TWICE if not isinstance(u.entry, Op)])
 def test_what_is_composed_of_differentiable_rules_is_so_too(unit, verify):
     differentiated_twice(unit, verify)
