@@ -13,7 +13,7 @@ from gradcheck.verification import cases
 
 
 def identity(node):
-    """(kind, name) of what a test is parametrised by: a unit, an optimizer, or an op's name as `name`."""
+    """(kind, name) of what a test is parametrised by: a unit, an optimizer, or as `name` an op's or, as losses.name, a loss's."""
     params = node.callspec.params if hasattr(node, "callspec") else {}
     for value in params.values():
         if isinstance(value, cases.Unit):
@@ -21,7 +21,8 @@ def identity(node):
         if isinstance(value, type):
             return "optimizer", value.__name__
     if "name" in params:
-        return "op", params["name"]
+        folder, _, name = params["name"].rpartition(".")
+        return ("loss" if folder == "losses" else "op"), name
     return "other", node.callspec.id if params else node.name
 
 
