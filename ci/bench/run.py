@@ -1,4 +1,4 @@
-"""Measures gradcore's speed against the same work by hand in NumPy (the floor), PyTorch, JAX, autograd and MyGrad.
+"""Measures gradcore's speed against the same work by hand in NumPy (the floor), PyTorch, JAX, autograd and MyGrad; and gradcheck's.
 
     python ci/bench/run.py [--quick] [--only NAME ...] [--json FILE] [--threads N] [--check]
 
@@ -24,11 +24,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from timing import Race
 
-IMPORT, DEEP, FLAT = (
-    0.015,
-    3e-6,
-    1.15,
-)  # the aims: seconds, seconds an op, between lengths; others are ratios to PyTorch
+# The aims: seconds, seconds an op, between lengths; others are ratios to PyTorch.
+IMPORT, DEEP, FLAT = 0.015, 3e-6, 1.15
+VERIFY, LOCATE = 0.4, 3.0
 LENGTHS = (100, 1_000, 10_000, 100_000, 1_000_000)
 
 
@@ -47,6 +45,7 @@ class Report:
     def race(self, name: str, found: Race, aim: float | None = None, captured: float | None = None) -> None:
         """One line an implementation: time, ratio to PyTorch, ratio to the floor. captured: the aim of a captured step."""
         from contest import CAPTURED, FLOOR, OURS, TORCH
+        from timing import shown
 
         print(f"  {'':16}{'time':>12}   {'of torch':<20} {'of numpy by hand':<20}")
         lines: dict[str, object] = {}
@@ -72,13 +71,20 @@ class Report:
             other: ratio for other, ratio in of_torch.items() if other not in (FLOOR, OURS, CAPTURED, TORCH)
         }
         best = min(peers, key=lambda other: peers[other], default=None)
-        peer = "-" if best is None else f"{best} {peers[best]:.2f}"
+        peer = "-" if best is None else f"{best} {shown(peers[best])}"
         for row, ours, most in ((name, OURS, aim), (f"{name}, captured", CAPTURED, captured)):
             if ours in of_torch:
-                shown = f"{most:.2f}" if most else "-"
-                self.rows.append((row, f"{of_torch[FLOOR]:.2f}", peer, f"{of_torch[ours]:.2f}", shown))
+                floor = shown(of_torch[FLOOR]) if FLOOR in of_torch else "-"
+                self.rows.append((row, floor, peer, shown(of_torch[ours]), shown(most) if most else "-"))
                 if most is not None:
                     self.aim(row, of_torch[ours], most, "x PyTorch")
+
+    def seconds(self, name: str, found: float, aim: float) -> None:
+        """A line for a time that nobody else is raced for."""
+        print(f"  {_time(found)}")
+        self.figures[name] = {"seconds": found}
+        self.rows.append((name, "-", "-", _time(found), _time(aim)))
+        self.aim(name, found, aim, "s")
 
     def aim(self, name: str, value: float, aim: float, unit: str) -> None:
         """State the aim, and whether it was met."""
@@ -89,6 +95,8 @@ class Report:
 
 
 def _time(seconds: float) -> str:
+    if seconds >= 1:
+        return f"{seconds:.2f} s"
     return f"{seconds * 1e3:.2f} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.1f} us"
 
 
@@ -204,6 +212,20 @@ def _depth(report: Report) -> None:
             report.aim("memory", growth, 0.02, "of a pass's memory, growth from the first pass to the last")
 
 
+def _checks(report: Report) -> None:
+    import checks
+
+    aims = (0.12, 0.03, 0.04, 0.04, 0.012)
+    for (name, work), aim in zip(checks.WORK.items(), aims, strict=True):
+        report.title(f"check of {name}, all contracts, against torch.autograd.gradcheck")
+        report.race(f"check of {name}", checks.bench(work, round(20 * report.rounds)), aim)
+    rounds = max(2, round(5 * report.rounds))
+    report.title(f"verify of a right rule on (4, 5), {checks.EXAMPLES} examples")
+    report.seconds("verify on (4, 5)", checks.verification(rounds), VERIFY)
+    report.title("a check of 1e6 entries, of which one is wrong and located")
+    report.seconds("one wrong entry of 1e6", checks.location(max(1, rounds // 2)), LOCATE)
+
+
 BENCHES: dict[str, Callable[[Report], None]] = {
     "chain": _chain,
     "mlp": _mlp,
@@ -213,6 +235,7 @@ BENCHES: dict[str, Callable[[Report], None]] = {
     "rows": _rows,
     "norm": _norm,
     "adam": _adam,
+    "checks": _checks,
     "import": _import,
     "depth": _depth,
 }
@@ -256,7 +279,7 @@ def main() -> int:
         figures.update(found.figures)
         table += found.rows
         missed += found.missed
-    print("\nPyTorch eager = 1:\n")
+    print("\nPyTorch eager = 1 (of a check, its gradcheck in full mode):\n")
     head = ("workload", "by hand", "best other peer", "gradcore", "aim")
     for line in (head, ("---",) * len(head), *table):
         print(f"| {' | '.join(line)} |")

@@ -51,12 +51,14 @@ class Samples:
     @property
     def plus(self) -> Array:
         """Y(h), (k, m)."""
-        return self.sides[0]
+        rows: Array = self.sides[0]
+        return rows
 
     @property
     def minus(self) -> Array:
         """Y(-h), (k, m)."""
-        return self.sides[1]
+        rows: Array = self.sides[1]
+        return rows
 
     def take(self, at: NDArray[np.intp]) -> Samples:
         """The samples of some of the outputs."""
@@ -196,15 +198,13 @@ def _lepski(value: Array, bound: Array) -> tuple[NDArray[np.intp], NDArray[np.in
 
     Of the latter -1 where none was, and None where none was for any output.
     """
-    last = len(value) - 1
-    bound = bound[::-1]  # the finest first
-    low, high = value[::-1] - bound, value[::-1] + bound
-    chosen = last - bound.argmin(axis=0)
-    # Where all have something in common, each meets all finer ones.
-    at = np.flatnonzero(np.fmax.reduce(low) > np.fmin.reduce(high))
-    if not at.size:
+    last, low, high = len(value) - 1, value - bound, value + bound
+    chosen = last - bound[::-1].argmin(axis=0)
+    apart = np.fmax.reduce(low) > np.fmin.reduce(high)
+    if not np.count_nonzero(apart):  # where all have something in common, each meets all finer ones
         return chosen, None
-    low, high, bound = low[:, at], high[:, at], bound[:, at]
+    at = np.flatnonzero(apart)
+    low, high, bound = [rows[::-1, at] for rows in (low, high, bound)]  # the finest first
     known = np.isfinite(bound)
     rejected = _rejected(low, high, low, high) & known
     use = known & ~_running(np.logical_or, rejected)
@@ -252,13 +252,15 @@ def select(samples: Samples) -> Selection:
     found, noisy = _at(best, chosen), np.zeros(len(chosen), dtype=bool)
     if rival is not None:
         _reconcile(samples, start, best, rival, found, chosen, noisy)
-    return Selection(*found, chosen, noisy)
+    value, bound, noise = found
+    return Selection(value, bound, noise, chosen, noisy)
 
 
 def _at(best: Array, chosen: NDArray[np.intp]) -> Array:
     """Of (n, k - 1, m) the chosen row of every output, (n, m)."""
     n, rows, m = best.shape
-    return best.reshape(n, rows * m).take(chosen * m + np.arange(m), axis=1)
+    found: Array = best.reshape(n, rows * m).take(chosen * m + np.arange(m), axis=1)
+    return found
 
 
 def _reconcile(
