@@ -39,6 +39,7 @@ class Report:
     def race(self, name: str, found: Race, aim: float | None = None, captured: float | None = None) -> None:
         """One line an implementation: time, ratio to PyTorch, ratio to the floor. captured: the aim of a captured step."""
         from contest import CAPTURED, FLOOR, OURS, TORCH
+        from timing import shown
 
         print(f"  {'':16}{'time':>12}   {'of torch':<20} {'of numpy by hand':<20}")
         lines: dict[str, object] = {}
@@ -61,11 +62,12 @@ class Report:
             other: ratio for other, ratio in of_torch.items() if other not in (FLOOR, OURS, CAPTURED, TORCH)
         }
         best = min(peers, key=lambda other: peers[other], default=None)
-        peer = "-" if best is None else f"{best} {peers[best]:.2f}"
+        peer = "-" if best is None else f"{best} {shown(peers[best])}"
         for row, ours, most in ((name, OURS, aim), (f"{name}, captured", CAPTURED, captured)):
             if ours in of_torch:
-                shown = self.shown(most, ".2f")
-                self.row(RATIOS, row, f"{of_torch[FLOOR]:.2f}", peer, f"{of_torch[ours]:.2f}", shown)
+                floor = shown(of_torch[FLOOR]) if FLOOR in of_torch else "-"
+                at_most = self.shown(most, ".2f" if most is None or most >= 0.1 else ".3f")
+                self.row(RATIOS, row, floor, peer, shown(of_torch[ours]), at_most)
                 if most is not None:
                     self.aim(row, of_torch[ours], most, "x PyTorch")
 
@@ -98,6 +100,13 @@ class Report:
         if not met:
             self.missed.append(f"{name}: {value:.3g} {unit}, aim {aim:g}")
 
+    def seconds(self, name: str, found: float, aim: float) -> None:
+        """A line for a time that nobody else is raced for."""
+        print(f"  {duration(found)}")
+        self.figures[name] = {"seconds": found}
+        self.row(RATIOS, name, "-", "-", duration(found), duration(aim))
+        self.aim(name, found, aim, "s")
+
     def shown(self, aim: float | None, how: str, unit: str = "") -> str:
         """The aim as it stands in a table."""
         return f"{aim:{how}}{unit}" if aim is not None and self.threads == 1 else "-"
@@ -105,6 +114,8 @@ class Report:
 
 def duration(seconds: float) -> str:
     """Seconds, in a unit that suits."""
+    if seconds >= 1:
+        return f"{seconds:.2f} s"
     return f"{seconds * 1e3:.2f} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.1f} us"
 
 

@@ -1,4 +1,4 @@
-"""Measures gradcore's speed against the same work by hand in NumPy (the floor), PyTorch, JAX, autograd and MyGrad.
+"""Measures gradcore's speed against the same work by hand in NumPy (the floor), PyTorch, JAX, autograd and MyGrad; and gradcheck's.
 
     python ci/bench/run.py [--quick] [--only NAME ...] [--json FILE] [--chart FILE] [--threads N ...] [--check]
 
@@ -28,6 +28,7 @@ from report import BY_OP, RATIOS, Report, print_tables
 
 # The aims: seconds, seconds an op, between lengths, bytes an op, of the floor's memory; others are ratios to PyTorch.
 IMPORT, DEEP, FLAT, SMALL, HELD = 0.015, 3e-6, 1.15, 400, 1.3
+VERIFY, LOCATE = 0.4, 3.0
 T = TypeVar("T")
 LENGTHS = (100, 1_000, 10_000, 100_000, 1_000_000)
 
@@ -135,12 +136,26 @@ def _profile(report: Report) -> None:
         }
 
 
+def _checks(report: Report) -> None:
+    import checks
+
+    aims = (0.12, 0.03, 0.04, 0.04, 0.012)
+    for (name, work), aim in zip(checks.WORK.items(), aims, strict=True):
+        report.title(f"check of {name}, all contracts, against torch.autograd.gradcheck")
+        report.race(f"check of {name}", checks.bench(work, max(2, round(20 * report.rounds))), aim)
+    rounds = max(2, round(5 * report.rounds))
+    report.title(f"verify of a right rule on (4, 5), {checks.EXAMPLES} examples")
+    report.seconds("verify on (4, 5)", checks.verification(rounds), VERIFY)
+    report.title("a check of 1e6 entries, of which one is wrong and located")
+    report.seconds("one wrong entry of 1e6", checks.location(max(1, rounds // 2)), LOCATE)
+
+
 RACES = ("chain", "mlp", "convnet", "conv", "gelu", "rows", "norm", "adam")
 OTHERS: dict[str, Callable[[Report], None]] = {
     "import": _import, "depth": _depth, "growth": _growth, "profile": _profile,
-    "memory": _memory,
+    "memory": _memory, "checks": _checks,
 }  # fmt: skip
-ON_ONE_THREAD = ("import", "depth", "memory")  # whatever the number is
+ON_ONE_THREAD = ("import", "depth", "memory", "checks")  # whatever the number is
 
 
 def _libraries() -> Iterator[str]:

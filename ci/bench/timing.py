@@ -46,7 +46,12 @@ class Spread:
     high: float
 
     def __str__(self) -> str:
-        return f"{self.median:.2f} ({self.low:.2f}-{self.high:.2f})"
+        return f"{shown(self.median)} ({shown(self.low)}-{shown(self.high)})"
+
+
+def shown(ratio: float) -> str:
+    """A ratio to two places, and to three where it is small."""
+    return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.3f}"
 
 
 def spread(values: Sequence[float]) -> Spread:

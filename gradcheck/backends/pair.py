@@ -61,9 +61,12 @@ class Pair:
         self._places = tuple(places)
         self._nested = any(isinstance(item, tuple | list | dict) or children_of(item) for item in template)
         self._static = [not _has_array(item) for item in template]
+        self._arrays_only = not self._nested and len(self._places) == len(self._flat)
         self._sole = self._static.index(False) if self._static.count(False) == 1 else None
 
     def _arguments(self, arrays: Sequence[Array]) -> Any:
+        if self._arrays_only:
+            return list(arrays)
         flat = list(self._flat)
         for place, array in zip(self._places, arrays, strict=True):
             flat[place] = array
@@ -79,7 +82,10 @@ class Pair:
 
     def values(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
         """The differentiable outputs."""
-        return differentiable(output_arrays(self.f(*self._arguments(arrays), **self.params), self.name)[1])
+        y = self.f(*self._arguments(arrays), **self.params)
+        if type(y) is np.ndarray and y.dtype.kind in "fc":
+            return (y,)
+        return differentiable(output_arrays(y, self.name)[1])
 
     def by_rule(
         self, arrays: Sequence[Array], outputs: Sequence[Array], gys: Sequence[Array | None]
@@ -150,7 +156,7 @@ class PairRun:
     def pull(self, gys: Sequence[Array | None]) -> list[Array | None]:
         """One cotangent per input array."""
         pair = self._pair
-        gy = rebuild(self.result, iter(gys))
+        gy = gys[0] if type(self.result) is np.ndarray else rebuild(self.result, iter(gys))
         try:
             found = pair.rule(gy, self.result, *self._arguments, **pair.params)
         except CallError:

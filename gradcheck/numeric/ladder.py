@@ -198,15 +198,13 @@ def _lepski(value: Array, bound: Array) -> tuple[NDArray[np.intp], NDArray[np.in
 
     Of the latter -1 where none was, and None where none was for any output.
     """
-    last = len(value) - 1
-    bound = bound[::-1]  # the finest first
-    low, high = value[::-1] - bound, value[::-1] + bound
-    chosen = last - bound.argmin(axis=0)
-    # Where all have something in common, each meets all finer ones.
-    at = np.flatnonzero(np.fmax.reduce(low) > np.fmin.reduce(high))
-    if not at.size:
+    last, low, high = len(value) - 1, value - bound, value + bound
+    chosen = last - bound[::-1].argmin(axis=0)
+    apart = np.fmax.reduce(low) > np.fmin.reduce(high)
+    if not np.count_nonzero(apart):  # where all have something in common, each meets all finer ones
         return chosen, None
-    low, high, bound = low[:, at], high[:, at], bound[:, at]
+    at = np.flatnonzero(apart)
+    low, high, bound = [rows[::-1, at] for rows in (low, high, bound)]  # the finest first
     known = np.isfinite(bound)
     rejected = _rejected(low, high, low, high) & known
     use = known & ~_running(np.logical_or, rejected)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from types import EllipsisType
 from typing import Any
 
@@ -18,6 +19,8 @@ LARGE = 1 << 12
 """Entries from which on it is worth a look whether a direction moves a few of them only."""
 
 ALL = ...
+
+SHAPE = attrgetter("shape")
 
 Array = NDArray[Any]
 Values = NDArray[np.float64]
@@ -68,15 +71,15 @@ def in_a_row(arrays: Sequence[Array]) -> Array:
 
 def flatten(arrays: Sequence[Array]) -> Values:
     """One float64 vector of all entries; a complex entry gives its real and imaginary part, next to each other."""
-    if len(arrays) == 1:
-        return _row(arrays[0])
-    return np.concatenate([_row(array) for array in arrays]) if arrays else np.zeros(0)
-
-
-def _row(array: Array) -> Values:
-    if array.dtype.kind == "c":
-        return np.ascontiguousarray(array, np.complex128).reshape(-1).view(np.float64)
-    return np.asarray(array, np.float64).reshape(-1)
+    parts = []
+    for array in arrays:
+        if array.dtype.kind == "c":
+            parts.append(np.ascontiguousarray(array, np.complex128).reshape(-1).view(np.float64))
+        else:
+            parts.append(np.asarray(array, np.float64).reshape(-1))
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate(parts) if parts else np.zeros(0)
 
 
 def as_tuple(value: Any) -> tuple[Any, ...]:
@@ -84,15 +87,18 @@ def as_tuple(value: Any) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, (tuple, list)) else (value,)
 
 
-def read_outputs(result: Any) -> tuple[tuple[Array, ...], bool]:
+def read_outputs(result: Any) -> tuple[list[Array], bool]:
     """Arrays that `f` returned and whether it returned a bare one; refuses what has no derivative.
 
     Raises:
         DtypeError: `f` returned something that is no array, or an array that is neither floating nor complex.
     """
-    if not isinstance(result, (tuple, list)):
-        return (_output(result, None),), True
-    return tuple([_output(item, position) for position, item in enumerate(result)]), False
+    single = not isinstance(result, (tuple, list))
+    arrays = [result] if single else list(result)
+    for position, item in enumerate(arrays):
+        if type(item) is not np.ndarray or item.dtype.kind not in "fc":
+            arrays[position] = _output(item, None if single else position)
+    return arrays, single
 
 
 def _output(item: Any, position: int | None) -> Array:
@@ -269,7 +275,8 @@ class Line:
 
     def center(self) -> Values:
         """Values at `x` itself; an exception that `f` raises here goes to the caller."""
-        return self.read(self._call(self._points(0.0)))
+        self.evaluations += 1
+        return self.read(self.f(*self._points(0.0)))
 
     def at(self, step: float) -> Values:
         """Values at `x + step v`, NaN throughout where `f` raises ValueError or ArithmeticError (outside of its domain)."""
@@ -281,8 +288,9 @@ class Line:
         return self._values(right), self._values(left), slip
 
     def _values(self, arrays: Sequence[Array]) -> Values:
+        self.evaluations += 1
         try:
-            result = self._call(arrays)
+            result = self.f(*arrays)
         except (ValueError, ArithmeticError) as error:
             self.failure = error
             return np.full(self.size, np.nan)
@@ -318,14 +326,10 @@ class Line:
             for shape, dtype in zip(self.layout.shapes, self.layout.dtypes, strict=True)
         )
 
-    def _call(self, arrays: Sequence[Array]) -> Any:
-        self.evaluations += 1
-        return self.f(*arrays)
-
     def read(self, result: Any) -> Values:
         """Flat vector of what `f` returned; the first one read fixes the layout."""
         arrays, single = read_outputs(result)
-        shapes = tuple([array.shape for array in arrays])
+        shapes = tuple(map(SHAPE, arrays))
         if self.layout is None:
             self.layout = Layout(single, shapes, tuple([array.dtype for array in arrays]))
             self.eps = self._eps(arrays)
@@ -336,7 +340,7 @@ class Line:
             )
         return flatten(arrays)
 
-    def _eps(self, arrays: tuple[Array, ...]) -> Values | float:
+    def _eps(self, arrays: Sequence[Array]) -> Values | float:
         rounding = [
             max(float(np.finfo(array.dtype).eps), float(np.finfo(np.float64).eps)) for array in arrays
         ]

@@ -217,11 +217,11 @@ def _hidden(obs: Observation, result: ValueResult) -> ValueResult:
 
 def _sharp(obs: Observation, seen: Sequence[Evidence]) -> bool:
     """Whether the sharpest of these passes sees errors so small that more evaluations are not worth it."""
-    finest = min(obs.eps(e.gx, e.gys) for e in seen)
+    eps = [obs.eps(e.gx, e.gys) for e in seen]
+    finest = [e for e, each in zip(seen, eps, strict=True) if each <= min(eps)]
     return any(
         e.comparison.verdict is Verdict.PASS and e.comparison.sensitivity < SHARP and e.numeric.settled
-        for e in seen
-        if obs.eps(e.gx, e.gys) <= finest
+        for e in finest
     )
 
 
@@ -303,7 +303,6 @@ def _failing(seen: Sequence[Evidence]) -> list[Evidence]:
 def _each_of_a_pass(obs: Observation, result: ValueResult) -> None:
     """The verdict of every input; one that the others drown, or whose gradient is zero, is judged alone."""
     overall = result.comparison.verdict
-    base = min(obs.evidence, key=lambda e: obs.eps(e.gx, e.gys))
     for i, wanted in enumerate(obs.wanted):
         if not wanted:
             continue
@@ -313,6 +312,7 @@ def _each_of_a_pass(obs: Observation, result: ValueResult) -> None:
             continue
         if overall is Verdict.INCONCLUSIVE or any(_sensitivity(e, i) < DULL for e in obs.evidence):
             continue
+        base = min(obs.evidence, key=lambda e: obs.eps(e.gx, e.gys))
         gys = base.gys
         alone = measured(obs, obs.aim(base.gx, only=i), gys, list(base.gx))
         if alone.comparison.verdict is Verdict.FAIL:

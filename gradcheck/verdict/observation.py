@@ -70,6 +70,7 @@ class Observation:
         self.given = self.copies()  # what the first run got, to be compared with `arrays` afterwards
         self.forwards = 1
         self.run = first_run(subject, self.given)
+        self.outputs = differentiable(self.run.outputs)
         self._dtypes: dict[tuple[Any, ...], tuple[Any, ...]] = {}
         self.drift: tuple[tuple[Any, ...], tuple[Any, ...]] | None = None  # two dtypes of one output
         self._follow_dtypes(self.given, self.run)
@@ -186,11 +187,6 @@ class Observation:
             except Exception:  # noqa: BLE001 - whatever f raises, these values are none of its domain
                 return None
         return self._elsewhere
-
-    @property
-    def outputs(self) -> tuple[Array, ...]:
-        """The differentiable outputs of the first run."""
-        return differentiable(self.run.outputs)
 
     def copies(self) -> list[Array]:
         """Fresh copies of the inputs, in C order."""

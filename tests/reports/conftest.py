@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 REPORTS = Path(__file__).resolve().parents[2] / "ci" / "reports"
+BENCH = REPORTS.with_name("bench")
 
 
 @pytest.fixture
@@ -26,3 +28,15 @@ def load(monkeypatch):
         return module
 
     return loaded
+
+
+@pytest.fixture
+def bench(monkeypatch):
+    """A module of the bench by its name: other programs of ci/ have modules of the same names."""
+    monkeypatch.syspath_prepend(str(BENCH))
+    names = [path.stem for path in BENCH.glob("*.py")]
+    before = {name: sys.modules.pop(name) for name in names if name in sys.modules}
+    yield importlib.import_module
+    for name in names:
+        sys.modules.pop(name, None)
+    sys.modules.update(before)

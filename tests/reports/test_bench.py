@@ -1,6 +1,5 @@
 """The bench: growth and its exponents, where the time goes by op, numbers of threads, tables, figures and the chart."""
 
-import importlib
 import json
 import math
 import os
@@ -17,18 +16,6 @@ from gradcore.op import Op
 from gradcore.optim import SGD
 
 BENCH = Path(__file__).resolve().parents[2] / "ci" / "bench"
-
-
-@pytest.fixture
-def bench(monkeypatch):
-    """A module of the bench by its name: other programs of ci/ have modules of the same names."""
-    monkeypatch.syspath_prepend(str(BENCH))
-    names = [path.stem for path in BENCH.glob("*.py")]
-    before = {name: sys.modules.pop(name) for name in names if name in sys.modules}
-    yield importlib.import_module
-    for name in names:
-        sys.modules.pop(name, None)
-    sys.modules.update(before)
 
 
 class Clock:
