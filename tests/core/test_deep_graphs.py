@@ -102,7 +102,7 @@ gc.disable()
 tracemalloc.start()
 def once():
     x.grad = w.grad = None
-    y = chain(20_000)
+    y = chain(8_000)
     if {backward}:
         y.backward(np.ones(2, np.float32))
 once()
@@ -112,7 +112,7 @@ for _ in range(4):
     held.append(tracemalloc.get_traced_memory()[0])
 print(max(held) - min(held))
 """
-    # A node is some 600 bytes, so one chain kept would be 12 MB.
+    # A node is some 600 bytes, so one chain kept would be 5 MB.
     assert int(outcome(code)) < 10_000
 
 
