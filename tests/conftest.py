@@ -2,7 +2,6 @@
 
 import argparse
 import ast
-import gc
 import os
 import re
 import sys
@@ -110,15 +109,6 @@ def pytest_collection_modifyitems(config, items):
     if left_out:
         config.hook.pytest_deselected(items=[item for item in items if item in left_out])
         items[:] = [item for item in items if item not in left_out]
-
-
-def pytest_collection_finish():
-    """Take what collecting has loaded (PyTorch, JAX, thousands of tests) out of what the garbage collector goes through.
-
-    Each run of pytest within a test collects garbage five times as it ends, which took longer than most of these runs.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 def pytest_report_collectionfinish(config):

@@ -102,7 +102,7 @@ gc.disable()
 tracemalloc.start()
 def once():
     x.grad = w.grad = None
-    y = chain(20_000)
+    y = chain(8_000)
     if {backward}:
         y.backward(np.ones(2, np.float32))
 once()

@@ -104,6 +104,7 @@ def with_rms_rule(part):
     return made
 
 
+@pytest.mark.nightly(each_time=1)
 @pytest.mark.parametrize("wrap", [jax.jit, lambda f: f], ids=["jit", "plain"])
 def test_a_rule_whose_steps_fix_their_dtypes_is_judged_in_double_precision(wrap):
     wrong, right = (wrap(lambda x, f=with_rms_rule(part): f(jnp.tanh(x)).sum()) for part in (3.0, 1.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,14 @@ from gradcore import Tensor
 
 soak = load("reports/soak")
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def frozen():
+    """What other tests have loaded (PyTorch, JAX) is left out of each collection: it takes most of its time."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def keeps():
@@ -43,6 +52,7 @@ def opens():
     ids=["objects", "memory", "files"],
 )
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.usefixtures("frozen")
 def test_what_grows_is_reported(step, monkeypatch, capsys):
     monkeypatch.setattr(soak, "loop", step)
     monkeypatch.setattr(sys, "argv", ["soak.py", "--steps", "900", "loop"])

@@ -43,13 +43,14 @@ def numbers(ranks):
     return json.loads(history), json.loads(arrays)
 
 
-def test_1_2_and_4_ranks_come_to_the_same():
+@pytest.mark.nightly(each_time=1)
+@pytest.mark.parametrize("ranks", [4, 2])
+def test_ranks_come_to_what_one_comes_to(ranks):
     history, arrays = numbers(1)
-    for ranks in (2, 4):
-        other_history, other_arrays = numbers(ranks)
-        np.testing.assert_allclose(other_history, history, atol=1e-5)
-        for name, array in arrays.items():
-            np.testing.assert_allclose(other_arrays[name], array, atol=3e-6, err_msg=name)
+    other_history, other_arrays = numbers(ranks)
+    np.testing.assert_allclose(other_history, history, atol=1e-5)
+    for name, array in arrays.items():
+        np.testing.assert_allclose(other_arrays[name], array, atol=3e-6, err_msg=name)
 
 
 @pytest.fixture(scope="module")

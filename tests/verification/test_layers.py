@@ -67,7 +67,7 @@ def test_every_input_and_every_parameter_gets_the_numeric_gradient(unit, trainin
 
 
 @pytest.mark.checks("2nd order")
-@pytest.mark.nightly(each_time=48)  # a layer is composed of ops, which are verified to second order each time
+@pytest.mark.nightly(each_time=36)  # a layer is composed of ops, which are verified to second order each time
 @MODES
 @each([u for u in LAYERS if u.entry.spec.second_order])
 def test_the_gradient_is_itself_differentiable(unit, training, verify):

@@ -62,7 +62,7 @@ def test_tensors_give_what_arrays_give(unit, verify):
 
 
 @pytest.mark.checks("2nd order")
-@pytest.mark.nightly(each_time=27)  # a loss is composed of ops, which are verified to second order each time
+@pytest.mark.nightly(each_time=20)  # a loss is composed of ops, which are verified to second order each time
 @pytest.mark.parametrize("unit", [u for u in LOSSES if u.entry.spec.second_order], ids=lambda unit: unit.id)
 def test_the_gradient_is_itself_differentiable(unit, verify):
     found = verify(examples(unit.case), lambda e: check_second_order(unit.entry, e), share=0.5)
