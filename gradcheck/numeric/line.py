@@ -267,7 +267,9 @@ class Line:
     def _points(self, step: float) -> list[Array]:
         """Fresh arrays of `x + step v`."""
         return [
-            point.copy() if tangent is None or step == 0.0 else np.asarray(point + step * tangent, point.dtype)
+            point.copy()
+            if tangent is None or step == 0.0
+            else np.asarray(point + step * tangent, point.dtype)
             for point, tangent in zip(self.x, self.v, strict=True)
         ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,11 @@ BENCH = Path(__file__).resolve().parents[2] / "ci" / "bench"
 def checks(monkeypatch):
     pytest.importorskip("torch")
     monkeypatch.syspath_prepend(str(BENCH))
-    return importlib.import_module("checks")
+    before = set(sys.modules)
+    yield importlib.import_module("checks")
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(BENCH)):
+            del sys.modules[name]
 
 
 def names():
