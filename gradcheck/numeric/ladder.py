@@ -29,7 +29,7 @@ FLOOR = 4.0
 """Rounding of one difference, in units of eps·max|Y|: two evaluations with an error of 2 eps each."""
 
 
-FEW = 512
+FEW = 256
 """Outputs up to which weights are laid out for each of them: NumPy takes three times as long to repeat a column of a small array."""
 
 
@@ -224,7 +224,7 @@ def _rejected(low: Array, high: Array, some_low: Array, some_high: Array) -> NDA
 
 def _running(combine: np.ufunc, rows: NDArray[Any]) -> NDArray[Any]:
     """`combine.accumulate(rows)`, row by row where there are many columns: NumPy goes through each of them by itself."""
-    if rows.shape[1] <= FEW // 8:
+    if rows.shape[1] <= FEW // 4:
         return np.asarray(combine.accumulate(rows))
     found = rows.copy()
     for before, row in pairwise(found):

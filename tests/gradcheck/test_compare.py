@@ -5,7 +5,7 @@ import pytest
 
 from gradcheck.numeric.derivative import derivative
 from gradcheck.numeric.probes import cotangents, direction, unit_direction
-from gradcheck.verdict.compare import Comparison, Verdict, compare, merge
+from gradcheck.verdict.compare import Comparison, Verdict, compare, inner_products, merge
 from gradcore.errors import ShapeError
 
 ONE = np.ones(1)
@@ -294,3 +294,20 @@ def test_cotangents_are_scaled_for_each_output_and_masked():
         share = np.abs(g * output)[g != 0]
         assert share.min() > 0.4
         assert share.max() < 4
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+def test_the_inner_products_are_those_that_a_comparison_rests_on(dtype):
+    rng = np.random.default_rng(4)
+    x = (
+        rng.standard_normal((3, 7)) + (1j * rng.standard_normal((3, 7)) if dtype is np.complex128 else 0)
+    ).astype(dtype)
+    v, gy = direction(x, rng), cotangents(x, rng)
+    gy[0][1] = 0
+    numeric = derivative(lambda x: x * x, x, v, gy=gy)
+    gx = (gy[0] * np.conj(2 * x) * 1.5,)
+    for claimed in (gx, (None,)):
+        c = compare(numeric, claimed, v, gy)
+        assert inner_products(numeric, claimed, v, gy) == (c.numeric, c.analytic)
+    with pytest.raises(ShapeError, match="gy has shapes"):
+        inner_products(numeric, gx, v, gy[0][0])

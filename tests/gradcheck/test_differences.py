@@ -263,6 +263,47 @@ def test_directions_of_few_bits_move_without_rounding():
     assert max(line.slip(round(2.0**46 * 2.0**-e) / 2.0**46) for e in (5.69, 10.17, 26.11, 38.31)) == 0.0
 
 
+def points_of(x, v, step=0.125):
+    """What f gets on both sides, and the slip."""
+    seen = []
+    line = Line(lambda *arrays: seen.append([a.copy() for a in arrays]) or np.zeros(1), x, v)
+    line.center()
+    slip = line.sides(step)[2]
+    return seen[1:], slip
+
+
+@pytest.mark.parametrize("shape", [(6000,), (75, 80), (300, 4, 5)])
+@pytest.mark.parametrize("rows", [(0, 1), (7, 9), (20, 75), (74, 75), (0, 75)])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.complex128])
+def test_a_direction_that_moves_some_rows_moves_them_as_any_other_does(shape, rows, dtype):
+    rng = np.random.default_rng(len(shape))
+    x = (rng.standard_normal(shape) + (1j if dtype is np.complex128 else 0)).astype(dtype)
+    x[3] = 0.0
+    v = np.zeros(shape, np.result_type(dtype, np.float64))
+    v[rows[0] : rows[1]] = 0.1 * x[rows[0] : rows[1]]
+    (above, below), slip = points_of((x, np.arange(3)), (v, None))
+    wide = x.astype(v.dtype)
+    np.testing.assert_array_equal(above[0], wide + 0.125 * v)
+    np.testing.assert_array_equal(below[0], wide - 0.125 * v)
+    for side in (above, below):
+        np.testing.assert_array_equal(side[1], np.arange(3))
+    lost = [
+        np.abs(part(above[0] - below[0]) / 0.25 - part(v))[part(v) != 0] / np.abs(part(v)[part(v) != 0])
+        for part in (np.real, np.imag)
+    ]
+    assert slip == max(np.max(one, initial=0.0) for one in lost)
+    assert (slip > 0) == (dtype is not np.float32)  # of 24 bits, none is lost in 53
+
+
+def test_no_entry_of_a_part_is_left_where_it_is():
+    x = np.random.default_rng(0).standard_normal(5000)
+    for first, last in ((0, 0), (0, 4999), (4999, 4999), (17, 17), (17, 4000)):
+        v = np.zeros(5000)
+        v[[first, last]] = 1.0
+        (above, below), _ = points_of(x, v)
+        assert set(np.flatnonzero(above[0] != x)) == set(np.flatnonzero(below[0] != x)) == {first, last}
+
+
 def test_known_values_save_an_evaluation():
     x = np.array([0.3])
     assert derivative(np.sin, x, ONE).evaluations == derivative(np.sin, x, ONE, y=np.sin(x)).evaluations + 1
