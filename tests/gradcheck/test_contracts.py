@@ -210,6 +210,15 @@ def test_a_small_want_of_linearity_is_one_where_no_digits_are_lost(power):
     assert status(report)["linear"] == "broken"
 
 
+def test_a_rule_that_keeps_factors_and_not_sums_is_not_linear():
+    def rule(gy, y, x):
+        return np.cbrt(gy[0] ** 3 + gy[1] ** 3)
+
+    report = gradcheck(lambda x: (x, 1.0 * x), (X,), vjp=rule, raise_exception=False)
+    assert status(report)["linear"] == "broken"
+    assert "the result for gy1 + gy2 is not the sum" in str(report)
+
+
 def test_a_gradient_of_nothing_but_rounding_is_linear_all_the_same():
     def graph(x):
         return gradcore.cross_entropy(gradcore.broadcast_to(x, (1, 3)), np.array([2]))

@@ -10,6 +10,8 @@ import pytest
 from gradcheck import gradcheck
 from gradcheck.contracts.base import CONTRACTS, close
 from gradcheck.contracts.effects import _bounds
+from gradcheck.numeric.derivative import LADDER, derivative
+from gradcheck.numeric.ladder import _scheme, select
 from gradcheck.numeric.line import magnitudes, positive
 from gradcheck.verdict.coverage import _seen
 from gradcheck.verdict.evidence import constant_along, constant_copy, eps_of, equal, infinite_in
@@ -170,3 +172,54 @@ def test_the_place_of_an_array_in_memory_is_that_of_its_entries(x):
 def test_the_epsilon_of_a_dtype_is_numpys():
     for name in ("float16", "float32", "float64", "complex64", "complex128"):
         assert eps_of(np.dtype(name)) == np.finfo(name).eps
+
+
+def test_a_function_takes_the_only_array_at_any_place():
+    def scale(n, x):
+        return n * x
+
+    for static in (3, "3"):
+        report = gradcheck(
+            lambda n, x: scale(int(n), x), (static, np.ones(3)), vjp=lambda gy, y, n, x: int(n) * gy
+        )
+        assert [i.path for i in report.inputs] == ["inputs[1]"]
+
+
+def test_an_entry_whose_gradient_is_zero_costs_no_further_evaluation():
+    x = np.array([0.01, 0.02, 0.03])  # smaller than the wider steps, which would be tried
+    for weights in (np.array([3.0, 1.0, 1.0]), np.array([0.0, 1.0, 1.0])):
+        report = gradcheck(lambda x, w: x * w, (x, weights), wrt=0, vjp=lambda gy, y, x, w: (gy * w, None))
+        assert report.evaluations == 21
+
+
+def test_the_outputs_that_no_step_moves_are_not_extrapolated(monkeypatch):
+    sizes = []
+
+    def counted(samples):
+        sizes.append(samples.center.size)
+        return select(samples)
+
+    monkeypatch.setattr(sys.modules["gradcheck.numeric.derivative"], "select", counted)
+    x, v = np.arange(1.0, 101.0), np.zeros(100)
+    v[[3, 50]] = 1.0
+    found = derivative(np.sin, x, v)
+    assert sizes[0] == 2
+    np.testing.assert_array_equal(np.flatnonzero(found.value), [3, 50])
+
+
+@pytest.mark.parametrize("steps", [2, 4, 7, 11])
+@pytest.mark.parametrize("width", [1, 3])
+def test_the_weights_of_the_scheme_are_those_of_lagrange(steps, width):
+    h, squares, rounds = _scheme(LADDER[:steps], width)
+    assert h.shape == squares.shape == (steps, width)
+    for count, (coarse, fine, gap, gain, unit) in enumerate(rounds, 2):
+        for row in range(steps - count + 1):
+            s = squares[row : row + count, 0]
+            weights = [np.prod([t / (t - one) for t in s if t != one]) for one in s]
+            differences = [np.prod([1 / (one - t) for t in s if t != one]) for one in s]
+            ways = 1 / h[row : row + count, 0]
+            np.testing.assert_allclose(gain[row], np.abs(weights) @ ways, rtol=1e-9)
+            np.testing.assert_allclose(np.abs(unit[row]), np.abs(differences @ ways), rtol=1e-6)
+            assert (coarse[row] - fine[row] == gap[row]).all()
+            assert (coarse[row] == s[0]).all()
+            assert (fine[row] == s[-1]).all()

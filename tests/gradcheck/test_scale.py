@@ -54,6 +54,13 @@ def test_an_output_that_is_zero_by_chance_does_not_outweigh_the_others():
     assert gy[-1] < 2.0**14 * np.median(gy)
 
 
+@pytest.mark.parametrize("odd", [0.0, np.inf, np.nan])
+def test_an_output_without_a_size_has_a_typical_cotangent(odd):
+    y = np.append(np.geomspace(1e-3, 1e3, 101), odd)
+    gy = np.abs(cotangents(y, np.random.default_rng(0), even=True)[0])
+    assert 0.5 <= gy[-1] < 4  # of outputs around 1
+
+
 def test_an_even_step_stays_within_what_the_finest_one_can_undo():
     x = np.array([1e-30, 1.0, 1.0])
     v = np.abs(unit_direction(x, np.random.default_rng(0))[0])

@@ -220,3 +220,15 @@ def test_verify_states_the_median_example_and_the_worst_with_its_inputs():
         "inputs": result.worst.inputs,
         "reason": result.worst.reason,
     }
+
+
+def test_of_entries_that_are_left_out_no_error_has_to_show():
+    def masked(x):
+        return np.where(np.isfinite(x), x, 0.0) * np.array([1.0, 0.0, 1.0, 2.0])
+
+    def rule(gy, y, x):
+        return np.where(np.isfinite(x), gy, 0.0) * np.array([1.0, 0.0, 1.0, 2.0])
+
+    (found,) = gradcheck(masked, (np.array([1.0, 2.0, np.inf, 3.0]),), vjp=rule).inputs
+    assert found.zero < 1e-9
+    assert found.worst < 1e-9
