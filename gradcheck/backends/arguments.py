@@ -7,7 +7,6 @@ came, what was expected and what to pass.
 from __future__ import annotations
 
 import inspect
-import operator
 from collections.abc import Callable, Collection, Mapping
 from types import FunctionType
 from typing import Any
@@ -17,17 +16,15 @@ from numpy.typing import NDArray
 
 from gradcheck.backends.tree import described, name_of
 from gradcheck.errors import CallError
+from gradcore.sizes import whole as whole_number
 
 Array = NDArray[Any]
 
 
 def whole(name: str, value: Any, least: int, why: str) -> int:
     """A whole number from `least` up."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = least - 1
-    if isinstance(value, bool | np.bool_) or number < least:
+    number = whole_number(value, least)
+    if number is None:
         raise CallError(f"{name}={value!r}: pass a whole number from {least} up, {why}")
     return number
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from gradcore.data.augment import Augmentation
 from gradcore.data.dataset import Dataset
 from gradcore.data.pairs import Pairs
 from gradcore.errors import ArgumentError, DataError, DomainError, ShapeError
+from gradcore.sizes import whole
 
 __all__ = ["DataLoader"]
 
@@ -170,10 +170,7 @@ def _rows(array: npt.NDArray[Any], rows: npt.NDArray[np.intp]) -> npt.NDArray[An
 
 
 def _whole_number(name: str, value: object, least: int) -> int:
-    try:
-        number = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        number = least - 1
-    if number < least or isinstance(value, bool):
+    number = whole(value, least)
+    if number is None:
         raise DomainError(f"{name}: expected a whole number of at least {least}, got {value!r}")
     return number

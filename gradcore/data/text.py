@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,6 +15,7 @@ from gradcore.data.idx import DEFAULT_LIMIT
 from gradcore.data.pairs import Pairs, count_for_test
 from gradcore.data.utf8 import characters
 from gradcore.errors import DataError, DomainError, DtypeError, ShapeError, require_file
+from gradcore.sizes import whole
 
 __all__ = ["Text", "load_text"]
 
@@ -147,11 +147,8 @@ class Text:
             )
 
     def _count(self, call: str, name: str, value: int) -> int:
-        try:
-            number = operator.index(value)
-        except TypeError:
-            number = 0
-        if number < 1 or isinstance(value, bool):
+        number = whole(value, 1)
+        if number is None:
             raise DomainError(f"{call} got {name}={value!r}: it is a whole number of at least 1")
         return number
 

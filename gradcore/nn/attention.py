@@ -13,13 +13,13 @@ from gradcore.nn import init
 from gradcore.nn.dropout import Dropout
 from gradcore.nn.linear import Linear
 from gradcore.nn.module import Module
-from gradcore.nn.sizes import size
 from gradcore.ops.attention import attention_weights, check_mask
 from gradcore.ops.axes import swapaxes
 from gradcore.ops.products import linear
 from gradcore.ops.reduce import mean
 from gradcore.ops.shape import reshape, transpose
 from gradcore.registry import layer
+from gradcore.sizes import size
 from gradcore.spec import Derived, LayerSpec, OneOf, Size, booleans, case, flags, interval
 from gradcore.tensor import Tensor
 

@@ -9,9 +9,9 @@ import numpy as np
 from gradcore.errors import ShapeError
 from gradcore.nn import init
 from gradcore.nn.module import Module
-from gradcore.nn.sizes import size
 from gradcore.ops.einsum import einsum
 from gradcore.registry import layer
+from gradcore.sizes import size
 from gradcore.spec import LayerSpec, Size, case, flags, reals
 from gradcore.tensor import Tensor
 

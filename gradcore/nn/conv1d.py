@@ -8,9 +8,9 @@ import numpy as np
 
 from gradcore.nn import init
 from gradcore.nn.convolution import CHANNELS, OF_TWO, _Convolution, initial
-from gradcore.nn.sizes import size
 from gradcore.ops.conv1d import conv1d
 from gradcore.registry import layer
+from gradcore.sizes import size
 from gradcore.spec import LayerSpec, OneOf, case, flags, reals
 
 if TYPE_CHECKING:

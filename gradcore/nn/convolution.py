@@ -10,7 +10,7 @@ import numpy as np
 from gradcore.errors import ShapeError
 from gradcore.nn import init
 from gradcore.nn.module import Module
-from gradcore.nn.sizes import size
+from gradcore.sizes import size
 from gradcore.spec import OneOf, Size
 from gradcore.tensor import Tensor
 

@@ -10,9 +10,9 @@ from gradcore.errors import DomainError, DtypeError
 from gradcore.modes import repeated
 from gradcore.nn import init
 from gradcore.nn.module import Module
-from gradcore.nn.sizes import size
 from gradcore.ops.index import getitem
 from gradcore.registry import layer
+from gradcore.sizes import size
 from gradcore.spec import LayerSpec, Size, case, indices
 from gradcore.tensor import Tensor
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from gradcore.nn import init
 from gradcore.nn.module import Module
-from gradcore.nn.sizes import size
 from gradcore.ops.products import linear
 from gradcore.registry import layer
+from gradcore.sizes import size
 from gradcore.spec import LayerSpec, Size, case, flags, reals
 from gradcore.tensor import Tensor
 

@@ -11,10 +11,10 @@ from gradcore.distributed.shard import Shard, current_shard
 from gradcore.errors import DomainError, ShapeError
 from gradcore.modes import callback, repeated
 from gradcore.nn.module import Module
-from gradcore.nn.sizes import size
 from gradcore.ops.normalize import batch_norm, channel_moments
 from gradcore.ops.shape import reshape
 from gradcore.registry import layer
+from gradcore.sizes import size
 from gradcore.spec import LayerSpec, OneOf, Size, case, reals
 from gradcore.tensor import Tensor
 

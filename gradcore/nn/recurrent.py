@@ -12,7 +12,6 @@ from gradcore.modes import repeated
 from gradcore.nn import recurrent_references as reference
 from gradcore.nn.dropout import Dropout
 from gradcore.nn.module import Module
-from gradcore.nn.sizes import size
 from gradcore.ops.activations import relu
 from gradcore.ops.exponential import sigmoid
 from gradcore.ops.joining import concatenate, stack
@@ -20,6 +19,7 @@ from gradcore.ops.products import linear
 from gradcore.ops.shape import transpose
 from gradcore.ops.trigonometric import tanh
 from gradcore.registry import layer
+from gradcore.sizes import size
 from gradcore.tensor import Tensor
 
 if TYPE_CHECKING:

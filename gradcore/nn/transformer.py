@@ -13,11 +13,11 @@ from gradcore.nn import attention
 from gradcore.nn.dropout import Dropout
 from gradcore.nn.linear import Linear
 from gradcore.nn.module import Module
-from gradcore.nn.sizes import size
 from gradcore.nn.within import LayerNorm
 from gradcore.ops.activations import gelu, relu
 from gradcore.ops.axes import swapaxes
 from gradcore.registry import layer
+from gradcore.sizes import size
 from gradcore.spec import LayerSpec, OneOf, Size, booleans, case, interval
 
 if TYPE_CHECKING:

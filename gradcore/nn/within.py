@@ -8,9 +8,9 @@ import numpy as np
 
 from gradcore.errors import DomainError, ShapeError
 from gradcore.nn.module import Module
-from gradcore.nn.sizes import size
 from gradcore.ops.row_norms import group_norm, layer_norm, rms_norm
 from gradcore.registry import layer
+from gradcore.sizes import size
 from gradcore.spec import Derived, LayerSpec, OneOf, Size, case, reals
 from gradcore.tensor import Tensor
 

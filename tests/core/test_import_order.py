@@ -15,7 +15,7 @@ ROOT = Path(gradcore.__file__).parent
 # A room is a file or a folder. It may import the rooms on lines above its own, and none on its own line.
 ROOMS = """
     errors  record  allocation
-    spec  state  extras  progress  names  notebook  threads
+    spec  state  extras  progress  names  notebook  sizes  threads
     registry  io  modes  data
     graph  figures  holding
     attached  convert  tracing
