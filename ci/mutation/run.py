@@ -42,7 +42,7 @@ HERE = Path(__file__).resolve().parent
 SOURCES = (
     "gradcore/ops/[!_r]*.py", "gradcore/ops/re[!f]*.py", "gradcore/ops/_windows.py", "gradcore/losses/*.py", "gradcore/nn/*.py",
     "gradcore/optim/*.py", "gradcore/graph.py", "gradcore/modes.py", "gradcore/op.py", "gradcore/transforms.py", "gradcore/recompute.py",
-    "gradcore/variables.py",
+    "gradcore/variables.py", "gradcore/convert.py", "gradcore/sizes.py",
 )  # fmt: skip
 TESTS = ("tests/verification", "tests/core", "tests/nn", "tests/optim")
 # These look at imports and run Python anew, or are about the checks rather than about gradcore.
