@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from operator import attrgetter
 from types import EllipsisType
 from typing import Any
@@ -21,6 +22,15 @@ LARGE = 1 << 12
 ALL = ...
 
 SHAPE = attrgetter("shape")
+
+
+@cache
+def eps_of(dtype: np.dtype[Any]) -> float:
+    """Machine epsilon of a floating or complex dtype."""
+    return float(np.finfo(dtype).eps)
+
+
+EPS = eps_of(np.dtype(np.float64))
 
 Array = NDArray[Any]
 Values = NDArray[np.float64]
@@ -195,7 +205,7 @@ class Line:
             )
         self.f, self.evaluations = f, 0
         self.layout: Layout | None = None
-        self.eps: Values | float = float(np.finfo(np.float64).eps)
+        self.eps: Values | float = EPS
         self.failure: Exception | None = None
         self.x: list[Array] = []
         self.v: list[Array | None] = []
@@ -341,10 +351,8 @@ class Line:
         return flatten(arrays)
 
     def _eps(self, arrays: Sequence[Array]) -> Values | float:
-        rounding = [
-            max(float(np.finfo(array.dtype).eps), float(np.finfo(np.float64).eps)) for array in arrays
-        ]
+        rounding = [max(eps_of(array.dtype), EPS) for array in arrays]
         if len(set(rounding)) <= 1:
-            return rounding[0] if rounding else float(np.finfo(np.float64).eps)
+            return rounding[0] if rounding else EPS
         widths = [array.size * (2 if array.dtype.kind == "c" else 1) for array in arrays]
         return np.repeat(rounding, widths)

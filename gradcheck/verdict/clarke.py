@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from gradcheck.backends.protocol import Array
-from gradcheck.numeric.line import flatten
+from gradcheck.numeric.line import EPS, flatten
 from gradcheck.verdict.compare import Verdict
-from gradcheck.verdict.evidence import EPS, Direction, Evidence, Excuse
+from gradcheck.verdict.evidence import Direction, Evidence, Excuse
 from gradcheck.verdict.observation import Observation
 
 NEIGHBOURS = 48

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from gradcheck.numeric.line import as_tuple, flatten, in_a_row
+from gradcheck.numeric.line import EPS, as_tuple, eps_of, flatten, in_a_row
 from gradcheck.numeric.quantiles import median
 from gradcheck.numeric.result import Derivative, Diagnosis
 from gradcore.errors import ShapeError
@@ -150,8 +150,7 @@ def _used(weights: Values) -> slice | NDArray[np.intp]:
 
 
 def _coarsest(arrays: Sequence[NDArray[Any]]) -> float:
-    floats = [float(np.finfo(array.dtype).eps) for array in arrays if array.dtype.kind in "fc"]
-    return max([*floats, float(np.finfo(np.float64).eps)])
+    return max([EPS, *[eps_of(array.dtype) for array in arrays if array.dtype.kind in "fc"]])
 
 
 def _terms(pairs: Pairs) -> Values:

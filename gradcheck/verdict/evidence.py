@@ -4,28 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradcheck.backends.protocol import Array
-from gradcheck.numeric.line import flatten
+from gradcheck.numeric.line import eps_of, flatten
 from gradcheck.numeric.result import Derivative, Diagnosis
 from gradcheck.verdict.compare import KINK, Comparison, Verdict
 
 Cotangents = list[Array | None]
 Direction = tuple[Array | None, ...]
-
-
-@cache
-def eps_of(dtype: np.dtype[Any]) -> float:
-    """Machine epsilon of a floating or complex dtype."""
-    return float(np.finfo(dtype).eps)
-
-
-EPS = eps_of(np.dtype(np.float64))
 
 APART = 2.0**14
 """Normally distributed outputs are evened by less than this: it is for scales that differ, not for chance."""

@@ -9,11 +9,11 @@ import numpy as np
 
 from gradcheck.backends.protocol import Array
 from gradcheck.numeric.derivative import BUDGET
-from gradcheck.numeric.line import positive
+from gradcheck.numeric.line import EPS, positive
 from gradcheck.numeric.quantiles import median
 from gradcheck.numeric.result import Diagnosis
 from gradcheck.verdict.compare import Comparison, Verdict, merge
-from gradcheck.verdict.evidence import EPS, Evidence, Excuse, marked
+from gradcheck.verdict.evidence import Evidence, Excuse, marked
 from gradcheck.verdict.excuses import excuse
 from gradcheck.verdict.jumps import free_choice, measurable, seek_jumps
 from gradcheck.verdict.measure import (

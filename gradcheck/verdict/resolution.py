@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from gradcheck.backends.protocol import Array
-from gradcheck.numeric.line import Line, flatten
+from gradcheck.numeric.line import EPS, Line, flatten
 from gradcheck.numeric.plateaus import constant_between_jumps
 from gradcheck.verdict.compare import Comparison, Verdict
-from gradcheck.verdict.evidence import EPS, Direction, Evidence, Excuse
+from gradcheck.verdict.evidence import Direction, Evidence, Excuse
 from gradcheck.verdict.observation import Observation
 
 FINE = ((-49, -48, -47), (-43, -42, -41))

@@ -9,10 +9,11 @@ from dataclasses import replace
 import numpy as np
 
 from gradcheck.backends.protocol import Array, differentiable, wide
+from gradcheck.numeric.line import EPS
 from gradcheck.numeric.perturbation import moved, signs
 from gradcheck.numeric.quantiles import median
 from gradcheck.verdict.compare import Comparison, Verdict
-from gradcheck.verdict.evidence import EPS, Cotangents, Direction, Evidence, Excuse
+from gradcheck.verdict.evidence import Cotangents, Direction, Evidence, Excuse
 from gradcheck.verdict.observation import Observation
 from gradcheck.verdict.spreads import FAR, GROWTH, lost, lost_here
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from gradcheck.backends.protocol import Array, wide
+from gradcheck.numeric.line import EPS
 from gradcheck.numeric.perturbation import change, moved, signs
-from gradcheck.verdict.evidence import EPS, Cotangents, same
+from gradcheck.verdict.evidence import Cotangents, same
 from gradcheck.verdict.observation import Observation
 
 FAR, GROWTH = 64.0, 8.0

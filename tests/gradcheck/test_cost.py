@@ -12,9 +12,9 @@ from gradcheck.contracts.base import CONTRACTS, close
 from gradcheck.contracts.effects import _bounds
 from gradcheck.numeric.derivative import LADDER, derivative
 from gradcheck.numeric.ladder import _scheme, select
-from gradcheck.numeric.line import magnitudes, positive
+from gradcheck.numeric.line import eps_of, magnitudes, positive
 from gradcheck.verdict.coverage import _seen
-from gradcheck.verdict.evidence import constant_along, constant_copy, eps_of, equal, infinite_in
+from gradcheck.verdict.evidence import constant_along, constant_copy, equal, infinite_in
 
 NAN, INF = np.nan, np.inf
 
