@@ -200,10 +200,9 @@ def backward_pass(
     """
     pending: dict[float, _Entry] = {}  # by creation number
     heap: list[float] = []  # the same numbers, negative
-    near: _Entry | None = (
-        None  # the first input of the last node, in neither of them: in a chain it comes next
-    )
-    number = 0.0  # of `near`
+    # The first input of the last node, in neither of them, and its number: in a chain it comes next.
+    near: _Entry | None = None
+    number = 0.0
     leaves: list[tuple[N, Any]] = []
     trace = tracing()
     slow = record or trace is not None

@@ -20,10 +20,8 @@ from unittest import mock
 FORWARD, BACKWARD, WRAPPER, ENGINE, REST = PARTS = ("forward", "backward", "wrapper", "engine", "rest")
 CALIBRATION = 2000
 WARM = 3  # steps before those that count
-SHOWN, SMALL = (
-    3,
-    0.05,
-)  # ops of each workload, those that take most; what takes less than this part is left out
+# Ops of each workload, those that take most; what takes less than this part is left out.
+SHOWN, SMALL = 3, 0.05
 
 Key = tuple[str, str]
 """What is called, and the part that its own time belongs to."""

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from growth import Growth
     from timing import Race
 
-RATIOS, GROWTH, BY_OP = "PyTorch eager = 1", "time = c size^exponent", "parts of a step's time"
+RATIOS = "PyTorch eager = 1 (of a check, its gradcheck in full mode)"
+GROWTH, BY_OP = "time = c size^exponent", "parts of a step's time"
 TABLES = {
     RATIOS: ("workload", "threads", "by hand", "best other peer", "gradcore", "aim"),
     GROWTH: ("growth", "threads", "implementation", "exponent", "off by", "of the larger sizes", "off by"),

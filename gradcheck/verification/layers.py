@@ -79,11 +79,9 @@ class LayerCall:
         """The layer's output for `(*arrays, parameters)`, the last a dict of Tensors by name."""
         *arrays, parameters = inputs
         dtype = next((p.dtype for p in parameters.values()), self.dtype)  # widened by numeric derivatives
-        if self.spec.state_after is not None:
-            made = self.layer(dtype)
-        elif (made := self._kept.get(dtype)) is None:  # type: ignore[assignment]
-            made = self._kept[dtype] = self.layer(dtype)
-        return functional_call(made, parameters, *arguments(self.cls, arrays))
+        if self.spec.state_after is not None or dtype not in self._kept:
+            self._kept[dtype] = self.layer(dtype)
+        return functional_call(self._kept[dtype], parameters, *arguments(self.cls, arrays))
 
     def layer(self, dtype: np.dtype[Any]) -> Module:
         """A new layer in this mode, with these buffers; its parameters are as it drew them."""

@@ -46,9 +46,8 @@ def backward(graph):
 
 
 @pytest.mark.checks("graphs")
-@pytest.mark.nightly(
-    each_time=46
-)  # each op is verified by itself each time, and most graphs hold others as well
+# Each op is verified by itself each time, and most graphs hold others as well.
+@pytest.mark.nightly(each_time=46)
 @pytest.mark.parametrize("name", OPS)
 def test_graphs_that_contain_the_op_go_backward_as_they_should(name, verify):
     verify(graphs(containing=name), backward, share=0.5).conclude(everything=False)
