@@ -111,6 +111,13 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [item for item in items if item not in left_out]
 
 
+def pytest_runtest_setup():
+    """PyTorch's own generator, from which layers and torch.randn draw, begins each test alike, whatever ran before it."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.manual_seed(0)
+
+
 def pytest_report_collectionfinish(config):
     return config.stash.get(LISTED, None)
 

@@ -64,10 +64,10 @@ PROJECTS = {"numpy": NUMPY, "torch": TORCH, "jax": JAX}
 
 
 def run(folder, source, test):
-    """pytest in a folder that holds the two files and nothing else."""
+    """pytest in a folder that holds the two files and nothing else; bytecode of a second ago would pass for that of now."""
     (folder / "mine.py").write_text(source, encoding="utf-8")
     (folder / "test_mine.py").write_text(test, encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", "."]
+    command = [sys.executable, "-B", "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", "."]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
