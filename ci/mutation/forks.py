@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import pytest
@@ -52,11 +53,11 @@ def preload() -> None:
 
 @dataclass(frozen=True)
 class Change:
-    """A module's source replaced by another text."""
+    """A module's source replaced by another text, or its code by another."""
 
     module: str
     path: Path
-    text: str
+    text: str | CodeType
 
 
 class _Loader(importlib.machinery.SourceFileLoader):
@@ -65,22 +66,26 @@ class _Loader(importlib.machinery.SourceFileLoader):
         self._text = change.text
 
     def get_code(self, fullname: str) -> Any:
-        return compile(self._text, self.path, "exec", dont_inherit=True)
+        text = self._text
+        return text if isinstance(text, CodeType) else compile(text, self.path, "exec", dont_inherit=True)
 
 
-class _Finder:
-    def __init__(self, change: Change) -> None:
-        self._change = change
+class Finder:
+    """What is put into `sys.meta_path` so that modules are imported changed."""
+
+    def __init__(self, *changes: Change) -> None:
+        self._changes = {change.module: change for change in changes}
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        if name != self._change.module:
+        """The changed module's; None for every other name."""
+        if (change := self._changes.get(name)) is None:
             return None
-        package = self._change.path.name == "__init__.py"
+        package = change.path.name == "__init__.py"
         return importlib.util.spec_from_file_location(
             name,
-            self._change.path,
-            loader=_Loader(self._change),
-            submodule_search_locations=[str(self._change.path.parent)] if package else None,
+            change.path,
+            loader=_Loader(change),
+            submodule_search_locations=[str(change.path.parent)] if package else None,
         )
 
 
@@ -246,7 +251,7 @@ def tests_of(root: Path, order: list[str], change: Change | None) -> Callable[[S
         os.chdir(root)
         sys.path.insert(0, str(root))
         if change is not None:
-            sys.meta_path.insert(0, _Finder(change))
+            sys.meta_path.insert(0, Finder(change))
         files = list(dict.fromkeys(name.partition("::")[0] for name in order))
         code = run_pytest(root, files, Reporter(send, order))
         send({"ended": code})

@@ -35,7 +35,8 @@ from report import Progress, print_report
 from selection import NothingError, choose, load
 from source import MODULE, Source, digest
 from store import Result, Store
-from touching import Touching, fingerprint, in_order, measure, test_files
+from tests_run import marked, measure
+from touching import Touching, fingerprint, in_order, test_files
 from warm import Functions, Server, can_wait
 
 HERE = Path(__file__).resolve().parent
@@ -87,12 +88,11 @@ class Run:
                 todo.append((file, print_))
         running: list[forks.Fork] = []
         waiting = list(todo)
+        changes = [marked(source) for source in self.sources] if todo else []
         while waiting or running:
             while waiting and len(running) < self.jobs:
                 file, print_ = waiting.pop(0)
-                running.append(
-                    forks.start((file, print_), measure(self.root, file, self.sources), lambda: 300.0)
-                )
+                running.append(forks.start((file, print_), measure(self.root, file, changes), lambda: 300.0))
             for fork in forks.finished(running):
                 running.remove(fork)
                 file, print_ = fork.label
@@ -171,10 +171,8 @@ class Run:
         self.store.load()
 
     def _task(self, mutant: Mutant, order: list[str]) -> Callable[[forks.Send], int]:
-        module = ".".join(Path(mutant.source.name).with_suffix("").parts).removesuffix(".__init__")
-        return forks.tests_of(
-            self.root, order, forks.Change(module, self.root / mutant.source.name, mutant.text)
-        )
+        source = mutant.source
+        return forks.tests_of(self.root, order, forks.Change(source.module, source.path, mutant.text))
 
     def _run_all(self, found: dict[Mutant, Result], todo: list[Mutant], task: Task) -> None:
         """Put each mutant's result into `found`: first its nearest tests, then the others that run its function."""

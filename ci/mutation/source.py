@@ -6,11 +6,11 @@ import ast
 import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 MODULE = "<module>"
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -40,6 +40,11 @@ class Source:
     path: Path
     name: str
     text: str = field(repr=False)
+
+    @property
+    def module(self) -> str:
+        """The name that it is imported by."""
+        return ".".join(Path(self.name).with_suffix("").parts).removesuffix(".__init__")
 
     @cached_property
     def tree(self) -> ast.Module:

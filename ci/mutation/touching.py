@@ -1,20 +1,16 @@
-"""Which tests run which function, measured once, and which of them to run first on a mutant."""
+"""Which tests run which function, and which of them to run first on a mutant."""
 
 from __future__ import annotations
 
-import os
 import re
-import sys
-import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import forks
-from source import MODULE, Source, digest
+from source import MODULE, digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from pathlib import Path
 
     from mutants import Mutant
@@ -110,49 +106,6 @@ def in_order(
     cheap = [name for name in others if touching.seconds[name] < CHEAP]
     long = [name for name in others if touching.seconds[name] >= CHEAP]
     return [name for name in ordered if name in chosen], cheap + long[:LONG]
-
-
-def measure(root: Path, file: str, sources: Iterable[Source]) -> Callable[[forks.Send], int]:
-    """The task of a fork: run all tests of a file and report which functions of the sources each runs."""
-    tables = {str(root / source.name): source for source in sources}
-
-    def task(send: forks.Send) -> int:
-        os.chdir(root)
-        sys.path.insert(0, str(root))
-        seen: set[Any] = set()
-        tests: dict[str, tuple[float, set[Any]]] = {}
-        current = ["", time.perf_counter()]
-
-        def close() -> None:
-            tests[str(current[0])] = (time.perf_counter() - float(current[1]), set(seen))
-            seen.clear()
-
-        def before_each(name: str) -> None:
-            close()
-            current[:] = [name, time.perf_counter()]
-
-        def trace(frame: Any, _event: str, _argument: Any) -> None:
-            if frame.f_code.co_filename in tables:
-                seen.add(frame.f_code)
-
-        sys.settrace(trace)
-        code = forks.run_pytest(root, [file], forks.Reporter(send, None, before_each))
-        sys.settrace(None)
-        close()
-        owners = {
-            name: (seconds, sorted({_owner(tables, code) for code in codes}))
-            for name, (seconds, codes) in tests.items()
-        }
-        _, at_import = owners.pop("")
-        send({"measured": file, "tests": owners, "at_import": at_import, "code": code})
-        return code
-
-    return task
-
-
-def _owner(tables: dict[str, Source], code: Any) -> str:
-    source = tables[code.co_filename]
-    return f"{source.name}:{source.owner(code.co_firstlineno).name}"
 
 
 def test_files(root: Path, places: Iterable[str]) -> list[str]:

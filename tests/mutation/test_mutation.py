@@ -20,12 +20,38 @@ with pytest.MonkeyPatch.context() as patch:
     import selection
     import store
     from source import Source
+    from tests_run import marked
 
 
 def changes(code, operator=None):
     """The changed lines, by operator or all."""
     source = Source(Path("sample.py"), "sample.py", code)
     return [m.lines[1] for m in mutants.mutants(source) if operator in (None, m.operator)]
+
+
+def test_whatever_has_a_body_marks_that_it_runs_under_the_name_of_its_function():
+    code = (
+        '"""A module."""\nfrom __future__ import annotations\n\n\n@decorated(lambda x: x + 1)\ndef f(x):\n    """It."""\n    return x\n\n\n'
+        "class C:\n    def g(self):\n        yield from (h(1) for h in [lambda x: x])\n\n\n"
+        "async def k():\n    def inner():\n        return 0\n    return inner()\n"
+    )
+    ran = []
+    space = {"__ran__": ran.append, "decorated": lambda rule: lambda f: (rule, f)}
+
+    def marks_of(call):
+        ran.clear()
+        return call(), ran.copy()
+
+    change = marked(Source(Path("sample.py"), "sample.py", code))
+    assert marks_of(lambda: exec(change.text, space)) == (None, ["sample.py:<module>"])
+    rule, f = space["f"]
+    assert (space["__doc__"], f.__doc__) == ("A module.", "It.")
+    assert marks_of(lambda: rule(0)) == (1, ["sample.py:f"])
+    assert marks_of(lambda: f(2)) == (2, ["sample.py:f"])
+    assert marks_of(lambda: list(space["C"]().g())) == ([1], ["sample.py:C.g", "sample.py:C.g"])
+    with pytest.raises(StopIteration):
+        space["k"]().send(None)
+    assert ran == ["sample.py:C.g", "sample.py:C.g", "sample.py:k", "sample.py:k"]
 
 
 # --- what is changed --------------------------------------------------------------------------------------------------
