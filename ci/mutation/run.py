@@ -45,7 +45,7 @@ SOURCES = (
     "gradcore/optim/*.py", "gradcore/graph.py", "gradcore/modes.py", "gradcore/op.py", "gradcore/transforms.py", "gradcore/recompute.py",
     "gradcore/variables.py", "gradcore/convert.py", "gradcore/sizes.py",
 )  # fmt: skip
-TESTS = ("tests/verification", "tests/core", "tests/nn", "tests/optim")
+TESTS = ("tests/verification", "tests/core", "tests/nn", "tests/optim", "tests/replay")
 # These look at imports and run Python anew, or are about the checks rather than about gradcore.
 NOT_RUN = ("*/test_import.py", "*/test_docstrings.py", "*/test_planted_*.py")
 

@@ -97,6 +97,17 @@ class Source:
             if isinstance(node, ast.If) and any(isinstance(part, ast.Raise) for part in node.body)
         ]
 
+    @cached_property
+    def bodies(self) -> list[tuple[int, int]]:
+        """Where what runs only when a function is called stands."""
+        found = []
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Lambda):
+                found.append(self.span(node.body))
+            elif isinstance(node, FUNCTIONS):
+                found.append((self.span(node.body[0])[0], self.span(node.body[-1])[1]))
+        return found
+
     # --- owners -------------------------------------------------------------------------------------------------------
 
     @cached_property

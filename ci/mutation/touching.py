@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from source import MODULE, digest
@@ -31,12 +32,15 @@ class Touching:
     seconds: dict[str, float] = field(default_factory=dict)
     functions: dict[str, frozenset[str]] = field(default_factory=dict)
     at_import: set[str] = field(default_factory=set)
+    _of: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # a function's tests
 
     def add(self, measured: dict[str, Any]) -> None:
         """Take over what was measured of one test file."""
         for name, (seconds, functions) in measured["tests"].items():
             self.seconds[name] = seconds
             self.functions[name] = frozenset(functions)
+            for function in functions:
+                self._of[function].append(name)
         self.at_import |= set(measured["at_import"])
 
     def tests(self, mutant: Mutant, units: set[str]) -> list[str]:
@@ -54,9 +58,7 @@ class Touching:
                 if any(f.startswith(file) for f in functions)
             ]
         else:
-            found = [
-                name for name, functions in self.functions.items() if file + mutant.owner.name in functions
-            ]
+            found = list(self._of.get(file + mutant.owner.name, ()))
         if units:
             ran = set(found)
             found += [name for name in self.functions if name not in ran and units & case_words(name)]
@@ -69,6 +71,7 @@ class Touching:
         return found
 
 
+@cache
 def case_words(name: str) -> set[str]:
     """The words of a test's case: {"matmul", "3"} for test_the_value_is_the_references[matmul-3]."""
     return set(re.findall(r"\w+", name.partition("[")[2]))

@@ -6,14 +6,13 @@ in place before the import, and goes another way (`forks.tests_of`); the body of
 
 from __future__ import annotations
 
-import ast
 import gc
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 import forks
 import pytest
-from source import FUNCTIONS, MODULE
+from source import MODULE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,16 +27,7 @@ def can_wait(mutant: Mutant, at_import: set[str]) -> bool:
     source, owner = mutant.source, mutant.owner
     if owner.name == MODULE or f"{source.name}:{owner.name}" in at_import:
         return False
-    for node in ast.walk(source.tree):
-        if isinstance(node, ast.Lambda):
-            begin, end = source.span(node.body)
-        elif isinstance(node, FUNCTIONS):
-            begin, end = source.span(node.body[0])[0], source.span(node.body[-1])[1]
-        else:
-            continue
-        if begin <= mutant.begin and mutant.end <= end:
-            return True
-    return False
+    return any(begin <= mutant.begin and mutant.end <= end for begin, end in source.bodies)
 
 
 class Functions:
