@@ -132,8 +132,9 @@ class Run:
         """The result of every mutant, each in a fork of its own."""
         found = {mutant: result for mutant in wanted if (result := self.known(mutant)) is not None}
         todo = [mutant for mutant in wanted if mutant not in found]
-        bodies = [mutant for mutant in todo if can_wait(mutant, self.touching.at_import)]
-        others = [mutant for mutant in todo if mutant not in set(bodies)]
+        bodies, others = [], []
+        for mutant in todo:
+            (bodies if can_wait(mutant, self.touching.at_import) else others).append(mutant)
         print(
             f"running {len(todo)} of {len(wanted)} mutants: the others were killed before and have not changed",
             flush=True,
@@ -142,7 +143,8 @@ class Run:
             self._run_in_project(bodies)
             found |= {mutant: self.store.results[self.fingerprint(mutant)] for mutant in bodies}
         if self.parts == 1:
-            wanted = [mutant for mutant in wanted if mutant not in set(others)]
+            left = set(others)
+            wanted = [mutant for mutant in wanted if mutant not in left]
         else:
             self._run_all(found, others, self._task)
         return {mutant: found[mutant] for mutant in wanted}
