@@ -62,7 +62,7 @@ def as_array(value: Any) -> NDArray[Any]:
 
 def unmixed(value: Any) -> NDArray[Any]:
     """`value` as an array of numbers: ShapeError for lists of unequal lengths, DtypeError for what holds no numbers."""
-    if hasattr(value, "named_parameters") or callable(value):
+    if callable(value):
         got = value.__name__ if hasattr(value, "__name__") else type(value).__name__
         raise DtypeError(f"expected numbers, and got {got}: call it, and use what it gives")
     try:
@@ -94,7 +94,7 @@ def _unwrapped(value: Any) -> Any:
 
 
 def _unrecorded(value: Any) -> Any:
-    if isinstance(value, Node) and getattr(value, "requires_grad", False):
+    if isinstance(value, Node) and value.requires_grad:
         raise GraphError(
             "a list of Tensors that require gradients can't become one array, as their history would be lost: join them with "
             "gradcore.stack or concatenate, or write x.data for each"

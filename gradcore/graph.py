@@ -34,6 +34,7 @@ class Node:
     __slots__ = ("__weakref__", "_first", "_left", "_op", "_order", "_right", "_second", "data")
 
     data: NDArray[Any]
+    requires_grad: bool
     _op: Any  # the Op that made it, None for a leaf
     # Of an op of one or two arrays without static parameters: its inputs' nodes, None in place of one that needs no gradient,
     # and its arrays, of which there may be no second. Of any other: all nodes as a tuple on the left, all arrays as a tuple

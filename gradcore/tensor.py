@@ -69,7 +69,6 @@ class Tensor(Attached):
     __slots__ = ("grad", "requires_grad")
 
     grad: NDArray[Any] | None
-    requires_grad: bool
 
     def __init__(self, array: Operand, requires_grad: bool = False) -> None:
         data = as_array(array)

@@ -8,6 +8,7 @@ import pytest
 
 import gradcore
 from gradcore import Tensor, tensor
+from gradcore.convert import operand
 from gradcore.errors import DtypeError, GraphError, ShapeError
 
 
@@ -58,6 +59,36 @@ def test_arrays_and_tensors_in_a_list_keep_their_dtype():
     assert tensor([[np.arange(2)], [np.arange(2)]]).dtype == np.int64
     assert tensor([Tensor(np.zeros(2)), Tensor(np.ones(2))]).tolist() == [[0, 0], [1, 1]]
     assert tensor([Tensor(np.zeros(2))]).dtype == np.float64
+
+
+@pytest.mark.parametrize("sequence", [list, tuple])
+@pytest.mark.parametrize("entry", [np.array([1.0, 2.0]), np.float64(1.0), Tensor(np.array([1.0]))])
+def test_what_has_a_dtype_keeps_it_in_a_sequence_and_by_itself(sequence, entry):
+    assert gradcore.tensor(sequence([entry])).dtype == np.float64
+    assert gradcore.tensor(entry).dtype == np.float64
+
+
+@pytest.mark.parametrize("sequence", [list, tuple])
+def test_a_sequence_of_tensors_that_require_gradients_is_refused(sequence):
+    with pytest.raises(GraphError, match="would be lost: join them"):
+        gradcore.tensor(sequence([Tensor([1.0], requires_grad=True)]))
+
+
+def test_what_numpy_says_of_lists_that_are_too_deep_is_kept():
+    deep = 1.0
+    for _ in range(70):
+        deep = [deep]
+    with pytest.raises(ValueError, match="maximum number of dimension"):
+        gradcore.tensor(deep)
+
+
+def test_a_number_is_made_an_array_once_for_each_dtype():
+    float32, float64 = np.dtype(np.float32), np.dtype(np.float64)
+    for value in (0.5, 3):
+        assert operand(value, float32) is operand(value, float32)
+        assert operand(value, float32).dtype == float32
+        assert operand(value, float64).dtype == float64
+        assert not operand(value, float32).flags.writeable
 
 
 @pytest.mark.parametrize(

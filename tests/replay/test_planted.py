@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import test_captured_steps as steps
+import test_changed_between_calls as changes
 import test_not_captured as refusals
 from both import run_both
+from small import calls
 
 from gradcore import optim
 from gradcore.replay import captured as captured_module
@@ -103,21 +105,21 @@ def test_calls_of_constants_and_repeated_calls_are_left_out():
 def test_without_guards_changes_are_missed(monkeypatch):
     monkeypatch.setattr(captured_module, "all_hold", lambda guards: lambda: True)
     with pytest.raises(AssertionError):
-        refusals.test_what_is_changed_between_calls_is_honoured("an attribute")
+        changes.test_what_is_changed_between_calls_is_honoured("an attribute")
 
 
 def test_without_a_second_recording_hidden_numbers_are_missed(monkeypatch):
     monkeypatch.setattr(captured_module, "same_calls", lambda mine, other: "")
     monkeypatch.setattr(captured_module, "verify", lambda *_: None)
     with pytest.raises(AssertionError):
-        run_both(refusals.hidden_number, refusals.calls())
+        run_both(refusals.hidden_number, calls())
 
 
 def test_without_the_watch_what_the_step_changes_is_missed(monkeypatch):
     monkeypatch.setattr(watch.Watch, "check", lambda self: None)
     monkeypatch.setattr(captured_module, "all_hold", lambda guards: lambda: True)
     with pytest.raises(AssertionError):
-        run_both(refusals.counting, refusals.calls())
+        run_both(refusals.counting, calls())
 
 
 def test_kept_results_in_buffers_would_be_overwritten(monkeypatch):
