@@ -136,10 +136,15 @@ def read_png(path: str | os.PathLike[str], shape: tuple[int, ...]) -> npt.NDArra
             raise DataError(
                 f"{path} is {picture.height} pixels high and {picture.width} wide, expected {height} x {width}: resize it"
             )
-        wide = picture.mode.startswith("I") and channels == 1
+        wide = picture.mode.startswith("I")  # 16 bits of grey, which Pillow would clip to 8 for colours
         raw = np.asarray(picture if wide else picture.convert(_MODES[channels]))
     values = np.divide(raw, np.float32(65535 if wide else 255), dtype=np.float32)
-    return np.ascontiguousarray(np.moveaxis(values, -1, 0) if channels > 1 else values).reshape(shape)
+    if wide:
+        planes = np.ones((channels, height, width), np.float32)
+        planes[:3] = values
+    else:
+        planes = np.moveaxis(values, -1, 0) if channels > 1 else values
+    return np.ascontiguousarray(planes).reshape(shape)
 
 
 def _head(path: Path) -> tuple[int, int, bool]:

@@ -107,6 +107,17 @@ def test_pictures_of_16_bits_and_in_colour_become_grey_from_0_to_1(tmp_path):
     np.testing.assert_array_equal(read_png(tmp_path / "p", (4,)), np.ones(4))
 
 
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_grey_of_16_bits_keeps_its_levels_in_every_number_of_channels(tmp_path, channels):
+    levels = np.array([[0, 65535, 257], [32768, 1, 12345]], np.uint16)
+    PIL.fromarray(levels).save(tmp_path / "p", "PNG")
+    found = read_png(tmp_path / "p", (channels, 2, 3))
+    assert found.dtype == np.float32
+    for plane in found[:3]:
+        np.testing.assert_array_equal(plane, levels / np.float32(65535))
+    np.testing.assert_array_equal(found[3:], np.ones((max(0, channels - 3), 2, 3)))
+
+
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
