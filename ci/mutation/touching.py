@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _OF_RULES = ("gradient", "subgradient", "differentiable", "tensors_give")
 _OF_VALUES = ("value", "output", "trajectory", "gradient", "tensors_give")
 
-NEAR = 40  # tests run first, from few files
+NEAR = 40  # tests of a mutant's units run first, and as many cheap ones that run little else
 CHEAP = 0.03  # seconds: such tests run before the long ones
 LONG = 300  # long tests at most, after all cheap ones: those that run little else
 
@@ -87,24 +87,25 @@ def in_order(
     """
     likely = _OF_RULES if mutant.owner.rule else _OF_VALUES
     names = touching.tests(mutant, units)
-    nth: Counter[str] = Counter()
+    nth: Counter[tuple[str, bool]] = Counter()
     place: dict[str, tuple[Any, ...]] = {}
     for name in names:
-        function = name.partition("[")[0]
-        nth[function] += 1
+        function, own = name.partition("[")[0], bool(units & case_words(name))
+        nth[function, own] += 1
         seconds = touching.seconds[name]
         rank = next((i for i, word in enumerate(likely) if word in function), len(likely))
         if name == hint or killers[name]:
             place[name] = (0, name != hint, -killers[name] / (0.02 + seconds))
+        elif own:  # one case of each test function, then another of each
+            place[name] = (2, nth[function, own], rank, seconds)
         elif seconds < CHEAP:
             place[name] = (1 if mutant.refusal or not units else 3, len(touching.functions[name]), seconds)
-        elif units & case_words(name):
-            place[name] = (2, rank, nth[function], seconds)
         else:  # a test that runs little else is likelier to be about this
-            place[name] = (4 if units else 2, len(touching.functions[name]), nth[function], seconds)
+            place[name] = (4 if units else 2, len(touching.functions[name]), nth[function, own], seconds)
     ordered = sorted(names, key=place.__getitem__)
-    first = [name for name in ordered if place[name][0] < 4][: NEAR if units else 3 * NEAR]
-    chosen = set(first or ordered[:NEAR])
+    nearest = NEAR if units else 2 * NEAR
+    about = [name for name in ordered if place[name][0] < 3][:nearest]
+    chosen = set([*about, *[name for name in ordered if place[name][0] == 3][:nearest]] or ordered[:NEAR])
     others = [name for name in ordered if name not in chosen]
     cheap = [name for name in others if touching.seconds[name] < CHEAP]
     long = [name for name in others if touching.seconds[name] >= CHEAP]
