@@ -27,6 +27,9 @@ import pytest
 
 MEMORY = 20 << 30  # bytes that a fork may take: some tests make huge arrays of which they touch little
 
+FEW = 5
+"""Examples of each check while a mutant's nearest tests run: most are killed by the first."""
+
 Send = Callable[[dict[str, Any]], None]
 
 
@@ -90,14 +93,22 @@ class Finder:
 
 
 class Reporter:
-    """The pytest plugin of a fork: runs the tests of `order` in that order, and sends the outcome of each."""
+    """The pytest plugin of a fork: runs the tests of `order` in that order, and sends the outcome of each.
+
+    few: with FEW examples of each check.
+    """
 
     def __init__(
-        self, send: Send, order: list[str] | None, before_each: Callable[[str], None] | None = None
+        self,
+        send: Send,
+        order: list[str] | None,
+        before_each: Callable[[str], None] | None = None,
+        few: bool = False,
     ) -> None:
         self.send = send
         self.order = order
         self.before_each = before_each
+        self.few = few
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -111,6 +122,9 @@ class Reporter:
             "mutation", settings(), derandomize=True, database=None, phases=[Phase.explicit, Phase.generate]
         )
         settings.load_profile("mutation")
+        settings.register_profile("few", settings(), max_examples=min(FEW, settings().max_examples))
+        if self.few:
+            settings.load_profile("few")
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Iterator[None]:
@@ -244,16 +258,15 @@ def end(fork: Fork) -> None:
     _, fork.status = os.waitpid(fork.pid, 0)
 
 
-def tests_of(root: Path, order: list[str], change: Change | None) -> Callable[[Send], int]:
+def tests_of(root: Path, order: list[str], few: bool, change: Change) -> Callable[[Send], int]:
     """The task of a fork: these tests, with this change."""
 
     def task(send: Send) -> int:
         os.chdir(root)
         sys.path.insert(0, str(root))
-        if change is not None:
-            sys.meta_path.insert(0, Finder(change))
+        sys.meta_path.insert(0, Finder(change))
         files = list(dict.fromkeys(name.partition("::")[0] for name in order))
-        code = run_pytest(root, files, Reporter(send, order))
+        code = run_pytest(root, files, Reporter(send, order, few=few))
         send({"ended": code})
         return code
 

@@ -49,7 +49,8 @@ TESTS = ("tests/verification", "tests/core", "tests/nn", "tests/optim", "tests/r
 # These look at imports and run Python anew, or are about the checks rather than about gradcore.
 NOT_RUN = ("*/test_import.py", "*/test_docstrings.py", "*/test_planted_*.py")
 
-Task = Callable[[Mutant, list[str]], Callable[[forks.Send], int]]
+Part = tuple[list[str], bool]  # tests in their order, and whether with few examples
+Task = Callable[[Mutant, Part], Callable[[forks.Send], int]]
 
 
 class Run:
@@ -155,8 +156,8 @@ class Run:
         def serve(server: Server) -> None:
             functions = Functions(self.root, self.sources)
 
-            def task(mutant: Mutant, order: list[str]) -> Callable[[forks.Send], int]:
-                return server.tests_of(order, lambda: functions.exchange(mutant))
+            def task(mutant: Mutant, part: Part) -> Callable[[forks.Send], int]:
+                return server.tests_of(*part, lambda: functions.exchange(mutant))
 
             self._run_all({}, todo, task)
 
@@ -172,13 +173,13 @@ class Run:
             raise SystemExit(f"running the mutants ended with {process.exitcode}")
         self.store.load()
 
-    def _task(self, mutant: Mutant, order: list[str]) -> Callable[[forks.Send], int]:
+    def _task(self, mutant: Mutant, part: Part) -> Callable[[forks.Send], int]:
         source = mutant.source
-        return forks.tests_of(self.root, order, forks.Change(source.module, source.path, mutant.text))
+        return forks.tests_of(self.root, *part, forks.Change(source.module, source.path, mutant.text))
 
     def _run_all(self, found: dict[Mutant, Result], todo: list[Mutant], task: Task) -> None:
-        """Put each mutant's result into `found`: first its nearest tests, then the others that run its function."""
-        waiting: list[tuple[Mutant, list[list[str]] | None]] = [(mutant, None) for mutant in todo[::-1]]
+        """Put each mutant's result into `found`: first its nearest tests, then all that run its function."""
+        waiting: list[tuple[Mutant, list[Part] | None]] = [(mutant, None) for mutant in todo[::-1]]
         running: list[forks.Fork] = []
         started = saved = time.monotonic()
         survived = 0
@@ -218,28 +219,29 @@ class Run:
             self.store.save()
             self.progress.show("")
 
-    def _parts(self, mutant: Mutant) -> list[list[str]]:
+    def _parts(self, mutant: Mutant) -> list[Part]:
         """The tests to run, in parts: put in order once, as the order changes with every kill."""
         killers = self.killers[mutant.source.name, mutant.owner.name]
         before = self.store.results.get(self.fingerprint(mutant))
         units = self.units[mutant.source.name].get(mutant.owner.name, set())
-        ordered = in_order(mutant, self.touching, units, killers, before.by if before else None)
-        return [part for part in ordered[: self.parts] if part]
+        nearest, others = in_order(mutant, self.touching, units, killers, before.by if before else None)
+        parts = [(nearest, True), (nearest + others, False)]
+        return parts[: self.parts] if nearest else []
 
-    def _start(self, mutant: Mutant, parts: list[list[str]], task: Task) -> forks.Fork:
-        order = parts[0]
+    def _start(self, mutant: Mutant, parts: list[Part], task: Task) -> forks.Fork:
+        order, _ = parts[0]
 
         def limit() -> float:
             done = sum("passed" in message for message in fork.messages)
             usual = self.touching.seconds[order[done]] if done < len(order) else 0.0
             return self.silence + 10 * usual
 
-        fork = forks.start((mutant, time.monotonic(), parts), task(mutant, order), limit)
+        fork = forks.start((mutant, time.monotonic(), parts), task(mutant, parts[0]), limit)
         return fork
 
     def _result(self, fork: forks.Fork, seconds: float) -> Result | None:
         """None where all tests have passed."""
-        order = fork.label[2][0]
+        order, _ = fork.label[2][0]
         for message in fork.messages:
             if "unable" in message:
                 raise SystemExit(f"{fork.label[0].source.name}:{fork.label[0].line}: {message['unable']}")

@@ -88,12 +88,17 @@ class Server(forks.Reporter):
         self._serve(self)
         return True
 
-    def tests_of(self, order: list[str], exchange: Callable[[], None]) -> Callable[[forks.Send], int]:
+    def tests_of(
+        self, order: list[str], few: bool, exchange: Callable[[], None]
+    ) -> Callable[[forks.Send], int]:
         """The task of a fork: these tests, after `exchange`."""
 
         def task(send: forks.Send) -> int:
             from _pytest.main import pytest_runtestloop
+            from hypothesis import settings
 
+            if few:
+                settings.load_profile("few")
             exchange()
             self.send = send
             self._session.items = [self._items[name] for name in order]
