@@ -259,7 +259,7 @@ def _shares(
     label_smoothing: float,
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """One-hot labels, smoothed, which of them count, and the sum of the weights of those."""
-    kept = np.ones(labels.shape, bool) if ignore_index is None else labels != ignore_index
+    kept = labels != ignore_index  # all of them where it is None
     labels = np.where(kept, labels, 0)
     shares = (labels[:, None] == np.reshape(np.arange(by_class[0]), by_class)).astype(dtype)
     shares = _smoothed(shares, label_smoothing, by_class[0])

@@ -85,6 +85,19 @@ def test_signs_that_do_not_fit_are_refused_and_the_loss_named(name, inputs, shap
         )
 
 
+def test_signs_may_be_a_list():
+    assert float(gradcore.hinge_loss([0.25, 0.5], [1, -1], "sum")) == 0.75 + 1.5
+
+
+@pytest.mark.parametrize("name", ["cosine_embedding_loss", "triplet_margin_loss"])
+def test_vectors_may_stand_along_more_axes(name):
+    rng = np.random.default_rng(0)
+    loss, vectors = getattr(gradcore, name), rng.normal(size=(3, 2, 3, 4))
+    given = [*vectors[:2], rng.integers(0, 2, (2, 3))] if name == "cosine_embedding_loss" else list(vectors)
+    rows = [v.reshape(6, *v.shape[2:]) for v in given]
+    np.testing.assert_array_equal(loss(*given, "none").reshape(6), loss(*rows, "none"))
+
+
 def test_scores_of_one_axis_are_refused():
     with pytest.raises(
         ShapeError, match=r"^multi_margin_loss takes scores of shape \(n, classes\), and got \(2,\)"
