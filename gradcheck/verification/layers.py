@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from gradcheck.backends.core import as_tensors
 from gradcheck.backends.tree import leaves
 from gradcheck.check import gradcheck, gradgradcheck
+from gradcheck.strategies.shapes import evaluate, names_in
 from gradcheck.verification.agreement import check_agreement
 from gradcheck.verification.outcome import VerificationError, described
 from gradcore.convert import plain
@@ -326,28 +328,26 @@ def _wide(a: Any) -> Any:
 
 
 def check_layer_rows(call: LayerCall, example: Example) -> None:
-    """Batches of one example and of none, by the first array's first axis, each against the reference.
+    """Batches of one example and of none, by all axes of the letter n, each against the reference.
 
     In training, a layer refuses just those after which `state_after` would not be finite, with ShapeError, and is then as
     before. Raises `VerificationError`.
     """
-    x, *others = example.arrays
-    if x is None:
-        raise VerificationError(f"{call}: its first input is optional, so its rows can't be taken as a batch")
-    for rows in (x[:1], x[:0]):
-        what = call.on([rows, *others])
-        values = [rows, *others, *call.parameters.values()]
+    for count in (1, 0):
+        arrays = _rows(example, count)
+        what = call.on(arrays)
+        values = [*arrays, *call.parameters.values()]
         with np.errstate(all="ignore"):
             after = call.state_after(*[_wide(v) for v in values])
         known = all(np.isfinite(v).all() for v in after.values() if not isinstance(v, np.random.Generator))
         layer = call.layer(call.dtype)
         before = state_of(layer)
         try:
-            layer(*arguments(call.cls, list(map(_tensor, [rows, *others]))))
+            layer(*arguments(call.cls, list(map(_tensor, arrays))))
         except ShapeError as error:
             if known:
                 raise VerificationError(f"{what} was refused: {error}") from error
-            if str(rows.shape) not in str(error):
+            if arrays[0] is None or str(arrays[0].shape) not in str(error):
                 raise VerificationError(f"{what} was refused without naming its shape: {error}") from error
             _unchanged(what, before, state_of(layer), "by a call that was refused")
             continue
@@ -360,6 +360,18 @@ def check_layer_rows(call: LayerCall, example: Example) -> None:
 
         _check_shapes(what, call, values)
         check_agreement(what, ours, lambda *v: _joined(call.reference(*v)), values, _moves(call, example))
+
+
+def _rows(example: Example, count: int) -> list[Any]:
+    """The example's arrays with so many rows along the axes of the letter n."""
+    found = []
+    for array, domain in zip(example.arrays, example.domains, strict=True):
+        kept = [
+            slice(evaluate(axis, {"n": count}) if names_in(axis) == ["n"] else None)
+            for axis in takewhile(lambda axis: axis != "...", domain.array.shape.split())
+        ]
+        found.append(None if array is None else array[tuple(kept)])
+    return found
 
 
 def check_layer_misfit(call: LayerCall, example: Example, letters: Mapping[str, int]) -> None:

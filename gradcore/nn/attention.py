@@ -91,7 +91,7 @@ def _reference(
     q, k, v = (x[None] if alone else x if batch_first else x.swapaxes(0, 1) for x in (query, key, value))
     shape = (len(q), num_heads, q.shape[1], k.shape[1])
     by_head = mask.reshape(shape) if mask is not None and mask.ndim == 3 else mask
-    padding = None if padding is None else padding.reshape(len(q), 1, 1, -1)
+    padding = None if padding is None else padding[:, None, None]
     kept = np.ones(shape)
     if training and dropout:
         bits = np.random.PCG64(rng).advance(_weights_of(embed_dim, kdim, vdim))
@@ -164,7 +164,7 @@ def _x(shape: str) -> Any:
 _HEADS = Derived(lambda e: [h for h in (2, 1) if e["e"] % h == 0])
 _CONFIG = {"embed_dim": Size("e"), "num_heads": _HEADS}
 # Two keys or more: the weight of a single one is 1, whatever the query.
-_SIZES = {"b": (1, 2), "l": (1, 2), "s": (2, 3), "e": (1, 2)}
+_SIZES = {"n": (0, 2), "l": (0, 2), "s": (2, 3), "e": (1, 2)}
 
 
 def fan_in_uniform(shape: Any, fan_in: int, _fan_out: int, rng: init.Rng) -> Any:
@@ -178,36 +178,36 @@ def fan_in_uniform(shape: Any, fan_in: int, _fan_out: int, rng: init.Rng) -> Any
 @layer(
     spec=LayerSpec(
         case(
-            _x("b l e"),
-            _x("b s e"),
-            _x("b s e"),
-            booleans("b s", optional=True),
+            _x("n l e"),
+            _x("n s e"),
+            _x("n s e"),
+            booleans("n s", optional=True),
             booleans("l s", optional=True),
             params={**_CONFIG, "batch_first": OneOf(True), "bias": flags()},
             sizes={**_SIZES, "s": (3, 4)},  # of which some two are open
             values_where=_open_somewhere,
         ),
         case(
-            _x("l b e"),
-            _x("s b e"),
-            _x("s b e"),
-            _x("b s"),
-            _x("2*b l s"),
+            _x("l n e"),
+            _x("s n e"),
+            _x("s n e"),
+            _x("n s"),
+            _x("2*n l s"),
             params={"embed_dim": Size("e"), "num_heads": OneOf(2)},
             sizes={**_SIZES, "e": (2, 2)},
         ),
         case(_x("l e"), _x("s e"), _x("s e"), params=_CONFIG, sizes=_SIZES),
         case(
-            _x("l b e"),
-            _x("s b k"),
-            _x("s b v"),
+            _x("l n e"),
+            _x("s n k"),
+            _x("s n v"),
             params={**_CONFIG, "kdim": Size("k"), "vdim": Size("v"), "bias": flags()},
             sizes={**_SIZES, "k": (1, 3), "v": (1, 3)},
         ),
         case(
-            _x("l b e"),
-            _x("s b e"),
-            _x("s b e"),
+            _x("l n e"),
+            _x("s n e"),
+            _x("s n e"),
             params={**_CONFIG, "dropout": OneOf(0.25), "rng": OneOf(0, 1)},
             sizes=_SIZES,
         ),
@@ -335,7 +335,7 @@ class MultiheadAttention(Module):
             weight = self.in_proj_weight[rows]
         y = linear(x, transpose(weight), bias)
         y = y[None] if len(y.shape) == 2 else y if self.batch_first else swapaxes(y, 0, 1)
-        return swapaxes(reshape(y, (*y.shape[:2], self.num_heads, -1)), 1, 2)
+        return swapaxes(reshape(y, (*y.shape[:2], self.num_heads, self.embed_dim // self.num_heads)), 1, 2)
 
     def _by_head(self, padding: Any, mask: Any, shape: tuple[int, ...]) -> Iterator[Any]:
         """The masks that came, so that they broadcast to (n, num_heads, l, s)."""

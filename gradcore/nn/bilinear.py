@@ -40,13 +40,13 @@ def _initial(
 
 
 _CONFIG = {"in1_features": Size("i"), "in2_features": Size("j"), "out_features": Size("o")}
-_SIZES = {"b": (0, 3), "i": (1, 3), "j": (1, 3), "o": (1, 3), "t": (1, 2)}
+_SIZES = {"n": (0, 3), "i": (1, 3), "j": (1, 3), "o": (1, 3), "t": (1, 2)}
 
 
 @layer(
     spec=LayerSpec(
-        case(reals("b i"), reals("b j"), params={**_CONFIG, "bias": flags()}, sizes=_SIZES),
-        case(reals("b t i"), reals("b t j"), params=_CONFIG, sizes=_SIZES),
+        case(reals("n i"), reals("n j"), params={**_CONFIG, "bias": flags()}, sizes=_SIZES),
+        case(reals("n t i"), reals("n t j"), params=_CONFIG, sizes=_SIZES),
         reference=_by_outer_products,
         initial=_initial,
     )

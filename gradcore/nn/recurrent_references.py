@@ -63,7 +63,8 @@ def _layers(
     n, steps = x.shape[:2]
     hidden, ways = state["weight_hh_l0"].shape[1], 1 + bidirectional
     before = [
-        np.zeros((num_layers * ways, n, hidden)) if v is None else v.reshape(-1, n, hidden) for v in (h, c)
+        np.zeros((num_layers * ways, n, hidden)) if v is None else v.reshape(num_layers * ways, n, hidden)
+        for v in (h, c)
     ]
     after = [np.zeros((num_layers * ways, n, hidden)) for _ in before]
     y = np.zeros((n, steps, ways * hidden))
@@ -154,16 +155,16 @@ def cell_spec(kind: str) -> LayerSpec:
     def initial(rng: Any, input_size: int, hidden_size: int, bias: bool = True, **_: Any) -> Any:
         return _initial(rng, len(_GATES[kind]) * hidden_size, hidden_size, {"": input_size}, bias)
 
-    batch = [_x(shape).replaced(optional=True) for shape in ["b k"] * _count(kind)]
+    batch = [_x(shape).replaced(optional=True) for shape in ["n k"] * _count(kind)]
     return LayerSpec(
-        case(_x("b i"), *batch, params={**_CONFIG, "bias": flags()}, sizes={**_SIZES, "b": (0, 2)}),
+        case(_x("n i"), *batch, params={**_CONFIG, "bias": flags()}, sizes={**_SIZES, "n": (0, 2)}),
         case(_x("i"), *[_x("k")] * _count(kind), params=_CONFIG, sizes=_SIZES),
         *[
             case(
-                _x("b i"),
-                _x("b k"),
+                _x("n i"),
+                _x("n k"),
                 params={**_CONFIG, "nonlinearity": OneOf("relu")},
-                sizes={**_SIZES, "b": (1, 2)},
+                sizes={**_SIZES, "n": (1, 2)},
             )
             for _ in range(kind == "RNN")
         ],

@@ -138,7 +138,7 @@ def _x(shape: str) -> Any:
 
 
 _CONFIG = {"d_model": Size("e"), "nhead": OneOf(1), "dim_feedforward": Size("f")}
-_SIZES = {"b": (1, 2), "t": (1, 2), "e": (3, 3), "f": (1, 2)}
+_SIZES = {"n": (0, 2), "t": (1, 2), "e": (3, 3), "f": (1, 2)}
 
 # --- the layer --------------------------------------------------------------------------------------------------------
 
@@ -146,9 +146,9 @@ _SIZES = {"b": (1, 2), "t": (1, 2), "e": (3, 3), "f": (1, 2)}
 @layer(
     spec=LayerSpec(
         case(
-            _x("b t e"),
+            _x("n t e"),
             booleans("t t", optional=True),
-            booleans("b t", optional=True),
+            booleans("n t", optional=True),
             params={
                 **_CONFIG,
                 "dropout": OneOf(0.0),
@@ -159,7 +159,7 @@ _SIZES = {"b": (1, 2), "t": (1, 2), "e": (3, 3), "f": (1, 2)}
             values_where=_open_somewhere,
         ),
         case(
-            _x("t b e"),
+            _x("t n e"),
             params={
                 **_CONFIG,
                 "nhead": OneOf(2),
