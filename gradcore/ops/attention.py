@@ -138,8 +138,14 @@ def scaled_dot_product_attention(
             f"{name} got both attn_mask and is_causal=True: combine them, mask & np.tri(l, s, dtype=bool)"
         )
     shapes = [tuple(a.shape) for a in (query, key, value)]
+    try:
+        leading = np.broadcast_shapes(shapes[0][:-2], shapes[1][:-2])  # those of the scores
+        np.broadcast_shapes(leading, shapes[2][:-2])
+    except ValueError:
+        leading = None
     if (
-        any(len(s) < 2 for s in shapes)
+        leading is None
+        or any(len(s) < 2 for s in shapes)
         or shapes[0][-1] != shapes[1][-1]
         or shapes[1][-2] != shapes[2][-2]
         or not shapes[1][-2]
@@ -150,10 +156,6 @@ def scaled_dot_product_attention(
         )
     added = taking_part = None
     if attn_mask is not None:
-        check_mask(
-            name,
-            attn_mask,
-            (*np.broadcast_shapes(shapes[0][:-2], shapes[1][:-2]), shapes[0][-2], shapes[1][-2]),
-        )
+        check_mask(name, attn_mask, (*leading, shapes[0][-2], shapes[1][-2]))
         added, taking_part = (None, plain(attn_mask)) if attn_mask.dtype == bool else (attn_mask, None)
     return attention_weights(query, key, added, taking_part, is_causal, scale) @ value

@@ -48,6 +48,9 @@ def test_a_query_without_a_key_gets_zeros_and_a_gradient_of_zeros():
         (lambda: attend(Q, K[..., :3], V), ShapeError, r"\(2, 3, 4\), \(2, 5, 3\) and \(2, 5, 2\): \(\.\.\., l, e\)"),
         (lambda: attend(Q, K[:, :4], V), ShapeError, r"would fit, with s of at least 1"),
         (lambda: attend(Q, K[:, :0], V[:, :0]), ShapeError, r"with s of at least 1"),
+        (lambda: attend(Q, np.ones((3, 5, 4)), V), ShapeError, r"of the shapes \(2, 3, 4\), \(3, 5, 4\) and \(2, 5, 2\)"),
+        (lambda: attend(Q, K, np.ones((3, 5, 2)), np.ones((3, 5), bool)), ShapeError, r"and \(3, 5, 2\): \(\.\.\., l, e\)"),
+        (lambda: attend(Q[0], K[0], V, np.ones((2, 3, 5), bool)), ShapeError, r"a mask of shape \(2, 3, 5\) for scores of shape \(3, 5\)"),
         (lambda: attend(Q[0, 0], K, V), ShapeError, r"of the shapes \(4,\)"),
         (lambda: attend(Q, K, V, np.ones((3, 5), bool), is_causal=True), ArgumentError, r"both attn_mask and is_causal=True: combine"),
         (lambda: attend(Q, K, V, np.ones((3, 4), bool)), ShapeError, r"a mask of shape \(3, 4\) for scores of shape \(2, 3, 5\)"),
@@ -67,6 +70,33 @@ def test_a_query_without_a_key_gets_zeros_and_a_gradient_of_zeros():
 def test_what_does_not_fit_is_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_leading_axes_broadcast_with_a_mask_and_without():
+    q, k, v = normal(2, 1, 3, 4), normal(5, 4, 4, seed=1), normal(2, 5, 4, 2, seed=2)
+    whole = [np.broadcast_to(x, (2, 5, *x.shape[-2:])) for x in (q, k, v)]
+    for mask in (
+        None,
+        np.tri(3, 4, dtype=bool),
+        normal(5, 3, 4, seed=3),
+        np.tri(3, 4, 2, dtype=bool)[None, None],
+    ):
+        np.testing.assert_allclose(attend(q, k, v, mask), attend(*whole, mask), rtol=1e-13)
+
+
+def test_a_scale_takes_the_place_of_the_root_of_the_width():
+    np.testing.assert_allclose(attend(Q, K, V), attend(Q, K, V, scale=0.5), rtol=1e-14)
+    np.testing.assert_allclose(attend(Q * 3, K, V), attend(Q, K, V, scale=1.5), rtol=1e-13)
+
+
+def test_masks_may_be_tensors_and_keep_float32():
+    q, k, v = (x.astype(np.float32) for x in (Q, K, V))
+    mask = np.tri(3, 5, -1, dtype=bool)  # the first query has no key
+    y = attend(Tensor(q), k, v, Tensor(mask))
+    assert y.dtype == np.float32
+    np.testing.assert_array_equal(y.data, attend(q, k, v, mask))
+    assert not y.data[:, 0].any()
+    np.testing.assert_allclose(y.data[:, 1], v[:, 0], rtol=1e-6)
 
 
 def test_weights_are_averaged_or_by_head_or_left_out():
