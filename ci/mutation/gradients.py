@@ -74,7 +74,11 @@ def swapped(source: Source, node: ast.AST) -> Iterator[Change]:
 
 
 def _unordered(node: ast.AST) -> bool:
-    """Whether a keyword's tuple is a set: the axes of a reduction, the names of an op."""
+    """Whether a tuple below this node is a set: the axes of a reduction, the names of an op, what something is sought in."""
+    if isinstance(node, ast.Compare):
+        return isinstance(node.ops[-1], ast.In | ast.NotIn)
+    if isinstance(node, ast.Call):
+        return called(node) == "isin"
     return isinstance(node, ast.keyword) and (node.arg == "axis" or names_of(node))
 
 
@@ -87,7 +91,8 @@ def _exchanged(source: Source, left: ast.AST, right: ast.AST) -> Iterator[Change
 
 _SYMMETRIC = {
     "add", "multiply", "maximum", "minimum", "max", "min", "isinstance", "hasattr", "getattr", "setattr", "array_equal",
-    "equal", "zip", "logical_and", "logical_or", "vdot", "result_type", "issubclass", "gcd",
+    "equal", "zip", "logical_and", "logical_or", "vdot", "result_type", "issubclass", "gcd", "fmax", "fmin", "hypot", "logaddexp",
+    "logaddexp2", "broadcast_shapes", "promote_types", "swapaxes",
 }  # fmt: skip
 
 

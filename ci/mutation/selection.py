@@ -21,8 +21,10 @@ class NothingError(Exception):
 
 
 def load(root: Path, patterns: list[str]) -> list[Source]:
-    """The sources to be changed."""
-    paths = sorted({path for pattern in patterns for path in root.glob(pattern)})
+    """The sources to be changed: what some pattern matches, and none that begins with !."""
+    left_out = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
+    found = {path for pattern in patterns if not pattern.startswith("!") for path in root.glob(pattern)}
+    paths = sorted(path for path in found if not any(path.match(pattern) for pattern in left_out))
     return [Source(path, path.relative_to(root).as_posix(), path.read_text()) for path in paths]
 
 

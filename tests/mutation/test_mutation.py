@@ -29,6 +29,14 @@ def changes(code, operator=None):
     return [m.lines[1] for m in mutants.mutants(source) if operator in (None, m.operator)]
 
 
+def test_sources_are_what_matches_and_is_not_left_out(tmp_path):
+    for name in ("a.py", "reference.py", "deep/reference.py", "deep/b.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    found = selection.load(tmp_path, ["*.py", "deep/*.py", "!*/reference.py", "!a.py"])
+    assert [source.name for source in found] == ["deep/b.py"]
+
+
 def test_whatever_has_a_body_marks_that_it_runs_under_the_name_of_its_function():
     code = (
         '"""A module."""\nfrom __future__ import annotations\n\n\n@decorated(lambda x: x + 1)\ndef f(x):\n    """It."""\n    return x\n\n\n'
@@ -70,6 +78,8 @@ def test_whatever_has_a_body_marks_that_it_runs_under_the_name_of_its_function()
         ("swapped", "y = (a + b) / c", ["y = c / (a + b)"]),
         ("swapped", "y = np.where(c, a, b)", ["y = np.where(a, c, b)", "y = np.where(c, b, a)"]),
         ("swapped", "y = np.add(a, b)", []),
+        ("swapped", "y = np.swapaxes(a, 0, 1)", []),
+        ("swapped", "y = a in (1, 2) or a not in (b, 1)", []),
         ("swapped", "y = a.sum(axis=(0, 1))", []),
         ("number", "y = a[1] * 0.5", ["y = a[2] * 0.5", "y = a[0] * 0.5", "y = a[1] * 1.0"]),
         ("truth", "y = a.sum(0, keepdims=True)", ["y = a.sum(0, keepdims=False)"]),
