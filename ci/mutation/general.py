@@ -20,19 +20,32 @@ def number(source: Source, node: ast.AST) -> Iterator[Change]:
         return
     value = node.value
     if isinstance(value, int):
-        yield instead(source, node, str(value + 1))
+        if not (value == 1 and _any_size(source, node)):
+            yield instead(source, node, str(value + 1))
         if value > 0:
             yield instead(source, node, str(value - 1))
     elif isinstance(value, float):
         yield instead(source, node, repr(value * 2 if value else 1.0))
 
 
+def _any_size(source: Source, node: ast.AST) -> bool:
+    """Whether it is the 1 of reshape's -1: NumPy takes every negative number for it."""
+    up = source.parents[node]
+    if not isinstance(up, ast.UnaryOp):
+        return False
+    while isinstance(up, ast.UnaryOp | ast.Tuple):
+        up = source.parents[up]
+    return isinstance(up, ast.Call) and called(up) == "reshape"
+
+
+# Keywords that change no value: `copy` of astype.
+_NO_VALUE = {"strict", "copy"}
+
+
 def truth(source: Source, node: ast.AST) -> Iterator[Change]:
     """True for False: keepdims, defaults and flags."""
     if isinstance(node, ast.Constant) and isinstance(node.value, bool):
-        if (
-            getattr(source.parents[node], "arg", "") == "strict"
-        ):  # it only fails where something else is wrong
+        if getattr(source.parents[node], "arg", "") in _NO_VALUE:
             return
         yield instead(source, node, str(not node.value))
 
@@ -109,7 +122,7 @@ def argument(source: Source, node: ast.AST) -> Iterator[Change]:
     for i, part in enumerate(parts):
         last = i == len(parts) - 1
         if isinstance(part, ast.keyword):
-            if part.arg in {"vjp", "strict", "name", "numpy", "methods", "doc"} or source.no_target(part):
+            if part.arg in {"vjp", "name", "numpy", "methods", "doc", *_NO_VALUE} or source.no_target(part):
                 continue
         elif not (
             last and len(parts) > 1 and called(node) not in {"isinstance", "hasattr", "setattr", "super"}
@@ -121,11 +134,15 @@ def argument(source: Source, node: ast.AST) -> Iterator[Change]:
             yield source.span(part)[0], source.span(parts[1])[0], ""
 
 
+_GY_AND_Y = {"gy", "y", "_y", "out"}
+
+
 def variable(source: Source, node: ast.AST) -> Iterator[Change]:
     """Another argument of the same kind."""
     if not isinstance(node, ast.Name) or not isinstance(node.ctx, ast.Load) or node.id == "self":
         return
-    if getattr(source.parents[node], "attr", "") == "ndim":  # nearly always the same number
+    attribute = getattr(source.parents[node], "attr", "")
+    if attribute == "ndim":  # nearly always the same number
         return
     function = within(source, node, (*FUNCTIONS, ast.Lambda))
     if function is None:
@@ -136,7 +153,10 @@ def variable(source: Source, node: ast.AST) -> Iterator[Change]:
         return
     same = [name for name, kind in kinds.items() if kind == kinds[node.id] and name != "self"]
     for other in (same[same.index(node.id) - 1], same[(same.index(node.id) + 1) % len(same)]):
-        if other != node.id:
+        # A cotangent has the shape and the dtype of its value.
+        if other != node.id and not (
+            attribute in {"shape", "dtype", "size"} and {node.id, other} <= _GY_AND_Y
+        ):
             yield instead(source, node, other)
 
 

@@ -224,8 +224,8 @@ class Run:
         killers = self.killers[mutant.source.name, mutant.owner.name]
         before = self.store.results.get(self.fingerprint(mutant))
         units = self.units[mutant.source.name].get(mutant.owner.name, set())
-        nearest, others = in_order(mutant, self.touching, units, killers, before.by if before else None)
-        parts = [(nearest, True), (nearest + others, False)]
+        nearest, cheap, long = in_order(mutant, self.touching, units, killers, before.by if before else None)
+        parts = [(nearest, True), (cheap + nearest + long, False)]
         return parts[: self.parts] if nearest else []
 
     def _start(self, mutant: Mutant, parts: list[Part], task: Task) -> forks.Fork:

@@ -79,8 +79,8 @@ def case_words(name: str) -> set[str]:
 
 def in_order(
     mutant: Mutant, touching: Touching, units: set[str], killers: Counter[str], hint: str | None
-) -> tuple[list[str], list[str]]:
-    """The tests about a mutant, likeliest to kill it first: those of its own units, and all others.
+) -> tuple[list[str], list[str], list[str]]:
+    """The tests about a mutant, likeliest to kill it first: the nearest, which are of its own units, then cheap ones, then the others.
 
     units: the registered names that use the mutant's function. killers: how many mutants of the function each test has
     killed. hint: the test that killed this mutant before.
@@ -109,7 +109,7 @@ def in_order(
     others = [name for name in ordered if name not in chosen]
     cheap = [name for name in others if touching.seconds[name] < CHEAP]
     long = [name for name in others if touching.seconds[name] >= CHEAP]
-    return [name for name in ordered if name in chosen], cheap + long[:LONG]
+    return [name for name in ordered if name in chosen], cheap, long[:LONG]
 
 
 def test_files(root: Path, places: Iterable[str]) -> list[str]:

@@ -82,7 +82,9 @@ def test_whatever_has_a_body_marks_that_it_runs_under_the_name_of_its_function()
         ("swapped", "y = a in (1, 2) or a not in (b, 1)", []),
         ("swapped", "y = a.sum(axis=(0, 1))", []),
         ("number", "y = a[1] * 0.5", ["y = a[2] * 0.5", "y = a[0] * 0.5", "y = a[1] * 1.0"]),
+        ("number", "y = np.reshape(a, (2, -1))", ["y = np.reshape(a, (3, -1))", "y = np.reshape(a, (1, -1))", "y = np.reshape(a, (2, -0))"]),
         ("truth", "y = a.sum(0, keepdims=True)", ["y = a.sum(0, keepdims=False)"]),
+        ("truth", "y = a.astype(b, copy=False)", []),
         ("comparison", "y = a > b", ["y = a >= b", "y = a < b"]),
         ("condition", "y = a and not b", ["y = a or not b", "y = (not b)", "y = a", "y = a and b"]),
         (
@@ -112,6 +114,11 @@ def test_an_operator_makes_these_changes(operator, line, expected):
 def test_a_rule_is_negated_whether_it_is_a_function_or_in_the_decorator():
     code = "def _rule(gy, y, x):\n    return gy\n\n\n@op(vjp=(_rule, lambda gy, y, x: gy * x))\ndef f(x, /):\n    return x\n"
     assert changes(code, "sign") == ["return -gy", "@op(vjp=(_rule, lambda gy, y, x: -(gy * x)))"]
+
+
+def test_the_shape_of_a_cotangent_is_not_exchanged_for_that_of_its_value():
+    code = "@op(vjp=lambda gy, y: f(gy.shape, y.dtype) * gy.T)\ndef f(x, /):\n    return x\n"
+    assert changes(code, "variable") == ["@op(vjp=lambda gy, y: f(gy.shape, y.dtype) * y.T)"]
 
 
 def test_a_name_of_an_op_is_left_out_of_its_decorator():
