@@ -280,7 +280,7 @@ def _norm_by_loop(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = Fa
         ),
         case(
             reals("n m", kinks=(0.0,)),
-            params={"ord": OneOf(2, 1, 3), "axis": OneOf(0, -1), "keepdims": flags()},
+            params={"ord": OneOf(2, 1, 3, None), "axis": OneOf(0, -1), "keepdims": flags()},
             sizes={"n": (1, 4), "m": (1, 4)},
             values_where=lambda x, axis=None, **_: bool((np.abs(x).sum(axis) > 0.01).all()),
         ),
@@ -315,7 +315,7 @@ def norm(x: Array, ord: Any = None, axis: Any = None, keepdims: bool = False) ->
     """
     ndim = len(np.shape(x))
     if ord is None:
-        return length(x, axis if axis is None or isinstance(axis, int) else tuple(axis), keepdims)
+        return length(x, tuple(axis) if isinstance(axis, list) else axis, keepdims)
     axes = (0, 1) if axis is None and ndim == 2 else axis
     if not isinstance(axes, tuple | list):
         return vector_norm(x, ord, axes, keepdims)
