@@ -272,9 +272,17 @@ def _norm_by_loop(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = Fa
     ),
 )
 def vector_norm(x: Array, ord: Any = None, axis: Axes = None, keepdims: bool = False) -> Array:
-    """The norm of vectors over `axis`: (sum |x|^ord)^(1 / ord), 2 by default; inf for the largest |x|, -inf for the smallest."""
+    """The norm of vectors over `axis`: (sum |x|^ord)^(1 / ord), 2 by default; inf for the largest |x|, -inf for the smallest.
+
+    Raises DomainError for an ord of 0, the count of entries that are not 0, and for one that is no number.
+    """
     if ord in (None, 2):
         return length(x, axis, keepdims)
+    if not isinstance(ord, int | float | np.number) or not ord:
+        raise DomainError(
+            f"the norm of a vector got ord={ord!r}: it is a number other than 0, or inf or -inf; (x != 0).sum() counts the entries "
+            "that are not 0"
+        )
     size = np.absolute(x)
     if ord == 1:
         return sum(size, axis, keepdims)
