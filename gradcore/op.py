@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar
 
@@ -112,7 +113,7 @@ class Op(Generic[P, R]):
         inputs: Any = args
         params: dict[str, Any] = kwargs
         if params and ("dim" in params or "keepdim" in params):
-            params = our_names(self.name, self._static, {}, params)
+            params = our_names(self.name, self._static, params)
         if len(inputs) != self.n_arrays and not self.variadic:
             inputs, params = self._bind(inputs, params)
         parents: list[Tensor | None] = []
@@ -214,13 +215,13 @@ def _complex(name: str) -> DtypeError:
     )
 
 
-def our_names(op: str, known: Sequence[str], params: dict[str, Any], named: dict[str, Any]) -> dict[str, Any]:
-    """`params` with those of `named`, in which `dim` stands for axis and `keepdim` for keepdims, as in PyTorch.
+def our_names(op: str, known: Sequence[str], named: dict[str, Any]) -> dict[str, Any]:
+    """`named`, in which `dim` stands for axis and `keepdim` for keepdims, as in PyTorch.
 
     Raises ArgumentError where the op has no such parameter, where one comes under both names, and for max and min with
     `dim`, which give pairs in PyTorch.
     """
-    found = dict(params)
+    found = {}
     for name, value in named.items():
         own = {"dim": "axis", "keepdim": "keepdims"}.get(name, name)
         if own not in known:
@@ -236,6 +237,26 @@ def our_names(op: str, known: Sequence[str], params: dict[str, Any], named: dict
             )
         found[own] = value
     return found
+
+
+def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
+    """The names under which it takes something."""
+    code = function.__code__
+    return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+
+
+def with_pytorchs_names(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorator of a function with an axis, which may come as `dim`, and keepdims as `keepdim`."""
+    known = _parameters(function)
+    accepted = frozenset(known)
+
+    @functools.wraps(function)
+    def call(*args: P.args, **params: P.kwargs) -> R:
+        if params and not accepted.issuperset(params):
+            return function(*args, **our_names(function.__name__.lstrip("_"), known, params))
+        return function(*args, **params)
+
+    return call
 
 
 def op(
@@ -383,9 +404,14 @@ def _traced(
 def composed(
     *, spec: OpSpec, name: str | None = None, numpy: tuple[Any, ...] = (), methods: tuple[str, ...] = ()
 ) -> Callable[[Callable[P, R]], Callable[P, Any]]:
-    """Decorator that enrolls a function composed of ops: it needs no rule, and is verified like an op all the same."""
+    """Decorator that enrolls a function composed of ops: it needs no rule, and is verified like an op all the same.
+
+    An `axis` comes by PyTorch's name too.
+    """
 
     def register(function: Callable[P, R]) -> Callable[P, Any]:
+        if "axis" in _parameters(function):
+            function = with_pytorchs_names(function)
         registry.enroll(registry.ops, "op", name or function.__name__, function, spec, OpSpec)
         function.spec = spec  # type: ignore[attr-defined]
         for called in numpy:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcore.errors import ShapeError
-from gradcore.op import composed, our_names
+from gradcore.op import composed
 from gradcore.ops.shape import reshape, transpose
 from gradcore.spec import Derived, Env, OpSpec, case, reals
 
@@ -52,10 +52,8 @@ def new_places(env: Env) -> list[int]:
     numpy=(np.squeeze,),
     methods=("squeeze",),
 )
-def squeeze(x: Array, axis: Axes = None, **named: Any) -> Array:
+def squeeze(x: Array, axis: Axes = None) -> Array:
     """Without the axes of size 1: all of them, or those that `axis` names; ShapeError where such a one is longer."""
-    if named:
-        axis = our_names("squeeze", ("axis",), {"axis": axis}, named)["axis"]
     shape = np.shape(x)
     if axis is None:
         return reshape(x, tuple([n for n in shape if n != 1]))
@@ -78,10 +76,8 @@ def squeeze(x: Array, axis: Axes = None, **named: Any) -> Array:
     numpy=(np.expand_dims,),
     methods=("unsqueeze",),
 )
-def unsqueeze(x: Array, axis: Axes = None, **named: Any) -> Array:
+def unsqueeze(x: Array, axis: Axes = None) -> Array:
     """With a new axis of size 1 at `axis`, or several; ShapeError where there is no such place in the result."""
-    if named:
-        axis = our_names("unsqueeze", ("axis",), {"axis": axis}, named)["axis"]
     if axis is None:
         raise ShapeError("unsqueeze needs the place of the new axis: write x.unsqueeze(0)")
     shape = np.shape(x)

@@ -9,7 +9,7 @@ import numpy as np
 
 from gradcore.convert import operand
 from gradcore.errors import ShapeError
-from gradcore.op import Array, composed, op, our_names
+from gradcore.op import Array, composed, op, with_pytorchs_names
 from gradcore.ops.axes import axis_of, new_places, unsqueeze
 from gradcore.ops.index import getitem
 from gradcore.ops.shape import reshape
@@ -61,10 +61,9 @@ def concatenate_op(*arrays: Array, axis: int = 0) -> Array:
         ) from None
 
 
-def concatenate(arrays: Sequence[Array], axis: int = 0, **named: Any) -> Array:
+@with_pytorchs_names
+def concatenate(arrays: Sequence[Array], axis: int = 0) -> Array:
     """Arrays joined along an axis that they have: `concatenate([x, y], axis=1)`."""
-    if named:
-        axis = our_names("concatenate", ("axis",), {"axis": axis}, named)["axis"]
     return concatenate_op(*arrays, axis=axis)
 
 
@@ -106,10 +105,9 @@ def _stack(*arrays: Array, axis: int = 0) -> Array:
     return concatenate_op(*[unsqueeze(x, axis) for x in arrays], axis=axis)
 
 
-def stack(arrays: Sequence[Array], axis: int = 0, **named: Any) -> Array:
+@with_pytorchs_names
+def stack(arrays: Sequence[Array], axis: int = 0) -> Array:
     """Arrays of one shape joined along a new axis: `stack([x, y], axis=-1)`. Raises ShapeError where shapes differ."""
-    if named:
-        axis = our_names("stack", ("axis",), {"axis": axis}, named)["axis"]
     return _stack(*arrays, axis=axis)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from gradcore import names
 from gradcore.errors import GraphError, ShapeError
-from gradcore.op import our_names
+from gradcore.op import with_pytorchs_names
 from gradcore.ops.axes import axis_of
 from gradcore.ops.shape import astype, reshape
 from gradcore.tensor import Tensor
@@ -44,16 +44,16 @@ def _t(self: Tensor) -> Any:
     return self.T
 
 
-def _argmax(self: Tensor, axis: int | None = None, keepdims: bool = False, **named: Any) -> NDArray[np.intp]:
+@with_pytorchs_names
+def _argmax(x: Tensor, axis: int | None = None, keepdims: bool = False) -> NDArray[np.intp]:
     """Where the largest entry is over `axis`, as an array of whole numbers."""
-    names = our_names("argmax", ("axis", "keepdims"), {"axis": axis, "keepdims": keepdims}, named)
-    return np.asarray(np.argmax(self.data, **names))
+    return np.asarray(np.argmax(x.data, axis, keepdims=keepdims))
 
 
-def _argmin(self: Tensor, axis: int | None = None, keepdims: bool = False, **named: Any) -> NDArray[np.intp]:
+@with_pytorchs_names
+def _argmin(x: Tensor, axis: int | None = None, keepdims: bool = False) -> NDArray[np.intp]:
     """Where the smallest entry is over `axis`, as an array of whole numbers."""
-    names = our_names("argmin", ("axis", "keepdims"), {"axis": axis, "keepdims": keepdims}, named)
-    return np.asarray(np.argmin(self.data, **names))
+    return np.asarray(np.argmin(x.data, axis, keepdims=keepdims))
 
 
 def _clone(self: Tensor) -> Any:

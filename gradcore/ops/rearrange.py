@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcore.errors import DomainError
-from gradcore.op import Array, composed, our_names
+from gradcore.op import Array, composed
 from gradcore.ops.axes import axis_of, every_axis
 from gradcore.ops.index import getitem, scatter_add
 from gradcore.ops.shape import reshape, transpose
@@ -36,10 +36,8 @@ def rearranged(x: Array, move: Callable[[Any], Any]) -> Array:
     numpy=(np.flip,),
     methods=("flip",),
 )
-def flip(x: Array, axis: Axes = None, **named: Any) -> Array:
+def flip(x: Array, axis: Axes = None) -> Array:
     """The entries along `axis` in reverse: all axes by default."""
-    if named:
-        axis = our_names("flip", ("axis",), {"axis": axis}, named)["axis"]
     shape = np.shape(x)
     axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     turned = {axis_of("flip", a, len(shape), shape) for a in axes}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcore.errors import ShapeError
-from gradcore.op import Array, composed, op, our_names
+from gradcore.op import Array, composed, op
 from gradcore.ops._rows import as_rows, each_block, row_blocks, writable
 from gradcore.ops.reference import along, rowwise
 from gradcore.ops.shape import astype
@@ -70,14 +70,11 @@ def sum(x: Array, /, axis: Axes = None, keepdims: bool = False) -> Array:
     numpy=(np.mean,),
     methods=("mean",),
 )
-def mean(x: Array, axis: Axes = None, keepdims: bool = False, **named: Any) -> Array:
+def mean(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     """The mean over `axis`: None for all axes, an axis of either sign, or a tuple of them.
 
     Raises ShapeError where there is nothing to average.
     """
-    if named:
-        params = our_names("mean", ("axis", "keepdims"), {"axis": axis, "keepdims": keepdims}, named)
-        axis, keepdims = params["axis"], params["keepdims"]
     narrow = (
         getattr(x, "dtype", None) == np.float16
     )  # whose sums end at 65504: NumPy's mean adds in float32 too

@@ -9,7 +9,7 @@ import numpy as np
 
 from gradcore.convert import plain
 from gradcore.errors import DomainError, ShapeError
-from gradcore.op import Array, composed, op, our_names
+from gradcore.op import Array, composed, op
 from gradcore.ops.axes import axis_of, unsqueeze
 from gradcore.ops.choice import where
 from gradcore.ops.index import getitem
@@ -165,10 +165,8 @@ def cummin(x: Array, axis: int) -> Array:
     numpy=(np.diff,),
     methods=("diff",),
 )
-def diff(x: Array, n: int = 1, axis: int = -1, **named: Any) -> Array:
+def diff(x: Array, n: int = 1, axis: int = -1) -> Array:
     """Each entry minus the one before it along `axis`, n times. Raises DomainError for a negative n."""
-    if named:
-        axis = our_names("diff", ("axis",), {"axis": axis}, named)["axis"]
     if n < 0:
         raise DomainError(f"diff got n={n}: how often to take differences is 0 or more")
     axis = axis_of("diff", axis, len(np.shape(x)), np.shape(x))

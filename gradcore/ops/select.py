@@ -8,7 +8,7 @@ import numpy as np
 
 from gradcore.convert import plain
 from gradcore.errors import DomainError, ShapeError
-from gradcore.op import Array, composed, our_names
+from gradcore.op import Array, composed
 from gradcore.ops.axes import axis_of
 from gradcore.ops.index import getitem
 from gradcore.ops.rearrange import rearranged
@@ -42,10 +42,8 @@ def _taken_by_list(x: Any, indices: Any, axis: int | None = None) -> Any:
     numpy=(np.take,),
     methods=("take",),
 )
-def take(x: Array, indices: Any, axis: int | None = None, **named: Any) -> Array:
+def take(x: Array, indices: Any, axis: int | None = None) -> Array:
     """The entries at `indices` along `axis`; without an axis, in row-major order. What is taken twice gets both cotangents."""
-    if named:
-        axis = our_names("take", ("axis",), {"axis": axis}, named)["axis"]
     indices = plain(indices)
     shape = np.shape(x)
     if axis is None:
@@ -73,7 +71,7 @@ def _places_along(env: Env) -> list[Any]:
     numpy=(np.take_along_axis,),
     methods=("take_along_axis", "gather"),
 )
-def take_along_axis(x: Array, indices: Any, axis: int, **named: Any) -> Array:
+def take_along_axis(x: Array, indices: Any, axis: int) -> Array:
     """Of each row along `axis` the entries at that row's `indices`, which broadcast against x in the other axes.
 
     indices: whole numbers, with as many axes as x. Raises ShapeError where the axes differ in number.
@@ -107,10 +105,8 @@ def take_along_axis(x: Array, indices: Any, axis: int, **named: Any) -> Array:
     numpy=(np.sort,),
     methods=("sort",),
 )
-def sort(x: Array, axis: int | None = -1, **named: Any) -> Array:
+def sort(x: Array, axis: int | None = -1) -> Array:
     """The entries along `axis` from the smallest up; None for all of them, along one axis. `x.argsort()` gives their places."""
-    if named:
-        axis = our_names("sort", ("axis",), {"axis": axis}, named)["axis"]
     if axis is None:
         return rearranged(x, lambda places: places.ravel()[np.argsort(plain(x), None, kind="stable")])
     return take_along_axis(x, np.argsort(plain(x), axis, kind="stable"), axis)
@@ -135,13 +131,11 @@ def _counts(env: Env) -> list[int]:
     ),
     methods=("topk",),
 )
-def topk(x: Array, k: int, axis: int = -1, largest: bool = True, **named: Any) -> Array:
+def topk(x: Array, k: int, axis: int = -1, largest: bool = True) -> Array:
     """The k largest entries along `axis`, or smallest, the most extreme first: the values alone.
 
     Raises DomainError where the axis has fewer.
     """
-    if named:
-        axis = our_names("topk", ("axis",), {"axis": axis}, named)["axis"]
     shape = np.shape(x)
     axis = axis_of("topk", axis, len(shape), shape)
     if not 0 <= k <= shape[axis]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcore.errors import DomainError, ShapeError
-from gradcore.op import Array, composed, op, our_names
+from gradcore.op import Array, composed, op
 from gradcore.ops.arithmetic import pow
 from gradcore.ops.elementwise import sqrt
 from gradcore.ops.index import getitem
@@ -45,16 +45,16 @@ def _variance_by_pairs(v: list[float], ddof: float) -> float:
     numpy=(np.var,),
     methods=("var",),
 )
-def var(x: Array, axis: Axes = None, ddof: float = 0, keepdims: bool = False, **named: Any) -> Array:
+def var(
+    x: Array, axis: Axes = None, ddof: float = 0, keepdims: bool = False, *, correction: float | None = None
+) -> Array:
     """The variance over `axis`: sum (x - mean)^2 / (n - ddof), with ddof = 0 as NumPy has it, where PyTorch has 1.
 
+    correction: ddof by its name in the array API and in PyTorch.
     Raises DomainError where n - ddof is not above 0.
     """
-    if named:
-        if "correction" in named:
-            ddof = named.pop("correction")
-        found = our_names("var", ("axis", "keepdims"), {"axis": axis, "keepdims": keepdims}, named)
-        axis, keepdims = found["axis"], found["keepdims"]
+    if correction is not None:
+        ddof = correction
     left = count_over(np.shape(x), axis) - ddof
     if left <= 0:
         raise DomainError(
@@ -81,9 +81,11 @@ def var(x: Array, axis: Axes = None, ddof: float = 0, keepdims: bool = False, **
     numpy=(np.std,),
     methods=("std",),
 )
-def std(x: Array, axis: Axes = None, ddof: float = 0, keepdims: bool = False, **named: Any) -> Array:
+def std(
+    x: Array, axis: Axes = None, ddof: float = 0, keepdims: bool = False, *, correction: float | None = None
+) -> Array:
     """The standard deviation over `axis`, the square root of `var`; where all entries are equal it has no derivative."""
-    return sqrt(var(x, axis, ddof, keepdims, **named))
+    return sqrt(var(x, axis, ddof, keepdims, correction=correction))
 
 
 def _last(x: Array, axis: Axes) -> Array:
@@ -133,14 +135,11 @@ def _not_empty(e: Env) -> bool:
     ),
     numpy=(np.quantile,),
 )
-def quantile(x: Array, q: Any, axis: Axes = None, keepdims: bool = False, **named: Any) -> Array:
+def quantile(x: Array, q: Any, axis: Axes = None, keepdims: bool = False) -> Array:
     """The value below which a share q of the entries over `axis` lies, by straight lines between entries.
 
     q: from 0 to 1; a list of them gives a leading axis. Raises DomainError for another q.
     """
-    if named:
-        found = our_names("quantile", ("axis", "keepdims"), {"axis": axis, "keepdims": keepdims}, named)
-        axis, keepdims = found["axis"], found["keepdims"]
     level = np.asarray(q, np.float64)
     _check_quantile(level)
     shape = np.shape(x)
@@ -165,9 +164,9 @@ def quantile(x: Array, q: Any, axis: Axes = None, keepdims: bool = False, **name
     numpy=(np.median,),
     methods=("median",),
 )
-def median(x: Array, axis: Axes = None, keepdims: bool = False, **named: Any) -> Array:
+def median(x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
     """The middle entry over `axis`, or the mean of the middle two, as NumPy has it; PyTorch takes the lower of the two."""
-    return quantile(x, 0.5, axis, keepdims, **named)
+    return quantile(x, 0.5, axis, keepdims)
 
 
 def _weighted_by_loop(x: Any, weights: Any, axis: Any = None) -> Any:

@@ -36,8 +36,8 @@ REFUSED = {
     "squeeze half": (lambda x: squeeze(x, 0.5), TypeError, "'float' object cannot be interpreted as an integer"),
     "squeeze 0.0": (lambda x: squeeze(x, 0.0), TypeError, "'float' object cannot be interpreted as an integer"),
     "swapaxes": (lambda x: swapaxes(x, 4, 7), ShapeError, r"swapaxes got axis 4 of shape \(1, 2, 1, 3\)"),
-    "argmax": (lambda x: x.argmax(dims=1), ArgumentError, "argmax takes no dims: its parameters are axis, keepdims"),
-    "argmin": (lambda x: x.argmin(dims=1), ArgumentError, "argmin takes no dims: its parameters are axis, keepdims"),
+    "argmax": (lambda x: x.argmax(dims=1), ArgumentError, "argmax takes no dims: its parameters are x, axis, keepdims"),
+    "argmin": (lambda x: x.argmin(dims=1), ArgumentError, "argmin takes no dims: its parameters are x, axis, keepdims"),
 }  # fmt: skip
 
 

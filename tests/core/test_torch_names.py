@@ -2,8 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
 
 import gradcore
+from gradcheck.numeric.line import as_tuple
+from gradcheck.strategies import examples
+from gradcheck.verification import cases
 from gradcore import Tensor, names, nn, optim
 from gradcore.errors import ArgumentError, GraphError, ShapeError
 
@@ -57,6 +61,29 @@ def test_a_name_of_pytorchs_does_what_its_users_expect(name):
     assert x.grad.shape == X.shape
 
 
+WITH_AXIS = [
+    u for u in cases.ops() if "axis" in u.case.params and u.name not in ("max", "min", "concatenate")
+]
+
+
+@pytest.mark.parametrize("unit", WITH_AXIS, ids=lambda u: u.id)
+def test_an_axis_of_every_op_comes_as_dim_too(unit):
+    @settings(max_examples=5)
+    @given(examples(unit.case))
+    def same(example):
+        theirs = {{"axis": "dim", "keepdims": "keepdim"}.get(n, n): v for n, v in example.params.items()}
+        assert "dim" in theirs
+        with np.errstate(all="ignore"):
+            expected, found = (
+                unit.entry(*example.arrays, **example.params),
+                unit.entry(*example.arrays, **theirs),
+            )
+        for mine, other in zip(as_tuple(found), as_tuple(expected), strict=True):
+            np.testing.assert_array_equal(mine, other)
+
+    same()
+
+
 def test_what_is_recorded_under_dim_is_differentiated_along_that_axis():
     x = leaf()
     (x.sum(dim=1) * X.sum(1)).sum().backward()
@@ -92,7 +119,7 @@ REFUSED = {
     "min": (lambda x: x.min(dim=0), ArgumentError, r"x\.min\(axis=0\).*x\.argmin\(axis=0\)"),
     "both": (lambda x: x.sum(dim=1, axis=1), ArgumentError, "sum got both axis and dim, which are one parameter: leave dim out"),
     "no such": (lambda x: gradcore.relu(x, dim=1), ArgumentError, "relu takes no dim: its parameters are arrays alone"),
-    "no such of mean": (lambda x: x.mean(dims=1), ArgumentError, "mean takes no dims: its parameters are axis, keepdims"),
+    "no such of mean": (lambda x: x.mean(dims=1), ArgumentError, "mean takes no dims: its parameters are x, axis, keepdims"),
 }  # fmt: skip
 
 
