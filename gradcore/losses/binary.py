@@ -57,7 +57,7 @@ def binary_cross_entropy_with_logits(
     Raises ShapeError where the shapes differ.
     """
     logits, target = matched("binary_cross_entropy_with_logits", logits, target)
-    return reduced(target * softplus(-logits) * pos_weight + (1 - target) * softplus(logits), reduction)
+    return reduced(target * softplus(-logits) * pos_weight + _rest(target) * softplus(logits), reduction)
 
 
 def _by_loop(p: Any, t: Any, reduction: str = "mean") -> Any:
@@ -92,7 +92,13 @@ def binary_cross_entropy(p: Array, target: Array, reduction: Reduction = "mean")
     some, rest = repeated(_inside, p.data if type(p) is Tensor else p)
     yes = where(some, log(where(some, p, 1.0)), _LOWEST)
     no = where(rest, log1p(-where(rest, p, 0.0)), _LOWEST)
-    return reduced(-target * clip(yes, _LOWEST) - (1 - target) * clip(no, _LOWEST), reduction)
+    # 1 - p is not below the precision of p, so `no` is far above the lowest
+    return reduced(-(target * clip(yes, _LOWEST)) - _rest(target) * no, reduction)
+
+
+def _rest(target: Any) -> Any:
+    """What is left of 1."""
+    return 1 - target if type(target) is Tensor else repeated(np.subtract, 1, target)
 
 
 def _inside(values: NDArray[Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

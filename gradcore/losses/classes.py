@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcore.convert import plain
-from gradcore.errors import DomainError, DtypeError, ShapeError
+from gradcore.errors import DomainError, DtypeError, GraphError, ShapeError
 from gradcore.losses.reductions import (
     REDUCTIONS,
     Reduction,
@@ -175,7 +175,8 @@ def cross_entropy(
     loss_i = log sum_j e^(logits_ij) - logits_i,label.
     weight: one number for each class; the mean of labelled rows is then the weighted one. label_smoothing: the share that is
     spread over all classes (Szegedy et al. 2016, section 7). ignore_index: a label whose rows do not count.
-    Raises ShapeError, DtypeError or DomainError where logits, labels or their values do not fit.
+    Raises ShapeError, DtypeError or DomainError where logits, labels or their values do not fit, GraphError for a weight that
+    requires a gradient.
 
     >>> float(cross_entropy(np.array([[1e4, 0.0]]), np.array([1])))
     10000.0
@@ -257,13 +258,13 @@ def _shares(
     by_class: tuple[int, ...],
     ignore_index: int | None,
     label_smoothing: float,
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+) -> tuple[NDArray[Any], NDArray[Any], Any]:
     """One-hot labels, smoothed, which of them count, and the sum of the weights of those."""
     kept = labels != ignore_index  # all of them where it is None
     labels = np.where(kept, labels, 0)
     shares = (labels[:, None] == np.reshape(np.arange(by_class[0]), by_class)).astype(dtype)
     shares = _smoothed(shares, label_smoothing, by_class[0])
-    return shares, kept, np.asarray(np.sum(weights[labels] * kept))
+    return shares, kept, np.sum(weights[labels] * kept)
 
 
 def _smoothed(shares: Any, label_smoothing: float, classes: int) -> Any:
@@ -276,7 +277,7 @@ def _of_shares(shares: Any, label_smoothing: float, classes: int) -> Any:
     return shares * (1 - label_smoothing) + label_smoothing / classes
 
 
-def _check_total(total: NDArray[Any], shape: tuple[int, ...]) -> None:
+def _check_total(total: Any, shape: tuple[int, ...]) -> None:
     if total == 0:
         raise ShapeError(f"the mean over labels of shape {shape} is one of no entries: none of them counts")
 
@@ -284,7 +285,11 @@ def _check_total(total: NDArray[Any], shape: tuple[int, ...]) -> None:
 def _class_weights(weight: Any, classes: int, dtype: Any) -> NDArray[Any]:
     if weight is None:
         return np.ones(classes, dtype)
-    found = np.asarray(weight.data if type(weight) is Tensor else weight, dtype)
+    if type(weight) is Tensor:
+        if weight.requires_grad:
+            raise GraphError("weights of classes get no gradient: pass weight.detach()")
+        weight = weight.data
+    found = np.asarray(weight, dtype)
     if found.shape != (classes,):
         raise ShapeError(
             f"weight has shape {found.shape}: one number for each class, of shape ({classes},), would fit"

@@ -23,7 +23,6 @@ from gradcore.op import Array
 from gradcore.ops.activations import relu
 from gradcore.ops.choice import where
 from gradcore.ops.reduce import sum
-from gradcore.ops.select import take_along_axis
 from gradcore.ops.statistics import vector_norm
 from gradcore.registry import loss
 from gradcore.spec import Array as Domain
@@ -251,6 +250,13 @@ def multi_margin_loss(
     if scores.ndim != 2:
         raise ShapeError(f"multi_margin_loss takes scores of shape (n, classes), and got {scores.shape}")
     labels = checked_labels("multi_margin_loss", scores, labels)
-    short = relu(margin - take_along_axis(scores, labels[:, None], 1) + scores)
-    others = np.arange(scores.shape[1]) != labels[:, None]
+    others = repeated(_others, labels, scores.shape[1])
+    right = sum(where(others, 0.0, scores), 1, True)
+    short = relu(margin - right + scores)
     return reduced(sum(where(others, short, 0.0), 1) / scores.shape[1], reduction)
+
+
+def _others(labels: NDArray[Any], classes: int) -> NDArray[np.bool_]:
+    """Of each row the classes that its label is not."""
+    others: NDArray[np.bool_] = labels[:, None] != np.arange(classes)
+    return others

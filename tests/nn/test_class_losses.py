@@ -5,7 +5,7 @@ import pytest
 
 import gradcore
 from gradcore import Tensor
-from gradcore.errors import DomainError, DtypeError, ShapeError
+from gradcore.errors import DomainError, DtypeError, GraphError, ShapeError
 
 LOGITS = np.log([[0.5, 0.25, 0.25], [0.125, 0.125, 0.75]])
 """Their softmax is what stands here."""
@@ -101,6 +101,14 @@ def test_weights_are_one_number_for_each_class_in_any_form(loss):
         ShapeError, match=r"weight has shape \(2,\): one number for each class, of shape \(3,\), would fit"
     ):
         loss(LOGITS, np.array([0, 2]), weight=[1.0, 2.0])
+
+
+@BOTH
+def test_weights_that_require_a_gradient_are_refused_as_they_would_get_none(loss):
+    weight = Tensor([2.0, 9.0, 3.0], requires_grad=True)
+    with pytest.raises(GraphError, match=r"weights of classes get no gradient: pass weight\.detach\(\)"):
+        loss(LOGITS, np.array([0, 2]), weight=weight)
+    loss(LOGITS, np.array([0, 2]), weight=weight.detach())
 
 
 def test_log_probabilities_may_be_a_list():
