@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradcheck.backends.core import as_tensors
+from gradcheck.backends.tree import name_of
 from gradcheck.check import gradcheck, gradgradcheck
 from gradcheck.verification.outcome import VerificationError, described
+from gradcheck.verification.recording import check_recorded_pass
 from gradcheck.verification.reverse import cotangents_of
 from gradcore.op import Op
 from gradcore.tensor import Tensor
@@ -30,7 +32,17 @@ def check_gradient(entry: Any, example: Example, *, seed: int = 0) -> Report:
 
 
 def check_second_order(entry: Any, example: Example, *, seed: int = 0) -> Report:
-    """The recorded rule as a function of its own: derivatives of `(arrays, gy) -> gx`. Raises `GradientError`."""
+    """The recorded rule as a function of its own: derivatives of `(arrays, gy) -> gx`, and its values beside the plain rule's.
+
+    Raises `GradientError`, or `VerificationError` where the values differ.
+    """
+    check_recorded_pass(
+        f"{name_of(entry)} on {described(example.arrays, example.params)}",
+        lambda *tensors: entry(*tensors, **example.params),
+        example.arrays,
+        example.takes_gradient,
+        lambda arrays: [a if a is None else d.clip(a) for a, d in zip(arrays, example.domains, strict=True)],
+    )
     return gradgradcheck(
         entry, _inputs(entry, example), params=example.params, wrt=_wanted(example), seed=seed
     )

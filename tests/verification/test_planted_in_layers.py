@@ -84,6 +84,19 @@ class DetachedInBackward(nn.Sigmoid):
         return y + (x - plain(x)) * (y * (1 - y))
 
 
+OTHER = like(
+    registry.ops["sigmoid"],
+    vjp=lambda gy, y, x: gy * y * (1 - y) if type(x) is np.ndarray else gy * y * (1 - y) * 1.001,
+)
+
+
+class OtherWhenRecorded(nn.Sigmoid):
+    """A gradient that is another one where it is to be differentiated again."""
+
+    def forward(self, x):
+        return OTHER(x)
+
+
 # --- state ------------------------------------------------------------------------------------------------------------
 
 
@@ -191,6 +204,7 @@ WRONG = [
     (BiasWithoutGradient, True, check_layer_gradient),
     (MeanWithoutGradient, True, check_layer_gradient),
     (DetachedInBackward, True, check_layer_second_order),
+    (OtherWhenRecorded, True, check_layer_second_order),
     (BatchInEvaluation, False, check_layer_value),
     (Unscaled, True, check_layer_value),
     (DropsInEvaluation, False, check_layer_value),
