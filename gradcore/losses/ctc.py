@@ -106,7 +106,7 @@ def _states(targets: Any, lengths: Any, blank: int, dtype: Any) -> tuple[Any, An
     classes = np.full((n, 2 * s + 1), blank)
     classes[:, 1::2] = np.where(np.arange(s) < lengths[:, None], targets, blank)
     skips = np.zeros(classes.shape, bool)
-    skips[:, 2:] = (classes[:, 2:] != blank) & (classes[:, 2:] != classes[:, :-2])
+    skips[:, 2:] = classes[:, 2:] != classes[:, :-2]  # to a blank there is none: two before it is another
     number = np.arange(2 * s + 1)
     ends = (number == 2 * lengths[:, None]) | (number == 2 * lengths[:, None] - 1)
     return classes, _log(skips, dtype), _log(ends, dtype)

@@ -10,6 +10,7 @@ from gradcheck.verification.planted import detected
 from gradcore import Tensor, nn
 from gradcore.convert import plain
 from gradcore.errors import DomainError, DtypeError, ShapeError
+from gradcore.graph import backward_pass
 from gradcore.losses import ctc
 from gradcore.losses.ctc import ctc_op
 
@@ -94,6 +95,44 @@ def test_a_thousand_steps_of_sure_scores_are_finite():
     np.testing.assert_allclose(gx.sum(1), -1, rtol=1e-3)
 
 
+def recorded_gradient(scores, *rest):
+    x = Tensor(np.asarray(scores), requires_grad=True)
+    y = gradcore.ctc_loss(x, *rest, reduction="none")
+    gy = np.linspace(1.0, 2.0, y.size).reshape(y.shape)
+    ((leaf, plain_gx),) = backward_pass([(y, gy)], retain_graph=True)
+    ((same, gx),) = backward_pass([(y, Tensor(gy))], record=True)
+    assert leaf is same is x
+    return plain_gx, gx.data
+
+
+@pytest.mark.parametrize("shift", [0.0, 2000.0, -2000.0])
+@pytest.mark.parametrize("spread", [1.0, 800.0])
+def test_a_recorded_gradient_is_the_same_for_scores_of_any_size(shift, spread):
+    expected, found = recorded_gradient(spread * SCORES + shift, TARGETS, INPUTS, LENGTHS)
+    assert np.isfinite(expected).all()
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_a_recorded_gradient_is_the_same_where_there_is_no_alignment_and_no_probability():
+    scores = SCORES[:2, :2].copy()
+    scores[0, 1, 3] = -np.inf
+    expected, found = recorded_gradient(scores, [[1, 1], [1, 2]], [2, 2], [2, 2])
+    assert not expected[:, 0].any()
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    empty, none = recorded_gradient(SCORES[:0], TARGETS[:, :1], [0] * 3, [0, 1, 0])
+    assert empty.shape == none.shape == (0, 3, 4)
+
+
+def test_lists_and_numbers_of_one_axis_are_taken():
+    alone = gradcore.ctc_loss(SCORES[:, 0].tolist(), [1, 2, 2], 6, 3)
+    for inputs, lengths in ((np.int64(6), np.int64(3)), ([6], [3]), (np.array(6), Tensor(np.array([3])))):
+        assert float(gradcore.ctc_loss(SCORES[:, 0].astype(np.float32), [1, 2, 2], inputs, lengths)) == float(
+            alone
+        )
+    empty = gradcore.ctc_loss(SCORES, [], INPUTS, [0, 0, 0], reduction="none")
+    np.testing.assert_allclose(empty, [-SCORES[:t, n, 0].sum() for n, t in enumerate(INPUTS)])
+
+
 def test_the_module_has_the_order_of_pytorch():
     module = nn.CTCLoss(3, "sum", True)
     assert module(SCORES, [[1], [2], [0]], INPUTS, [1, 1, 1]) == gradcore.ctc_loss(
@@ -166,6 +205,10 @@ MESSAGES = {
     "count": ((SCORES, TARGETS, INPUTS[:2], LENGTHS), ShapeError, r"input_lengths of shape \(2,\): one for each sequence, of shape \(3,\)"),
     "steps": ((SCORES, TARGETS, INPUTS + 1, LENGTHS), DomainError, r"input_lengths of \[7, 5, 6\]: they go from 0 to 6"),
     "labels": ((SCORES, TARGETS, INPUTS, [4, 0, 0]), DomainError, r"target_lengths of \[4, 0, 0\]: they go from 0 to 3"),
+    "below": ((SCORES, TARGETS, INPUTS, [-1, 0, 0]), DomainError, r"target_lengths of \[-1, 0, 0\]: they go from 0 to 3"),
+    "no class below": ((SCORES, TARGETS, INPUTS, [3, 1, 1]), DomainError, r"the label -1: with 4 classes and blank=0"),
+    "no class above": ((SCORES, TARGETS + 1, INPUTS, [3, 1, 0]), DomainError, r"the label 4: with 4 classes and blank=0"),
+    "a number of many": ((SCORES, TARGETS, 6, LENGTHS), ShapeError, r"input_lengths of shape \(\): one for each sequence, of shape \(3,\)"),
     "rows": ((SCORES, TARGETS[:2], INPUTS, LENGTHS), ShapeError, r"targets of shape \(2, 3\) for 3 sequences"),
     "in all": ((SCORES, [1, 2, 2], INPUTS, LENGTHS), ShapeError, r"pass \(3, s\), or \(4,\), one after another"),
     "a class": ((SCORES, TARGETS, INPUTS, [3, 2, 0]), DomainError, r"the label 9: with 4 classes and blank=0, labels are the other"),
