@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import gradcore
+from gradcheck import gradcheck
 from gradcheck.strategies import examples
 from gradcheck.verification import check_gradient, check_second_order, check_value, like
 from gradcheck.verification.planted import detected
@@ -95,6 +96,13 @@ def test_a_thousand_steps_of_sure_scores_are_finite():
     np.testing.assert_allclose(gx.sum(1), -1, rtol=1e-3)
 
 
+def test_the_gradient_for_three_labels_is_the_numeric_one():
+    gradcheck(lambda x: gradcore.ctc_loss(x, TARGETS, INPUTS, LENGTHS), (Tensor(SCORES),))
+    gradcheck(
+        lambda x: gradcore.ctc_loss(x, [[3, 2, 2], [2, 2, 1], [1, 2, 3]], [6] * 3, [3] * 3), (Tensor(SCORES),)
+    )
+
+
 def recorded_gradient(scores, *rest):
     x = Tensor(np.asarray(scores), requires_grad=True)
     y = gradcore.ctc_loss(x, *rest, reduction="none")
@@ -129,6 +137,11 @@ def test_lists_and_numbers_of_one_axis_are_taken():
         assert float(gradcore.ctc_loss(SCORES[:, 0].astype(np.float32), [1, 2, 2], inputs, lengths)) == float(
             alone
         )
+    small = [np.asarray(v, np.uint8) for v in ([[1, 2, 2], [3, 9, 9], [0, 0, 0]], INPUTS, LENGTHS)]
+    np.testing.assert_array_equal(
+        gradcore.ctc_loss(SCORES, *small, reduction="none"),
+        gradcore.ctc_loss(SCORES, TARGETS, INPUTS, LENGTHS, reduction="none"),
+    )
     empty = gradcore.ctc_loss(SCORES, [], INPUTS, [0, 0, 0], reduction="none")
     np.testing.assert_allclose(empty, [-SCORES[:t, n, 0].sum() for n, t in enumerate(INPUTS)])
 
@@ -209,6 +222,7 @@ MESSAGES = {
     "no class below": ((SCORES, TARGETS, INPUTS, [3, 1, 1]), DomainError, r"the label -1: with 4 classes and blank=0"),
     "no class above": ((SCORES, TARGETS + 1, INPUTS, [3, 1, 0]), DomainError, r"the label 4: with 4 classes and blank=0"),
     "a number of many": ((SCORES, TARGETS, 6, LENGTHS), ShapeError, r"input_lengths of shape \(\): one for each sequence, of shape \(3,\)"),
+    "two lengths of one": ((SCORES[:, 0], [1, 2], [6, 6], 2), ShapeError, r"input_lengths of shape \(2,\): one for each sequence, of shape \(1,\)"),
     "rows": ((SCORES, TARGETS[:2], INPUTS, LENGTHS), ShapeError, r"targets of shape \(2, 3\) for 3 sequences"),
     "in all": ((SCORES, [1, 2, 2], INPUTS, LENGTHS), ShapeError, r"pass \(3, s\), or \(4,\), one after another"),
     "a class": ((SCORES, TARGETS, INPUTS, [3, 2, 0]), DomainError, r"the label 9: with 4 classes and blank=0, labels are the other"),

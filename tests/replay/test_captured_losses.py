@@ -34,6 +34,7 @@ def columns(f):
 LOSSES = {
     "labels": (entropy(), labels),
     "labels and weights": (entropy(weight=[1.0, 2.0, 0.5]), labels),
+    "labels and a Tensor of weights": (entropy(weight=Tensor([1.0, 2.0, 0.5])), labels),
     "labels that are not counted": (entropy(ignore_index=1), labels),
     "labels that are smoothed": (entropy(label_smoothing=0.2), labels),
     "shares": (entropy(), shares),

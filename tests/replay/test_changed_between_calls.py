@@ -134,3 +134,22 @@ def test_values_of_modules_are_guarded():
 
     captured = run_both(make, [(np.tile(x, (2, 1)),) for (x,) in calls(16)])
     assert captured.replays >= 6, captured.report()
+
+
+@pytest.mark.parametrize(
+    "function", [np.zeros_like, np.ones_like, np.shape, np.ndim, np.size, np.result_type]
+)
+def test_what_looks_at_shapes_alone_reads_no_values(function):
+    def make():
+        w = parameter()
+
+        def step(x):
+            w.zero_grad()
+            loss = loss_of(w, x)
+            function(loss.detach())
+            loss.backward()
+
+        return step, lambda: w.grad
+
+    captured = run_both(make, calls(8))
+    assert captured.replays >= 5, captured.report()
