@@ -25,7 +25,7 @@ from side_by_side import drawn
 
 from gradcheck.verification import LayerCall, VerificationError, cases
 from gradcheck.verification.agreement import check_agreement
-from gradcheck.verification.layers import arguments, outputs, parts
+from gradcheck.verification.layer_call import arguments, outputs, parts
 from gradcore import Tensor, registry
 
 if TYPE_CHECKING:

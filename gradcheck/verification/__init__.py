@@ -13,8 +13,8 @@ from gradcheck.verification.graphs import (
     check_graph_promises,
     check_graph_second_order,
 )
+from gradcheck.verification.layer_call import LayerCall
 from gradcheck.verification.layers import (
-    LayerCall,
     check_layer_gradient,
     check_layer_misfit,
     check_layer_rows,

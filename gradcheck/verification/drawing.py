@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gradcheck.strategies import examples
 from gradcheck.verification.cases import Unit
-from gradcheck.verification.layers import LayerCall
+from gradcheck.verification.layer_call import LayerCall
 from gradcheck.verification.optimizers import Problem
 
 DTYPES = (np.float64, np.float32)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from gradcheck.graphs import graphs
 from gradcheck.verification import cases
 from gradcheck.verification.drawing import inputs, layer_calls
-from gradcheck.verification.layers import arguments
+from gradcheck.verification.layer_call import arguments
 from gradcore import Tensor, optim
 from gradcore.variables import leaves_of
 
