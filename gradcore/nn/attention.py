@@ -164,7 +164,7 @@ def _x(shape: str) -> Any:
 _HEADS = Derived(lambda e: [h for h in (2, 1) if e["e"] % h == 0])
 _CONFIG = {"embed_dim": Size("e"), "num_heads": _HEADS}
 # Two keys or more: the weight of a single one is 1, whatever the query.
-_SIZES = {"n": (0, 2), "l": (0, 2), "s": (2, 3), "e": (1, 2)}
+_SIZES = {"n": (1, 2), "l": (0, 2), "s": (2, 3), "e": (1, 2)}
 
 
 def fan_in_uniform(shape: Any, fan_in: int, _fan_out: int, rng: init.Rng) -> Any:
