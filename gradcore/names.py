@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, TypeVar
+
+from gradcore.errors import ArgumentError
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 TENSOR = {
     "to": "x.astype(dtype) converts; everything is on the CPU",
@@ -184,3 +191,44 @@ def missing(module: str, name: str, hints: dict[str, str]) -> AttributeError:
     """The error for `module.name`, as Python words it, with what to write where that is known."""
     hint = f": {hints[name]}" if name in hints else ""
     return AttributeError(f"module {module!r} has no attribute {name!r}{hint}")
+
+
+def our_names(op: str, known: Sequence[str], named: dict[str, Any]) -> dict[str, Any]:
+    """`named`, in which `dim` stands for axis and `keepdim` for keepdims, as in PyTorch.
+
+    Raises ArgumentError where the op has no such parameter, where one comes under both names, and for max and min with
+    `dim`, which give pairs in PyTorch.
+    """
+    found = {}
+    for name, value in named.items():
+        own = {"dim": "axis", "keepdim": "keepdims"}.get(name, name)
+        if own not in known:
+            raise ArgumentError(
+                f"{op} takes no {name}: its parameters are {', '.join(known) or 'arrays alone'}"
+            )
+        if own != name and own in named:
+            raise ArgumentError(f"{op} got both {own} and {name}, which are one parameter: leave {name} out")
+        if name == "dim" and op in ("max", "min"):
+            raise ArgumentError(
+                f"{op} with dim= gives values and places in PyTorch: write x.{op}(axis={value!r}) for the values, "
+                f"x.arg{op}(axis={value!r}) for the places"
+            )
+        found[own] = value
+    return found
+
+
+def with_pytorchs_names(function: Callable[P, R]) -> Callable[P, R]:
+    """`function`; where it has an axis, with `dim` for axis and `keepdim` for keepdims as well."""
+    code = function.__code__
+    known = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    if "axis" not in known:
+        return function
+    accepted = frozenset(known)
+
+    @functools.wraps(function)
+    def call(*args: P.args, **params: P.kwargs) -> R:
+        if params and not accepted.issuperset(params):
+            return function(*args, **our_names(function.__name__.lstrip("_"), known, params))
+        return function(*args, **params)
+
+    return call

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar
 
@@ -10,9 +9,10 @@ import numpy as np
 
 from gradcore import registry
 from gradcore.convert import number, operand, unmixed
-from gradcore.errors import ArgumentError, DtypeError, ShapeError, SpecError
+from gradcore.errors import DtypeError, ShapeError, SpecError
 from gradcore.graph import next_order
 from gradcore.modes import recording, tracing
+from gradcore.names import our_names, with_pytorchs_names
 from gradcore.spec import OpSpec
 from gradcore.tensor import FUNCTIONS, UFUNCS, Tensor
 
@@ -215,50 +215,6 @@ def _complex(name: str) -> DtypeError:
     )
 
 
-def our_names(op: str, known: Sequence[str], named: dict[str, Any]) -> dict[str, Any]:
-    """`named`, in which `dim` stands for axis and `keepdim` for keepdims, as in PyTorch.
-
-    Raises ArgumentError where the op has no such parameter, where one comes under both names, and for max and min with
-    `dim`, which give pairs in PyTorch.
-    """
-    found = {}
-    for name, value in named.items():
-        own = {"dim": "axis", "keepdim": "keepdims"}.get(name, name)
-        if own not in known:
-            raise ArgumentError(
-                f"{op} takes no {name}: its parameters are {', '.join(known) or 'arrays alone'}"
-            )
-        if own != name and own in named:
-            raise ArgumentError(f"{op} got both {own} and {name}, which are one parameter: leave {name} out")
-        if name == "dim" and op in ("max", "min"):
-            raise ArgumentError(
-                f"{op} with dim= gives values and places in PyTorch: write x.{op}(axis={value!r}) for the values, "
-                f"x.arg{op}(axis={value!r}) for the places"
-            )
-        found[own] = value
-    return found
-
-
-def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
-    """The names under which it takes something."""
-    code = function.__code__
-    return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-
-
-def with_pytorchs_names(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorator of a function with an axis, which may come as `dim`, and keepdims as `keepdim`."""
-    known = _parameters(function)
-    accepted = frozenset(known)
-
-    @functools.wraps(function)
-    def call(*args: P.args, **params: P.kwargs) -> R:
-        if params and not accepted.issuperset(params):
-            return function(*args, **our_names(function.__name__.lstrip("_"), known, params))
-        return function(*args, **params)
-
-    return call
-
-
 def op(
     *,
     vjp: Any,
@@ -410,8 +366,7 @@ def composed(
     """
 
     def register(function: Callable[P, R]) -> Callable[P, Any]:
-        if "axis" in _parameters(function):
-            function = with_pytorchs_names(function)
+        function = with_pytorchs_names(function)
         registry.enroll(registry.ops, "op", name or function.__name__, function, spec, OpSpec)
         function.spec = spec  # type: ignore[attr-defined]
         for called in numpy:

@@ -105,6 +105,13 @@ def check_agreement(
         raise VerificationError(f"{what}: entry {difference[0]} is {difference[1]}")
 
 
+def inside(example: Example) -> Callable[[Sequence[Any]], list[Any]]:
+    """Brings arrays that were moved back into the example's domains."""
+    return lambda arrays: [
+        a if a is None else d.clip(a) for a, d in zip(arrays, example.domains, strict=True)
+    ]
+
+
 def check_value(entry: Any, example: Example, name: str) -> None:
     """The forward value of an op or loss against its spec's reference, with its shape and dtype.
 
@@ -124,7 +131,5 @@ def check_value(entry: Any, example: Example, name: str) -> None:
         lambda *arrays: entry.spec.reference(*arrays, **example.params),
         example.arrays,
         example.takes_gradient,
-        clip=lambda arrays: [
-            a if a is None else d.clip(a) for a, d in zip(arrays, example.domains, strict=True)
-        ],
+        clip=inside(example),
     )

@@ -9,8 +9,9 @@ import numpy as np
 from gradcheck.backends.core import as_tensors
 from gradcheck.backends.tree import name_of
 from gradcheck.check import gradcheck, gradgradcheck
+from gradcheck.verification.agreement import inside
 from gradcheck.verification.outcome import VerificationError, described
-from gradcheck.verification.recording import check_recorded_pass
+from gradcheck.verification.recording import as_leaves, check_recorded_pass
 from gradcheck.verification.reverse import cotangents_of
 from gradcore.op import Op
 from gradcore.tensor import Tensor
@@ -41,7 +42,7 @@ def check_second_order(entry: Any, example: Example, *, seed: int = 0) -> Report
         lambda *tensors: entry(*tensors, **example.params),
         example.arrays,
         example.takes_gradient,
-        lambda arrays: [a if a is None else d.clip(a) for a, d in zip(arrays, example.domains, strict=True)],
+        inside(example),
     )
     return gradgradcheck(
         entry, _inputs(entry, example), params=example.params, wrt=_wanted(example), seed=seed
@@ -68,10 +69,7 @@ def check_recording(entry: Any, example: Example, gy: NDArray[Any], name: str) -
     forward = entry.forward if isinstance(entry, Op) else entry
     y = np.asarray(forward(*arrays, **params))
     gy = np.ascontiguousarray(gy).reshape(y.shape)
-    tensors: list[Any] = [
-        Tensor(a, requires_grad=True) if a is not None and t else a
-        for a, t in zip(arrays, takes, strict=True)
-    ]
+    tensors = as_leaves(arrays, takes)
     out = entry(*tensors, **params)
     if type(out) is not Tensor or out.dtype != y.dtype or not np.array_equal(out.data, y, equal_nan=True):
         raise VerificationError(f"{what}: on Tensors it gives {out!r}, on arrays {y!r}")

@@ -35,18 +35,19 @@ def check_recorded_pass(
     Raises `VerificationError`.
     """
     n, rng = len(arrays), np.random.default_rng(0)
-    gys = [rng.standard_normal(y.shape).astype(y.dtype) for y in _outputs(f, _leaves(arrays, which))]
+    gys = [rng.standard_normal(y.shape).astype(y.dtype) for y in _outputs(f, as_leaves(arrays, which))]
     check_agreement(
         f"the recorded gradient of {what}",
-        lambda *values: _gradients(f, _leaves(values[:n], which), values[n:], record=True),
-        lambda *values: _gradients(f, _leaves(values[:n], which), values[n:], record=False),
+        lambda *values: _gradients(f, as_leaves(values[:n], which), values[n:], record=True),
+        lambda *values: _gradients(f, as_leaves(values[:n], which), values[n:], record=False),
         [*arrays, *gys],
         [*which, *(True for _ in gys)],
         clip=lambda values: [*clip(values[:n]), *values[n:]],
     )
 
 
-def _leaves(values: Sequence[Any], which: Sequence[bool]) -> list[Any]:
+def as_leaves(values: Sequence[Any], which: Sequence[bool]) -> list[Any]:
+    """The values with those of `which` as Tensors that require a gradient; None stays None."""
     return [
         Tensor(v, requires_grad=True) if wanted and v is not None else v
         for v, wanted in zip(values, which, strict=True)

@@ -9,7 +9,8 @@ import numpy as np
 
 from gradcore.convert import operand
 from gradcore.errors import ShapeError
-from gradcore.op import Array, composed, op, with_pytorchs_names
+from gradcore.names import with_pytorchs_names
+from gradcore.op import Array, composed, op
 from gradcore.ops.axes import axis_of, new_places, unsqueeze
 from gradcore.ops.index import getitem
 from gradcore.ops.shape import reshape

@@ -9,7 +9,7 @@ import numpy as np
 
 from gradcore import names
 from gradcore.errors import GraphError, ShapeError
-from gradcore.op import with_pytorchs_names
+from gradcore.names import with_pytorchs_names
 from gradcore.ops.axes import axis_of
 from gradcore.ops.shape import astype, reshape
 from gradcore.tensor import Tensor
