@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import run_state_machine_as_test
 
 from gradcheck.strategies import parameters
-from gradcheck.verification import Problem, check_numeric_trajectory, check_refusals, check_trajectory
+from gradcheck.verification import (
+    Problem,
+    VerificationError,
+    check_numeric_trajectory,
+    check_refusals,
+    check_trajectory,
+)
 from gradcheck.verification.drawing import problems
 from gradcheck.verification.machines import optimizer_machine
 from gradcore import optim, registry
@@ -45,6 +51,26 @@ def test_what_a_step_rounds_is_no_other_place(seed):
         "weight_decay": 0.028,
     }  # whose first step has one size for every gradient
     check_numeric_trajectory(optim.RMSprop, Problem.draw([()], 1, seed), params)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_problem_from_which_the_reference_runs_away_compares_nothing(dtype):
+    # The variance of one value is 0: steps of gy / eps.
+    params = {"lr": 1e-2, "alpha": 0.0, "eps": 1e-8, "centered": True}
+    check_trajectory(optim.RMSprop, Problem.draw([(3,), ()], 60, 0, dtype), params)
+
+
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
+def test_an_optimizer_that_runs_away_by_itself_is_reported():
+    class Uphill(optim.SGD):
+        spec = optim.SGD.spec
+
+        def _update(self, p, *more):
+            super()._update(p, *more)
+            p *= 1e6
+
+    with pytest.raises(VerificationError, match="Uphill"):
+        check_trajectory(Uphill, Problem.draw([()], 60, 0, np.float64), {"lr": 0.1})
 
 
 @pytest.mark.checks("runs")
