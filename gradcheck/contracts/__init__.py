@@ -3,7 +3,7 @@
 `CONTRACTS` has them by name, in the order in which they are tried; those in `ON_REQUEST` are tried where they are named only.
 """
 
-from gradcheck.contracts import effects, algebra, layouts, recorded, mixed  # noqa: I001 - this is the order in which they are tried
+from gradcheck.contracts import effects, algebra, layouts, recorded, mixed, second  # noqa: I001 - this is the order in which they are tried
 from gradcheck.contracts.base import (
     CONTRACTS,
     ON_REQUEST,
@@ -27,4 +27,5 @@ __all__ = [
     "mixed",
     "of_every_subject",
     "recorded",
+    "second",
 ]

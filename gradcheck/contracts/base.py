@@ -42,6 +42,9 @@ The sentence says what is wrong, then after a colon what came of it and what to 
 CONTRACTS: dict[str, Contract] = {}
 FOLLOWS: dict[str, tuple[str, ...]] = {}
 OF: dict[str, type] = {}
+AT_SECOND_ORDER: set[str] = set()
+"""Contracts on a gradient that is differentiated once more; they are not mentioned at first order."""
+
 HELD: dict[str, ContractResult] = {}
 ON_REQUEST: set[str] = set()
 """Contracts that are tried where they are named only."""
@@ -54,18 +57,25 @@ REORDERED = 1e3
 
 
 def contract(
-    *, follows: tuple[str, ...] = (), of: type = object, on_request: bool = False
+    *,
+    follows: tuple[str, ...] = (),
+    of: type = object,
+    on_request: bool = False,
+    at_second_order: bool = False,
 ) -> Callable[[Contract], Contract]:
     """Decorator that adds a contract under its own name; they are tried in the order in which they were added.
 
     follows: contracts that, once broken, break this one as well, or may: it is no fault of its own then. of: the class of
     the subjects that it is about; it is not mentioned for others. on_request: it is tried only where it is named.
+    at_second_order: it is about a gradient that is differentiated once more.
     """
 
     def register(check: Contract) -> Contract:
         CONTRACTS[check.__name__] = check
         if on_request:
             ON_REQUEST.add(check.__name__)
+        if at_second_order:
+            AT_SECOND_ORDER.add(check.__name__)
         FOLLOWS[check.__name__], OF[check.__name__] = follows, of
         HELD[check.__name__] = ContractResult(check.__name__, "held")
         return check
@@ -75,7 +85,7 @@ def contract(
 
 def of_every_subject() -> set[str]:
     """Names of the contracts that are about functions of any kind, those on request included."""
-    return {name for name, kind in OF.items() if kind is object}
+    return {name for name, kind in OF.items() if kind is object and name not in AT_SECOND_ORDER}
 
 
 def close(
@@ -166,6 +176,8 @@ def examine(obs: Observation, names: Collection[str] | None = None) -> list[Cont
     for name, check in CONTRACTS.items():
         named = name not in ON_REQUEST if names is None else name in names
         if not named or not isinstance(obs.subject, OF[name]):
+            continue
+        if name in AT_SECOND_ORDER and obs.subject.primal is None:
             continue
         if not obs.broken.isdisjoint(FOLLOWS[name]):
             results.append(ContractResult(name, "broken"))

@@ -203,6 +203,14 @@ WRONG = (
         refused="once_differentiable",
     ),
     Wrong(
+        "another gradient where the backward pass is recorded",
+        saving(torch.sin),
+        lambda ctx, gy: gy * ctx.saved_tensors[0].cos() * (1.5 if torch.is_grad_enabled() else 1.0),
+        (drawn(3),),
+        ("recorded_gradient",),
+        order=2,
+    ),
+    Wrong(
         "an input kept as an attribute of ctx",
         lambda ctx, x: (setattr(ctx, "x", x), x.sin())[1],
         lambda ctx, gy: gy * ctx.x.cos(),
