@@ -25,7 +25,8 @@ def weight_norm(module: M, name: str = "weight", dim: int | None = None) -> M:
     """Put g v / |v| in the place of a module's weight: Salimans and Kingma 2016, equation 2. Returns the module.
 
     Its parameters are then `weight_g` and `weight_v`; each slice along `dim` has a length of its own. dim: the axis of the
-    outputs where None, 1 for a `Linear` and 0 else; -1: one length for all. The module computes what it did before.
+    outputs where None, 1 for a `Linear` and a `ConvTranspose2d` and 0 else (PyTorch has 0 for the latter as well); -1: one
+    length for all. The module computes what it did before.
     Raises ArgumentError where it has no such parameter.
     """
     weight = _parameter("weight_norm", module, name)
@@ -99,10 +100,11 @@ def _parameter(owner: str, module: Module, name: str) -> Tensor:
 
 
 def _outputs(module: Module) -> int:
-    """The axis of the outputs: the last of a Linear's weight, the first of others'."""
+    """The axis of the outputs in a module's weight."""
+    from gradcore.nn.conv_transpose2d import ConvTranspose2d
     from gradcore.nn.linear import Linear
 
-    return 1 if isinstance(module, Linear) else 0
+    return 1 if isinstance(module, Linear | ConvTranspose2d) else 0
 
 
 def _with_computed(module: M, name: str, computed: Callable[[Any], Any], parts: dict[str, Any]) -> M:

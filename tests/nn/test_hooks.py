@@ -27,6 +27,18 @@ def test_hooks_see_inputs_and_outputs_in_order_until_they_are_removed():
     assert len(seen) == 3
 
 
+def test_a_hook_that_is_registered_twice_is_removed_once():
+    model, seen = nn.Linear(2, 1, rng=0), []
+
+    def hook(*_):
+        seen.append(1)
+
+    handles = [model.register_forward_hook(one) for one in (hook, lambda *_: None, hook)]
+    handles[0].remove()
+    model(X)
+    assert len(seen) == 1
+
+
 def test_what_hooks_return_takes_the_place_of_inputs_and_output():
     model = nn.Sequential(nn.Identity(), nn.Softplus(beta=2.0))
     model[0].register_forward_pre_hook(lambda _module, inputs: 2 * inputs[0])
@@ -118,6 +130,24 @@ def test_a_summary_has_shapes_and_counts_and_leaves_the_model_as_it_was():
     for name, array in model.state_dict().items():
         np.testing.assert_array_equal(array, before[name])
     assert not any(hooks.after for m in model for hooks in [vars(m)["_hooks"]])
+
+
+def test_the_columns_of_a_summary_are_as_wide_as_their_widest_entry():
+    assert nn.summary(nn.Sequential(nn.Linear(2, 3), nn.ReLU()), X).splitlines() == [
+        "name  module          output  parameters",
+        "0     Linear(2 -> 3)  (3, 3)           9",
+        "1     ReLU()          (3, 3)           0",
+        "      Sequential()    (3, 3)           9",
+    ]
+
+
+def test_a_summary_has_the_shapes_of_a_list_of_outputs():
+    class Pair(nn.Module):
+        def forward(self, x):
+            return [x, [x[0], 1]]
+
+    assert "[" not in nn.summary(Pair(), X)
+    assert "((3, 2), ((2,), -))" in nn.summary(Pair(), X)
 
 
 def test_a_summary_of_several_outputs_and_of_a_module_that_is_not_called():

@@ -83,6 +83,7 @@ def test_gradients_go_through_the_embedding_of_a_sequence():
         (lambda: nn.RNN(2, 3)(np.ones((0, 1, 2))), ShapeError, r"a sequence of no steps: x has the shape \(0, 1, 2\)"),
         (lambda: nn.GRU(2, 3)(np.ones((4, 1, 2)), np.ones((1, 3))), ShapeError, r"a state of shape \(1, 3\): \(1, 1, 3\) would fit"),
         (lambda: nn.LSTM(2, 3)(np.ones((4, 1, 2)), np.ones((1, 1, 3))), ShapeError, r"as a pair \(h, c\): pass hx=\(h, c\), each of shape \(1, 1, 3\)"),
+        (lambda: nn.LSTM(2, 3)(np.ones((4, 1, 2)), np.ones((2, 1, 1, 3))), ShapeError, r"LSTM takes the state as a pair \(h, c\)"),
         (lambda: nn.LSTMCell(2, 3)(np.ones((1, 2, 2))), ShapeError, r"takes x of shape \(n, 2\) or \(2,\), and got \(1, 2, 2\)"),
         (lambda: nn.RNN(2, 3, nonlinearity="sine"), DomainError, r"RNN got nonlinearity='sine': expected 'tanh' or 'relu'"),
         (lambda: nn.RNNCell(2, 3, nonlinearity="sine"), DomainError, r"RNNCell got nonlinearity='sine'"),

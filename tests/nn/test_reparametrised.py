@@ -69,6 +69,31 @@ def test_spectral_norm_divides_by_the_largest_singular_value():
     assert list(before) == ["bias", "weight_orig", "weight_u", "weight_v"]
 
 
+@pytest.mark.parametrize("eps", [1e-12, 10.0])  # at least that much is divided by
+@pytest.mark.parametrize(
+    ("make", "axis"),
+    [
+        (lambda: nn.Linear(4, 2, rng=0), 1),
+        (lambda: nn.Conv2d(2, 3, 2, rng=0), 0),
+        (lambda: nn.ConvTranspose2d(2, 3, 2, rng=0), 1),
+    ],
+    ids=["Linear", "Conv2d", "ConvTranspose2d"],
+)
+def test_its_vectors_start_with_fifteen_power_iterations_over_the_outputs(make, axis, eps):
+    layer = make().astype(np.float64)
+    weight = layer.weight.data
+    matrix = np.moveaxis(weight, axis, 0).reshape(weight.shape[axis], -1)
+    generator = np.random.default_rng(5)
+    u, v = (generator.standard_normal(n) for n in matrix.shape)
+    for _ in range(15):
+        u = matrix @ v / max(np.linalg.norm(matrix @ v), eps)
+        v = matrix.T @ u / max(np.linalg.norm(matrix.T @ u), eps)
+    layer = nn.spectral_norm(layer, eps=eps, rng=5).eval()
+    np.testing.assert_allclose(layer.weight_u, u, rtol=1e-12)
+    np.testing.assert_allclose(layer.weight_v, v, rtol=1e-12)
+    np.testing.assert_allclose(layer.weight.data, weight / (u @ matrix @ v), rtol=1e-12)
+
+
 def test_a_copy_and_a_loaded_state_compute_the_same():
     layer = nn.spectral_norm(nn.Linear(4, 2, rng=0), rng=1).eval()
     other = nn.spectral_norm(nn.Linear(4, 2, rng=2), rng=3).eval()
@@ -108,13 +133,15 @@ def test_weight_norm_is_pytorchs(dim):
     np.testing.assert_allclose(ours.weight_v.grad, v.grad.numpy(), rtol=1e-10, atol=1e-12)
 
 
-def test_spectral_norm_is_pytorchs():
+@pytest.mark.parametrize("kind", ["Conv2d", "ConvTranspose2d"])
+def test_spectral_norm_is_pytorchs(kind):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    ours = nn.spectral_norm(nn.Conv2d(2, 3, 2, rng=0).astype(np.float64), rng=0)
-    theirs = torch.nn.Conv2d(2, 3, 2).double()
+    ours = nn.spectral_norm(getattr(nn, kind)(2, 3, 2, rng=0).astype(np.float64), rng=0)
+    theirs = getattr(torch.nn, kind)(2, 3, 2).double()
     theirs.weight.data = torch.tensor(ours.weight_orig.data)
     theirs.bias.data = torch.tensor(ours.bias.data)
     theirs = torch.nn.utils.parametrizations.spectral_norm(theirs)
+    assert theirs.parametrizations.weight[0]._u.shape == ours.weight_u.shape
     theirs.parametrizations.weight[0]._u = torch.tensor(ours.weight_u)
     theirs.parametrizations.weight[0]._v = torch.tensor(ours.weight_v)
     x = np.random.default_rng(0).standard_normal((1, 2, 3, 3))
