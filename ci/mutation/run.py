@@ -1,6 +1,6 @@
 """Changes the source of every rule, layer, loss, optimizer and transform, one small change at a time, and runs the tests on it.
 
-    python ci/mutation/run.py [--only FILE|FUNCTION ...] [--operator NAME ...] [--since REV] [--jobs N] [--near] [--fresh] [--list]
+    python ci/mutation/run.py [--only FILE|FUNCTION ...] [--operator NAME ...] [--since REV] [--jobs N] [--near] [--bodies] [--fresh] [--list]
 
 Each mutant runs in a fork, with only the tests that run its function (measured first). The first test that fails has killed
 it; a mutant that no test kills has survived. Prints the score of each file, and every survivor as a diff; with --entries also
@@ -61,6 +61,7 @@ class Run:
         self.jobs: int = options.jobs
         self.silence: float = options.silence
         self.parts = 1 if options.near else 2
+        self.bodies = options.near or options.bodies
         self.sources = sources
         self.store = Store(options.results, options.fresh)
         self.touching = Touching()
@@ -143,7 +144,7 @@ class Run:
         if bodies:
             self._run_in_project(bodies)
             found |= {mutant: self.store.results[self.fingerprint(mutant)] for mutant in bodies}
-        if self.parts == 1:
+        if self.bodies:
             left = set(others)
             wanted = [mutant for mutant in wanted if mutant not in left]
         else:
@@ -296,6 +297,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--near", action="store_true", help="a first look: change bodies only, run the nearest tests only"
     )
+    parser.add_argument(
+        "--bodies", action="store_true", help="change bodies only, not what runs at import: that is imported anew each time"
+    )
     parser.add_argument("--fresh", action="store_true", help="forget the results of earlier runs")
     parser.add_argument("--list", action="store_true", help="print the mutants and run nothing")
     parser.add_argument(
@@ -345,8 +349,8 @@ def main(arguments: list[str] | None = None) -> int:
     if undeclared and not results:
         parser.exit(
             2,
-            f"{parser.prog}: --near runs changes of bodies only, and none of the {len(undeclared)} mutants selected is one: "
-            "leave --near out\n",
+            f"{parser.prog}: --near and --bodies run changes of bodies only, and none of the {len(undeclared)} mutants selected "
+            "is one: leave them out\n",
         )
     for mutant in wanted:
         if mutant.key in equivalent:

@@ -48,8 +48,8 @@ def _axes_of(axes: Any, a: Any, b: Any) -> tuple[list[int], list[int]]:
 
 
 def _by_loop(a: Any, b: Any, axes: Any = 2) -> Any:
-    left, right = _axes_of(axes, a, b)
-    return _contracted_by_loop(a, b, left, right)
+    left, right = (range(-axes, 0), range(axes)) if isinstance(axes, int) else map(np.atleast_1d, axes)
+    return _contracted_by_loop(a, b, [i % a.ndim for i in left], [i % b.ndim for i in right])
 
 
 @composed(

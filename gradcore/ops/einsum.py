@@ -95,9 +95,22 @@ def _cotangent(
     return einsum_op(gy, *others, subscripts=f"{','.join(parts)}->{own}")
 
 
+def _spelled(subscripts: str, ndims: Sequence[int]) -> tuple[list[str], str]:
+    """The letters of each array and of the result, for the reference: `...` stands for the last of WXYZ."""
+    inputs, arrow, output = subscripts.replace(" ", "").partition("->")
+    counts = [
+        ndim - len(part) + 3 if "." in part else 0
+        for part, ndim in zip(inputs.split(","), ndims, strict=True)
+    ]
+    own = [part.replace("...", "WXYZ"[4 - k :]) for part, k in zip(inputs.split(","), counts, strict=True)]
+    if not arrow:
+        output = "".join(sorted(c for c in inputs if inputs.count(c) == 1 and c not in ".,"))
+    return own, output.replace("...", "WXYZ"[4 - max(counts) :])
+
+
 def _by_loop(*arrays: Any, subscripts: str) -> Any:
     """One product for each value of all letters."""
-    letters, result = parsed(subscripts, [x.ndim for x in arrays])
+    letters, result = _spelled(subscripts, [x.ndim for x in arrays])
     sizes = {c: n for own, x in zip(letters, arrays, strict=True) for c, n in zip(own, x.shape, strict=True)}
     sums: dict[tuple[int, ...], list[float]] = {}
     for place in itertools.product(*[range(n) for n in sizes.values()]):

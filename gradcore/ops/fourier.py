@@ -47,7 +47,8 @@ def _sum_of_waves(
             terms = [c * _wave(sign * n * k, size) for n, c in enumerate(rows[tuple(row)].tolist())]
             total = complex(math.fsum([t.real for t in terms]), math.fsum([t.imag for t in terms]))
             found[(*row, k)] = total / size if mean else total
-        return _pairs(np.moveaxis(found, -1, axis), np.dtype(np.float64))
+        found = np.moveaxis(found, -1, axis)
+        return np.stack((found.real, found.imag), -1)
 
     return reference
 

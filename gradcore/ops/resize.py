@@ -138,7 +138,7 @@ def interpolate(
         out = pair("size", size, 1)
         steps = [n / k for n, k in zip(x.shape[2:], out, strict=True)]
     else:
-        factors = both(scale_factor)
+        factors = scale_factor if isinstance(scale_factor, tuple | list) else (scale_factor,) * 2
         out = tuple([int(n * f) for n, f in zip(x.shape[2:], factors, strict=True)])
         if min(out) < 1:
             raise DomainError(

@@ -53,7 +53,7 @@ class _Average:
             if weight == 1.0:
                 average[...] = p.data
             else:
-                average += np.asarray(weight, average.dtype) * (p.data - average)
+                average += weight * (p.data - average)
 
     @contextmanager
     def applied(self) -> Iterator[None]:

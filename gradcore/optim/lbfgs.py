@@ -168,7 +168,7 @@ class LBFGS(Optimizer):
                 self._place(self._vector() + self._length * along)
                 if left:  # in a last iteration nothing would look at it
                     loss, gradient = evaluate()
-            moved = abs(self._length) * _largest(along)
+            moved = self._length * _largest(along)
             still = moved <= self.tolerance_change or abs(loss - before) < self.tolerance_change
             if len(first) >= most or still:
                 break
@@ -248,7 +248,7 @@ class LBFGS(Optimizer):
             raise StateError(f"{misfit}: it lacks {', '.join(missing)}")
         try:
             hyper = self.fitted(state)
-            length = check("length", state["length"], low=-math.inf)
+            length = check("length", state["length"])
             iterations = int(check("iterations", state["iterations"]))
         except DomainError as error:
             raise StateError(f"{misfit}: {error}") from error

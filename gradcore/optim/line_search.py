@@ -36,7 +36,7 @@ def strong_wolfe(
     before, now = start, search.evaluate(t)
     low = high = now
     while search.left:
-        if not search.decreases(now) or (search.count > 2 and now.loss >= before.loss):
+        if not search.decreases(now) or now.loss >= before.loss:
             low, high = before, now
             break
         if search.is_flat(now):

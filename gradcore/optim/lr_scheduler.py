@@ -205,9 +205,9 @@ class OneCycleLR(LRScheduler):
         again = [(2 * top, start, 0.0)] if three_phase else []
         at = [(0.0, start, 0.0), (top, 1.0, 1.0), *again, (float(last), end, 0.0)]
         # A phase without a step is left out; the next then begins where it ended, as in PyTorch.
-        while len(at) > 2 and at[0][0] >= at[1][0]:
+        while at[0][0] >= at[1][0]:
             del at[0]
-        while len(at) > 2 and at[-2][0] >= at[-1][0]:
+        while at[-2][0] >= at[-1][0]:
             del at[-1]
         shape = schedules.cosine if anneal_strategy == "cos" else schedules.linear
         if cycle_momentum and "momentum" not in optimizer.hyper:

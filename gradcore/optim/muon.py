@@ -78,7 +78,11 @@ def _by_singular_values(
         s = s / max(np.linalg.norm(s), eps)
         for _ in range(steps):
             s = a * s + b * s**3 + c * s**5
-        return ((u * s) @ vt).reshape(ahead.shape) * _ratio(ahead.shape, adjust)
+        n, m = len(u), vt.shape[1]
+        ratio = {"match_rms_adamw": 0.04 * max(n, m), "columns": max(1, m / n)}.get(
+            adjust or "", max(1, n / m)
+        )
+        return ((u * s) @ vt).reshape(ahead.shape) * ratio**0.5
 
     return trajectory(p, gradients, factors, lr, move, 0.0, weight_decay)
 

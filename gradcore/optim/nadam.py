@@ -32,7 +32,7 @@ def _by_sums(
         t = len(past)
         mean = (1 - b1) * discounted(past, b1)
         root = (discounted(past, b2, 2) / sum(b2**age for age in range(t))) ** 0.5 + eps
-        momenta = [_momentum(b1, decay, step) for step in range(1, t + 2)]
+        momenta = [b1 - b1 / 2 * 0.96 ** (step * decay) for step in range(1, t + 2)]
         now, ahead = math.prod(momenta[:-1]), math.prod(momenta)
         return ((1 - momenta[-2]) / (1 - now) * past[-1] + momenta[-1] / (1 - ahead) * mean) / root
 

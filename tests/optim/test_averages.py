@@ -120,10 +120,49 @@ def test_parameters_have_the_averages_within_the_block_and_their_own_after_it():
 
 
 def test_before_the_first_update_the_average_is_the_start():
-    p = parameter([3.0])
-    ema = EMA([p])
+    p, q = parameter([3.0]), parameter([3.0])
+    ema = EMA([p, q])
     p.data = np.array([5.0])
-    assert (ema.count, ema.averages[0].tolist()) == (0, [3.0])
+    q.data[...] = 5.0  # in place, as an optimizer's step is
+    assert (ema.count, [a.tolist() for a in ema.averages]) == (0, [[3.0], [3.0]])
+
+
+@EACH
+def test_the_first_update_takes_the_values_over_to_the_bit(cls):
+    p = parameter([1e16])
+    average = make(cls, p)
+    p.data = np.array([0.1])
+    average.update()
+    assert average.averages[0].tolist() == [0.1]
+
+
+@EACH
+def test_a_state_is_a_copy_that_later_updates_leave_alone(cls):
+    p = parameter([1.0])
+    average = make(cls, p)
+    average.update()
+    state = average.state_dict()
+    p.data = np.array([3.0])
+    average.update()
+    assert state["0"].tolist() == [1.0]
+    assert average.averages[0].tolist() != [1.0]
+
+
+@EACH
+def test_the_state_of_an_average_without_updates_is_taken(cls):
+    average, other = make(cls, parameter([1.0])), make(cls, parameter([2.0]))
+    other.load_state_dict(average.state_dict())
+    assert (other.count, other.averages[0].tolist()) == (0, [1.0])
+
+
+@pytest.mark.parametrize("decay", [0, 1])
+def test_a_decay_may_be_0_or_1(decay):
+    p = parameter([1.0])
+    ema = EMA([p], decay)
+    ema.update()
+    p.data = np.array([3.0])
+    ema.update()
+    assert ema.averages[0].tolist() == [1.0 if decay else 3.0]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +175,10 @@ def test_before_the_first_update_the_average_is_the_start():
         (lambda p: SWA([Tensor(np.arange(2))]), GraphError, "as parameter 0"),
         (lambda p: EMA(nn.Linear(2, 2)), ArgumentError, r"EMA got a model, Linear: pass its parameters"),
         (lambda p: EMA([p]).load_state_dict({"0": 1}), StateError, "expected what state_dict"),
+        (lambda p: EMA([p]).load_state_dict(["count"]), StateError, r"expected what state_dict\(\) gives, got \['count'\]"),
         (lambda p: EMA([p]).load_state_dict({"count": -1}), StateError, "count is -1, expected a whole number"),
+        (lambda p: EMA([p]).load_state_dict({"count": 1.5}), StateError, r"count is 1\.5, expected a whole number"),
+        (lambda p: EMA([p]).load_state_dict({"count": True}), StateError, "count is True, expected a whole number"),
         (lambda p: EMA([p]).load_state_dict({"count": 1}), StateError, "missing: 0"),
         (lambda p: EMA([p]).load_state_dict({"count": 1, "0": np.zeros(2)}), StateError, "different: 0"),
     ],

@@ -1,6 +1,8 @@
 """Groups of parameters: each moves by its own hyperparameters, as it would with an optimizer of its own."""
 
 import copy
+import inspect
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from optimizers import parameter
 
 from gradcore import Tensor, nn, optim, registry
 from gradcore.errors import ArgumentError, DomainError, GraphError, StateError
-from gradcore.optim import SGD, Adam, NAdam
+from gradcore.optim import SGD, Adam, NAdam, Optimizer
 
 SHAPES = [(2, 3), (3, 2), (1, 4)]
 EACH = pytest.mark.parametrize("cls", registry.optimizers.values(), ids=registry.optimizers)
@@ -125,6 +127,24 @@ def test_what_groups_have_in_common_is_an_attribute_and_what_not_is_refused():
     )
     with pytest.raises(TypeError):
         iter(optimizer)
+
+
+def test_a_class_whose_instances_had_groups_may_be_looked_at():
+    """What groups have in common is read through the class: `help` and `inspect` ask it without an instance."""
+
+    class Own(SGD):
+        hyper: ClassVar = {**SGD.hyper, "own": lambda name, value: value}
+
+        def __init__(self, params, own=1.0):
+            Optimizer.__init__(self, params, lr=0.1, momentum=0.0, nesterov=False, weight_decay=0.0, own=own)
+
+    made = Own([{"params": [parameter([1.0])]}, {"params": [parameter([2.0])]}], own=3.0)
+    assert made.own == 3.0
+    made.param_groups[1].own = 4.0
+    with pytest.raises(AttributeError, match=r"the groups of this Own differ in own: 3\.0, 4\.0\."):
+        _ = made.own
+    assert not isinstance(Own.own, float)
+    assert "own" in dict(inspect.getmembers(Own))
 
 
 def test_what_groups_have_is_no_attribute_of_other_optimizers():

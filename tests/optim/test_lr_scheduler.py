@@ -2,6 +2,7 @@
 
 import json
 import math
+import random
 
 import pytest
 from optimizers import parameter
@@ -45,6 +46,20 @@ PATHS = {
         [0.5, 1.25, 2.0, 1.25, 0.5, 0.375, 0.25],
     ),
     "OneCycleLR that only goes down": (lambda o: lr_scheduler.OneCycleLR(o, 2.0, 3, 0.0, "linear", 4.0, 2.0), [1.4166666666666665, 0.8333333333333333, 0.25]),
+    "OneCycleLR that only goes up": (lambda o: lr_scheduler.OneCycleLR(o, 2.0, 3, 1, "linear", 4.0, 2.0), [0.5, 1.25, 2.0, 2.0]),
+    "OneCycleLR that goes up, in three phases": (
+        lambda o: lr_scheduler.OneCycleLR(o, 2.0, 3, 1.0, "linear", 4.0, 2.0, three_phase=True), [0.5, 1.25, 2.0],
+    ),
+    "OneCycleLR that only goes down, in three phases": (
+        lambda o: lr_scheduler.OneCycleLR(o, 2.0, 3, 1 / 3, "linear", 4.0, 2.0, three_phase=True), [0.5, 0.375, 0.25],
+    ),
+    "OneCycleLR along half cosines": (
+        lambda o: lr_scheduler.OneCycleLR(o, 2.0, 5, 0.8, div_factor=4.0, final_div_factor=2.0),
+        [0.5, 0.5 + 1.5 * 0.25, 0.5 + 1.5 * 0.75, 2.0, 0.25],
+    ),
+    "CosineAnnealingWarmRestarts above 0": (
+        lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 2, eta_min=0.5), [1, 0.75, 1, 0.75],
+    ),
     "LambdaLR": (lambda o: lr_scheduler.LambdaLR(o, lambda t: 1 + t), [1, 2, 3]),
 }  # fmt: skip
 
@@ -67,6 +82,7 @@ MOMENTA = {
     "two phases": ({"pct_start": 0.6}, [0.75, 0.5, 0.25, 0.5, 0.75]),
     "three phases": ({"pct_start": 0.4, "three_phase": True}, [0.75, 0.25, 0.75, 0.75, 0.75]),
     "down alone": ({"pct_start": 0.2}, [0.25, 0.375, 0.5, 0.625, 0.75]),
+    "half cosines": ({"pct_start": 0.8, "anneal_strategy": "cos"}, [0.75, 0.625, 0.375, 0.25, 0.75]),
     "a start at the top": ({"pct_start": 0.6, "div_factor": 1.0}, [0.75, 0.5, 0.25, 0.5, 0.75]),
 }
 
@@ -88,6 +104,13 @@ def test_one_cycle_takes_momentum_the_other_way_and_states_take_it_along(name):
         loaded.load_state_dict(json.loads(json.dumps(scheduler.state_dict())))
         assert [g["momentum"] for g in other.param_groups] == [g["momentum"] for g in sgd.param_groups], step
         scheduler.step()
+
+
+def test_one_cycle_leaves_the_betas_of_adam_alone_and_takes_lists_and_tuples():
+    adam = Adam([{"params": parameter([1.0])}, {"params": parameter([1.0])}])
+    lr_scheduler.OneCycleLR(adam, (2.0, 4.0), 5, div_factor=2)
+    assert adam.lrs == (1.0, 2.0)
+    assert adam.betas == (0.9, 0.999)
 
 
 def test_a_schedule_of_the_trainer_is_one_here_in_its_own_steps():
@@ -156,6 +179,57 @@ def test_a_plateaus_state_goes_on_and_is_json():
     assert sgd.lr == 0.125
 
 
+def test_a_plateau_is_counted_by_its_threshold_patience_and_cooldown():
+    """Beside the words of the class, written out, over walks of a measure."""
+    rng = random.Random(0)
+    for _ in range(200):
+        mode, how = rng.choice(["min", "max"]), rng.choice(["rel", "abs"])
+        factor, threshold = rng.choice([0.25, 0.5]), rng.choice([0.0, 0.125, 0.25])
+        patience, cooldown, eps = rng.randrange(3), rng.randrange(4), rng.choice([0.0, 0.125, 0.25])
+        sgd = optimizer(1.0)
+        scheduler = lr_scheduler.ReduceLROnPlateau(
+            sgd, mode, factor, patience, threshold, how, cooldown, min_lr=0.125, eps=eps
+        )
+        lr, best, bad, rest, down = 1.0, None, 0, 0, mode == "min"
+        for epoch in range(1, 16):
+            measure = rng.randrange(-8, 9) / 4
+            scheduler.step(measure)
+            if best is None:
+                better = True
+            else:
+                by = threshold * (best if how == "rel" else 1.0)
+                better = measure < best - by if down else measure > best + by
+            best = measure if better else best
+            bad = 0 if better else bad + 1
+            if rest:
+                rest, bad = rest - 1, 0
+            if bad > patience:
+                lower = max(lr * factor, 0.125)
+                lr = lower if lr - lower > eps else lr
+                rest, bad = cooldown, 0
+            state = scheduler.state_dict()
+            assert state == {
+                "best": best,
+                "last_epoch": epoch,
+                "num_bad_epochs": bad,
+                "cooldown_counter": rest,
+                "lrs": [lr],
+            }
+            assert scheduler.get_last_lr() == [sgd.lr]
+
+
+@pytest.mark.parametrize(("mode", "measures"), [("min", (5.0, 6.0)), ("max", (-5.0, -6.0))])
+def test_the_state_of_a_plateau_that_has_seen_no_measure_takes_any_as_better(mode, measures):
+    make = lambda: lr_scheduler.ReduceLROnPlateau(optimizer(1.0), mode, patience=0)  # noqa: E731
+    seen, new = make(), make()
+    for measure in measures:
+        seen.step(measure)
+    seen.load_state_dict(new.state_dict())
+    assert math.isinf(seen.best)
+    seen.step(measures[0])
+    assert (seen.best, seen.get_last_lr()) == (measures[0], [1.0])
+
+
 # --- what is refused --------------------------------------------------------------------------------------------------
 
 
@@ -184,6 +258,8 @@ def test_a_plateaus_state_goes_on_and_is_json():
         (lambda o: lr_scheduler.OneCycleLR(o, 1.0, 3, cycle_momentum=True, max_momentum=1.0), DomainError, "max_momentum=1.0 is out of range"),
         (lambda o: lr_scheduler.OneCycleLR(o, 1.0, 1), DomainError, "total_steps=1 is out of range: .* at least 2"),
         (lambda o: lr_scheduler.OneCycleLR(o, 1.0, 5, 1.5), DomainError, r"pct_start=1\.5 is out of range"),
+        (lambda o: lr_scheduler.OneCycleLR(o, 1.0, 5, "1"), DomainError, r"pct_start='1' is out of range"),
+        (lambda o: lr_scheduler.OneCycleLR(o, 1.0, 5, final_div_factor=0.0), DomainError, r"final_div_factor=0\.0 is out of range"),
         (lambda o: lr_scheduler.OneCycleLR(o, 1.0, 5, anneal_strategy="sin"), DomainError, "anneal_strategy='sin' is none"),
         (lambda o: lr_scheduler.OneCycleLR(o, 1.0, 5, div_factor=0), DomainError, "div_factor=0 is out of range"),
         (lambda o: lr_scheduler.ReduceLROnPlateau(o, "least"), DomainError, "mode='least' is none: write \"min\" or \"max\""),
@@ -225,12 +301,21 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(state, message
     assert scheduler.state_dict() == {"last_epoch": 0, "base_lrs": [1.0]}
 
 
+def test_each_entry_of_a_list_has_to_be_a_number_and_a_tuple_is_a_list():
+    scheduler = lr_scheduler.StepLR(optimizer(1.0, 2.0), 3)
+    with pytest.raises(StateError, match=r"base_lrs is \[1\.0, 'x'\], expected a list of 2 numbers"):
+        scheduler.load_state_dict({"last_epoch": 1, "base_lrs": [1.0, "x"]})
+    scheduler.load_state_dict({"last_epoch": 1, "base_lrs": (1.0, 0.5)})
+    assert scheduler.state_dict() == {"last_epoch": 1, "base_lrs": [1.0, 0.5]}
+
+
 def test_another_schedulers_state_does_not_fit_a_plateau():
     scheduler = lr_scheduler.ReduceLROnPlateau(optimizer())
     for state in (
         lr_scheduler.StepLR(optimizer(), 3).state_dict(),
         None,
         {**scheduler.state_dict(), "lrs": [1, 2]},
+        {name: value for name, value in scheduler.state_dict().items() if name != "best"},
     ):
         with pytest.raises(StateError, match="this state does not fit ReduceLROnPlateau"):
             scheduler.load_state_dict(state)

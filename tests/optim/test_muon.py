@@ -1,5 +1,7 @@
 """Muon: the Newton-Schulz steps as a function of their own, and the parameters that it takes."""
 
+import math
+
 import numpy as np
 import pytest
 from optimizers import parameter
@@ -40,6 +42,42 @@ def test_five_steps_bring_singular_values_near_to_one():
 def test_the_size_of_a_matrix_does_not_matter(size):
     x = RNG.normal(size=(3, 4)).astype(np.float32)
     np.testing.assert_allclose(orthogonalize(x * np.float32(size)), orthogonalize(x), atol=1e-4)
+
+
+def test_nor_does_it_where_all_entries_are_below_zero():
+    x = -np.arange(1.0, 7.0, dtype=np.float32).reshape(2, 3)
+    np.testing.assert_allclose(orthogonalize(x * np.float32(1e30)), orthogonalize(x), atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [0.1, 1.0, 50.0])
+def test_a_norm_below_eps_is_taken_as_eps(size):
+    x = np.full((2, 3), size)
+    start = x / 1e3
+    expected = 1.5 * start - 0.5 * (start @ start.T) @ start
+    np.testing.assert_allclose(orthogonalize(x, 1, CUBIC, eps=1e3), expected, rtol=1e-12)
+
+
+def test_a_parameter_in_float16_is_made_orthogonal_in_float32():
+    x, g = (RNG.normal(size=(3, 4)).astype(np.float16) for _ in range(2))
+    p = parameter(x, np.float16)
+    p.grad = g.copy()
+    Muon([p], lr=1.0, momentum=0.0, weight_decay=0.0, adjust_lr_fn="columns").step()
+    step = orthogonalize(g.astype(np.float32)) * np.float32(math.sqrt(4 / 3))
+    np.testing.assert_allclose(p.data, x - step.astype(np.float16), rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"ns_steps": 99},
+        {"ns_steps": np.int64(3)},
+        {"ns_coefficients": (1, 2, 3)},
+        {"ns_coefficients": [1.0, 2, 3]},
+    ],
+)
+def test_settings_at_the_end_of_their_range_are_taken(options):
+    (name,) = options
+    assert getattr(Muon([parameter([[1.0]])], **options), name) in (options[name], (1, 2, 3))
 
 
 def test_a_matrix_of_zeros_and_one_without_entries_stay_as_they_are():
@@ -103,6 +141,9 @@ def test_a_long_matrix_is_not_cut_in_blocks(monkeypatch):
     [
         ({"ns_steps": 0}, "ns_steps=0 is out of range: it must be a whole number from 1 to 99"),
         ({"ns_steps": 2.0}, r"ns_steps=2\.0 is out of range"),
+        ({"ns_steps": 100}, "ns_steps=100 is out of range"),
+        ({"ns_steps": True}, "ns_steps=True is out of range"),
+        ({"ns_coefficients": ("1", 2, 3)}, "are not three numbers"),
         ({"ns_coefficients": (1, 2)}, r"ns_coefficients=\(1, 2\) are not three numbers: pass three, such as"),
         ({"ns_coefficients": (1, 2, float("inf"))}, "are not three numbers"),
         (
