@@ -13,10 +13,10 @@ from gradcheck.strategies import parameters
 from gradcheck.verification import cases
 from gradcheck.verification.drawing import inputs, layer_calls, problems
 from gradcheck.verification.optimizers import run
-from gradcore import registry
+from gradcore import Tensor, registry
 
 ROOT = str(Path(gradcore.__file__).parent)
-FEW = settings(phases=[Phase.generate], derandomize=True, database=None, max_examples=10, deadline=None)
+FEW = settings(phases=[Phase.generate], derandomize=True, database=None, max_examples=5, deadline=None)
 
 
 def functions_of(call):
@@ -64,8 +64,8 @@ def test_of_an_op_or_a_loss(unit):
 def test_of_a_layer(unit):
     assert not shared(
         layer_calls(unit, True),
-        lambda drawn: drawn[0].on_arrays(drawn[1].arrays),
-        lambda drawn: drawn[0].reference(*drawn[1].arrays, drawn[0].parameters),
+        lambda drawn: drawn[0](*drawn[1].arrays, {n: Tensor(p) for n, p in drawn[0].parameters.items()}),
+        lambda drawn: drawn[0].reference(*drawn[1].arrays, *drawn[0].parameters.values()),
     )
 
 
