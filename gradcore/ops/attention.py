@@ -69,7 +69,7 @@ def attention_weights(
     if some.all():
         return softmax(where(taking_part, scores, scores.dtype.type(-np.inf)))
     weights = softmax(where(taking_part | ~some, scores, scores.dtype.type(-np.inf)))
-    return weights * some.astype(scores.dtype)
+    return weights * some
 
 
 def check_mask(name: str, mask: Any, shape: tuple[int, ...]) -> None:

@@ -54,11 +54,11 @@ def minimum(x: Array, y: Array, /) -> Array:
 
 
 def _first_of_fmax(gy: Array, out: Array, x: Array, y: Array) -> Array:
-    return np.where(np.isnan(y), gy, np.where(np.isnan(x), 0, _first_of_max(gy, out, x, y)))
+    return np.where(np.isnan(y), gy, _first_of_max(gy, out, x, y))
 
 
 def _first_of_fmin(gy: Array, out: Array, x: Array, y: Array) -> Array:
-    return np.where(np.isnan(y), gy, np.where(np.isnan(x), 0, _second_of_max(gy, out, x, y)))
+    return np.where(np.isnan(y), gy, _second_of_max(gy, out, x, y))
 
 
 @op(

@@ -56,6 +56,7 @@ def _by_loop(a: Any, b: Any, axes: Any = 2) -> Any:
     spec=OpSpec(
         case(reals("i j k"), reals("j k l"), params={"axes": OneOf(2, ((1, 2), (0, 1)), ((2, -2), (1, 0)))}),
         case(reals("i j"), reals("j k"), params={"axes": OneOf(1, (1, 0), ((-1,), (0,)))}),
+        case(reals("i j k"), reals("k l"), params={"axes": OneOf(1, ((2,), (0,)))}),
         case(reals("i"), reals("j k"), params={"axes": OneOf(0)}),
         reference=_by_loop,
     ),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from gradcore import Tensor, conv2d, conv2d_input, conv2d_weight, conv_transpose2d, relu
+from gradcore import Tensor, conv1d, conv2d, conv2d_input, conv2d_weight, conv_transpose2d, nn, relu
 from gradcore.nn.conv2d import Conv2d
 from gradcore.ops import _windows
 
@@ -361,3 +361,26 @@ def test_the_layer_reads_like_what_it_does():
     assert repr(Conv2d(2, 8, (3, 5), stride=2, groups=2)).startswith(
         "Conv2d(2 -> 8, 3 x 5, stride=2, groups=2)"
     )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"stride": 2, "padding": 1, "dilation": 3, "groups": 2},
+        {"stride": 3, "padding": 2, "dilation": 1, "groups": 4},
+        {"padding": "same", "dilation": 2, "groups": 4},
+        {"padding": "valid", "stride": 2},
+    ],
+)
+def test_a_convolution_of_sequences_is_one_of_images_of_one_row(options):
+    rng = np.random.default_rng(0)
+    groups = options.get("groups", 1)
+    x, w, b = rng.normal(size=(2, 4, 11)), rng.normal(size=(8, 4 // groups, 3)), rng.normal(size=8)
+    rows = {
+        n: v if n == "groups" or isinstance(v, str) else (int(n != "padding"), v) for n, v in options.items()
+    }
+    expected = conv2d(x[:, :, None], w[:, :, None], b, **rows)[:, :, 0]
+    np.testing.assert_array_equal(conv1d(x, w, b, **options), expected)
+    layer = nn.Conv1d(4, 8, 3, **options).astype(np.float64)
+    layer.weight.data, layer.bias.data = w, b
+    np.testing.assert_array_equal(layer(x).data, expected)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gradcore import conv2d, conv2d_input, conv2d_weight, conv_transpose2d
+from gradcore import conv1d, conv2d, conv2d_input, conv2d_weight, conv_transpose2d
 from gradcore.errors import DomainError, ShapeError
 from gradcore.nn.conv2d import Conv2d
 
@@ -54,6 +54,13 @@ def shaped(*shapes):
         (lambda: conv_transpose2d(*shaped((2, 3, 1, 4), (3, 1, 2, 2)), padding=1), ShapeError, ["0 x 3", "less padding"]),
         (lambda: conv_transpose2d(*shaped((2, 3, 4, 1), (3, 1, 2, 2)), padding=1), ShapeError, ["3 x 0", "less padding"]),
         (lambda: conv_transpose2d(*shaped((2, 3, 4, 4), (3, 2, 2, 2), (3,))), ShapeError, ["bias of shape (3,)", "weight of shape (3, 2, 2, 2)", "(2,)"]),
+        (lambda: conv1d(*shaped((3, 8), (1, 3, 2))), ShapeError, ["sequences of shape (3, 8)", "(1, 3, 2)", "x[None]"]),
+        (lambda: conv1d(*shaped((2, 3, 8), (1, 3))), ShapeError, ["sequences of shape (2, 3, 8)", "weight of shape (1, 3)"]),
+        (lambda: conv1d(*shaped((2, 3, 8, 1), (1, 3, 2))), ShapeError, ["sequences of shape (2, 3, 8, 1)"]),
+        (lambda: conv1d(*shaped((2, 3, 8), (1, 3, 2, 1))), ShapeError, ["weight of shape (1, 3, 2, 1)"]),
+        (lambda: conv1d(*shaped((3, 8), (1, 8))), ShapeError, ["sequences of shape (3, 8)", "weight of shape (1, 8)"]),
+        (lambda: conv1d(*shaped((2, 6, 8), (4, 3, 2)), dilation=2), ShapeError, ["groups=1", "sequences of shape (2, 6, 8)"]),
+        (lambda: conv1d(*shaped((2, 3, 8), (4, 3, 2), (3,))), ShapeError, ["bias of shape (3,)", "weight of shape (4, 3, 2)", "(4,)"]),
         (lambda: Conv2d(3, 4, 2, groups=2), ShapeError, ["in_channels=3", "groups=2", "such as 1"]),
     ],
 )  # fmt: skip

@@ -7,6 +7,7 @@ import gradcore
 from gradcheck import gradcheck
 from gradcore import Tensor
 from gradcore.errors import ArgumentError, DomainError, ShapeError
+from gradcore.ops.decompositions import eigh_packed
 
 
 def normal(*shape, seed=0):
@@ -24,6 +25,7 @@ SQUARES = {
     ),
     "det": gradcore.det,
     "eigh": gradcore.eigh,
+    "eigh of the packed form": eigh_packed,
     "eigh of the upper triangle": lambda x: gradcore.eigh(x, "U"),
     "inv": gradcore.inv,
     "logabsdet": gradcore.logabsdet,
@@ -41,6 +43,29 @@ def test_a_matrix_that_is_not_square_is_refused_and_the_op_named(name):
             with pytest.raises(ShapeError, match=rf"{own} takes square matrices \(\.\.\., n, n\), and got"):
                 SQUARES[name](x)
     SQUARES[name](SQUARE)
+
+
+def test_a_triangle_may_be_named_in_lower_case_and_no_other_is_read():
+    x = normal(3, 3)
+    for name in "luLU":
+        kept = np.tril(x) if name in "lL" else np.triu(x)
+        np.testing.assert_allclose(
+            gradcore.eigh(kept, name)[0], np.linalg.eigh(x, name.upper())[0], rtol=1e-12
+        )
+
+
+def test_singular_values_alone_are_of_no_basis():
+    x = normal(3, 2)
+    values = gradcore.svd(x, full_matrices=True, compute_uv=False)
+    np.testing.assert_array_equal(values, gradcore.svd(x)[1])
+    with pytest.raises(DomainError, match="svd got full_matrices=True"):
+        gradcore.svd(x, full_matrices=True)
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3)])
+def test_a_qr_of_fewer_rows_than_columns_or_of_no_matrix_is_refused(shape):
+    with pytest.raises(ShapeError, match=r"qr takes matrices \(\.\.\., m, n\) with m >= n, and got shape"):
+        gradcore.qr(normal(*shape))
 
 
 def test_a_determinant_and_its_logarithm_have_the_shape_of_the_stack():
@@ -146,6 +171,12 @@ def test_norms_of_matrices_along_any_two_axes_are_numpys(axis, order, keepdims):
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("order", ["fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf])
+def test_the_norm_of_a_matrix_as_a_whole_is_numpys(order):
+    x = normal(2, 3)
+    assert float(gradcore.norm(x, order)) == pytest.approx(np.linalg.norm(x, order), rel=1e-12)
+
+
 @pytest.mark.parametrize("order", [None, 1, 2, 3, 0.5, np.inf, -np.inf, np.float64(3)])
 def test_norms_of_vectors_are_numpys(order):
     for x, axis in ((normal(4), None), (normal(2, 3), 0), (normal(2, 3), -1), (normal(2, 3), np.int64(1))):
@@ -182,13 +213,26 @@ def test_bounds_come_by_numpys_names_as_numbers_and_as_arrays():
         gradcore.clip(x, a_mean=1.0)
 
 
-def test_the_derivative_on_a_bound_that_is_a_number_is_one_and_an_array_shares_it():
+@pytest.mark.parametrize("kind", [int, float, np.float32, np.int64])
+def test_the_derivative_on_a_bound_that_is_a_number_is_one(kind):
     x = leaf([0.0, 1.0, 2.0])
-    gradcore.clip(x, 0.0, 1.0).sum().backward()
+    gradcore.clip(x, kind(0), kind(1)).sum().backward()
     assert x.grad.tolist() == [1.0, 1.0, 0.0]
+
+
+def test_a_bound_that_is_an_array_shares_the_derivative_on_it():
     x, low = leaf([0.0, 1.0]), leaf([0.0, 0.0])
     gradcore.clip(x, low).sum().backward()
     assert (x.grad.tolist(), low.grad.tolist()) == ([0.5, 1.0], [0.5, 0.0])
+
+
+@pytest.mark.parametrize("name", ["concatenate", "stack", "hstack", "vstack", "dstack", "column_stack"])
+def test_lists_of_numbers_are_joined_as_numpy_joins_them(name):
+    for lists in ([[1.0, 2.0], [3.0, 4.0]], [[1, 2], [3, 4]], [[[1.0], [2.0]], [[3.0], [4.0]]]):
+        np.testing.assert_array_equal(getattr(gradcore, name)(lists), getattr(np, name)(lists))
+        np.testing.assert_array_equal(
+            getattr(gradcore, name)([lists[0], np.array(lists[1])]), getattr(np, name)(lists)
+        )
 
 
 def test_a_new_axis_of_a_stack_has_a_name_of_each_library():

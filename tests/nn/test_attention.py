@@ -136,3 +136,11 @@ def test_a_function_as_activation():
     )
     np.testing.assert_array_equal(by_name(Q).data, by_function(Q).data)
     assert repr(by_name).startswith("TransformerEncoderLayer(4)")
+
+
+@pytest.mark.parametrize("mask", [True, False, 0.5])
+def test_a_mask_without_axes_is_one_for_all_keys(mask):
+    q, k, v = (np.random.default_rng(i).normal(size=(2, 3, 4)) for i in range(3))
+    found = attend(q, k, v, np.array(mask))
+    plain = attend(q, k, v)
+    np.testing.assert_allclose(found, plain if mask else np.zeros_like(plain), rtol=1e-12)

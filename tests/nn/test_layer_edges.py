@@ -219,6 +219,19 @@ def test_as_many_masks_as_a_batch_are_masks_of_its_heads_only_where_there_are_so
         layer(x, x, x, attn_mask=np.zeros((3, 3, 3), bool))
 
 
+@pytest.mark.parametrize("numbers", [False, True])
+def test_a_causal_query_is_shut_out_by_masks_as_well(numbers):
+    x, later = normal(2, 3, 4), ~np.tri(3, dtype=bool)
+    shut = np.array([[False, True, False], [False, False, False]])
+    layer = nn.MultiheadAttention(4, 2, batch_first=True, rng=0)
+    given = np.where(shut, -np.inf, 0.0) if numbers else shut
+    y, weights = layer(x, x, x, given, is_causal=True)
+    assert not weights.data[0, :, 1].any()
+    assert not weights.data[:, later].any()
+    np.testing.assert_allclose(weights.data.sum(-1), 1.0)
+    np.testing.assert_array_equal(y.data, layer(x, x, x, shut, attn_mask=later)[0].data)
+
+
 def test_a_dropped_weight_is_drawn_by_the_layers_own_generator():
     x = normal(4, 6, 4)
     one, other = (nn.MultiheadAttention(4, 2, dropout=0.5, rng=7)(x, x, x)[0].data for _ in range(2))
