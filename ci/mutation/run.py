@@ -45,7 +45,9 @@ SOURCES = (
     "gradcore/op.py", "gradcore/transforms.py", "gradcore/recompute.py", "gradcore/variables.py", "gradcore/convert.py",
     "gradcore/sizes.py", "!*/reference.py", "!*_references.py", "!gradcore/ops/__init__.py",
 )  # fmt: skip
-TESTS = ("tests/verification", "tests/core", "tests/nn", "tests/optim", "tests/replay")
+TESTS = (
+    "tests/verification", "tests/core", "tests/nn", "tests/optim", "tests/replay", "tests/reports/test_beside_optimizers.py",
+)  # fmt: skip
 # These look at imports and run Python anew, or are about the checks rather than about gradcore.
 NOT_RUN = ("*/test_import.py", "*/test_docstrings.py", "*/test_planted_*.py")
 

@@ -30,7 +30,7 @@ SCHEDULES = {
     "constant": schedules.constant,
     "linear": schedules.linear,
     "cosine": schedules.cosine,
-    "warmup, then cosine": schedules.warmup(0.25, schedules.cosine),
+    "warmup, then cosine": lambda done: schedules.warmup(0.25, schedules.cosine)(done),
 }
 SHAPES = [(), (0,), (1,), (3,), (2, 3), (3, 0), (5,), (2, 1, 2)]
 SEEDS = st.integers(0, 2**32 - 1)

@@ -59,13 +59,18 @@ class Forgets(nn.Module):
 
 
 SGD = optim.SGD
-MODEL = nn.Sequential(nn.Linear(3, 2, rng=0))
+
+
+def model():
+    return nn.Sequential(nn.Linear(3, 2, rng=0))
+
+
 CALLS = {
-    "SGD(model)": (lambda: SGD(MODEL), ArgumentError, r"SGD got a model, Sequential: pass its parameters, SGD\(model\.parameters\(\)\)"),
+    "SGD(model)": (lambda: SGD(model()), ArgumentError, r"SGD got a model, Sequential: pass its parameters, SGD\(model\.parameters\(\)\)"),
     "SGD(Linear)": (lambda: optim.Adam(nn.Linear(2, 2)), ArgumentError, r"Adam got a model, Linear.*Adam\(model\.parameters\(\)\)"),
     "SGD(class)": (lambda: SGD(nn.Linear), ArgumentError, r"SGD got the class Linear: make a model of it"),
-    "SGD(m.parameters)": (lambda: SGD(MODEL.parameters), ArgumentError, r"SGD got a function.*call it, as in SGD\(model\.parameters\(\)\)"),
-    "SGD(named)": (lambda: SGD(MODEL.named_parameters()), ArgumentError, "SGD got pairs of names and Tensors"),
+    "SGD(m.parameters)": (lambda: SGD(model().parameters), ArgumentError, r"SGD got a function.*call it, as in SGD\(model\.parameters\(\)\)"),
+    "SGD(named)": (lambda: SGD(model().named_parameters()), ArgumentError, "SGD got pairs of names and Tensors"),
     "SGD(groups)": (lambda: SGD([{"params": []}]), GraphError, "SGD got no parameters in group 0: leave it out, or fill it"),
     "SGD(3)": (lambda: SGD(3), ArgumentError, r"SGD got 3: pass model\.parameters\(\), or a list of Tensors"),
     "nesterov": (lambda: SGD([X], nesterov=True), DomainError, "nesterov=True changes nothing without momentum: pass momentum=0.9"),
@@ -92,11 +97,11 @@ CALLS = {
     "None * x": (lambda: None * X, DtypeError, "NoneType None"),
     "x + 'a'": (lambda: X + "a", DtypeError, "holds real numbers, and str 'a'"),
     "x @ function": (lambda: X @ np.ones, DtypeError, "expected numbers, and got ones: call it"),
-    "x * model": (lambda: X * MODEL, DtypeError, "expected numbers, and got .*call it"),
+    "x * model": (lambda: X * model(), DtypeError, "expected numbers, and got .*call it"),
     "add(x, None)": (lambda: gradcore.add(X, [None]), DtypeError, "list \\[None\\] gives the dtype object"),
-    "save(model, path)": (lambda: gradcore.save(MODEL, "x"), ArgumentError, r'save got Sequential and str.*save\("model\.safetensors", model\)'),
+    "save(model, path)": (lambda: gradcore.save(model(), "x"), ArgumentError, r'save got Sequential and str.*save\("model\.safetensors", model\)'),
     "load_into(path)": (lambda: gradcore.load_into("x", {}), ArgumentError, r'load_into got str and dict.*load_into\("'),
-    "check_model": (lambda: gradcore.check_model(MODEL, nn.MSELoss, X, X), ArgumentError, r"check_model\(model, gradcore\.cross_entropy, x, y\)"),
+    "check_model": (lambda: gradcore.check_model(model(), nn.MSELoss, X, X), ArgumentError, r"check_model\(model, gradcore\.cross_entropy, x, y\)"),
 }  # fmt: skip
 
 

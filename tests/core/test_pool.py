@@ -268,9 +268,15 @@ def test_where_the_largest_entry_is_takes_no_part_in_a_derivative():
 
 
 @pytest.mark.parametrize(
-    "layer", [MaxPool2d(2), MaxPool2d(3, stride=2, padding=1), AvgPool2d(3, stride=2, padding=1)]
+    "make",
+    [
+        lambda: MaxPool2d(2),
+        lambda: MaxPool2d(3, stride=2, padding=1),
+        lambda: AvgPool2d(3, stride=2, padding=1),
+    ],
 )
-def test_the_layers_pool_keep_float32_and_have_no_parameters(layer):
+def test_the_layers_pool_keep_float32_and_have_no_parameters(make):
+    layer = make()
     x = Tensor(np.random.default_rng(7).standard_normal((2, 3, 7, 7)).astype(np.float32), requires_grad=True)
     y = layer(x)
     op = max_pool2d if isinstance(layer, MaxPool2d) else avg_pool2d

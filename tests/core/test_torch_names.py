@@ -131,15 +131,19 @@ def test_a_call_that_means_something_else_there_is_refused(name):
 
 
 OWNERS = {
-    "Tensor": (leaf(), names.TENSOR, "Tensor has no "),
-    "nn.Module": (nn.Linear(2, 3), names.MODULE, "nn.Module has no "),
-    "Optimizer": (optim.SGD([leaf()]), names.OPTIMIZER, "Optimizer has no "),
-    "gradcore": (gradcore, names.PACKAGE, "module 'gradcore' has no attribute "),
-    "nn": (nn, names.NN, "module 'gradcore.nn' has no attribute "),
-    "optim": (optim, names.OPTIM, "module 'gradcore.optim' has no attribute "),
-    "schedules": (optim.schedules, names.SCHEDULES, "module 'gradcore.optim.schedules' has no attribute "),
+    "Tensor": (leaf, names.TENSOR, "Tensor has no "),
+    "nn.Module": (lambda: nn.Linear(2, 3), names.MODULE, "nn.Module has no "),
+    "Optimizer": (lambda: optim.SGD([leaf()]), names.OPTIMIZER, "Optimizer has no "),
+    "gradcore": (lambda: gradcore, names.PACKAGE, "module 'gradcore' has no attribute "),
+    "nn": (lambda: nn, names.NN, "module 'gradcore.nn' has no attribute "),
+    "optim": (lambda: optim, names.OPTIM, "module 'gradcore.optim' has no attribute "),
+    "schedules": (
+        lambda: optim.schedules,
+        names.SCHEDULES,
+        "module 'gradcore.optim.schedules' has no attribute ",
+    ),
     "lr_scheduler": (
-        optim.lr_scheduler,
+        lambda: optim.lr_scheduler,
         names.LR_SCHEDULER,
         "module 'gradcore.optim.lr_scheduler' has no attribute ",
     ),
@@ -148,7 +152,8 @@ OWNERS = {
 
 @pytest.mark.parametrize(("owner", "name"), [(o, n) for o, (_, hints, _) in OWNERS.items() for n in hints])
 def test_another_name_of_pytorchs_is_answered_with_ours(owner, name):
-    value, hints, start = OWNERS[owner]
+    make, hints, start = OWNERS[owner]
+    value = make()
     assert not hasattr(value, name)
     with pytest.raises(AttributeError) as caught:
         getattr(value, name)

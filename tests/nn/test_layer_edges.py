@@ -72,41 +72,53 @@ def test_what_does_not_end_in_the_normalised_shape_is_refused(kind, wrong):
 
 
 @pytest.mark.parametrize(
-    ("layer", "wrong", "message"),
+    ("make", "wrong", "message"),
     [
         (
-            nn.GroupNorm(2, 4),
+            lambda: nn.GroupNorm(2, 4),
             (4,),
             r"GroupNorm\(2, 4\) takes x of shape \(n, c, ...\) with c = 4, and got \(4,\)",
         ),
         (
-            nn.GroupNorm(2, 4),
+            lambda: nn.GroupNorm(2, 4),
             (4, 2),
             r"GroupNorm\(2, 4\) takes x of shape \(n, c, ...\) with c = 4, and got \(4, 2\)",
         ),
         (
-            nn.InstanceNorm1d(3),
+            lambda: nn.InstanceNorm1d(3),
             (3, 2, 3),
             r"InstanceNorm1d\(3\) takes x of shape .* with c = 3, and got \(3, 2, 3\)",
         ),
         (
-            nn.InstanceNorm1d(3),
+            lambda: nn.InstanceNorm1d(3),
             (2, 3, 4, 5),
             r"InstanceNorm1d\(3\) takes x of shape .* and got \(2, 3, 4, 5\)",
         ),
-        (nn.InstanceNorm2d(3), (2, 3, 4), r"InstanceNorm2d\(3\) takes x of shape .* and got \(2, 3, 4\)"),
         (
-            nn.InstanceNorm2d(3),
+            lambda: nn.InstanceNorm2d(3),
+            (2, 3, 4),
+            r"InstanceNorm2d\(3\) takes x of shape .* and got \(2, 3, 4\)",
+        ),
+        (
+            lambda: nn.InstanceNorm2d(3),
             (3, 2, 4, 5),
             r"InstanceNorm2d\(3\) takes x of shape .* and got \(3, 2, 4, 5\)",
         ),
-        (nn.RNNCell(2, 3), (2, 3), r"RNNCell\(2, 3\) takes x of shape \(n, 2\) or \(2,\), and got \(2, 3\)"),
-        (nn.RNN(2, 3), (4, 3), r"RNN\(2, 3\) takes x of shape \(t, n, 2\) or \(t, 2\), and got \(4, 3\)"),
+        (
+            lambda: nn.RNNCell(2, 3),
+            (2, 3),
+            r"RNNCell\(2, 3\) takes x of shape \(n, 2\) or \(2,\), and got \(2, 3\)",
+        ),
+        (
+            lambda: nn.RNN(2, 3),
+            (4, 3),
+            r"RNN\(2, 3\) takes x of shape \(t, n, 2\) or \(t, 2\), and got \(4, 3\)",
+        ),
     ],
 )
-def test_an_input_that_does_not_fit_is_refused_with_what_would(layer, wrong, message):
+def test_an_input_that_does_not_fit_is_refused_with_what_would(make, wrong, message):
     with pytest.raises(ShapeError, match=f"^{message}"):
-        layer(normal(*wrong))
+        make()(normal(*wrong))
 
 
 @pytest.mark.parametrize("shapes", [((5, 2), (4, 3)), ((5, 3), (5, 2)), ((5, 2), (3,)), ((2,), (5, 3))])
@@ -140,58 +152,63 @@ def test_a_number_without_a_row_is_refused(wrong):
 
 # --- attention --------------------------------------------------------------------------------------------------------
 
-ATTENTION = nn.MultiheadAttention(4, 2, kdim=3, vdim=2, rng=0)
-BATCH_FIRST = nn.MultiheadAttention(4, 2, kdim=3, vdim=2, batch_first=True, rng=0)
+
+def attention():
+    return nn.MultiheadAttention(4, 2, kdim=3, vdim=2, rng=0)
+
+
+def batch_first():
+    return nn.MultiheadAttention(4, 2, kdim=3, vdim=2, batch_first=True, rng=0)
 
 
 @pytest.mark.parametrize(
-    ("layer", "shapes"),
+    ("make", "shapes"),
     [
-        (ATTENTION, ((3, 1, 4), (5, 1, 3), (5, 2))),
-        (ATTENTION, ((3, 4), (5, 1, 3), (5, 1, 2))),
-        (ATTENTION, ((4,), (3,), (2,))),
-        (ATTENTION, ((1, 3, 1, 4), (1, 5, 1, 3), (1, 5, 1, 2))),
-        (ATTENTION, ((3, 1, 3), (5, 1, 3), (5, 1, 2))),
-        (ATTENTION, ((3, 1, 4), (5, 1, 2), (5, 1, 2))),
-        (ATTENTION, ((3, 1, 4), (5, 1, 3), (5, 1, 3))),
-        (ATTENTION, ((3, 1, 4), (5, 1, 3), (6, 1, 2))),
-        (ATTENTION, ((3, 2, 4), (5, 1, 3), (5, 1, 2))),
-        (ATTENTION, ((3, 1, 4), (5, 2, 3), (5, 2, 2))),
-        (ATTENTION, ((3, 1, 4), (0, 1, 3), (0, 1, 2))),
-        (ATTENTION, ((3, 4), (0, 3), (0, 2))),
-        (BATCH_FIRST, ((2, 3, 4), (1, 5, 3), (1, 5, 2))),
-        (BATCH_FIRST, ((1, 3, 4), (1, 0, 3), (1, 0, 2))),
-        (BATCH_FIRST, ((3, 4), (0, 3), (0, 2))),
+        (attention, ((3, 1, 4), (5, 1, 3), (5, 2))),
+        (attention, ((3, 4), (5, 1, 3), (5, 1, 2))),
+        (attention, ((4,), (3,), (2,))),
+        (attention, ((1, 3, 1, 4), (1, 5, 1, 3), (1, 5, 1, 2))),
+        (attention, ((3, 1, 3), (5, 1, 3), (5, 1, 2))),
+        (attention, ((3, 1, 4), (5, 1, 2), (5, 1, 2))),
+        (attention, ((3, 1, 4), (5, 1, 3), (5, 1, 3))),
+        (attention, ((3, 1, 4), (5, 1, 3), (6, 1, 2))),
+        (attention, ((3, 2, 4), (5, 1, 3), (5, 1, 2))),
+        (attention, ((3, 1, 4), (5, 2, 3), (5, 2, 2))),
+        (attention, ((3, 1, 4), (0, 1, 3), (0, 1, 2))),
+        (attention, ((3, 4), (0, 3), (0, 2))),
+        (batch_first, ((2, 3, 4), (1, 5, 3), (1, 5, 2))),
+        (batch_first, ((1, 3, 4), (1, 0, 3), (1, 0, 2))),
+        (batch_first, ((3, 4), (0, 3), (0, 2))),
     ],
 )
-def test_queries_keys_and_values_that_do_not_belong_together_are_refused(layer, shapes):
+def test_queries_keys_and_values_that_do_not_belong_together_are_refused(make, shapes):
     with pytest.raises(
         ShapeError, match=r"^MultiheadAttention\(4, 2\) got query, key and value of the shapes"
     ):
-        layer(*[normal(*shape) for shape in shapes])
+        make()(*[normal(*shape) for shape in shapes])
 
 
 @pytest.mark.parametrize(
-    ("layer", "shapes"),
+    ("make", "shapes"),
     [
-        (ATTENTION, ((0, 1, 4), (1, 1, 3), (1, 1, 2))),
-        (ATTENTION, ((3, 0, 4), (5, 0, 3), (5, 0, 2))),
-        (ATTENTION, ((3, 5, 4), (2, 5, 3), (2, 5, 2))),
-        (ATTENTION, ((3, 4), (5, 3), (5, 2))),
-        (BATCH_FIRST, ((0, 3, 4), (0, 5, 3), (0, 5, 2))),
-        (BATCH_FIRST, ((2, 0, 4), (2, 1, 3), (2, 1, 2))),
-        (BATCH_FIRST, ((3, 4), (1, 3), (1, 2))),
+        (attention, ((0, 1, 4), (1, 1, 3), (1, 1, 2))),
+        (attention, ((3, 0, 4), (5, 0, 3), (5, 0, 2))),
+        (attention, ((3, 5, 4), (2, 5, 3), (2, 5, 2))),
+        (attention, ((3, 4), (5, 3), (5, 2))),
+        (batch_first, ((0, 3, 4), (0, 5, 3), (0, 5, 2))),
+        (batch_first, ((2, 0, 4), (2, 1, 3), (2, 1, 2))),
+        (batch_first, ((3, 4), (1, 3), (1, 2))),
     ],
 )
-def test_queries_keys_and_values_that_belong_together_are_taken(layer, shapes):
-    y, _ = layer(*[normal(*shape) for shape in shapes])
+def test_queries_keys_and_values_that_belong_together_are_taken(make, shapes):
+    y, _ = make()(*[normal(*shape) for shape in shapes])
     assert y.shape == shapes[0]
 
 
 def test_a_sequence_by_itself_is_a_batch_of_one():
     q, k, v = normal(3, 4), normal(5, 3, seed=1), normal(5, 2, seed=2)
-    y, weights = ATTENTION(q, k, v)
-    batch, by_batch = BATCH_FIRST(q[None], k[None], v[None])
+    y, weights = attention()(q, k, v)
+    batch, by_batch = batch_first()(q[None], k[None], v[None])
     np.testing.assert_array_equal(y.data, batch.data[0])
     np.testing.assert_array_equal(weights.data, by_batch.data[0])
 
@@ -199,12 +216,14 @@ def test_a_sequence_by_itself_is_a_batch_of_one():
 def test_masks_may_be_tensors_and_numbers_are_added_up():
     q, k, v = normal(1, 3, 4), normal(1, 5, 3, seed=1), normal(1, 5, 2, seed=2)
     shut, later = np.arange(5)[None] > 2, ~np.tri(3, 5, dtype=bool)
-    y, _ = BATCH_FIRST(q, k, v, shut, attn_mask=later)
-    np.testing.assert_array_equal(y.data, BATCH_FIRST(q, k, v, Tensor(shut), attn_mask=Tensor(later))[0].data)
+    y, _ = batch_first()(q, k, v, shut, attn_mask=later)
+    np.testing.assert_array_equal(
+        y.data, batch_first()(q, k, v, Tensor(shut), attn_mask=Tensor(later))[0].data
+    )
     one, other = normal(1, 5, seed=3), normal(3, 5, seed=4)
     np.testing.assert_allclose(
-        BATCH_FIRST(q, k, v, one, attn_mask=other)[0].data,
-        BATCH_FIRST(q, k, v, attn_mask=one + other)[0].data,
+        batch_first()(q, k, v, one, attn_mask=other)[0].data,
+        batch_first()(q, k, v, attn_mask=one + other)[0].data,
     )
 
 

@@ -45,17 +45,18 @@ def test_a_warmup_of_nothing_or_of_the_whole_run_is_refused(fraction):
 
 
 @pytest.mark.parametrize(
-    ("schedule", "expected"),
+    ("make", "expected"),
     [
-        (exponential(0.25), [1.0, 0.5, 0.25]),
-        (steps((0.5, 1.0), 0.5), [1.0, 0.5, 0.25]),
-        (every(0.5, 0.5), [1.0, 0.5, 0.25]),
-        (polynomial(2), [1.0, 0.25, 0.0]),
-        (points((0.25, 2.0), (0.75, 1.0)), [2.0, 1.5, 1.0]),
-        (restarts(0.5, shape=linear), [1.0, 1.0, 1.0]),
-        (restarts(0.75, 2, linear), [1.0, pytest.approx(1 / 3), pytest.approx(5 / 6)]),
-        (joined(linear, (0.5, lambda done: done + 3)), [1.0, 3.0, 3.5]),
+        (lambda: exponential(0.25), [1.0, 0.5, 0.25]),
+        (lambda: steps((0.5, 1.0), 0.5), [1.0, 0.5, 0.25]),
+        (lambda: every(0.5, 0.5), [1.0, 0.5, 0.25]),
+        (lambda: polynomial(2), [1.0, 0.25, 0.0]),
+        (lambda: points((0.25, 2.0), (0.75, 1.0)), [2.0, 1.5, 1.0]),
+        (lambda: restarts(0.5, shape=linear), [1.0, 1.0, 1.0]),
+        (lambda: restarts(0.75, 2, linear), [1.0, pytest.approx(1 / 3), pytest.approx(5 / 6)]),
+        (lambda: joined(linear, (0.5, lambda done: done + 3)), [1.0, 3.0, 3.5]),
     ],
 )
-def test_at_the_start_the_middle_and_the_end(schedule, expected):
+def test_at_the_start_the_middle_and_the_end(make, expected):
+    schedule = make()
     assert [schedule(done) for done in (0.0, 0.5, 1.0)] == expected
