@@ -300,7 +300,9 @@ def main(arguments: list[str] | None = None) -> int:
         "--near", action="store_true", help="a first look: change bodies only, run the nearest tests only"
     )
     parser.add_argument(
-        "--bodies", action="store_true", help="change bodies only, not what runs at import: that is imported anew each time"
+        "--bodies",
+        action="store_true",
+        help="change bodies only, not what runs at import: that is imported anew each time",
     )
     parser.add_argument("--fresh", action="store_true", help="forget the results of earlier runs")
     parser.add_argument("--list", action="store_true", help="print the mutants and run nothing")

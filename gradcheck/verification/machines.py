@@ -26,11 +26,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+
+def _warmed_up(done: float) -> float:
+    return schedules.warmup(0.25, schedules.cosine)(done)
+
+
 SCHEDULES = {
     "constant": schedules.constant,
     "linear": schedules.linear,
     "cosine": schedules.cosine,
-    "warmup, then cosine": lambda done: schedules.warmup(0.25, schedules.cosine)(done),
+    "warmup, then cosine": _warmed_up,
 }
 SHAPES = [(), (0,), (1,), (3,), (2, 3), (3, 0), (5,), (2, 1, 2)]
 SEEDS = st.integers(0, 2**32 - 1)
