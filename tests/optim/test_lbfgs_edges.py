@@ -53,6 +53,15 @@ def test_a_pair_whose_curvature_is_just_the_least_is_left_out(monkeypatch):
         assert ("move.0" in optimizer.state_dict()) is kept
 
 
+@pytest.mark.parametrize(("product", "kept"), [(0.9e-10, False), (1.1e-10, True)])
+def test_the_least_curvature_is_pytorchs(product, kept):
+    """Half a step towards the minimum of x^2 / 2: move and change are half of x each."""
+    start = (2 * math.sqrt(product),)
+    options = {"lr": 0.5, "max_iter": 3, "max_eval": 9, "tolerance_change": 0.0, "tolerance_grad": 0.0}
+    _, optimizer = stepped(lambda x: (x * x).sum() / 2, start, **options)
+    assert ("move.0" in optimizer.state_dict()) is kept
+
+
 def test_iterations_are_counted_and_saved():
     _, optimizer = stepped(lambda x: x.sum(), max_iter=3, max_eval=9)
     assert optimizer.iterations == 3

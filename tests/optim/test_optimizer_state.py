@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from optimizers import ALL, parameter
 
-from gradcore import Tensor, nn, registry
+from gradcore import Tensor, nn, optim, registry
 from gradcore.errors import ArgumentError, DomainError, GraphError, StateError
 from gradcore.optim import SGD, Adam, AdamW, RMSprop
 
@@ -147,6 +147,27 @@ def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(changes, messa
 def test_a_hyperparameter_out_of_range_is_refused_by_name(make, message):
     with pytest.raises(DomainError, match=message):
         make([parameter([1.0])])
+
+
+@pytest.mark.parametrize(
+    ("cls", "name"),
+    [
+        (optim.SGD, "momentum"),
+        (optim.RMSprop, "alpha"),
+        (optim.RMSprop, "momentum"),
+        (optim.Adadelta, "rho"),
+        (optim.Muon, "momentum"),
+    ],
+)
+def test_a_part_of_what_was_before_is_below_one(cls, name):
+    for part in (1.0, 1.5):
+        with pytest.raises(DomainError, match=rf"^{name}={part} is out of range"):
+            cls([parameter([[1.0]])], **{name: part})
+    assert getattr(cls([parameter([[1.0]])], **{name: 0.999}), name) == 0.999
+
+
+def test_lbfgs_alone_takes_a_closure():
+    assert [name for name, cls in vars(optim).items() if getattr(cls, "takes_closure", False)] == ["LBFGS"]
 
 
 def test_hyperparameters_may_be_numbers_of_python_or_numpy_from_zero_on():
