@@ -155,6 +155,22 @@ def test_a_helper_that_a_spec_shares_with_a_rule_is_a_target():
     assert "return x - 1" in changes(code)
 
 
+def test_what_is_put_into_a_table_defines_neither_the_table_nor_its_key():
+    """Or what a spec uses, such as np, would be used by nothing else, and all that is put there with it."""
+    code = (
+        "def _case(x):\n    return np.abs(x)\n\n\n@op(spec=OpSpec(_case(1)))\ndef f(x):\n    return x + 1\n\n\n"
+        "FUNCTIONS[np.f] = f\n"
+    )
+    assert "return x - 1" in changes(code, "arithmetic")
+
+
+def test_nothing_registered_is_left_alone_as_part_of_a_spec():
+    for source in selection.load(ROOT, list(run.SOURCES)):
+        registered = {name for name, units in source.registered().items() if name in units}
+        left_alone = {getattr(node, "name", "") for node in source.only_for_specs}
+        assert registered & left_alone == set(), source.name
+
+
 def test_no_two_mutants_are_alike_and_each_parses():
     path = ROOT / "gradcore" / "ops" / "normalize.py"
     source = Source(path, path.name, path.read_text())
