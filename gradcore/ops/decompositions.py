@@ -319,7 +319,7 @@ def norm(x: Array, ord: Any = None, axis: Any = None, keepdims: bool = False) ->
     axes = (0, 1) if axis is None and ndim == 2 else axis
     if not isinstance(axes, tuple | list):
         return vector_norm(x, ord, axes, keepdims)
-    rows, columns = (a % ndim for a in axes)
+    rows, columns = axes
     if ord == "fro":
         return length(x, (rows, columns), keepdims)
     if ord in (1, -1, math.inf, -math.inf):

@@ -12,6 +12,7 @@ from gradcore.convert import plain
 from gradcore.errors import ShapeError
 from gradcore.op import Array, composed, op
 from gradcore.ops.diagonals import tril, triu
+from gradcore.ops.index import getitem
 from gradcore.ops.products import matmul
 from gradcore.spec import Array as Domain
 from gradcore.spec import OneOf, OpSpec, case, reals
@@ -103,11 +104,19 @@ def _cofactors(x: Any) -> Any:
     return sign[..., None, None] * ((u * others[..., None, :]) @ vt)
 
 
+def _by_minors(x: Array) -> Array:
+    """The same by determinants of what is left without a row and a column: slower, and differentiable at any rank."""
+    n = np.shape(x)[-1]
+    left = np.array([[j for j in range(n) if j != i] for i in range(n)], int).reshape(n, max(n - 1, 0))
+    minors = getitem(x, (..., left[:, None, :, None], left[None, :, None, :]))
+    return det(minors) * (-1.0) ** np.add.outer(range(n), range(n)).astype(x.dtype)
+
+
 def _det_rule(gy: Array, y: Array, x: Array) -> Array:
     gy = np.reshape(gy, (*gy.shape, 1, 1))
     if plain(y).all():
         return gy * np.reshape(y, gy.shape) * turned(inv(x))
-    return gy * _cofactors(plain(x))
+    return gy * (_cofactors(x) if isinstance(x, np.ndarray) else _by_minors(x))
 
 
 @op(
@@ -169,8 +178,11 @@ def _solve_a(gy: Array, y: Array, a: Array, b: Array) -> Array:
         case(_invertible("b n n"), reals("n k"), **_SQUARE),
         case(_invertible(), reals("b n k"), **_SQUARE),
         case(_invertible(), reals("n"), **_SQUARE),
+        case(_invertible("b n n"), reals("n"), **_SQUARE),
         reference=lambda a, b: (
-            over_matrices(_by_elimination)(a, b) if b.ndim > 1 else _by_elimination(a, b[:, None])[:, 0]
+            over_matrices(_by_elimination)(a, b)
+            if b.ndim > 1
+            else over_matrices(_by_elimination)(a, b[:, None])[..., 0]
         ),
     ),
     broadcasts=True,
@@ -182,7 +194,7 @@ def solve(a: Array, b: Array, /) -> Array:
     Raises ShapeError where they do not fit, numpy.linalg.LinAlgError where a matrix is singular.
     """
     square("solve", a)
-    if b.shape[-2 if b.ndim > 1 else -1 :][:1] != a.shape[-1:]:
+    if b.shape[-2:][:1] != a.shape[-1:]:
         raise ShapeError(
             f"solve got a of shape {a.shape} and b of shape {b.shape}: b has to be ({a.shape[-1]},) or (..., {a.shape[-1]}, k)"
         )

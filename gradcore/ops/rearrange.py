@@ -201,7 +201,7 @@ def pad(x: Array, pad_width: Any, mode: str = "constant", constant_values: float
         raise DomainError(f"pad got mode={mode!r}: it is 'constant', {', '.join(map(repr, _FROM_INSIDE))}")
     shape = np.shape(x)
     inside = np.pad(np.ones(shape, bool), pad_width)  # NumPy reads the widths
-    widths = np.broadcast_to(np.asarray(pad_width), (len(shape), 2))
+    widths = np.broadcast_to(pad_width, (len(shape), 2))
     where = tuple([slice(int(before), int(before) + n) for (before, _), n in zip(widths, shape, strict=True)])
     y = scatter_add(x, where, inside.shape)
     return y if constant_values == 0 else y + np.where(inside, 0, constant_values).astype(y.dtype)

@@ -146,10 +146,7 @@ def interpolate(
             )
         steps = [1 / f for f in factors]
     if mode == "nearest":
-        rows, columns = (
-            np.minimum((np.arange(k) * step).astype(int), n - 1)
-            for n, k, step in zip(x.shape[2:], out, steps, strict=True)
-        )
+        rows, columns = ((np.arange(k) * step).astype(int) for k, step in zip(out, steps, strict=True))
         return take(take(x, rows, 2), columns, 3)
     high, wide = (
         _between(n, k, step, bool(align_corners)).astype(x.dtype)

@@ -1,5 +1,7 @@
 """Matrices that are none, products and joins of every rank, bounds of each form: as NumPy gives them, or refused by name."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -43,6 +45,56 @@ def test_a_matrix_that_is_not_square_is_refused_and_the_op_named(name):
             with pytest.raises(ShapeError, match=rf"{own} takes square matrices \(\.\.\., n, n\), and got"):
                 SQUARES[name](x)
     SQUARES[name](SQUARE)
+
+
+SINGULAR = {
+    "of rank 2": [[1.0, 2.0, 0.5], [0.25, -1.0, 1.5], [1.25, 1.0, 2.0]],
+    "of rank 1": [[1.0, 2.0, 4.0], [0.5, 1.0, 2.0], [-1.0, -2.0, -4.0]],
+    "of rank 0": np.zeros((3, 3)),
+    "two by two": [[1.0, 2.0], [2.0, 4.0]],
+    "one by one": [[0.0]],
+    "a stack": np.stack([np.diag([1.0, 0.0, 2.0]), np.diag([1.0, 3.0, 2.0])]),
+    "a stack of stacks": np.stack([np.diag([1.0, 0.0]), np.diag([2.0, 3.0])])[:, None],
+}
+
+
+@pytest.mark.parametrize("name", [name for name in SINGULAR if name not in ("of rank 1", "of rank 0")])
+def test_a_determinant_of_zero_has_derivatives_of_both_orders(name):
+    assert gradcheck(gradcore.det, (leaf(SINGULAR[name]),), order=2)
+
+
+@pytest.mark.parametrize("name", ["of rank 2", "of rank 1", "of rank 0"])
+def test_the_second_derivative_of_a_determinant_is_the_sum_over_permutations(name):
+    x, signs = np.array(SINGULAR[name]), np.zeros((3, 3, 3))
+    for i, j, k in itertools.permutations(range(3)):
+        signs[i, j, k] = np.linalg.det(np.eye(3)[[i, j, k]])
+    expected = np.einsum("ikm,jlp,mp->ijkl", signs, signs, x)
+    np.testing.assert_allclose(gradcore.hessian(gradcore.det)(leaf(x)).data, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (2, 3, 3), (2, 1, 3, 3)])
+def test_stacks_of_any_depth_have_the_gradients_of_their_matrices(shape):
+    x = normal(*shape)
+    spd = x @ x.swapaxes(-1, -2) + np.eye(3)
+    assert gradcheck(lambda x: gradcore.cholesky((x + x.swapaxes(-1, -2)) / 2), (leaf(spd),))
+    for power in (-1, 0, 3):
+        assert gradcheck(lambda x, power=power: gradcore.matrix_power(x, power), (leaf(spd),))
+        np.testing.assert_allclose(
+            gradcore.matrix_power(spd, power), np.linalg.matrix_power(spd, power), rtol=1e-9, atol=1e-12
+        )
+
+
+def test_a_vector_is_appended_along_any_axis():
+    x, y = normal(2, 3), normal(2, 3, seed=1)
+    for axis in (0, 1, -1, None):
+        np.testing.assert_array_equal(gradcore.append(x, y, axis), np.append(x, y, axis))
+
+
+def test_a_mode_of_padding_that_is_none_is_refused():
+    with pytest.raises(
+        DomainError, match=r"pad got mode='mean': it is 'constant', 'reflect', 'symmetric', 'edge', 'wrap'"
+    ):
+        gradcore.pad(normal(3), 1, mode="mean")
 
 
 def test_a_triangle_may_be_named_in_lower_case_and_no_other_is_read():

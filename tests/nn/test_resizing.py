@@ -42,6 +42,22 @@ def test_folding_counts_how_often_a_place_is_covered():
     assert gradcore.fold(patches, 3, 2)[0, 0].tolist() == [[1, 2, 1], [2, 4, 2], [1, 2, 1]]
 
 
+def test_one_place_and_no_channel_are_sizes_as_well():
+    x = np.arange(4.0).reshape(1, 1, 2, 2)
+    assert gradcore.fold(gradcore.unfold(x, 1), 2, 1).tolist() == x.tolist()
+    assert gradcore.fold(np.full((1, 1, 1), 3.0), 1, 1).tolist() == [[[[3.0]]]]
+    for empty in (np.ones((1, 0, 2, 2)), np.ones((0, 1, 2, 2))):
+        assert gradcore.interpolate(empty, 3).shape == (*empty.shape[:2], 3, 3)
+        assert gradcore.adaptive_avg_pool2d(empty, 1).shape == (*empty.shape[:2], 1, 1)
+
+
+def test_factors_and_sizes_come_as_lists_too():
+    x = np.arange(6.0).reshape(1, 1, 2, 3)
+    np.testing.assert_array_equal(gradcore.interpolate(x, scale_factor=[2, 1]), x.repeat(2, 2))
+    np.testing.assert_array_equal(gradcore.interpolate(x, [4, 3]), x.repeat(2, 2))
+    np.testing.assert_array_equal(gradcore.adaptive_max_pool2d(x, [1, 3]), x.max(2, keepdims=True))
+
+
 def test_reprs():
     assert repr(nn.Conv1d(4, 2, 3, groups=2)) == "Conv1d(4 -> 2, 3, groups=2)  14 parameters"
     assert repr(nn.ConvTranspose2d(1, 2, (2, 3), bias=False)) == "ConvTranspose2d(1 -> 2, 2 x 3, bias=False)  12 parameters"  # fmt: skip
@@ -58,6 +74,16 @@ def test_reprs():
         (lambda: gradcore.interpolate(X, 2, align_corners=True), ArgumentError, r"align_corners for mode='nearest'"),
         (lambda: gradcore.interpolate(X, scale_factor=0.4), DomainError, r"scale_factor=0\.4 for images of 2 x 2: nothing would be left"),
         (lambda: gradcore.interpolate(X, 0), DomainError, r"size=0: expected a whole number"),
+        (lambda: gradcore.interpolate(np.ones((1, 1, 0, 2)), 2), ShapeError, r"not empty, and got \(1, 1, 0, 2\)"),
+        (lambda: gradcore.interpolate(np.ones((1, 1, 2, 0)), 2), ShapeError, r"not empty, and got \(1, 1, 2, 0\)"),
+        (lambda: gradcore.interpolate(X, scale_factor=(2.0, 0.4)), DomainError, r"scale_factor=\(2\.0, 0\.4\) for images of 2 x 2: nothing"),
+        (lambda: gradcore.adaptive_max_pool2d(np.ones((1, 1, 0, 2)), 1), ShapeError, r"not empty, and got \(1, 1, 0, 2\)"),
+        (lambda: gradcore.adaptive_avg_pool2d(np.ones((1, 1, 2, 0)), 1), ShapeError, r"not empty, and got \(1, 1, 2, 0\)"),
+        (lambda: gradcore.adaptive_avg_pool2d(X, 0), DomainError, r"output_size=\(0, 0\): expected"),
+        (lambda: gradcore.unfold(X, 0), DomainError, r"kernel_size=0: expected"),
+        (lambda: gradcore.fold(np.ones((1, 4, 4)), 3, 0), DomainError, r"kernel_size=0: expected"),
+        (lambda: gradcore.fold(np.ones((1, 4, 4)), 0, 2), DomainError, r"output_size=0: expected"),
+        (lambda: gradcore.fold(np.ones((4, 4)), 3, 2), ShapeError, r"fold .*columns of shape \(4, 4\)"),
         (lambda: gradcore.adaptive_max_pool2d(X[0], 1), ShapeError, r"adaptive_max_pool2d takes images of shape .* got \(1, 2, 2\)"),
         (lambda: gradcore.adaptive_avg_pool2d(X, (1, 2, 3)), DomainError, r"output_size=\(1, 2, 3\): expected"),
         (lambda: gradcore.unfold(X[0], 2), ShapeError, r"unfold takes images of shape \(n, c, h, w\), and got \(1, 2, 2\)"),
