@@ -163,10 +163,10 @@ def _between(size: int, out: int, step: float, align_corners: bool) -> NDArray[A
         if align_corners
         else np.maximum((places + 0.5) * step - 0.5, 0)
     )
-    low = np.minimum(np.floor(at).astype(int), size - 1)
+    low = at.astype(int)
     high = np.minimum(low + 1, size - 1)
     matrix = np.zeros((out, size))
-    matrix[places, low] += 1 - (at - low)
+    matrix[places, low] = 1 - (at - low)
     matrix[places, high] += at - low
     return matrix
 

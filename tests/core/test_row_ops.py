@@ -188,3 +188,9 @@ def test_erfc_of_few_bits_is_the_one_of_doubles_rounded(dtype):
         atol=np.finfo(dtype).smallest_subnormal,
     )
     assert erfc(np.array([np.nan], dtype))[0] != erfc(np.array([np.nan], dtype))[0]
+
+
+def test_a_large_mean_takes_no_digits_of_the_variance():
+    x = RNG.standard_normal((5, 64))
+    far = layer_norm(x + 1e8, np.ones(64), np.zeros(64))
+    np.testing.assert_allclose(far, layer_norm(x, np.ones(64), np.zeros(64)), rtol=0, atol=1e-6)

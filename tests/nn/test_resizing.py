@@ -51,6 +51,23 @@ def test_one_place_and_no_channel_are_sizes_as_well():
         assert gradcore.adaptive_avg_pool2d(empty, 1).shape == (*empty.shape[:2], 1, 1)
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+def test_aligned_corners_keep_their_entries(size):
+    x = np.array([3.0, 1.0, 4.0, 1.0, 5.0])
+    y = gradcore.interpolate(x.reshape(1, 1, 1, 5), (1, size), mode="bilinear", align_corners=True)[0, 0, 0]
+    np.testing.assert_allclose(y, np.interp(np.linspace(0, 4, size), np.arange(5), x), rtol=1e-14)
+
+
+@pytest.mark.parametrize("factor", [0.3, 1 / 3, 0.7, 1.1, 2.6, 10.0])
+@pytest.mark.parametrize("mode", ["nearest", "bilinear"])
+def test_no_place_beyond_the_last_is_read_whatever_the_factor(factor, mode):
+    for n in (4, 7, 10, 33):
+        x = np.arange(float(n)).reshape(1, 1, 1, n)
+        y = gradcore.interpolate(x, scale_factor=(1, factor), mode=mode)
+        assert y.shape == (1, 1, 1, int(n * factor))
+        assert 0 <= y.min() <= y.max() <= n - 1
+
+
 def test_factors_and_sizes_come_as_lists_too():
     x = np.arange(6.0).reshape(1, 1, 2, 3)
     np.testing.assert_array_equal(gradcore.interpolate(x, scale_factor=[2, 1]), x.repeat(2, 2))
