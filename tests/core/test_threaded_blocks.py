@@ -321,6 +321,47 @@ def test_a_forked_process_makes_threads_of_its_own_and_has_blas_as_it_was():
     assert done.stdout.splitlines() == ["0", "0", "0", "0 2 True", "0"]
 
 
+class Library:
+    """One of BLAS, as threadpoolctl gives it."""
+
+    def __init__(self, num_threads):
+        self.num_threads = num_threads
+
+    def set_num_threads(self, number):
+        self.num_threads = number
+
+
+def test_what_a_fork_leaves_behind_is_made_anew():
+    workers = _split._Workers()
+    before = workers.these(1)
+    with workers._lock:  # as another thread of the parent may have it
+        workers.forked()
+        assert workers.these(1) is not before
+    one, library = _split._OneBlasThread(), Library(3)
+    one._libraries, one._settable = [library], True
+    one.forked()
+    assert library.num_threads == 3
+    with one:
+        assert library.num_threads == 1
+        with one._lock:
+            one.forked()
+            assert library.num_threads == 3
+        with one:
+            assert library.num_threads == 1
+        assert library.num_threads == 3
+    library.num_threads = 2
+    one.forked()  # nobody was inside
+    assert library.num_threads == 2
+
+
+def test_both_are_told_of_a_fork(monkeypatch):
+    seen = []
+    monkeypatch.setattr(_split._workers, "forked", lambda: seen.append("workers"))
+    monkeypatch.setattr(_split._one_blas_thread, "forked", lambda: seen.append("BLAS"))
+    _split._forked()
+    assert sorted(seen) == ["BLAS", "workers"]
+
+
 def test_the_threads_do_not_keep_an_interpreter_from_ending():
     code = (
         "import threading, numpy as np, gradcore\n"
