@@ -172,7 +172,23 @@ def test_layer_norm_refuses_a_bias_that_is_not_as_its_weight(bias):
         layer_norm(ROWS, VECTOR, bias)
 
 
-def test_layer_norm_refuses_to_average_no_entries():
+@pytest.mark.parametrize(
+    ("x", "weight"),
+    [((7, 6), (5,)), ((6, 7), (6,)), ((6,), (1, 6)), ((7, 6), (6, 6)), ((7, 6), ()), ((4, 12), (6,))],
+)
+def test_a_norm_over_the_last_axes_refuses_a_weight_of_others(x, weight):
+    ones = np.ones(weight)
+    for name, call in (
+        ("layer_norm", lambda: layer_norm(np.ones(x), ones, ones)),
+        ("rms_norm", lambda: gradcore.rms_norm(np.ones(x), ones)),
+    ):
+        with pytest.raises(ShapeError, match=rf"^{name} got x of shape .*: x must end in the weight's shape"):
+            call()
+
+
+def test_a_norm_refuses_to_average_no_entries():
+    with pytest.raises(ShapeError, match=r"rms_norm got a weight of shape \(0,\): the mean of no entries"):
+        gradcore.rms_norm(np.zeros((3, 0)), np.zeros(0))
     with pytest.raises(ShapeError, match=r"a weight of shape \(0,\): the mean of no entries has no value"):
         layer_norm(np.zeros((3, 0)), np.zeros(0), np.zeros(0))
 
