@@ -81,3 +81,8 @@ def test_an_axis_rolls_as_numpys_does(axis, start):
     expected = np.rollaxis(values, axis, start)
     np.testing.assert_array_equal(gradcore.rollaxis(values, axis, start), expected)
     np.testing.assert_array_equal(np.rollaxis(gradcore.tensor(values), axis, start).data, expected)
+
+
+def test_the_one_axis_of_a_vector_may_be_counted_from_either_end():
+    for axes in (None, (0,), (-1,)):
+        np.testing.assert_array_equal(gradcore.transpose(np.arange(3.0), axes), np.arange(3.0))

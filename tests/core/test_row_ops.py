@@ -158,6 +158,24 @@ def test_the_gradient_of_one_number_is_the_same_whether_it_comes_as_a_scalar_or_
         assert of_array == of_scalar
 
 
+@pytest.mark.parametrize("shape", [(1, 8, 1, 2), (1, 9, 1, 1), (2, 7, 1, 3)])
+def test_a_batch_norm_of_more_channels_than_entries_reaches_all_of_them(shape):
+    x, w, b = RNG.standard_normal(shape), RNG.standard_normal(shape[1]), RNG.standard_normal(shape[1])
+    mean, variance = x.mean((0, 2, 3), keepdims=True), x.var((0, 2, 3), keepdims=True)
+    by_channel = (1, -1, 1, 1)
+    expected = (x - mean) / np.sqrt(variance + 1e-5) * w.reshape(by_channel) + b.reshape(by_channel)
+    np.testing.assert_allclose(batch_norm(x, w, b), expected, rtol=1e-10, atol=1e-12)
+    inside = np.ascontiguousarray(x.transpose(1, 2, 3, 0)).transpose(3, 0, 1, 2)
+    np.testing.assert_allclose(batch_norm(inside, w, b), expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("f", [softmax, log_softmax])
+def test_a_softmax_over_no_entries_is_refused_and_of_no_rows_empty(f):
+    with pytest.raises(ValueError, match="zero-size array"):
+        f(np.zeros((3, 0)))
+    assert f(np.zeros((0, 3))).shape == (0, 3)
+
+
 def test_softmax_masks_entries_that_are_minus_infinity():
     x = np.array([[1.0, -np.inf, 1.0]])
     assert softmax(x).tolist() == [[0.5, 0, 0.5]]

@@ -16,7 +16,9 @@ from gradcore.ops import (
     _windows,
     avg_pool2d,
     batch_norm,
+    conv,
     conv2d,
+    conv2d_input,
     conv_transpose2d,
     erfc,
     gelu,
@@ -170,6 +172,27 @@ def test_work_is_split_from_where_that_was_measured_to_gain(counts, monkeypatch,
         assert counts == []
         function(fewest)
         assert counts == [2]
+
+
+@pytest.mark.parametrize("options", [{"stride": 2}, {"padding": 3}])
+def test_blocks_whose_windows_overlap_go_one_after_the_other(small_blocks, monkeypatch, options):
+    """What each adds to the same images is added by one thread, in order."""
+    seen = []
+
+    def each_block(function, blocks):
+        seen.append(list(blocks))
+        _rows.each_block(function, blocks)
+
+    monkeypatch.setattr(conv, "each_block", each_block)
+    gy = conv2d(IMAGES, KERNEL, **options)
+    seen.clear()
+    conv2d_input(gy, KERNEL, size=IMAGES.shape[2:], **options)
+    (groups,) = seen
+    images = [{block[1].start for block in group} for group in groups]
+    assert [len(one) for one in images] == [1] * len(groups)
+    assert len(set.union(*images)) == len(groups) > 1
+    assert max(map(len, groups)) > 1
+    assert all([b[0].start for b in group] == sorted({b[0].start for b in group}) for group in groups)
 
 
 def test_the_work_of_blocks_is_the_entries_that_they_go_through():
