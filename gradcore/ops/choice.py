@@ -159,4 +159,6 @@ def where(condition: Array, x: Array, y: Array, /) -> Array:
 )
 def nan_to_num(x: Array, nan: float = 0.0) -> Array:
     """x with `nan` where it is NaN, where it gets no gradient; infinities are left alone, unlike NumPy's."""
+    if np.result_type(x).kind in "iub":  # among which NaN is none
+        return x
     return where(~np.isnan(plain(x)), x, nan)

@@ -93,10 +93,12 @@ def _triangle_by_loop(keep: Any) -> Any:
     return reference
 
 
-def _below(x: Array, k: int) -> Array:
+def _below(name: str, x: Array, k: int) -> Array:
     """True on diagonal number k of a matrix of x's size, and below it."""
-    rows, columns = np.shape(x)[-2:]
-    return np.tri(rows, columns, k, bool)
+    shape = np.shape(x)
+    if len(shape) < 2:
+        raise ShapeError(f"{name} takes matrices (..., m, n), and got shape {shape}")
+    return np.tri(shape[-2], shape[-1], k, bool)
 
 
 _MATRICES = (case(reals("n m"), params={"k": _OFFSETS}), case(reals("b n m"), params={"k": _OFFSETS}))
@@ -109,7 +111,7 @@ _MATRICES = (case(reals("n m"), params={"k": _OFFSETS}), case(reals("b n m"), pa
 )
 def tril(x: Array, k: int = 0) -> Array:
     """The lower triangle of each matrix, zeros above its diagonal number k."""
-    return where(_below(x, k), x, 0.0)
+    return where(_below("tril", x, k), x, np.zeros((), np.result_type(x)))
 
 
 @composed(
@@ -119,4 +121,4 @@ def tril(x: Array, k: int = 0) -> Array:
 )
 def triu(x: Array, k: int = 0) -> Array:
     """The upper triangle of each matrix, zeros below its diagonal number k."""
-    return where(_below(x, k - 1), 0.0, x)
+    return where(_below("triu", x, k - 1), np.zeros((), np.result_type(x)), x)

@@ -18,7 +18,7 @@ from gradcore.ops.rearrange import flip, moveaxis
 from gradcore.ops.reduce import kept_and_reduced, kept_shape, sum
 from gradcore.ops.reference import along
 from gradcore.ops.select import take_along_axis
-from gradcore.ops.shape import reshape
+from gradcore.ops.shape import as_floats, reshape
 from gradcore.spec import Axis, OneOf, OpSpec, case, flags, interval, reals
 from gradcore.tensor import FUNCTIONS
 
@@ -58,7 +58,7 @@ def _cumsum_rule(gy: Array, _y: Array, x: Array, axis: int | None = None) -> Arr
 )
 def cumsum(x: Array, /, axis: int | None = None) -> Array:
     """The sums of the entries so far along `axis`; without an axis, in row-major order."""
-    return np.cumsum(x, axis, dtype=x.dtype)
+    return np.cumsum(x, axis)
 
 
 def _without_each(x: Array) -> Array:
@@ -98,7 +98,7 @@ def cumprod(x: Array, /, axis: int | None = None) -> Array:
 
     Next to an entry of exactly 0 the derivative takes n^2 products for n entries along the axis.
     """
-    return np.cumprod(x, axis, dtype=x.dtype)
+    return np.cumprod(x, axis)
 
 
 def _prod_rule(gy: Array, _y: Array, x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
@@ -122,7 +122,7 @@ def _prod_rule(gy: Array, _y: Array, x: Array, axis: Axes = None, keepdims: bool
 )
 def prod(x: Array, /, axis: Axes = None, keepdims: bool = False) -> Array:
     """The product over `axis`: None for all axes, an axis of either sign, or a tuple of them."""
-    return np.multiply.reduce(x, axis=axis, keepdims=keepdims, dtype=x.dtype)  # type: ignore[call-overload]
+    return np.multiply.reduce(x, axis=axis, keepdims=keepdims)  # type: ignore[call-overload]
 
 
 def _leader(x: Array, axis: int, extreme: np.ufunc) -> Array:
@@ -173,7 +173,8 @@ def diff(x: Array, n: int = 1, axis: int = -1) -> Array:
     before = (slice(None),) * axis
     y = getitem(x, ...)
     for _ in range(n):
-        y = getitem(y, (*before, slice(1, None))) - getitem(y, (*before, slice(None, -1)))
+        later, sooner = getitem(y, (*before, slice(1, None))), getitem(y, (*before, slice(None, -1)))
+        y = later != sooner if later.dtype == bool else later - sooner
     return y
 
 
@@ -199,7 +200,7 @@ def _gradient(x: Array, spacing: float = 1.0, axis: int = 0, edge_order: int = 1
         raise ShapeError(
             f"gradient got edge_order={edge_order} along axis {axis} of shape {shape}: it is 1 or 2, and less than the size"
         )
-    x = moveaxis(x, axis, 0)
+    x = moveaxis(as_floats(x), axis, 0)
     middle = (getitem(x, slice(2, None)) - getitem(x, slice(None, -2))) / 2
     near, far = (slice(0, 1), slice(1, 2), slice(2, 3)), (slice(-1, None), slice(-2, -1), slice(-3, -2))
     first, last = [_at_edge([getitem(x, place) for place in ends[: edge_order + 1]]) for ends in (near, far)]

@@ -121,6 +121,11 @@ def astype(x: Array, /, dtype: DTypeLike) -> Array:
     return x.astype(dtype)
 
 
+def as_floats(x: Array) -> Array:
+    """x in floating point: whole numbers and booleans as float64, as NumPy takes them where it divides."""
+    return astype(x, np.float64) if np.result_type(x).kind in "iub" else x
+
+
 def _reshape_method(self: Tensor, *shape: Any) -> Any:
     """The same entries under another shape: `x.reshape(2, 3)` or `x.reshape((2, 3))`; one axis may be -1."""
     return reshape(self, tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape)

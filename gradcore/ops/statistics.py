@@ -15,7 +15,7 @@ from gradcore.ops.index import getitem
 from gradcore.ops.reduce import count_over, kept_and_reduced, kept_shape, max, mean, min, sum
 from gradcore.ops.reference import along
 from gradcore.ops.select import sort
-from gradcore.ops.shape import broadcast_to, reshape, transpose
+from gradcore.ops.shape import as_floats, broadcast_to, reshape, transpose
 from gradcore.spec import Axis, Env, OneOf, OpSpec, case, flags, positives, reals
 from gradcore.tensor import FUNCTIONS
 
@@ -143,7 +143,7 @@ def quantile(x: Array, q: Any, axis: Axes = None, keepdims: bool = False) -> Arr
     level = np.asarray(q, np.float64)
     _check_quantile(level)
     shape = np.shape(x)
-    rows = sort(_last(x, axis), -1)
+    rows = sort(_last(as_floats(x), axis), -1)
     if rows.shape[-1] == 0:
         raise ShapeError(f"quantile over axis={axis} of shape {shape}: there are no entries")
     places = level * (rows.shape[-1] - 1)
