@@ -13,6 +13,7 @@ from gradcore.op import Array, op
 from gradcore.ops._rows import Blocks, are_arrays, each_block, row_blocks
 from gradcore.ops._windows import Pair, Windows, batch_first, batch_innermost, padded, pair, windows
 from gradcore.ops.reference import both
+from gradcore.ops.shape import as_floats
 from gradcore.spec import Case, Derived, OneOf, OpSpec, case, reals
 
 if TYPE_CHECKING:
@@ -323,6 +324,7 @@ def avg_pool2d(x: Array, /, kernel_size: Pair = 2, stride: Pair | None = None, p
     that fill no window are dropped. stride: the kernel's size where None.
     Raises ShapeError where no window fits, and where the padding exceeds half the kernel.
     """
+    x = as_floats(x)
     at = _fitted("avg_pool2d", x.shape, kernel_size, stride, padding)
     image = padded(x, at)
     y = np.zeros((x.shape[1], *at.out, x.shape[0]), x.dtype)
@@ -354,6 +356,7 @@ def avg_pool2d_input(
     gy: (n, c, oh, ow). Returns (n, c, h, w). The other arguments are avg_pool2d's.
     Raises ShapeError where gy is not of the shape that avg_pool2d gives for images of that size.
     """
+    gy = as_floats(gy)
     shape = (*gy.shape[:2], *size)
     at = _fitted("avg_pool2d_input", shape, kernel_size, stride, padding)
     _check("avg_pool2d_input", "gy", gy.shape, (*shape[:2], *at.out))

@@ -17,6 +17,7 @@ from gradcore.ops.reduce import max as largest
 from gradcore.ops.reduce import mean
 from gradcore.ops.reference import both
 from gradcore.ops.select import take
+from gradcore.ops.shape import as_floats
 from gradcore.spec import OneOf, OpSpec, case, reals
 
 if TYPE_CHECKING:
@@ -148,6 +149,7 @@ def interpolate(
     if mode == "nearest":
         rows, columns = ((np.arange(k) * step).astype(int) for k, step in zip(out, steps, strict=True))
         return take(take(x, rows, 2), columns, 3)
+    x = as_floats(x)
     high, wide = (
         _between(n, k, step, bool(align_corners)).astype(x.dtype)
         for n, k, step in zip(x.shape[2:], out, steps, strict=True)

@@ -11,6 +11,7 @@ from gradcore.errors import DomainError
 from gradcore.op import Array, op
 from gradcore.ops._rows import Blocks, each_block, row_blocks
 from gradcore.ops.reference import elementwise
+from gradcore.ops.shape import as_floats
 from gradcore.spec import OneOf, OpSpec, case, interval
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def _tail(z: float) -> float:
 )
 def erf(x: Array, /) -> Array:
     """The error function: 2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x."""
+    x = as_floats(x)
     return np.asarray(_erf(x), x.dtype)  # an array of Python numbers
 
 
@@ -104,7 +106,8 @@ def _erfc_in_doubles(x: NDArray[Any]) -> NDArray[Any]:
 )
 def erfc(x: Array, /) -> Array:
     """1 - erf(x), accurate in the right tail."""
-    if isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.dtype.itemsize <= 4:
+    x = as_floats(x)
+    if isinstance(x, np.ndarray) and x.dtype.itemsize <= 4:
         return _erfc_in_doubles(x)
     return np.asarray(_erfc(x), x.dtype)  # an array of Python numbers
 
@@ -143,9 +146,7 @@ def _polygamma(x: Array, n: int) -> Array:
     sign = 1.0 if n % 2 else -1.0
     steps = _SHIFT + n
     x = np.where(x > 0, x, np.nan).astype(np.float64)
-    below = sum([(x + k) ** -(n + 1.0) for k in reversed(range(steps))]) * math.factorial(
-        n
-    )  # the smallest first
+    below = sum([(x + k) ** -(n + 1.0) for k in range(steps)]) * math.factorial(n)
     z = x + steps
     first = -np.log(z) if n == 0 else math.factorial(n - 1) * z ** -float(n)
     series = first + math.factorial(n) / 2 * z ** -(n + 1.0)
@@ -169,6 +170,7 @@ def polygamma(x: Array, /, n: int) -> Array:
     """The derivative of order n + 1 of log gamma(x), for x > 0; NaN elsewhere. DomainError for a negative n."""
     if n < 0:
         raise DomainError(f"polygamma got n={n}: the order is 0 (the digamma function) or above")
+    x = as_floats(x)
     return _polygamma(x, n).astype(x.dtype)
 
 
@@ -179,6 +181,7 @@ def polygamma(x: Array, /, n: int) -> Array:
 )
 def digamma(x: Array, /) -> Array:
     """The derivative of log gamma(x), for x > 0; NaN elsewhere."""
+    x = as_floats(x)
     return _polygamma(x, 0).astype(x.dtype)
 
 
@@ -192,4 +195,5 @@ def digamma(x: Array, /) -> Array:
 )
 def lgamma(x: Array, /) -> Array:
     """log |gamma(x)|; its derivative is there for x > 0."""
+    x = as_floats(x)
     return np.asarray(_lgamma(x), x.dtype)  # an array of Python numbers

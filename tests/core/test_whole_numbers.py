@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import Phase, given, settings
 
 import gradcore
+from gradcheck.strategies import examples
+from gradcheck.verification import cases
 from gradcore import Tensor
 from gradcore.errors import ShapeError
 
@@ -24,6 +27,17 @@ OTHERWISE = {
 EXCUSED = {name for names in OTHERWISE for name in names.split()}
 
 
+APART = {
+    "pow": "of whole numbers has no negative exponents, as in NumPy",
+    "pad": "keeps them beside a constant that is none, as in NumPy",
+    "ctc_loss": "is refused them by the loss",
+}
+
+
+def named(unit):
+    return unit.id.partition("-")[0]
+
+
 def drawn(kind, shape):
     rng = np.random.default_rng(len(kind))
     return (
@@ -42,10 +56,10 @@ def arguments(kind):
 @pytest.mark.parametrize("name", [name for name in ALIKE if name not in EXCUSED])
 def test_it_is_as_in_numpy(name, kind):
     ours, theirs = ALIKE[name]
-    for given in arguments(kind):
+    for arrays in arguments(kind):
         try:
-            expected = theirs(*given)
-            found = ours(*given)
+            expected = theirs(*arrays)
+            found = ours(*arrays)
         except (TypeError, ValueError, IndexError):  # one of them takes no such arrays, or not so many
             continue
         if isinstance(expected, tuple | list):
@@ -64,12 +78,37 @@ def test_a_matrix_of_them_is_taken_and_so_is_a_tensor_of_them(name, kind):
     ours, theirs = ALIKE[name]
     options = {"axis": 1} if name == "cumulative_sum" else {}
     x = drawn(kind, (2, 3))
-    for given in (x, Tensor(x)):
+    for taken in (x, Tensor(x)):
         try:
             expected = np.asarray(theirs(x, **options))
         except TypeError:  # NumPy's own gradient of booleans
             continue
-        np.testing.assert_array_equal(np.asarray(ours(given, **options)), expected)
+        np.testing.assert_array_equal(np.asarray(ours(taken, **options)), expected)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("unit", [u for u in cases.ops() if named(u) not in APART], ids=lambda unit: unit.id)
+def test_an_op_makes_of_them_what_it_makes_of_the_same_numbers_in_floats(unit):
+    @settings(max_examples=5, derandomize=True, database=None, phases=[Phase.generate], deadline=None)
+    @given(examples(unit.case, dtype=np.float64))
+    def holds(example):
+        arrays = [np.round(a) + 0.0 if is_float(a) else a for a in example.arrays]  # no -0
+        try:
+            expected = np.asarray(unit.entry(*arrays, **example.params))
+        except (ArithmeticError, ValueError):  # np.linalg.LinAlgError, and domains that rounding leaves
+            return
+        whole = [a.astype(np.int64) if is_float(a) else a for a in arrays]
+        if unit.id.startswith("scaled_dot") and len(whole) > 3:  # a mask of whole numbers is refused
+            whole[3] = arrays[3]
+        found = np.asarray(unit.entry(*whole, **example.params))
+        assert found.shape == expected.shape
+        np.testing.assert_allclose(found.astype(float), expected, rtol=1e-9, atol=1e-9)
+
+    holds()
+
+
+def is_float(a):
+    return a is not None and a.dtype.kind == "f"
 
 
 def test_a_quantile_between_whole_numbers_is_no_whole_number():
