@@ -147,7 +147,7 @@ def quantile(x: Array, q: Any, axis: Axes = None, keepdims: bool = False) -> Arr
     if rows.shape[-1] == 0:
         raise ShapeError(f"quantile over axis={axis} of shape {shape}: there are no entries")
     places = level * (rows.shape[-1] - 1)
-    below = np.floor(places).astype(int)
+    below = places.astype(int)
     above = np.minimum(below + 1, rows.shape[-1] - 1)
     low, high = getitem(rows, (..., below)), getitem(rows, (..., above))
     y = low + (high - low) * (places - below).astype(rows.dtype)

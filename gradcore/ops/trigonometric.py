@@ -43,7 +43,7 @@ def _length(a: float, b: float) -> float:
     return longest * math.sqrt((a / longest) ** 2 + (b / longest) ** 2)
 
 
-_SINC = [(-1) ** k * 2 * k * math.pi ** (2 * k) / math.factorial(2 * k + 1) for k in range(1, 12)]
+_SINC = [(-1) ** k * 2 * k * math.pi ** (2 * k) / math.factorial(2 * k + 1) for k in range(1, 11)]
 """sinc'(x) = sum _SINC[k-1] x^(2k-1)."""
 
 
