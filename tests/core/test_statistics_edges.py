@@ -43,6 +43,16 @@ def test_shares_may_be_whole_numbers_and_float32_and_there_have_to_be_entries():
             f(np.zeros((2, 0)))
 
 
+@pytest.mark.parametrize("axis", [None, 0, 1, 2, (0, 2)])
+def test_several_shares_are_the_first_axis_of_the_result(axis):
+    x = np.random.default_rng(0).standard_normal((2, 3, 5))
+    for keepdims in (False, True):
+        expected = np.quantile(x, [0.1, 0.5, 0.7, 0.9], axis, keepdims=keepdims)
+        np.testing.assert_allclose(
+            gradcore.quantile(x, [0.1, 0.5, 0.7, 0.9], axis, keepdims), expected, rtol=1e-13
+        )
+
+
 @pytest.mark.parametrize("keepdims", [False, True])
 @pytest.mark.parametrize("axis", [None, 0, 1, -1])
 def test_ranges_are_numpys(axis, keepdims):
