@@ -105,7 +105,6 @@ class Module:
                     yield f"{name}.{i}", entry
             else:
                 self._refuse_hidden(name, value)
-                yield name, value
 
     def _refuse_hidden(self, name: str, value: Any) -> None:
         """Parameters in a dict, a set or a list of lists would be neither trained nor saved."""

@@ -384,3 +384,13 @@ def test_a_convolution_of_sequences_is_one_of_images_of_one_row(options):
     layer = nn.Conv1d(4, 8, 3, **options).astype(np.float64)
     layer.weight.data, layer.bias.data = w, b
     np.testing.assert_array_equal(layer(x).data, expected)
+
+
+@pytest.mark.parametrize(
+    "options", [{"groups": 2, "dilation": 3}, {"groups": 4, "dilation": 1, "stride": 2}, {"dilation": 2}]
+)
+def test_a_layer_of_transposed_convolution_hands_each_option_on(options):
+    layer = nn.ConvTranspose2d(4, 8, 3, **options, rng=0).astype(np.float64)
+    x = np.random.default_rng(0).normal(size=(2, 4, 5, 6))
+    expected = conv_transpose2d(x, layer.weight.data, layer.bias.data, **options)
+    np.testing.assert_array_equal(layer(x).data, expected)

@@ -100,3 +100,10 @@ def test_neither_can_be_called():
     for container in (nn.ModuleList([nn.ReLU()]), nn.ModuleDict({"a": nn.ReLU()})):
         with pytest.raises(NotImplementedError, match=r"has no forward\(self, ...\)"):
             container(1.0)
+
+
+def test_what_is_put_into_a_list_is_named_by_its_place():
+    layers = nn.ModuleList([nn.ReLU(), nn.ReLU()])
+    for index in (0, -1):
+        with pytest.raises(TypeError, match=rf"^ModuleList takes modules, and entry {index} is 3\.0"):
+            layers[index] = 3.0

@@ -146,6 +146,16 @@ def test_lists_and_numbers_of_one_axis_are_taken():
     np.testing.assert_allclose(empty, [-SCORES[:t, n, 0].sum() for n, t in enumerate(INPUTS)])
 
 
+def test_lengths_of_few_bits_are_as_long_as_they_are():
+    """Twice 150 and one are more than 255."""
+    scores = gradcore.log_softmax(np.random.default_rng(0).normal(size=(200, 1, 3)))
+    labels = np.arange(150)[None] % 2 + 1
+    usual = gradcore.ctc_loss(scores, labels, [200], [150])
+    few = [np.asarray(v, np.uint8) for v in (labels, [200], [150])]
+    assert np.isfinite(usual)
+    assert float(gradcore.ctc_loss(scores, *few)) == float(usual)
+
+
 def test_the_module_has_the_order_of_pytorch():
     module = nn.CTCLoss(3, "sum", True)
     assert module(SCORES, [[1], [2], [0]], INPUTS, [1, 1, 1]) == gradcore.ctc_loss(

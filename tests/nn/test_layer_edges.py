@@ -205,6 +205,12 @@ def test_queries_keys_and_values_that_belong_together_are_taken(make, shapes):
     assert y.shape == shapes[0]
 
 
+def test_the_widths_of_key_and_value_are_given_each_by_itself():
+    q, narrow, same = normal(3, 1, 4), normal(5, 1, 3), normal(5, 1, 4)
+    assert nn.MultiheadAttention(4, 2, kdim=3, rng=0)(q, narrow, same)[0].shape == (3, 1, 4)
+    assert nn.MultiheadAttention(4, 2, vdim=3, rng=0)(q, same, narrow)[0].shape == (3, 1, 4)
+
+
 def test_a_sequence_by_itself_is_a_batch_of_one():
     q, k, v = normal(3, 4), normal(5, 3, seed=1), normal(5, 2, seed=2)
     y, weights = attention()(q, k, v)
