@@ -139,3 +139,21 @@ def test_an_op_that_may_do_without_an_array_is_not_blamed_for_its_lack():
     made = gradcore.Op(shifted, lambda *_: None, gradcore.relu.spec)
     with pytest.raises(TypeError, match=r"^of its own$"):
         made(Tensor([1.0]))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: gradcore.add(x, None),
+        lambda x: gradcore.add(None, x),
+        lambda x: gradcore.maximum(x, None),
+        lambda x: gradcore.exp(None),
+        lambda x: x + None,
+    ],
+)
+def test_nothing_in_the_place_of_an_array_is_refused(call):
+    for x in (Tensor(np.ones(2)), Tensor(np.ones(2), requires_grad=True)):
+        with pytest.raises(DtypeError, match="NoneType None gives the dtype object: pass an array"):
+            call(x)
+    with pytest.raises(DtypeError, match="NoneType None gives the dtype object"):
+        gradcore.add(np.ones(2), None)
