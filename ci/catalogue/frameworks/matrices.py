@@ -105,7 +105,7 @@ def _roll(x: Any, shift: Any, axis: Any = None) -> Any:
 
 def _solve(a: Any, b: Any) -> Any:
     if b.ndim == 1:
-        return linalg.solve(a, b[:, None])[:, 0]
+        return linalg.solve(a, b[:, None].expand(*a.shape[:-2], *b.shape, 1))[..., 0]
     batch = torch.broadcast_shapes(
         a.shape[:-2], b.shape[:-2]
     )  # PyTorch may take a matrix for a batch of vectors
