@@ -170,10 +170,11 @@ class Source:
                 found[node.name] = node
             elif isinstance(node, ast.Assign | ast.AnnAssign):
                 for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
-                    names = [t for t in ast.walk(target) if isinstance(t, ast.Name)]
-                    found |= {
-                        t.id: node for t in names if isinstance(t.ctx, ast.Store)
-                    }  # no a or b of a[b] = c
+                    for name in ast.walk(target):
+                        if isinstance(name, ast.Name) and isinstance(
+                            name.ctx, ast.Store
+                        ):  # no a or b of a[b] = c
+                            found[name.id] = node
         return found
 
     def _names(self, node: ast.AST) -> set[str]:

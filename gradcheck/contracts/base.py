@@ -128,10 +128,10 @@ def alike(obs: Observation, arrays: Sequence[Array], gys: Sequence[Array], a: Re
     if shapes[0] != shapes[1]:
         return False
     allowed = spreads(obs, arrays, gys)
-    return allowed is not None and _within(first, second, allowed)
+    return allowed is not None and within(first, second, allowed)
 
 
-def _within(a: Sequence[Array | None], b: Sequence[Array | None], allowed: Sequence[float]) -> bool:
+def within(a: Sequence[Array | None], b: Sequence[Array | None], allowed: Sequence[float]) -> bool:
     """Whether each pair agrees, or differs by no more than the measured effect of rounding, amplified."""
     each = zip(a, b, allowed, strict=True)
     return all(close([x], [y]) or apart(x, y) <= AMPLIFIED * spread for x, y, spread in each)
@@ -152,7 +152,7 @@ def agrees(
     if close(gx, reference):
         return True
     each = [pull_spreads(obs, some) for some in (gys, *parts)]
-    if _within(gx, reference, [sum(one) for one in zip(*each, strict=True)]):
+    if within(gx, reference, [sum(one) for one in zip(*each, strict=True)]):
         return True
     verdicts = [e.comparison.verdict for e in obs.evidence]
     if Verdict.FAIL in verdicts or not {Verdict.PASS, Verdict.SUBGRADIENT} & set(verdicts):

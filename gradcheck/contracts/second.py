@@ -6,10 +6,10 @@ import numpy as np
 
 from gradcheck.backends.framed import Framed
 from gradcheck.backends.protocol import Array, Subject, spread
-from gradcheck.contracts.base import AMPLIFIED, Skip, close, contract
+from gradcheck.contracts.base import Skip, close, contract, within
 from gradcheck.errors import RuleError
 from gradcheck.verdict.observation import Observation
-from gradcheck.verdict.spreads import apart, spreads
+from gradcheck.verdict.spreads import spreads
 
 
 @contract(follows=("deterministic",), at_second_order=True)
@@ -33,8 +33,7 @@ def recorded_gradient(obs: Observation) -> str | None:
         allowed = spreads(obs, obs.arrays, obs.first_gys)  # of the outputs, then of what is pulled back
         if allowed is None:
             raise Skip("rounding cannot be measured here")
-        each = zip(plain, recorded, allowed[: len(plain)], strict=True)
-        if all(apart(x, y) <= AMPLIFIED * by for x, y, by in each):
+        if within(plain, recorded, allowed[: len(plain)]):
             return None
     plainly = "without create_graph" if isinstance(first, Framed) else "on arrays instead of Tensors"
     return (

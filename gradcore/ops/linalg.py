@@ -11,6 +11,7 @@ import numpy as np
 from gradcore.convert import plain
 from gradcore.errors import ShapeError
 from gradcore.op import Array, composed, op
+from gradcore.ops._rows import are_arrays
 from gradcore.ops.diagonals import tril, triu
 from gradcore.ops.index import getitem
 from gradcore.ops.products import matmul
@@ -116,7 +117,7 @@ def _det_rule(gy: Array, y: Array, x: Array) -> Array:
     gy = np.reshape(gy, (*gy.shape, 1, 1))
     if plain(y).all():
         return gy * np.reshape(y, gy.shape) * turned(inv(x))
-    return gy * (_cofactors(x) if isinstance(x, np.ndarray) else _by_minors(x))
+    return gy * (_cofactors(x) if are_arrays(x) else _by_minors(x))
 
 
 @op(
@@ -127,7 +128,7 @@ def _det_rule(gy: Array, y: Array, x: Array) -> Array:
 def det(x: Array, /) -> Array:
     """The determinant of each matrix. Raises ShapeError unless they are square.
 
-    The first derivative holds for singular matrices too; the second is there where none is singular.
+    Its derivatives hold for singular matrices too.
     """
     square("det", x)
     return np.asarray(np.linalg.det(x))

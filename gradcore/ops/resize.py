@@ -139,7 +139,7 @@ def interpolate(
         out = pair("size", size, 1)
         steps = [n / k for n, k in zip(x.shape[2:], out, strict=True)]
     else:
-        factors = scale_factor if isinstance(scale_factor, tuple | list) else (scale_factor,) * 2
+        factors = _for_each_axis(scale_factor)
         out = tuple([int(n * f) for n, f in zip(x.shape[2:], factors, strict=True)])
         if min(out) < 1:
             raise DomainError(
@@ -155,6 +155,11 @@ def interpolate(
         for n, k, step in zip(x.shape[2:], out, steps, strict=True)
     )
     return high @ (x @ wide.T)
+
+
+def _for_each_axis(value: Any) -> tuple[Any, ...]:
+    """A sequence as it is, and one value for both axes."""
+    return tuple(value) if isinstance(value, tuple | list) else (value, value)
 
 
 def _between(size: int, out: int, step: float, align_corners: bool) -> NDArray[Any]:
@@ -177,7 +182,7 @@ def _between(size: int, out: int, step: float, align_corners: bool) -> NDArray[A
 
 
 def _to_size(name: str, x: Array, output_size: Any, reduce: Any, evenly: Any) -> Array:
-    given = tuple(output_size) if isinstance(output_size, tuple | list) else (output_size,) * 2
+    given = _for_each_axis(output_size)
     if len(x.shape) != 4 or 0 in x.shape[2:]:
         raise ShapeError(f"{name} takes images of shape (n, c, h, w), not empty, and got {tuple(x.shape)}")
     if len(given) == 2:

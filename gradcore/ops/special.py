@@ -22,6 +22,11 @@ _SLOPE = 2 / math.sqrt(math.pi)
 _erf, _erfc, _lgamma = (np.frompyfunc(f, 1, 1) for f in (math.erf, math.erfc, math.lgamma))
 
 
+def _one_by_one(function: np.ufunc, x: Array) -> Array:
+    """The Python numbers that the function gives of each entry, as an array of x's dtype."""
+    return np.asarray(function(x), x.dtype)
+
+
 def _by_series(x: float) -> float:
     """Erf by its series, or by the continued fraction of erfc (Abramowitz and Stegun 1964, 7.1.5 and 7.1.14)."""
     z = math.fabs(x)
@@ -48,8 +53,7 @@ def _tail(z: float) -> float:
 )
 def erf(x: Array, /) -> Array:
     """The error function: 2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x."""
-    x = as_floats(x)
-    return np.asarray(_erf(x), x.dtype)  # an array of Python numbers
+    return _one_by_one(_erf, as_floats(x))
 
 
 # log(erfc(z) / t) + z^2 in powers of t = 2 / (2 + z), for z from 0 to 10.5, beyond which erfc is below any number of 32
@@ -109,7 +113,7 @@ def erfc(x: Array, /) -> Array:
     x = as_floats(x)
     if isinstance(x, np.ndarray) and x.dtype.itemsize <= 4:
         return _erfc_in_doubles(x)
-    return np.asarray(_erfc(x), x.dtype)  # an array of Python numbers
+    return _one_by_one(_erfc, x)
 
 
 def _integral(n: int, x: float) -> float:
@@ -145,14 +149,15 @@ def _polygamma(x: Array, n: int) -> Array:
     """By its recurrence up to x + 12 + n, then its asymptotic series (Abramowitz and Stegun 1964, 6.4.6 and 6.4.11)."""
     sign = 1.0 if n % 2 else -1.0
     steps = _SHIFT + n
-    x = np.where(x > 0, x, np.nan).astype(np.float64)
-    below = sum([(x + k) ** -(n + 1.0) for k in range(steps)]) * math.factorial(n)
-    z = x + steps
+    x = as_floats(x)
+    wide = np.where(x > 0, x, np.nan).astype(np.float64)
+    below = sum([(wide + k) ** -(n + 1.0) for k in range(steps)]) * math.factorial(n)
+    z = wide + steps
     first = -np.log(z) if n == 0 else math.factorial(n - 1) * z ** -float(n)
     series = first + math.factorial(n) / 2 * z ** -(n + 1.0)
     for k, b in enumerate(_BERNOULLI, 1):
         series = series + b * (math.factorial(2 * k + n - 1) / math.factorial(2 * k)) * z ** -(2.0 * k + n)
-    return sign * (below + series)
+    return (sign * (below + series)).astype(x.dtype)
 
 
 def _polygamma_rule(gy: Array, _y: Array, x: Array, n: int) -> Array:
@@ -170,8 +175,7 @@ def polygamma(x: Array, /, n: int) -> Array:
     """The derivative of order n + 1 of log gamma(x), for x > 0; NaN elsewhere. DomainError for a negative n."""
     if n < 0:
         raise DomainError(f"polygamma got n={n}: the order is 0 (the digamma function) or above")
-    x = as_floats(x)
-    return _polygamma(x, n).astype(x.dtype)
+    return _polygamma(x, n)
 
 
 @op(
@@ -181,8 +185,7 @@ def polygamma(x: Array, /, n: int) -> Array:
 )
 def digamma(x: Array, /) -> Array:
     """The derivative of log gamma(x), for x > 0; NaN elsewhere."""
-    x = as_floats(x)
-    return _polygamma(x, 0).astype(x.dtype)
+    return _polygamma(x, 0)
 
 
 @op(
@@ -195,5 +198,4 @@ def digamma(x: Array, /) -> Array:
 )
 def lgamma(x: Array, /) -> Array:
     """log |gamma(x)|; its derivative is there for x > 0."""
-    x = as_floats(x)
-    return np.asarray(_lgamma(x), x.dtype)  # an array of Python numbers
+    return _one_by_one(_lgamma, as_floats(x))

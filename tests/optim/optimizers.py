@@ -33,3 +33,17 @@ def run(make, gradients, start=1.0, dtype=np.float64):
         optimizer.step()
         seen.append(p.item())
     return seen
+
+
+def closure_of(optimizer, params, f, calls=None):
+    """What LBFGS's step evaluates: the loss f(params), with its gradients; each loss is added to `calls`."""
+
+    def closure():
+        optimizer.zero_grad()
+        loss = f(params)
+        loss.backward()
+        if calls is not None:
+            calls.append(loss.item())
+        return loss
+
+    return closure

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 import pytest
-from optimizers import parameter
+from optimizers import closure_of, parameter
 
 from gradcore import Tensor, nn
 from gradcore.errors import ArgumentError, DivergenceError, DomainError, GraphError, ShapeError, StateError
@@ -121,22 +121,10 @@ def start():
     return [parameter([-1.2, 0.5]), parameter([1.0, 2.0])]
 
 
-def closure_of(optimizer, params, f=rosenbrock, calls=None):
-    def closure():
-        optimizer.zero_grad()
-        loss = f(params)
-        loss.backward()
-        if calls is not None:
-            calls.append(loss.item())
-        return loss
-
-    return closure
-
-
 def test_it_finds_the_minimum_of_rosenbrocks_function():
     params, calls = start(), []
     optimizer = LBFGS(params, max_iter=100, tolerance_change=1e-18, line_search_fn="strong_wolfe")
-    first = optimizer.step(closure_of(optimizer, params, calls=calls))
+    first = optimizer.step(closure_of(optimizer, params, rosenbrock, calls))
     assert (first.item(), len(calls) < 125) == (calls[0], True)
     for p in params:
         np.testing.assert_allclose(p.data, [1, 1], atol=1e-6)
@@ -192,7 +180,7 @@ def test_a_state_goes_on_to_the_bit(search):
                 for name in ("move.0", "direction"):
                     if name in state:
                         state[name][...] = 0
-            optimizer.step(closure_of(optimizer, params))
+            optimizer.step(closure_of(optimizer, params, rosenbrock))
         return [p.data for p in params]
 
     for reload_at in (0, 1, 3):
@@ -270,7 +258,7 @@ def test_a_trainer_refuses_what_takes_a_closure():
 def test_a_state_that_does_not_fit_is_refused_and_changes_nothing(change, message):
     params = start()
     optimizer = LBFGS(params, 0.001, 3)
-    optimizer.step(closure_of(optimizer, params))
+    optimizer.step(closure_of(optimizer, params, rosenbrock))
     state, before = optimizer.state_dict(), optimizer.state_dict()
     change(state)
     with pytest.raises(StateError, match=f"(?s)this state does not fit LBFGS.*{message}"):

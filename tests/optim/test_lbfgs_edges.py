@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from optimizers import parameter
+from optimizers import closure_of, parameter
 
 from gradcore import Tensor
 from gradcore.errors import ArgumentError, DivergenceError, StateError
@@ -15,14 +15,7 @@ def stepped(f, start=(0.0,), **options):
     """The parameter after one step of f on it, and the optimizer."""
     x = parameter(start)
     optimizer = LBFGS([x], **options)
-
-    def closure():
-        optimizer.zero_grad()
-        loss = f(x)
-        loss.backward()
-        return loss
-
-    optimizer.step(closure)
+    optimizer.step(closure_of(optimizer, x, f))
     return x.data.tolist(), optimizer
 
 
@@ -95,13 +88,10 @@ def test_parameters_keep_their_shapes_and_dtypes_beside_others():
     ]
     optimizer = LBFGS(parameters, max_iter=5)
 
-    def closure():
-        optimizer.zero_grad()
-        loss = sum((k * p.astype(np.float64) ** 2).sum() for k, p in enumerate(parameters, 1))
-        loss.backward()
-        return loss
+    def bowl(parameters):
+        return sum((k * p.astype(np.float64) ** 2).sum() for k, p in enumerate(parameters, 1))
 
-    optimizer.step(closure)
+    optimizer.step(closure_of(optimizer, parameters, bowl))
     assert [(p.shape, p.dtype) for p in parameters] == [
         ((2,), np.float32),
         ((1, 3), np.float64),
@@ -114,14 +104,7 @@ def test_parameters_keep_their_shapes_and_dtypes_beside_others():
 def test_a_float32_parameter_without_a_gradient_leaves_the_vector_in_float32():
     x, unused = parameter([1.0], np.float32), parameter([1.0], np.float32)
     optimizer = LBFGS([x, unused], max_iter=2)
-
-    def closure():
-        optimizer.zero_grad()
-        loss = (x * x).sum()
-        loss.backward()
-        return loss
-
-    optimizer.step(closure)
+    optimizer.step(closure_of(optimizer, x, lambda x: (x * x).sum()))
     assert optimizer.state_dict()["gradient"].dtype == np.float32
     assert unused.data.tolist() == [1.0]
 
