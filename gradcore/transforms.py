@@ -16,7 +16,6 @@ from gradcore.convert import plain
 from gradcore.errors import ArgumentError, ShapeError
 from gradcore.graph import backward_pass, walk
 from gradcore.modes import enable_grad, is_grad_enabled
-from gradcore.ops.joining import concatenate
 from gradcore.tensor import Tensor
 from gradcore.variables import cut, filled, leaves_of, name_of, variable
 
@@ -59,7 +58,7 @@ def _as_given(gx: Any, value: Any) -> Any:
         return gx
     if type(value) is Tensor:
         return Tensor(gx)
-    array = np.asarray(plain(gx))
+    array = np.asarray(gx)
     return array if isinstance(value, np.ndarray) else array[()]  # of a number, a number
 
 
@@ -263,8 +262,6 @@ def jacobian(f: Callable[..., Any], argnums: int = 0) -> Callable[..., Any]:
             rows.append(_pull([(y, gy)], variables, keep=True)[0][0])
         if not rows:
             return _as_given(np.empty(shape, variables[0].dtype), x)
-        if type(rows[0]) is Tensor:
-            return _as_given(concatenate([row.flatten() for row in rows]).reshape(shape), x)
         return _as_given(np.stack(rows).reshape(shape), x)
 
     return function

@@ -38,14 +38,14 @@ class _OneBlasThread:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._libraries: list[Any] | None = None
-        self._settable = False
+        self._libraries: list[Any] = []
+        self._settable: bool | None = None  # not known yet
         self._inside = 0
         self._before: list[int] = []
 
     def __enter__(self) -> bool:
         with self._lock:
-            if self._libraries is None:
+            if self._settable is None:
                 controller = blas()
                 self._libraries = [] if controller is None else controller.lib_controllers
                 self._settable = controller is not None or preset() == 1
@@ -62,7 +62,7 @@ class _OneBlasThread:
                 self._set(self._before)
 
     def _set(self, numbers: list[int]) -> None:
-        for library, number in zip(self._libraries or (), numbers, strict=True):
+        for library, number in zip(self._libraries, numbers, strict=True):
             if library.num_threads != number:
                 library.set_num_threads(number)
 

@@ -64,7 +64,6 @@ def attention_weights(
         taking_part = before if taking_part is None else taking_part & before
     if taking_part is None:
         return softmax(scores)
-    taking_part = np.broadcast_to(taking_part, scores.shape)
     some = taking_part.any(-1, keepdims=True)
     if some.all():
         return softmax(where(taking_part, scores, scores.dtype.type(-np.inf)))

@@ -39,10 +39,10 @@ def parsed(subscripts: str, ndims: Sequence[int]) -> tuple[list[str], str]:
             raise ShapeError(
                 f"einsum({subscripts!r}) has {part!r} for an array of {ndim} axes: one letter for each, or '...' for some"
             )
-    dots = "".join(itertools.islice(free, max(extra, default=0)))
+    dots = "".join(itertools.islice(free, max(extra)))
     letters = [part.replace("...", dots[len(dots) - more :]) for part, more in zip(parts, extra, strict=True)]
     if not arrow:
-        once = sorted(c for c in set("".join(parts)) - {"."} if "".join(parts).count(c) == 1)
+        once = sorted(c for c in set("".join(parts)) if "".join(parts).count(c) == 1)
         output = ("..." if "..." in text else "") + "".join(once)
     result = output.replace("...", dots)
     if strange := sorted(set(result) - set("".join(letters))):
@@ -145,10 +145,11 @@ def einsum_op(*arrays: Array, subscripts: str) -> Array:
     """`einsum` with the arrays first."""
     letters, result = parsed(subscripts, [x.ndim for x in arrays])
     try:
-        return np.asarray(np.einsum(f"{','.join(letters)}->{result}", *arrays, optimize=len(arrays) > 2))
+        return np.einsum(f"{','.join(letters)}->{result}", *arrays, optimize=len(arrays) > 2)
     except ValueError as error:
         raise ShapeError(
-            f"einsum({subscripts!r}) got the shapes {[x.shape for x in arrays]}, in which one letter has two sizes ({error})"
+            f"einsum({subscripts!r}) got the shapes {[x.shape for x in arrays]}: {error}. The axes are letters; a letter has one "
+            "size in all arrays, and stands at most once in the result"
         ) from None
 
 

@@ -108,7 +108,7 @@ def _cofactors(x: Any) -> Any:
 def _by_minors(x: Array) -> Array:
     """The same by determinants of what is left without a row and a column: slower, and differentiable at any rank."""
     n = np.shape(x)[-1]
-    left = np.array([[j for j in range(n) if j != i] for i in range(n)], int).reshape(n, max(n - 1, 0))
+    left = np.array([[j for j in range(n) if j != i] for i in range(n)], int).reshape(n, n - 1)
     minors = getitem(x, (..., left[:, None, :, None], left[None, :, None, :]))
     return det(minors) * (-1.0) ** np.add.outer(range(n), range(n)).astype(x.dtype)
 

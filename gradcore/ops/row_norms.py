@@ -234,13 +234,15 @@ _GROUPS = {"groups": Derived(lambda e: [g for g in (1, 2, e["c"]) if e["c"] % g 
 def group_norm(x: Array, weight: Array, bias: Array, groups: int, eps: float = 1e-5) -> Array:
     """(x - mean) / sqrt(variance + eps) * weight + bias, with mean and variance of each example's group of channels.
 
-    x: (n, c, ...), of which c / groups channels in a row are a group; weight and bias: (c,). Wu and He 2018. Raises ShapeError where the groups do not divide c, or the weight is not (c,).
+    x: (n, c, ...), of which c / groups channels in a row are a group; weight and bias: (c,). Wu and He 2018. Raises
+    ShapeError where the groups do not divide c, or weight or bias is not (c,).
     """
     shape = np.shape(x)
-    if len(shape) < 2 or groups < 1 or shape[1] % groups or np.shape(weight) != shape[1:2]:
+    own = np.shape(weight), np.shape(bias)
+    if len(shape) < 2 or groups < 1 or shape[1] % groups or own != (shape[1:2], shape[1:2]):
         raise ShapeError(
-            f"group_norm got x of shape {shape}, {groups} groups and a weight of shape {np.shape(weight)}: x is (n, c, ...), "
-            "with c a multiple of the groups, and the weight (c,)"
+            f"group_norm got x of shape {shape}, {groups} groups, and weight and bias of shapes {own[0]} and {own[1]}: x is "
+            "(n, c, ...), with c a multiple of the groups, and both are (c,)"
         )
     size = math.prod(shape[1:]) // groups
     ones, zeros = (repeated(fill, size, np.result_type(x)) for fill in (np.ones, np.zeros))

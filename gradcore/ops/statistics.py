@@ -143,7 +143,7 @@ def quantile(x: Array, q: Any, axis: Axes = None, keepdims: bool = False) -> Arr
     level = np.asarray(q, np.float64)
     _check_quantile(level)
     shape = np.shape(x)
-    rows = sort(_last(as_floats(x), axis), -1)
+    rows = sort(_last(as_floats(x), axis))
     if rows.shape[-1] == 0:
         raise ShapeError(f"quantile over axis={axis} of shape {shape}: there are no entries")
     places = level * (rows.shape[-1] - 1)
@@ -285,8 +285,10 @@ def vector_norm(x: Array, ord: Any = None, axis: Axes = None, keepdims: bool = F
     size = np.absolute(x)
     if ord == 1:
         return sum(size, axis, keepdims)
-    if ord in (math.inf, -math.inf):
-        return (max if ord > 0 else min)(size, axis, keepdims)
+    if ord == math.inf:
+        return max(size, axis, keepdims)
+    if ord == -math.inf:
+        return min(size, axis, keepdims)
     return pow(sum(pow(size, ord), axis, keepdims), 1 / ord)
 
 

@@ -48,9 +48,7 @@ def _ratio(shape: tuple[int, ...], adjust: str | None) -> float:
     rows, columns = shape[0], math.prod(shape[1:])
     if adjust == "match_rms_adamw":
         return 0.2 * math.sqrt(max(rows, columns))
-    if not rows or not columns:
-        return 1.0
-    return math.sqrt(max(1.0, columns / rows if adjust == "columns" else rows / columns))
+    return math.sqrt(max(1, columns / max(1, rows) if adjust == "columns" else rows / max(1, columns)))
 
 
 def _by_singular_values(
@@ -203,7 +201,7 @@ class Muon(Optimizer):
         (mean,) = state
         follow(mean, g, s, momentum, rest)
         ahead = rest * g + momentum * mean if self.nesterov else mean
-        matrix = ahead.reshape(len(p), -1) if p.size else ahead.reshape(len(p), 0)
+        matrix = ahead.reshape(len(p), math.prod(p.shape[1:]))
         if p.dtype.itemsize < 4:
             matrix = matrix.astype(np.float32)
         found = orthogonalize(matrix, self.ns_steps, self.ns_coefficients, self.eps)
