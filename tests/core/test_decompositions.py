@@ -96,6 +96,17 @@ def test_einsum_is_numpys_whatever_the_order(optimize):
     gradcheck(lambda *x: gradcore.einsum("ij,jk,ki->i", *x), (leaf(a), leaf(b), leaf(c)))
 
 
+@pytest.mark.parametrize(
+    "subscripts", ["...ij,jk", "ij...,jk", "i...,i...", "ij...,ji...", "...,...", "...ij,...jk", "jik,kj"]
+)
+def test_a_result_that_is_not_written_has_the_dots_first_and_then_the_letters_in_order(subscripts):
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, 3, 3, 3))
+    if "..." not in subscripts.split(",")[1]:
+        b = b[0] if "jk" in subscripts else b[:, 0]
+    np.testing.assert_allclose(gradcore.einsum(subscripts, a, b), np.einsum(subscripts, a, b), rtol=1e-12)
+
+
 def test_einsum_broadcasts_an_axis_of_one_as_numpy_does():
     a, b = RNG.normal(size=(1, 3)), RNG.normal(size=(2, 3))
     np.testing.assert_allclose(gradcore.einsum("ij,ij->j", a, b), np.einsum("ij,ij->j", a, b))
@@ -143,6 +154,15 @@ def test_of_a_symmetric_matrix_one_triangle_is_read_and_gets_the_gradient(triang
             ShapeError,
             "a letter has one size in all arrays",
         ),
+        (lambda x: gradcore.einsum("i1->i", x[0]), ShapeError, "The axes are letters; a letter has one size"),
+        (lambda x: gradcore.einsum("i.,j->ij", x[0], x[0, 0]), ShapeError, "The axes are letters"),
+        (lambda x: gradcore.einsum("ij->ii", x[0]), ShapeError, "stands at most once in the result"),
+        (
+            lambda x: gradcore.einsum("...ijk->...", x[0]),
+            ShapeError,
+            r"has '...ijk' for an array of 2 axes: one letter for each",
+        ),
+        (lambda x: gradcore.einsum("ij->i", x[0], out=x), ShapeError, "no other option than optimize"),
         (lambda x: gradcore.einsum(x, [0, 1]), ShapeError, "takes the subscripts as text"),
         (lambda x: gradcore.svd(x, full_matrices=True), DomainError, "any basis and have no derivative"),
         (lambda x: gradcore.eigh(x, "A"), DomainError, "got UPLO='A': expected 'L' or 'U', the triangle"),

@@ -9,7 +9,18 @@ import gradcore
 from gradcore import Tensor
 from gradcore.errors import ShapeError
 from gradcore.nn import BatchNorm2d
-from gradcore.ops import _rows, batch_norm, erfc, gelu, group_norm, layer_norm, log_softmax, sigmoid, softmax
+from gradcore.ops import (
+    _rows,
+    _split,
+    batch_norm,
+    erfc,
+    gelu,
+    group_norm,
+    layer_norm,
+    log_softmax,
+    sigmoid,
+    softmax,
+)
 from gradcore.ops.normalize import channel_moments
 
 RNG = np.random.default_rng(0)
@@ -213,6 +224,35 @@ def test_a_norm_over_the_last_axes_refuses_a_weight_of_others(x, weight):
             call()
 
 
+@pytest.mark.parametrize("shapes", [((), ()), ((), (6,)), ((6,), ())])
+def test_a_layer_norm_of_a_number_or_by_one_is_refused(shapes):
+    x, weight = (np.ones(shape) for shape in shapes)
+    with pytest.raises(ShapeError, match="x must end in the weight's shape"):
+        layer_norm(x, weight, weight)
+
+
+@pytest.mark.parametrize(
+    ("x", "weight", "bias", "groups"),
+    [
+        ((4,), (4,), (4,), 1),
+        ((2, 4), (4,), (4,), 0),
+        ((2, 4), (4,), (4,), -1),
+        ((2, 4), (4,), (4,), 3),
+        ((2, 4), (3,), (4,), 2),
+        ((2, 4), (1,), (4,), 2),
+        ((2, 4), (4, 1), (4,), 2),
+        ((2, 4), (4,), (3,), 2),
+        ((2, 4), (4,), (1,), 2),
+    ],
+)
+def test_a_group_norm_refuses_what_does_not_fit(x, weight, bias, groups):
+    with pytest.raises(
+        ShapeError, match=f"group_norm got x of shape .*, {groups} groups, .* both are"
+    ) as found:
+        group_norm(np.ones(x), np.ones(weight), np.ones(bias), groups)
+    assert f"weight and bias of shapes {weight} and {bias}" in str(found.value)
+
+
 def test_a_norm_refuses_to_average_no_entries():
     with pytest.raises(ShapeError, match=r"rms_norm got a weight of shape \(0,\): the mean of no entries"):
         gradcore.rms_norm(np.zeros((3, 0)), np.zeros(0))
@@ -237,3 +277,70 @@ def test_a_large_mean_takes_no_digits_of_the_variance():
     x = RNG.standard_normal((5, 64))
     far = layer_norm(x + 1e8, np.ones(64), np.zeros(64))
     np.testing.assert_allclose(far, layer_norm(x, np.ones(64), np.zeros(64)), rtol=0, atol=1e-6)
+
+
+# --- which way an op takes ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("number", "less", "together"), [(1, 0, False), (2, 1, False), (2, 0, True), (3, 0, True)]
+)
+def test_blocks_are_split_where_there_are_several_with_much_to_do(number, less, together, monkeypatch):
+    split = []
+    monkeypatch.setattr(
+        _split, "mapped", lambda function, blocks, work: split.append(work) or map(function, blocks)
+    )
+    blocks = _rows.Blocks(range(number), _rows._LARGE - less)
+    assert list(_rows.by_block(lambda i: i * i, blocks)) == [i * i for i in range(number)]
+    assert split == [_rows._LARGE] * together
+
+
+class Own(np.ndarray):
+    """An array of another class."""
+
+
+def test_only_numpys_own_arrays_are_arrays():
+    assert _rows.are_arrays()
+    assert _rows.are_arrays(ROWS, VECTOR)
+    for other in (np.float64(1), ROWS.view(Own), Tensor(ROWS), 1.0, None):
+        assert not _rows.are_arrays(ROWS, other)
+
+
+# --- moments of channels ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(6, 3), (6, 3, 5), (6, 3, 4, 5), (1, 3, 4), (6, 1, 2, 2)])
+@pytest.mark.parametrize(("dtype", "digits"), [(np.float64, 1e-13), (np.float32, 1e-6), (np.float16, 2e-3)])
+def test_the_moments_of_channels_are_numpys(shape, dtype, digits):
+    x = RNG.standard_normal(shape).astype(dtype)
+    axes = (0, *range(2, len(shape)))
+    inside = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 0, -1)), -1, 0)
+    for given in (x, inside):
+        for found, expected in zip(channel_moments(given), (x.mean(axes), x.var(axes)), strict=True):
+            assert found.shape == (shape[1],)
+            assert found.dtype == dtype
+            np.testing.assert_allclose(found, expected, rtol=digits, atol=digits)
+
+
+def test_the_moments_of_many_small_numbers_are_finite():
+    x = np.full((4, 2, 32, 32), 60, np.float16)  # which sum to more than there is
+    mean, variance = channel_moments(x)
+    assert mean.tolist() == [60, 60]
+    assert variance.tolist() == [0, 0]
+    y = batch_norm(x, np.ones(2, np.float16), np.ones(2, np.float16), moments=(mean, variance))
+    assert (y == 1).all()
+
+
+def test_the_moments_of_no_image_are_no_numbers():
+    with np.errstate(all="ignore"), pytest.warns(RuntimeWarning):
+        found = channel_moments(np.zeros((0, 3, 2, 2)))
+    assert np.isnan(found).all()
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_batch_norm_and_its_gradient_are_in_memory_as_what_came(inside):
+    x = BATCH_INNERMOST if inside else IMAGES
+    y = batch_norm(x, *BY_CHANNEL)
+    for found in (y, batch_norm.vjp(x, y, x, *BY_CHANNEL)[0]):
+        assert (np.moveaxis(found, 0, -1) if inside else found).flags.c_contiguous
+        assert inside or found.flags.owndata

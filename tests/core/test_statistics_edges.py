@@ -86,3 +86,21 @@ def test_the_slope_of_sinc_is_right_on_both_sides_of_where_its_series_ends(dtype
     gradcore.sinc(leaf).backward(np.ones_like(x))
     far = np.abs(leaf.grad - truth.astype(np.float64)) / np.finfo(dtype).eps
     assert far.max() < 8
+
+
+def test_a_mean_of_a_list_or_a_number_is_numpys():
+    assert gradcore.mean([[1.0, 2.0], [3.0, 6.0]]) == 3.0
+    assert gradcore.mean([[1.0, 2.0], [3.0, 6.0]], 0).tolist() == [2, 4]
+    assert gradcore.mean(2.5) == 2.5
+    assert gradcore.mean([1, 2]) == 1.5
+
+
+@pytest.mark.parametrize("order", [np.inf, -np.inf, 1, 2, 3, 0.5])
+def test_a_norm_of_vectors_keeps_their_axes_where_it_is_asked_to(order):
+    for axis in (None, 0, 1, (0, 1)):
+        for keepdims in (False, True):
+            np.testing.assert_allclose(
+                gradcore.vector_norm(X, order, axis, keepdims),
+                np.linalg.vector_norm(X, ord=order, axis=axis, keepdims=keepdims),
+                rtol=1e-13,
+            )

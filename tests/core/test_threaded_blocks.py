@@ -34,6 +34,51 @@ def test_results_come_in_the_order_of_the_blocks_and_only_some_at_a_time(small_b
     assert seen == list(range(60))
 
 
+def until(reached):
+    """Wait for it; TimeoutError after 20 s."""
+    for _ in range(4000):
+        if reached():
+            return
+        time.sleep(0.005)
+    raise TimeoutError
+
+
+def test_a_helper_gets_as_far_ahead_as_it_may_and_no_further(small_blocks):
+    begun = []
+    with ops_use(2):
+        found = _split.mapped(begun.append, range(60), 60 * _split._TASK)
+        next(found)
+        most = 1 + 2 * _split._AHEAD  # the one that was taken, and those that wait
+        until(lambda: len(begun) >= most)
+        time.sleep(0.05)
+        assert len(begun) == most
+        found.close()
+
+
+def test_a_caller_gets_as_far_ahead_of_a_helper_as_it_may_and_no_further(small_blocks):
+    begun, late, go_on, seen = [], [], threading.Event(), []
+
+    def work(i):
+        begun.append(i)
+        if i and not late and threading.current_thread().name.startswith("gradcore"):
+            late.append(i)
+            assert go_on.wait(20)
+        return i
+
+    def watch():
+        until(lambda: late and len(begun) >= late[0] + 1 + 2 * _split._AHEAD)
+        time.sleep(0.05)
+        seen.append(len(begun) - late[0] - 1)
+        go_on.set()
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    with ops_use(2):
+        assert list(_split.mapped(work, range(60), 60 * _split._TASK)) == list(range(60))
+    watcher.join()
+    assert seen == [2 * _split._AHEAD]
+
+
 def test_small_blocks_are_handed_over_several_at_a_time(small_blocks, monkeypatch):
     tasks = []
     init = _split._Shared.__init__
@@ -93,6 +138,33 @@ def script(code):
         [sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+INTERRUPT = """
+import threading
+from gradcore.ops import _split
+from gradcore.threads import ops_use
+_split.cores = lambda: 2
+begun = threading.Event()
+
+def work(i):
+    if threading.current_thread() is not threading.main_thread():
+        begun.set()
+        raise KeyboardInterrupt
+    begun.wait(20)
+
+with ops_use(2):
+    try:
+        list(_split.mapped(work, range(20), 20 * _split._TASK))
+    except KeyboardInterrupt:
+        pass
+    else:
+        raise AssertionError("no interrupt came")
+"""
+
+
+def test_an_interrupt_in_a_helper_is_raised_by_the_caller():
+    script(INTERRUPT)
 
 
 STOPS = """

@@ -106,6 +106,7 @@ def test_places_and_sizes_are_whole_numbers():
     assert x.argmax(1).tolist() == x.argmax(dim=1).tolist() == [0, 1]
     assert x.argmin(axis=0, keepdims=True).tolist() == x.argmin(dim=0, keepdim=True).tolist() == [[1, 0]]
     assert type(x.argmax(1)) is np.ndarray
+    assert np.argmax(x, 1, keepdims=True).tolist() == x.argmax(1, keepdims=True).tolist() == [[0], [1]]
     assert (x.dim(), x.numel()) == (2, 4)
 
 

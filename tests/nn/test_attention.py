@@ -144,3 +144,17 @@ def test_a_mask_without_axes_is_one_for_all_keys(mask):
     found = attend(q, k, v, np.array(mask))
     plain = attend(q, k, v)
     np.testing.assert_allclose(found, plain if mask else np.zeros_like(plain), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("kdim", "vdim"), [(3, None), (None, 3), (3, 3), (None, None)])
+def test_widths_that_differ_have_weights_of_their_own(kdim, vdim):
+    layer = nn.MultiheadAttention(4, 2, kdim=kdim, vdim=vdim, rng=0)
+    assert (layer.in_proj_weight is None) == (kdim is not None or vdim is not None)
+    shapes = {name: p.shape for name, p in layer.named_parameters()}
+    if layer.in_proj_weight is None:
+        assert shapes["k_proj_weight"] == (4, kdim or 4)
+        assert shapes["v_proj_weight"] == (4, vdim or 4)
+    else:
+        assert shapes["in_proj_weight"] == (12, 4)
+    key, value = (np.ones((5, 1, width or 4), np.float32) for width in (kdim, vdim))
+    assert layer(np.ones((3, 1, 4), np.float32), key, value)[0].shape == (3, 1, 4)

@@ -10,7 +10,7 @@ from optimizers import parameter
 
 from gradcore import Tensor, nn, optim, registry
 from gradcore.errors import ArgumentError, DomainError, GraphError, StateError
-from gradcore.optim import SGD, Adam, NAdam, Optimizer
+from gradcore.optim import SGD, Adam, NAdam, Optimizer, states
 
 SHAPES = [(2, 3), (3, 2), (1, 4)]
 EACH = pytest.mark.parametrize("cls", registry.optimizers.values(), ids=registry.optimizers)
@@ -218,6 +218,7 @@ def test_a_copy_of_an_optimizer_of_groups_is_one_of_its_own():
         (lambda a, b: [a, {"params": [b]}], ArgumentError, "and, as entry 0, Tensor"),
         (lambda a, b: {"params": [a]}, ArgumentError, r"got a dict: pass a list of groups, SGD\(\[\{\"params\": \[...\]\}\]\)"),
         (lambda a, b: [{"params": {a}}], ArgumentError, "got a set as the parameters of group 0"),
+        (lambda a, b: [{"params": b}, {"params": frozenset([a])}], ArgumentError, "got a set as the parameters of group 1"),
         (lambda a, b: [{"params": nn.Linear(2, 3)}], ArgumentError, "got a model, Linear: pass its parameters"),
         (lambda a, b: [{"params": [a * 2]}, {"params": b}], GraphError, "as parameter 0: a parameter is a Tensor"),
         (lambda a, b: [{"params": a, "lr": -1}, {"params": b}], DomainError, "lr=-1 is out of range"),
@@ -247,6 +248,7 @@ def test_a_name_that_no_group_has_is_refused():
     ("change", "message"),
     [
         (lambda s: s.update(groups=s["groups"][:1]), "it is the state of 1 groups of parameters, and the optimizer has 2"),
+        (lambda s: s.update(groups=(*s["groups"], {})), "it is the state of 3 groups of parameters, and the optimizer has 2"),
         (lambda s: s.update(groups="ab"), "it is the state of 'ab' for groups of parameters"),
         (lambda s: s.update(groups=[1, 2]), "expected hyperparameters and steps of a group, got 1"),
         (lambda s: s["groups"][1].pop("lr"), "it lacks lr"),
@@ -293,3 +295,29 @@ def test_norms_are_clipped_over_all_groups():
         p.grad = np.ones(p.shape)
     assert optim.clip_grad_norm(optimizer.params, 1.0) == 4.0
     assert params[2].grad[0, 0] == 0.25
+
+
+def test_the_groups_of_a_state_may_be_a_tuple():
+    params = three()
+    optimizer = in_groups(Adam, params)
+    step([optimizer], params, 7)
+    state = optimizer.state_dict()
+    other = in_groups(Adam, params)
+    other.load_state_dict({**state, "groups": tuple(state["groups"])})
+    assert other.state_dict()["groups"] == state["groups"]
+
+
+def test_to_read_a_state_changes_no_optimizer():
+    params = three()
+    optimizer = in_groups(Adam, params)
+    step([optimizer], params, 7)
+    state = optimizer.state_dict()
+    step([optimizer], params, 8)
+    before = optimizer.state_dict()
+    found = states.read(optimizer.param_groups, state, "Adam")
+    assert [entry["steps"] for entry in found] == [entry["steps"] for entry in state["groups"]]
+    assert found[0]["steps"] != before["groups"][0]["steps"]
+    after = optimizer.state_dict()
+    assert after["groups"] == before["groups"]
+    for name in ("0.sum", "1.sum", "2.sum"):
+        np.testing.assert_array_equal(after[name], before[name])

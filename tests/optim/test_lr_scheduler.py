@@ -218,6 +218,15 @@ def test_a_plateau_is_counted_by_its_threshold_patience_and_cooldown():
             assert scheduler.get_last_lr() == [sgd.lr]
 
 
+def test_a_plateau_starts_with_nothing_counted():
+    scheduler = lr_scheduler.ReduceLROnPlateau(optimizer(1.0), patience=1)
+    assert (scheduler.last_epoch, scheduler.num_bad_epochs, scheduler.cooldown_counter) == (0, 0, 0)
+    scheduler.step(math.nan)
+    assert (scheduler.num_bad_epochs, scheduler.get_last_lr()) == (1, [1.0])
+    scheduler.step(math.nan)
+    assert scheduler.get_last_lr() == [0.1]
+
+
 @pytest.mark.parametrize(("mode", "measures"), [("min", (5.0, 6.0)), ("max", (-5.0, -6.0))])
 def test_the_state_of_a_plateau_that_has_seen_no_measure_takes_any_as_better(mode, measures):
     make = lambda: lr_scheduler.ReduceLROnPlateau(optimizer(1.0), mode, patience=0)  # noqa: E731

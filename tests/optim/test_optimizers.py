@@ -8,7 +8,7 @@ from optimizers import ALL, parameter, run
 
 from gradcore import Tensor
 from gradcore.errors import ShapeError
-from gradcore.optim import SGD, Adam, AdamW, RMSprop, base
+from gradcore.optim import SGD, Adam, AdamW, RAdam, RMSprop, base
 
 # --- by hand ----------------------------------------------------------------------------------------------------------
 
@@ -55,6 +55,13 @@ def test_adams_second_step_by_hand():
     # With b2 = 0.75: v1 = 0.25 * 4 = 1, v2 = 0.75 * 1 + 0.25 * 9 = 3, v2' = 3 / (1 - 0.5625)
     found = run(lambda p: Adam(p, lr=0.1, betas=(0.25, 0.75), eps=0.0), [2, 3])
     np.testing.assert_allclose(found, [0.9, 0.9 - 0.1 * (2.625 / 0.9375) / np.sqrt(3 / 0.4375)], rtol=1e-14)
+
+
+def test_radam_waits_while_its_mean_square_is_as_of_five_gradients():
+    # With this b2 the sixth step is at 5 exactly, to the bit: like those before, it is of lr times the mean.
+    found = run(lambda p: RAdam(p, lr=0.1, betas=(0.9, 0.8397685748659791), eps=0.0), [1] * 7)
+    np.testing.assert_allclose(found[:6], [0.9, 0.8, 0.7, 0.6, 0.5, 0.4], rtol=1e-14)
+    assert found[5] - found[6] < 0.09
 
 
 def test_adamw_decays_apart_from_the_moments_and_adam_through_them():
