@@ -1,4 +1,4 @@
-"""The smallest step that there is to capture: three parameters times the input, summed."""
+"""Small steps to capture: three parameters times the input, summed; and batches of a classifier."""
 
 import numpy as np
 
@@ -15,6 +15,14 @@ def calls(count=5):
 
 def loss_of(w, x, scale=1.0):
     return (w * x * scale).sum()
+
+
+def batches(count, rows=8, width=6, seed=0):
+    rng = np.random.default_rng(seed)
+    return [
+        (rng.standard_normal((rows, width)).astype(np.float32), rng.integers(0, 3, rows))
+        for _ in range(count)
+    ]
 
 
 class Object:

@@ -4,18 +4,11 @@ import threading
 
 import numpy as np
 import pytest
-from both import assert_same, run_both
+from both import run_both
+from small import batches
 
 import gradcore
 from gradcore import Tensor, nn, optim, registry
-
-
-def batches(count, rows=8, width=6, seed=0):
-    rng = np.random.default_rng(seed)
-    return [
-        (rng.standard_normal((rows, width)).astype(np.float32), rng.integers(0, 3, rows))
-        for _ in range(count)
-    ]
 
 
 def mlp():
@@ -248,84 +241,6 @@ def test_branches_on_values():
     captured = run_both(make, calls)
     assert captured.replays == len(calls) - 4, captured.report()
     assert "2 programs" in captured.report()
-
-
-def test_arguments_that_are_tensors_and_containers():
-    def make():
-        def step(batch, *, scale):
-            x, (y,) = batch["x"], batch["rest"]
-            x.zero_grad()
-            loss = ((x * y) * scale).sum()
-            loss.backward()
-            return {"loss": loss, "gradient": [x.grad]}
-
-        def call(a, b, scale):
-            x = Tensor(a, requires_grad=True)
-            return target({"x": x, "rest": (b,)}, scale=scale), x.grad
-
-        target = step
-        captured.append(step)
-        return call, lambda: None
-
-    captured = []
-    call, _ = make()
-    fast = gradcore.capture(captured[0])
-    for k in range(8):
-        a, b = np.full(3, 1.0 + k), np.arange(3.0)
-        scale = 2.0 if k < 5 else 3.0
-        x = Tensor(a, requires_grad=True)
-        found = fast({"x": x, "rest": (b,)}, scale=scale)
-        assert_same([found, x.grad], [*call(a, b, scale)])
-    assert fast.replays == 3 + 1
-
-
-def test_arguments_of_another_structure_are_not_taken_for_these():
-    def step(first, second=2.0):
-        if isinstance(first, list):
-            return [x.detach() * second for x in first]
-        return first.detach() - second
-
-    captured = gradcore.capture(step)
-    x, y = Tensor(np.arange(3.0)), Tensor(np.ones(3))
-    for _ in range(4):
-        assert_same(captured([x, y], 3.0), step([x, y], 3.0))
-    assert_same(captured(x, y), step(x, y))
-    for _ in range(4):
-        assert_same(captured(x, y), step(x, y))
-    assert_same(captured(x), step(x))
-    assert captured.replays >= 4
-    with pytest.raises(TypeError, match="step"):
-        captured(x, y, x)
-
-
-def test_models_and_optimizers_as_arguments():
-    def make():
-        model = nn.Sequential(
-            nn.Linear(6, 5, rng=1), nn.BatchNorm1d(5), nn.Dropout(0.3, rng=4), nn.Linear(5, 3, rng=2)
-        )
-        optimizer = optim.Adam(model.parameters(), lr=0.01)
-        modes = iter([True, True, True, False, False, False, True, False, False, True])
-
-        def step(model, optimizer, x, y):
-            optimizer.zero_grad()
-            loss = gradcore.cross_entropy(model(x), y)
-            loss.backward()
-            optimizer.step()
-            return loss
-
-        def state():
-            found = model.state_dict()
-            model.train(next(modes))
-            return found
-
-        return model, optimizer, step, state
-
-    (model, optimizer, step, state), (other, its_optimizer, its_step, its_state) = make(), make()
-    captured = gradcore.capture(its_step)
-    for x, y in batches(10):
-        assert_same(captured(other, its_optimizer, x, y), step(model, optimizer, x, y))
-        assert_same(its_state(), state())
-    assert captured.replays >= 3, captured.report()
 
 
 def test_an_error_leaves_what_it_leaves_eagerly():
