@@ -152,8 +152,9 @@ def test_what_a_fork_leaves_behind_is_made_anew():
     assert library.num_threads == 3
     with one:
         assert library.num_threads == 1
-        with one._lock:
+        with one._lock:  # as another thread of the parent may have it
             one.forked()
+            assert not one._lock.locked()
             assert library.num_threads == 3
         with one:
             assert library.num_threads == 1
