@@ -32,9 +32,10 @@ def small_blocks(monkeypatch):
         # A caller would be through with so small tasks before a helper has woken up.
         helped = vars(self).setdefault("helped", threading.Event())
         if threading.current_thread().name.startswith("gradcore"):
-            found = take(self)
-            helped.set()
-            return found
+            try:
+                return take(self)
+            finally:
+                helped.set()
         assert helped.wait(20)
         return take(self)
 

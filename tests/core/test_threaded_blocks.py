@@ -1,8 +1,6 @@
 """Blocks on several threads: their order, errors, the caller's context, and the number of threads."""
 
 import os
-import subprocess
-import sys
 import threading
 import time
 
@@ -12,6 +10,40 @@ import gradcore
 from gradcore.errors import DomainError
 from gradcore.ops import _split
 from gradcore.threads import VARIABLE, cores, for_ops, ops_use
+
+
+def in_time(function):
+    """What the function gives, or its error; TimeoutError where it waits for what does not happen."""
+    found = []
+
+    def call():
+        try:
+            found.append((function(), None))
+        except BaseException as error:  # noqa: BLE001 (the test sees to it)
+            found.append((None, error))
+
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    thread.join(20)
+    if not found:
+        raise TimeoutError
+    ((result, error),) = found
+    if error is not None:
+        raise error
+    return result
+
+
+def helps():
+    return threading.current_thread().name.startswith("gradcore")
+
+
+def until(reached):
+    """Wait for it; TimeoutError after 20 s."""
+    for _ in range(4000):
+        if reached():
+            return
+        time.sleep(0.005)
+    raise TimeoutError
 
 
 @pytest.mark.parametrize("late", [None, 5], ids=["a late caller", "a late helper"])
@@ -32,15 +64,6 @@ def test_results_come_in_the_order_of_the_blocks_and_only_some_at_a_time(small_b
     assert seen == list(range(60))
 
 
-def until(reached):
-    """Wait for it; TimeoutError after 20 s."""
-    for _ in range(4000):
-        if reached():
-            return
-        time.sleep(0.005)
-    raise TimeoutError
-
-
 def test_a_helper_gets_as_far_ahead_as_it_may_and_no_further(small_blocks):
     begun = []
     with ops_use(2):
@@ -58,7 +81,7 @@ def test_a_caller_gets_as_far_ahead_of_a_helper_as_it_may_and_no_further(small_b
 
     def work(i):
         begun.append(i)
-        if i and not late and threading.current_thread().name.startswith("gradcore"):
+        if i and not late and helps():
             late.append(i)
             assert go_on.wait(20)
         return i
@@ -120,7 +143,7 @@ def test_an_interrupt_is_raised_at_once(small_blocks):
 
     def slow(i):
         begun.append(i)
-        if threading.current_thread().name.startswith("gradcore"):
+        if helps():
             time.sleep(0.2)
         else:
             raise KeyboardInterrupt
@@ -130,66 +153,44 @@ def test_an_interrupt_is_raised_at_once(small_blocks):
     assert len(begun) <= 4
 
 
-def script(code):
-    """Run in a process that can be ended: threads that wait for what does not happen do so for ever."""
-    done = subprocess.run(
-        [sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+def test_an_interrupt_in_a_helper_is_raised_by_the_caller(small_blocks):
+    begun = threading.Event()
+
+    def work(_):
+        if helps():
+            begun.set()
+            raise KeyboardInterrupt
+        begun.wait(20)
+
+    def call():
+        with ops_use(2):
+            return list(_split.mapped(work, range(20), 20 * _split._TASK))
+
+    with pytest.raises(KeyboardInterrupt):
+        in_time(call)
 
 
-INTERRUPT = """
-import threading
-from gradcore.ops import _split
-from gradcore.threads import ops_use
-_split.cores = lambda: 2
-begun = threading.Event()
+def test_a_caller_that_stops_taking_waits_for_what_is_begun_and_no_more(small_blocks):
+    begun, running, done = threading.Event(), [], []
 
-def work(i):
-    if threading.current_thread() is not threading.main_thread():
-        begun.set()
-        raise KeyboardInterrupt
-    begun.wait(20)
+    def late(i):
+        if i and helps():
+            running.append(i)
+            begun.set()
+            time.sleep(0.1)
+            running.remove(i)
+        done.append(i)
 
-with ops_use(2):
-    try:
-        list(_split.mapped(work, range(20), 20 * _split._TASK))
-    except KeyboardInterrupt:
-        pass
-    else:
-        raise AssertionError("no interrupt came")
-"""
+    def call():
+        with ops_use(2):
+            found = _split.mapped(late, range(50), 50 * _split._TASK)
+            next(found)
+            assert begun.wait(20)
+            found.close()
+        return list(running), len(done)
 
-
-def test_an_interrupt_in_a_helper_is_raised_by_the_caller():
-    script(INTERRUPT)
-
-
-STOPS = """
-import time
-from gradcore.ops import _split
-from gradcore.threads import ops_use
-_split.cores = lambda: 3
-running = 0
-
-def late(i):
-    global running
-    running += 1
-    time.sleep(0.005)
-    running -= 1
-
-with ops_use(3):
-    for wait in (0, 0.1):
-        found = _split.mapped(late, range(50), 50 * _split._TASK)
-        next(found)
-        time.sleep(wait)  # helpers get as far ahead as they may
-        found.close()
-        assert running == 0
-"""
-
-
-def test_a_caller_that_stops_taking_waits_for_what_is_begun_and_no_more():
-    script(STOPS)
+    assert in_time(call) == ([], len(done))
+    assert len(done) < 20
 
 
 def test_the_grad_mode_of_the_caller_holds_in_the_blocks(small_blocks):
@@ -203,28 +204,17 @@ def test_the_grad_mode_of_the_caller_holds_in_the_blocks(small_blocks):
         assert modes() == {True}
 
 
-NESTED = """
-import threading, time
-from gradcore.ops import _split
-from gradcore.threads import ops_use
-_split.cores = lambda: 3
+def test_a_block_that_has_blocks_itself_computes_them_where_it_is(small_blocks):
+    def outer(_):
+        here = threading.get_ident()
+        inside = set(_split.mapped(lambda _: threading.get_ident(), range(10), 10 * _split._TASK))
+        return for_ops(), inside == {here}
 
-def inner(i):
-    time.sleep(0.005)
-    return threading.get_ident()
+    def call():
+        with ops_use(2):
+            return set(_split.mapped(outer, range(20), 20 * _split._TASK))
 
-def outer(i):
-    return threading.get_ident(), set(_split.mapped(inner, range(10), 10 * _split._TASK))
-
-with ops_use(3):
-    for here, inside in _split.mapped(outer, range(2), 2 * _split._TASK):
-        assert inside == {here}
-    assert len(set(_split.mapped(inner, range(10), 10 * _split._TASK))) > 1
-"""
-
-
-def test_a_block_that_has_blocks_itself_computes_them_where_it_is():
-    script(NESTED)
+    assert in_time(call) == {(1, True)}
 
 
 # --- how many ---------------------------------------------------------------------------------------------------------
