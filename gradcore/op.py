@@ -26,6 +26,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 _new = Tensor.__new__
 _ndarray = np.ndarray
+_NUMBERS = (float, int, bool)
 
 
 class Op(Generic[P, R]):
@@ -135,11 +136,12 @@ class Op(Generic[P, R]):
                     converted = True
             parents.append(None)
         if converted:
+            alone = all(type(value) in _NUMBERS for value in arrays)  # next to arrays a number is weak
             for i, value in enumerate(arrays):
                 if type(value) is not _ndarray and value is not None:
                     if like is not None:
                         arrays[i] = operand(value, like.data.dtype)
-                    elif type(value) is list or type(value) is tuple:
+                    elif alone or type(value) is list or type(value) is tuple:
                         arrays[i] = np.asarray(value)  # + would join lists
         try:
             y = self.forward(*arrays, **params)

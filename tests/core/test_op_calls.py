@@ -10,6 +10,7 @@ from gradcore import Tensor
 from gradcore.convert import operand
 from gradcore.errors import GraphError
 from gradcore.spec import OpSpec, case, reals
+from gradcore.variables import leaves_of
 
 SPEC = OpSpec(case(reals()), reference=lambda x: x)
 
@@ -240,6 +241,30 @@ def test_tuples_are_added_as_arrays_are():
 
 def test_a_list_and_a_tuple_are_added_as_arrays_are():
     assert gradcore.add([1, 2], (3, 4)).tolist() == [4, 6]
+
+
+def outcome(function, values):
+    """What it gives, or the kind of its error."""
+    with np.errstate(all="ignore"):
+        try:
+            return function(*values)
+        except (AttributeError, TypeError, ValueError) as error:
+            return type(error)
+
+
+@pytest.mark.parametrize("name", sorted(gradcore.registry.ops))
+def test_numbers_alone_are_arrays_without_axes(name):
+    entry = gradcore.registry.ops[name]
+    count = len(entry.spec.cases[0].arrays)
+    # What is composed may begin with Python's own arithmetic, in which True is 1.
+    for number in (0.5, 1, True) if isinstance(entry, gradcore.Op) else (0.5, 1):
+        found, expected = (outcome(entry, [v] * count) for v in (number, np.asarray(number)))
+        if isinstance(expected, type):
+            assert isinstance(found, type), expected
+            continue
+        for mine, theirs in zip(leaves_of(found), leaves_of(expected), strict=True):
+            assert np.asarray(mine).dtype == np.asarray(theirs).dtype
+            np.testing.assert_array_equal(mine, theirs)
 
 
 def test_a_number_that_meets_an_array_is_weak_as_in_numpy():

@@ -17,19 +17,25 @@ def gradient(f, x):
     return leaf.grad
 
 
-def test_entries_that_tie_keep_their_order():
-    """Forty equal ones, for an order that is not stable shows from seventeen on."""
-    ties = np.zeros((40, 2))
+@pytest.mark.parametrize("values", [1, 3])
+def test_entries_that_tie_keep_their_order(values):
+    """Two hundred of them: an order that is not stable shows from some number on."""
+    ties = np.random.default_rng(0).integers(0, values, (200, 2)).astype(float)
+    gy = np.arange(400.0).reshape(200, 2)
+
+    def expected(x, axis):
+        found = np.empty(x.shape)
+        np.put_along_axis(found, np.argsort(x, axis, kind="stable"), gy.reshape(x.shape), axis)
+        return found
+
+    np.testing.assert_array_equal(gradient(lambda x: gradcore.sort(x, 0), ties), expected(ties, 0))
     np.testing.assert_array_equal(
-        gradient(lambda x: gradcore.sort(x, 0), ties), np.arange(80.0).reshape(40, 2)
+        gradient(lambda x: gradcore.sort(x, None), ties).ravel(), expected(ties.ravel(), 0)
     )
-    np.testing.assert_array_equal(
-        gradient(lambda x: gradcore.sort(x, None), ties), np.arange(80.0).reshape(40, 2)
-    )
-    for largest in (True, False):
+    for sign in (1, -1):
         np.testing.assert_array_equal(
-            gradient(lambda x, largest=largest: gradcore.topk(x, 40, 0, largest=largest), ties),
-            np.arange(80.0).reshape(40, 2),
+            gradient(lambda x, sign=sign: gradcore.topk(x, 200, 0, largest=sign < 0), ties),
+            expected(sign * ties, 0),
         )
 
 

@@ -101,6 +101,19 @@ def test_parameters_keep_their_shapes_and_dtypes_beside_others():
     assert all(np.abs(p.data).max() < 1 for p in parameters)
 
 
+def test_each_parameter_of_another_size_gets_its_own_values():
+    ends = [np.array([1.0, 2.0]), np.array([[3.0], [4.0], [5.0]]), np.array(6.0), np.array([7.0, 8.0])]
+    parameters = [parameter(np.zeros(end.shape)) for end in ends]
+    optimizer = LBFGS(parameters, max_iter=20)
+
+    def bowl(parameters):
+        return sum(((p - end) ** 2).sum() for p, end in zip(parameters, ends, strict=True))
+
+    optimizer.step(closure_of(optimizer, parameters, bowl))
+    for p, end in zip(parameters, ends, strict=True):
+        np.testing.assert_allclose(p.data, end, rtol=1e-7)
+
+
 def test_a_float32_parameter_without_a_gradient_leaves_the_vector_in_float32():
     x, unused = parameter([1.0], np.float32), parameter([1.0], np.float32)
     optimizer = LBFGS([x, unused], max_iter=2)

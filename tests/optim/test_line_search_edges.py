@@ -45,8 +45,9 @@ def test_a_loss_that_is_just_low_enough_is():
 
 def test_a_loss_as_high_as_the_trial_before_closes_the_bracket(monkeypatch):
     """-1.0 twice is a decrease still: the minimum lies between both."""
-    found = searched([(-1.0, -9.5), (-1.0, -9.5), FLAT], cubics=[4.0, 2.0], monkeypatch=monkeypatch)
-    assert found == ([1.0, 4.0, 2.0], 2.0, [(0.0, 1.0), (1.0, 4.0)])
+    trials = [(-1.0, -9.5), (-1.0, -9.5), (-2.0, -9.5), FLAT]
+    found = searched(trials, cubics=[4.0, 2.0, 3.0], monkeypatch=monkeypatch)
+    assert found == ([1.0, 4.0, 2.0, 3.0], 3.0, [(0.0, 1.0), (1.0, 4.0), (2.0, 4.0)])
 
 
 def test_of_two_ends_with_one_loss_the_first_is_the_lower():

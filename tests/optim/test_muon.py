@@ -159,3 +159,17 @@ def test_a_long_matrix_is_not_cut_in_blocks(monkeypatch):
 def test_settings_that_can_not_be_are_refused(options, message):
     with pytest.raises(DomainError, match=message):
         Muon([parameter([[1.0]])], **options)
+
+
+@pytest.mark.parametrize(
+    ("shape", "longer"), [((1, 4), "columns"), ((4, 1), "original"), ((1, 2, 2), "columns")]
+)
+def test_a_matrix_of_one_row_or_one_column_is_moved_by_the_root_of_its_length(shape, longer):
+    def step(adjust):
+        p = parameter(np.zeros(shape))
+        p.grad = np.arange(1.0, 5.0).reshape(shape)
+        Muon([p], lr=1.0, momentum=0.0, weight_decay=0.0, adjust_lr_fn=adjust).step()
+        return p.data
+
+    other = {"columns": "original", "original": "columns"}[longer]
+    np.testing.assert_allclose(step(longer), 2 * step(other), rtol=1e-14)
