@@ -122,10 +122,8 @@ def astype(x: Array, /, dtype: DTypeLike) -> Array:
 
 
 def as_floats(x: Array) -> Array:
-    """x in floating point: whole numbers and booleans as float64, as NumPy takes them where it divides; a number as an array."""
-    if np.result_type(x).kind in "iub":
-        return astype(x, np.float64)
-    return np.asarray(x) if type(x) is float else x
+    """x in floating point: whole numbers and booleans as float64, as NumPy takes them where it divides."""
+    return astype(x, np.float64) if np.result_type(x).kind in "iub" else x
 
 
 def _reshape_method(self: Tensor, *shape: Any) -> Any:
