@@ -228,7 +228,10 @@ class Run:
         before = self.store.results.get(self.fingerprint(mutant))
         units = self.units[mutant.source.name].get(mutant.owner.name, set())
         nearest, cheap, long = in_order(mutant, self.touching, units, killers, before.by if before else None)
-        parts = [(nearest, True), (cheap + nearest + long, False)]
+        orders = [nearest, cheap + nearest + long]
+        if not can_wait(mutant, self.touching.at_import):  # file by file, as `forks.tests_of` runs them
+            orders = [[name for own in forks.by_file(order).values() for name in own] for order in orders]
+        parts = list(zip(orders, (True, False), strict=True))
         return parts[: self.parts] if nearest else []
 
     def _start(self, mutant: Mutant, parts: list[Part], task: Task) -> forks.Fork:
