@@ -51,21 +51,21 @@ class _WithOptions(_Activation):
 class ReLU(_Activation):
     """max(x, 0), entry by entry."""
 
-    function = staticmethod(activations.relu)
+    function = activations.relu
 
 
 @layer(spec=_of(activations.relu6))
 class ReLU6(_Activation):
     """min(max(x, 0), 6), entry by entry."""
 
-    function = staticmethod(activations.relu6)
+    function = activations.relu6
 
 
 @layer(spec=_of(activations.leaky_relu))
 class LeakyReLU(_WithOptions):
     """x where x > 0, `slope` x elsewhere, entry by entry."""
 
-    function = staticmethod(activations.leaky_relu)
+    function = activations.leaky_relu
 
     def __init__(self, slope: float = 0.01) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class LeakyReLU(_WithOptions):
 class ELU(_WithOptions):
     """x where x > 0, alpha (e^x - 1) elsewhere, entry by entry."""
 
-    function = staticmethod(activations.elu)
+    function = activations.elu
 
     def __init__(self, alpha: float = 1.0) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class ELU(_WithOptions):
 class CELU(_WithOptions):
     """x where x > 0, alpha (e^(x / alpha) - 1) elsewhere, entry by entry."""
 
-    function = staticmethod(activations.celu)
+    function = activations.celu
 
     def __init__(self, alpha: float = 1.0) -> None:
         super().__init__()
@@ -98,14 +98,14 @@ class CELU(_WithOptions):
 class SELU(_Activation):
     """The scaled elu that keeps mean 0 and variance 1, entry by entry."""
 
-    function = staticmethod(activations.selu)
+    function = activations.selu
 
 
 @layer(spec=_of(activations.gelu))
 class GELU(_WithOptions):
     """x Phi(x), with Phi the normal distribution function, or its approximation by tanh, entry by entry."""
 
-    function = staticmethod(activations.gelu)
+    function = activations.gelu
 
     def __init__(self, approximate: Literal["none", "tanh"] = "none") -> None:
         super().__init__()
@@ -116,21 +116,21 @@ class GELU(_WithOptions):
 class SiLU(_Activation):
     """x sigmoid(x), entry by entry."""
 
-    function = staticmethod(activations.silu)
+    function = activations.silu
 
 
 @layer(spec=_of(activations.mish))
 class Mish(_Activation):
     """x tanh(softplus(x)), entry by entry."""
 
-    function = staticmethod(activations.mish)
+    function = activations.mish
 
 
 @layer(spec=_of(activations.softplus))
 class Softplus(_WithOptions):
     """log(1 + e^(beta x)) / beta, entry by entry."""
 
-    function = staticmethod(activations.softplus)
+    function = activations.softplus
 
     def __init__(self, beta: float = 1.0) -> None:
         super().__init__()
@@ -141,56 +141,56 @@ class Softplus(_WithOptions):
 class Softsign(_Activation):
     """x / (1 + |x|), entry by entry."""
 
-    function = staticmethod(activations.softsign)
+    function = activations.softsign
 
 
 @layer(spec=_of(exponential.sigmoid))
 class Sigmoid(_Activation):
     """1 / (1 + e^-x), entry by entry."""
 
-    function = staticmethod(exponential.sigmoid)
+    function = exponential.sigmoid
 
 
 @layer(spec=_of(activations.logsigmoid))
 class LogSigmoid(_Activation):
     """log(1 / (1 + e^-x)), entry by entry."""
 
-    function = staticmethod(activations.logsigmoid)
+    function = activations.logsigmoid
 
 
 @layer(spec=_of(trigonometric.tanh))
 class Tanh(_Activation):
     """tanh x, entry by entry."""
 
-    function = staticmethod(trigonometric.tanh)
+    function = trigonometric.tanh
 
 
 @layer(spec=_of(activations.hardtanh))
 class Hardtanh(_Activation):
     """min(max(x, -1), 1), entry by entry."""
 
-    function = staticmethod(activations.hardtanh)
+    function = activations.hardtanh
 
 
 @layer(spec=_of(activations.hardsigmoid))
 class Hardsigmoid(_Activation):
     """min(max(x / 6 + 1 / 2, 0), 1), entry by entry."""
 
-    function = staticmethod(activations.hardsigmoid)
+    function = activations.hardsigmoid
 
 
 @layer(spec=_of(activations.hardswish))
 class Hardswish(_Activation):
     """x hardsigmoid(x), entry by entry."""
 
-    function = staticmethod(activations.hardswish)
+    function = activations.hardswish
 
 
 @layer(spec=_of(activations.glu))
 class GLU(_WithOptions):
     """a sigmoid(b) for the halves a, b of x along `axis`."""
 
-    function = staticmethod(activations.glu)
+    function = activations.glu
 
     def __init__(self, axis: int = -1) -> None:
         super().__init__()
@@ -201,7 +201,7 @@ class GLU(_WithOptions):
 class Softmax(_WithOptions):
     """e^x / sum e^x along `axis`."""
 
-    function = staticmethod(reduce.softmax)
+    function = reduce.softmax
 
     def __init__(self, axis: int = -1) -> None:
         super().__init__()
@@ -212,7 +212,7 @@ class Softmax(_WithOptions):
 class LogSoftmax(_WithOptions):
     """log softmax of x along `axis`."""
 
-    function = staticmethod(reduce.log_softmax)
+    function = reduce.log_softmax
 
     def __init__(self, axis: int = -1) -> None:
         super().__init__()

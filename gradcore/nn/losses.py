@@ -34,19 +34,19 @@ class _Loss(Module):
 class MSELoss(_Loss):
     """`gradcore.mse_loss` with its reduction fixed."""
 
-    function = staticmethod(losses.mse_loss)
+    function = losses.mse_loss
 
 
 class L1Loss(_Loss):
     """`gradcore.l1_loss` with its reduction fixed."""
 
-    function = staticmethod(losses.l1_loss)
+    function = losses.l1_loss
 
 
 class HuberLoss(_Loss):
     """`gradcore.huber_loss` with its options fixed."""
 
-    function = staticmethod(losses.huber_loss)
+    function = losses.huber_loss
 
     def __init__(self, reduction: Reduction = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction, delta=delta)
@@ -55,7 +55,7 @@ class HuberLoss(_Loss):
 class SmoothL1Loss(_Loss):
     """`gradcore.smooth_l1_loss` with its options fixed."""
 
-    function = staticmethod(losses.smooth_l1_loss)
+    function = losses.smooth_l1_loss
 
     def __init__(self, reduction: Reduction = "mean", beta: float = 1.0) -> None:
         super().__init__(reduction, beta=beta)
@@ -64,7 +64,7 @@ class SmoothL1Loss(_Loss):
 class CrossEntropyLoss(_Loss):
     """`gradcore.cross_entropy` with its options fixed."""
 
-    function = staticmethod(losses.cross_entropy)
+    function = losses.cross_entropy
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class CrossEntropyLoss(_Loss):
 class NLLLoss(_Loss):
     """`gradcore.nll_loss` with its options fixed."""
 
-    function = staticmethod(losses.nll_loss)
+    function = losses.nll_loss
 
     def __init__(
         self, reduction: Reduction = "mean", *, weight: Any = None, ignore_index: int | None = None
@@ -91,13 +91,13 @@ class NLLLoss(_Loss):
 class BCELoss(_Loss):
     """`gradcore.binary_cross_entropy` with its reduction fixed."""
 
-    function = staticmethod(losses.binary_cross_entropy)
+    function = losses.binary_cross_entropy
 
 
 class BCEWithLogitsLoss(_Loss):
     """`gradcore.binary_cross_entropy_with_logits` with its options fixed."""
 
-    function = staticmethod(losses.binary_cross_entropy_with_logits)
+    function = losses.binary_cross_entropy_with_logits
 
     def __init__(self, reduction: Reduction = "mean", pos_weight: Any = 1.0) -> None:
         super().__init__(reduction, pos_weight=pos_weight)
@@ -106,7 +106,7 @@ class BCEWithLogitsLoss(_Loss):
 class KLDivLoss(_Loss):
     """`gradcore.kl_div` with its options fixed."""
 
-    function = staticmethod(losses.kl_div)
+    function = losses.kl_div
 
     def __init__(self, reduction: Reduction = "mean", log_target: bool = False) -> None:
         super().__init__(reduction, log_target=log_target)
@@ -115,7 +115,7 @@ class KLDivLoss(_Loss):
 class HingeLoss(_Loss):
     """`gradcore.hinge_loss` with its options fixed."""
 
-    function = staticmethod(losses.hinge_loss)
+    function = losses.hinge_loss
 
     def __init__(self, reduction: Reduction = "mean", margin: float = 1.0) -> None:
         super().__init__(reduction, margin=margin)
@@ -124,7 +124,7 @@ class HingeLoss(_Loss):
 class CosineEmbeddingLoss(_Loss):
     """`gradcore.cosine_embedding_loss` with its options fixed."""
 
-    function = staticmethod(losses.cosine_embedding_loss)
+    function = losses.cosine_embedding_loss
 
     def __init__(self, reduction: Reduction = "mean", margin: float = 0.0) -> None:
         super().__init__(reduction, margin=margin)
@@ -133,7 +133,7 @@ class CosineEmbeddingLoss(_Loss):
 class TripletMarginLoss(_Loss):
     """`gradcore.triplet_margin_loss` with its options fixed."""
 
-    function = staticmethod(losses.triplet_margin_loss)
+    function = losses.triplet_margin_loss
 
     def __init__(self, reduction: Reduction = "mean", margin: float = 1.0) -> None:
         super().__init__(reduction, margin=margin)
@@ -142,7 +142,7 @@ class TripletMarginLoss(_Loss):
 class MarginRankingLoss(_Loss):
     """`gradcore.margin_ranking_loss` with its options fixed."""
 
-    function = staticmethod(losses.margin_ranking_loss)
+    function = losses.margin_ranking_loss
 
     def __init__(self, reduction: Reduction = "mean", margin: float = 0.0) -> None:
         super().__init__(reduction, margin=margin)
@@ -151,7 +151,7 @@ class MarginRankingLoss(_Loss):
 class MultiMarginLoss(_Loss):
     """`gradcore.multi_margin_loss` with its options fixed."""
 
-    function = staticmethod(losses.multi_margin_loss)
+    function = losses.multi_margin_loss
 
     def __init__(self, reduction: Reduction = "mean", margin: float = 1.0) -> None:
         super().__init__(reduction, margin=margin)
@@ -160,7 +160,7 @@ class MultiMarginLoss(_Loss):
 class CTCLoss(_Loss):
     """`gradcore.ctc_loss` with its options fixed: as PyTorch's, the blank comes first."""
 
-    function = staticmethod(losses.ctc_loss)
+    function = losses.ctc_loss
 
     def __init__(self, blank: int = 0, reduction: Reduction = "mean", zero_infinity: bool = False) -> None:
         super().__init__(reduction, blank=blank, zero_infinity=zero_infinity)

@@ -20,7 +20,7 @@ class Upsample(_WithOptions):
     Raises what `interpolate` does.
     """
 
-    function = staticmethod(resize.interpolate)
+    function = resize.interpolate
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class AdaptiveAvgPool2d(_WithOptions):
     output_size: (oh, ow), or one number for both; None keeps a size.
     """
 
-    function = staticmethod(resize.adaptive_avg_pool2d)
+    function = resize.adaptive_avg_pool2d
 
     def __init__(self, output_size: Any) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class AdaptiveMaxPool2d(_WithOptions):
     output_size: (oh, ow), or one number for both; None keeps a size.
     """
 
-    function = staticmethod(resize.adaptive_max_pool2d)
+    function = resize.adaptive_max_pool2d
 
     def __init__(self, output_size: Any) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class AdaptiveMaxPool2d(_WithOptions):
 class Unfold(_WithOptions):
     """Patches of images as columns, see `gradcore.unfold`: (n, c, h, w) to (n, c kh kw, number of patches)."""
 
-    function = staticmethod(patches.unfold)
+    function = patches.unfold
 
     def __init__(self, kernel_size: Pair, dilation: Pair = 1, padding: Pair = 0, stride: Pair = 1) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class Unfold(_WithOptions):
 class Fold(_WithOptions):
     """Columns of patches added up to images, see `gradcore.fold`: the transpose of `Unfold`."""
 
-    function = staticmethod(patches.fold)
+    function = patches.fold
 
     def __init__(
         self, output_size: Pair, kernel_size: Pair, dilation: Pair = 1, padding: Pair = 0, stride: Pair = 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
@@ -74,6 +75,12 @@ class _Sealed(type):
         made._divide()
         made._sealed = True
         return made
+
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        """That of `__init__`, which the call above hides from help() and from editors."""
+        found = inspect.signature(vars(cls).get("__init__") or cls.mro()[1])
+        return found.replace(parameters=[p for n, p in found.parameters.items() if n != "self"])
 
 
 class Optimizer(metaclass=_Sealed):

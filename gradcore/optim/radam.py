@@ -14,7 +14,7 @@ from gradcore.registry import optimizer
 from gradcore.spec import OptimizerSpec
 
 if TYPE_CHECKING:
-    from gradcore.optim.base import Array, Arrays, Checks
+    from gradcore.optim.base import Array, Arrays, Checks, Params
 
 
 def _length(b2: float, step: int) -> float:
@@ -69,6 +69,16 @@ class RAdam(Adam):
     """
 
     hyper: ClassVar[Checks] = HYPER
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay)
 
     def buffers(self) -> tuple[str, ...]:  # noqa: D102
         return ("mean", "square")

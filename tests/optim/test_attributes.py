@@ -1,8 +1,11 @@
 """Attributes of optimizers: hyperparameters under their names, near misses, and what is passed in place of parameters."""
 
+import inspect
+
 import pytest
 from optimizers import parameter
 
+from gradcore import registry
 from gradcore.errors import GraphError, StateError
 from gradcore.optim import SGD
 
@@ -46,3 +49,13 @@ def test_a_tuple_that_is_no_pair_of_name_and_tensor_is_no_parameter(entry):
 def test_an_optimizer_answers_other_names_with_what_to_write():
     with pytest.raises(AttributeError, match=r"Optimizer has no state: write state_dict\(\)"):
         SGD([parameter([1.0])]).state
+
+
+@pytest.mark.parametrize("name", sorted(registry.optimizers))
+def test_an_optimizer_takes_its_own_hyperparameters_and_no_other(name):
+    cls = registry.optimizers[name]
+    parameters = inspect.signature(cls).parameters
+    assert sorted(parameters) == sorted(["params", *cls.hyper])
+    assert parameters.keys() == inspect.signature(cls.__init__).parameters.keys() - {"self"}
+    with pytest.raises(TypeError, match="unexpected keyword argument 'learning_rate'"):
+        cls([parameter([1.0])], learning_rate=0.1)
