@@ -1,6 +1,8 @@
 """Activations and choices at their kinks, where numbers are missing or overflow, and what they refuse."""
 
+import math
 import warnings
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import pytest
 import gradcore
 from gradcore import Tensor
 from gradcore.errors import DomainError, ShapeError
+from gradcore.ops import special
 
 
 def slopes(f, *values):
@@ -116,3 +119,11 @@ def test_what_does_not_fit_is_refused_with_what_would(call, error, message):
             call(x)
     assert gradcore.unsqueeze(np.ones((2, 3)), (0, 2)).shape == (1, 2, 1, 3)
     assert gradcore.glu(np.ones((2, 3)), 0).shape == (1, 3)
+
+
+def test_the_series_of_polygamma_has_bernoullis_numbers():
+    """Of which the sum of C(n + 1, k) B_k over k <= n is 0 for every n from 1 on."""
+    numbers = [Fraction(1)]
+    for n in range(1, 2 * len(special._BERNOULLI) + 1):
+        numbers.append(-sum(math.comb(n + 1, k) * b for k, b in enumerate(numbers)) / Fraction(n + 1))
+    assert list(special._BERNOULLI) == [float(b) for b in numbers[2::2]]
