@@ -79,7 +79,7 @@ class _Sealed(type):
     @property
     def __signature__(cls) -> inspect.Signature:
         """That of `__init__`, which the call above hides from help() and from editors."""
-        found = inspect.signature(vars(cls).get("__init__") or cls.mro()[1])
+        found = inspect.signature(next(vars(c)["__init__"] for c in cls.mro() if "__init__" in vars(c)))
         return found.replace(parameters=[p for n, p in found.parameters.items() if n != "self"])
 
 

@@ -59,3 +59,18 @@ def test_an_optimizer_takes_its_own_hyperparameters_and_no_other(name):
     assert parameters.keys() == inspect.signature(cls.__init__).parameters.keys() - {"self"}
     with pytest.raises(TypeError, match="unexpected keyword argument 'learning_rate'"):
         cls([parameter([1.0])], learning_rate=0.1)
+
+
+def test_a_subclass_shows_the_parameters_of_the_constructor_that_it_has():
+    class Beside:
+        pass
+
+    class Mine(Beside, SGD):
+        pass
+
+    class Others(Mine):
+        def __init__(self, params, rate):
+            super().__init__(params, lr=rate)
+
+    assert inspect.signature(Mine) == inspect.signature(SGD)
+    assert list(inspect.signature(Others).parameters) == ["params", "rate"]
