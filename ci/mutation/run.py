@@ -63,7 +63,7 @@ class Run:
         self.jobs: int = options.jobs
         self.silence: float = options.silence
         self.parts = 1 if options.near else 2
-        self.bodies = options.near or options.bodies
+        self.bodies = options.bodies
         self.sources = sources
         self.store = Store(options.results, options.fresh)
         self.touching = Touching()
@@ -300,7 +300,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--since", metavar="REV", help="only functions that differ from this revision")
     parser.add_argument("--jobs", type=int, default=2, help="forks at a time (2)")
     parser.add_argument(
-        "--near", action="store_true", help="a first look: change bodies only, run the nearest tests only"
+        "--near",
+        action="store_true",
+        help="a first look: run the nearest tests only, as those that survive them take minutes each",
     )
     parser.add_argument(
         "--bodies",
@@ -356,8 +358,8 @@ def main(arguments: list[str] | None = None) -> int:
     if undeclared and not results:
         parser.exit(
             2,
-            f"{parser.prog}: --near and --bodies run changes of bodies only, and none of the {len(undeclared)} mutants selected "
-            "is one: leave them out\n",
+            f"{parser.prog}: --bodies runs changes of bodies only, and none of the {len(undeclared)} mutants selected is one: "
+            "leave it out\n",
         )
     for mutant in wanted:
         if mutant.key in equivalent:

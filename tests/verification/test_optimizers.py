@@ -8,15 +8,17 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from gradcheck.strategies import parameters
 from gradcheck.verification import (
+    History,
     Problem,
     VerificationError,
+    check_history,
     check_numeric_trajectory,
     check_refusals,
     check_trajectory,
 )
 from gradcheck.verification.drawing import problems
 from gradcheck.verification.machines import optimizer_machine
-from gradcore import optim, registry
+from gradcore import Tensor, optim, registry
 from gradcore.optim import base
 
 EACH = pytest.mark.parametrize("cls", registry.optimizers.values(), ids=registry.optimizers)
@@ -58,6 +60,43 @@ def test_a_problem_from_which_the_reference_runs_away_compares_nothing(dtype):
     # The variance of one value is 0: steps of gy / eps.
     params = {"lr": 1e-2, "alpha": 0.0, "eps": 1e-8, "centered": True}
     check_trajectory(optim.RMSprop, Problem.draw([(3,), ()], 60, 0, dtype), params)
+
+
+def history_of(cls, params, steps, dtype):
+    rng = np.random.default_rng(0)
+    start = rng.uniform(-2, 2, 3).astype(dtype)
+    gradients = list(rng.standard_normal((steps, 3)).astype(dtype))
+    tensor = Tensor(start.copy(), requires_grad=True)
+    optimizer, after = cls([tensor], **params), []
+    for g in gradients:
+        tensor.grad = g.copy()
+        optimizer.step()
+        after.append(tensor.data.copy())
+    return History(start, gradients, [1.0] * steps, after)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_history_from_which_the_reference_runs_away_is_replayed_and_no_more(dtype):
+    params = {"lr": 0.1, "alpha": 0.0, "eps": 1e-8, "weight_decay": 0.1, "centered": True}
+    history = history_of(optim.RMSprop, params, 34, dtype)
+    check_history(optim.RMSprop, history, params)
+    history.after[0] = history.after[0] * 2
+    with pytest.raises(VerificationError, match="by the same steps of a new optimizer"):
+        check_history(optim.RMSprop, history, params)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_history_that_runs_away_by_itself_is_reported():
+    class Uphill(optim.SGD):
+        spec = optim.SGD.spec
+
+        def _update(self, p, *more):
+            super()._update(p, *more)
+            p *= 1e6
+
+    with pytest.raises(VerificationError, match="Uphill"):
+        check_history(Uphill, history_of(Uphill, {"lr": 0.1}, 60, np.float64), {"lr": 0.1})
 
 
 @pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
