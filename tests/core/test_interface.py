@@ -16,15 +16,26 @@ from gradcore.tensor import FUNCTIONS, UFUNCS
 
 PUBLIC = {"gradcore": gradcore, "losses": losses, "nn": nn, "init": init, "optim": optim}
 PUBLIC |= {"lr_scheduler": lr_scheduler, "schedules": schedules}
-WRITTEN = (Path(__file__).parent / "interface.txt").read_text().splitlines()
+
+
+def name_of(line):
+    return line.partition("(")[0].rpartition(" ")[2]
+
+
+def by_name(lines):
+    return {name_of(line): line for line in lines}
+
+
+WRITTEN = by_name((Path(__file__).parent / "interface.txt").read_text().splitlines())
 
 
 def bare(function):
-    """Its parameters with their defaults, without annotations; functions among these by name."""
+    """Its parameters with their defaults, without annotations; functions and types among these by name."""
     parameters = []
     for p in inspect.signature(function).parameters.values():
-        named = getattr(p.default, "__name__", None) if p.default is not p.empty else None
-        parameters.append(p.replace(annotation=p.empty, default=Written(named) if named else p.default))
+        named = p.default is not p.empty and callable(p.default)
+        default = Written(p.default.__name__) if named else p.default
+        parameters.append(p.replace(annotation=p.empty, default=default))
     return str(inspect.Signature(parameters))
 
 
@@ -52,12 +63,11 @@ def of_op(entry):
 def of_class(name, cls):
     """Its public methods that have a default of their own."""
     for method, function in vars(cls).items():
-        own = inspect.isfunction(function) and function not in registry.ops.values() and method != "function"
-        if (
-            own
-            and not method.startswith("_")
-            and any(p.default is not p.empty for p in inspect.signature(function).parameters.values())
-        ):
+        if method.startswith("_") or not inspect.isfunction(function):
+            continue
+        if function in registry.ops.values() or method == "function":
+            continue
+        if any(p.default is not p.empty for p in inspect.signature(function).parameters.values()):
             yield f"{name}.{method}{bare(function)}"
 
 
@@ -82,22 +92,18 @@ def described():
                 yield from of_class(f"{module}.{name}", entry)
 
 
-def named(line):
-    return line.partition("(")[0].rpartition(" ")[2]
-
-
 @pytest.fixture(scope="module")
 def found():
-    return {named(line): line for line in described()}
+    return by_name(described())
 
 
-@pytest.mark.parametrize("name", [named(line) for line in WRITTEN])
+@pytest.mark.parametrize("name", WRITTEN)
 def test_the_values_of_what_is_left_out_and_the_names_are_as_written(name, found):
-    assert found.get(name) == next(line for line in WRITTEN if named(line) == name)
+    assert found.get(name) == WRITTEN[name]
 
 
 def test_nothing_public_is_missing_from_the_list(found):
-    assert list(found) == [named(line) for line in WRITTEN]
+    assert list(found) == list(WRITTEN)
 
 
 if __name__ == "__main__":

@@ -92,10 +92,7 @@ def test_what_is_allowed_at_the_edge():
     assert joined(linear, (0.5, constant), (0.75, linear))(1.0) == 0.75
 
 
-BAD_ABOVE_0 = ["a", None, 0, -1, math.inf, math.nan]
-
-
-@pytest.mark.parametrize("bad", BAD_ABOVE_0)
+@pytest.mark.parametrize("bad", ["a", None, 0, -1, math.inf, math.nan])
 def test_a_factor_or_a_size_that_is_no_number_above_0_is_refused(bad):
     for name, call in (
         ("exponential", lambda: exponential(bad)),

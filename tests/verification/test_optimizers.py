@@ -18,7 +18,8 @@ from gradcheck.verification import (
 )
 from gradcheck.verification.drawing import problems
 from gradcheck.verification.machines import optimizer_machine
-from gradcore import Tensor, optim, registry
+from gradcheck.verification.optimizers import run
+from gradcore import optim, registry
 from gradcore.optim import base
 
 EACH = pytest.mark.parametrize("cls", registry.optimizers.values(), ids=registry.optimizers)
@@ -62,17 +63,23 @@ def test_a_problem_from_which_the_reference_runs_away_compares_nothing(dtype):
     check_trajectory(optim.RMSprop, Problem.draw([(3,), ()], 60, 0, dtype), params)
 
 
+class Uphill(optim.SGD):
+    """Runs away by itself, whatever its reference does."""
+
+    spec = optim.SGD.spec
+
+    def _update(self, p, *more):
+        super()._update(p, *more)
+        p *= 1e6
+
+
 def history_of(cls, params, steps, dtype):
     rng = np.random.default_rng(0)
     start = rng.uniform(-2, 2, 3).astype(dtype)
     gradients = list(rng.standard_normal((steps, 3)).astype(dtype))
-    tensor = Tensor(start.copy(), requires_grad=True)
-    optimizer, after = cls([tensor], **params), []
-    for g in gradients:
-        tensor.grad = g.copy()
-        optimizer.step()
-        after.append(tensor.data.copy())
-    return History(start, gradients, [1.0] * steps, after)
+    factors = [1.0] * steps
+    (after,) = run(cls, [start], lambda t, _i, _p: gradients[t], factors, params)
+    return History(start, gradients, factors, list(after))
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -88,26 +95,12 @@ def test_a_history_from_which_the_reference_runs_away_is_replayed_and_no_more(dt
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_history_that_runs_away_by_itself_is_reported():
-    class Uphill(optim.SGD):
-        spec = optim.SGD.spec
-
-        def _update(self, p, *more):
-            super()._update(p, *more)
-            p *= 1e6
-
     with pytest.raises(VerificationError, match="Uphill"):
         check_history(Uphill, history_of(Uphill, {"lr": 0.1}, 60, np.float64), {"lr": 0.1})
 
 
 @pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
 def test_an_optimizer_that_runs_away_by_itself_is_reported():
-    class Uphill(optim.SGD):
-        spec = optim.SGD.spec
-
-        def _update(self, p, *more):
-            super()._update(p, *more)
-            p *= 1e6
-
     with pytest.raises(VerificationError, match="Uphill"):
         check_trajectory(Uphill, Problem.draw([()], 60, 0, np.float64), {"lr": 0.1})
 
